@@ -1,0 +1,56 @@
+"""ganzoo: generative adversarial networks behind a plugin registry.
+
+    import ganzoo
+    run = ganzoo.train("cgan", dataset="mnist", steps=2000)
+    gan = ganzoo.load(run.path)
+    images = gan.sample(16, labels=[3] * 16, seed=0)
+
+Importing ganzoo imports neither torch nor numpy; both come in with the first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ganzoo.api import architectures, datasets, load, train
+    from ganzoo.gan import GAN
+    from ganzoo.plugin import Architecture, Config, Dataset, DataSpec
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "train": "ganzoo.api",
+    "load": "ganzoo.api",
+    "architectures": "ganzoo.api",
+    "datasets": "ganzoo.api",
+    "GAN": "ganzoo.gan",
+    "Architecture": "ganzoo.plugin",
+    "Config": "ganzoo.plugin",
+    "Dataset": "ganzoo.plugin",
+    "DataSpec": "ganzoo.plugin",
+}
+
+__all__ = [
+    "GAN",
+    "Architecture",
+    "Config",
+    "DataSpec",
+    "Dataset",
+    "__version__",
+    "architectures",
+    "datasets",
+    "load",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'ganzoo' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

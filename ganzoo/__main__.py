@@ -1,0 +1,5 @@
+"""`python -m ganzoo`, the same as `ganzoo`."""
+
+from ganzoo.cli import main
+
+main()

@@ -1,0 +1,186 @@
+"""ganzoo from Python: train, load, list. The command line is a thin layer over this."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib.util
+import os
+import signal
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from ganzoo import config as configs
+from ganzoo import registry
+from ganzoo.errors import CheckpointError, UsageError
+from ganzoo.plugin import DataSpec
+from ganzoo.training.plan import Plan, Request, entry_of, flat, make, merge
+from ganzoo.training.run import Run
+
+if TYPE_CHECKING:
+    from ganzoo.gan import GAN
+    from ganzoo.training.report import Report
+    from ganzoo.training.state import TrainingState
+
+
+def architectures() -> list[str]:
+    """The names of the architectures that can be used."""
+    return [entry.name for entry in registry.architectures() if entry.error is None]
+
+
+def datasets() -> list[str]:
+    """The names of the data sets that can be used."""
+    return [entry.name for entry in registry.datasets() if entry.error is None]
+
+
+def train(
+    architecture: str | None = None,
+    *,
+    dataset: str | None = None,
+    steps: int | None = None,
+    epochs: float | None = None,
+    minutes: float | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+    precision: str | None = None,
+    out: str | os.PathLike[str] | None = None,
+    resume: str | os.PathLike[str] | None = None,
+    checkpoint_every: int | None = None,
+    sample_every: int | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    report: Report | None = None,
+    **settings: Any,
+) -> Run:
+    """Train a GAN and return its run.
+
+    Args:
+        architecture: a name from `architectures()`.
+        dataset: a name from `datasets()`, such as "mnist" or "folder:photos".
+        steps, epochs, minutes: how long; one of them, or none for the architecture's own number of steps.
+        seed: of everything random; the same seed on the same machine gives the same weights. Default 0.
+        device: "cpu", "cuda", "cuda:1"; default "auto", the first GPU or else the CPU.
+        precision: "fp32" (default), "bf16" or "fp16".
+        out: directory of the run, new or empty; default `runs/ARCHITECTURE-DATASET-001` and so on.
+        resume: directory of a run to continue exactly where its last checkpoint stands; all else is taken from it.
+        checkpoint_every, sample_every: in steps; default 1000 and 500.
+        data_dir: where data files already are; default the environment's GANZOO_DATA.
+        report: hears of progress.
+        settings: any setting of the architecture's Config, such as `batch_size=64` or `loss="hinge"`.
+
+    Raises `ganzoo.errors.GanzooError` (UsageError, PluginError, DataError, TrainingError, CheckpointError). Ctrl-C
+    writes a checkpoint before KeyboardInterrupt is raised, SIGTERM before SystemExit(143).
+    """
+    request = Request(
+        architecture, dataset, settings, steps, epochs, minutes, seed, device, precision,
+        checkpoint_every, sample_every, data_dir,
+    )  # fmt: skip
+    if resume is None:
+        return start(make(request), out, report)
+    if out is not None:
+        raise UsageError("A resumed run stays where it is: give --resume or --out, not both.")
+    return proceed(Run.open(resume), request, report)
+
+
+def start(plan: Plan, out: str | os.PathLike[str] | None = None, report: Report | None = None) -> Run:
+    """Train `plan` in a new run directory."""
+    from ganzoo.training.provenance import provenance
+    from ganzoo.training.state import TrainingState
+
+    with _reproducible(plan.device):
+        state = TrainingState(plan.build(), plan.seed, plan.precision)
+        name = f"{plan.entry.name}-{plan.dataset.partition(':')[0]}"
+        config = {**plan.identity, "schedule": dataclasses.asdict(plan.schedule), **provenance(plan.entry)}
+        run = Run.create(out, name, config)
+        return _train(plan, state, run, report, plan.data.notes)
+
+
+def proceed(run: Run, request: Request, report: Report | None = None) -> Run:
+    """Train `run` on from its newest intact checkpoint. `request` may change the schedule and nothing else."""
+    from ganzoo.training import checkpoint
+    from ganzoo.training.state import TrainingState
+
+    entry_of(run.config)
+    plan = make(merge(run.config, request))
+    changes = configs.difference(flat({key: run.config.get(key) for key in plan.identity}), flat(plan.identity))
+    if changes:
+        raise UsageError("A resumed run must stay the same, but this would change:\n  " + "\n  ".join(changes))
+    path, problems = checkpoint.newest_valid(run.checkpoints)
+    with _reproducible(plan.device, run.config.get("threads")):
+        state = TrainingState(plan.build(), plan.seed, plan.precision)
+        state.restore(path)
+        notes = (*plan.data.notes, *(f"{problem}; the checkpoint before it is used." for problem in problems))
+        return _train(plan, state, run, report, notes, resumed=True)
+
+
+def load(path: str | os.PathLike[str], device: str | None = None) -> GAN:
+    """The GAN of the run at `path`, its generator the moving average, ready to `sample`.
+
+    `device` is as in `train`. Raises UsageError where `path` is no run, CheckpointError where none of its checkpoints
+    is intact, PluginError where the architecture's package is not installed.
+    """
+    from ganzoo.training import checkpoint
+    from ganzoo.training.plan import find_device
+
+    run = Run.open(path)
+    card = entry_of(run.config).card
+    found, _ = checkpoint.newest_valid(run.checkpoints)
+    try:
+        data, settings = run.config["dataset"], run.config["settings"]
+        spec = DataSpec(data["channels"], data["size"], data["classes"])
+    except (KeyError, TypeError):
+        raise CheckpointError(f"{run.path / 'config.json'} does not describe a training.") from None
+    gan: GAN = card.build(configs.make(card.Config, settings), spec)
+    checkpoint.read_weights(found, "model", gan)
+    checkpoint.read_weights(found, "ema", gan.generator)
+    return gan.to(find_device(device)).eval()
+
+
+def _train(
+    plan: Plan, state: TrainingState, run: Run, report: Report | None, notes: Iterable[str], resumed: bool = False
+) -> Run:
+    from ganzoo.training import loop
+    from ganzoo.training.batches import Batches
+    from ganzoo.training.report import Report, Reports, TensorBoard
+    from ganzoo.training.signals import StopRequest
+
+    batches = Batches(plan.data, plan.config.batch_size, plan.seed, state.device)
+    reports = Reports(report or Report(), *([TensorBoard()] if importlib.util.find_spec("tensorboard") else []))
+    with run.locked(), StopRequest() as stop:
+        if resumed:
+            run.forget_after(state.step)
+            run.config["schedule"] = dataclasses.asdict(plan.schedule)
+            run.write_config()
+        reports.start(run, plan.schedule.steps, state.step)
+        try:
+            for note in notes:
+                reports.note(note)
+            loop.train(state, batches, run, plan.schedule, reports, stop)
+        finally:
+            reports.finish()
+    if stop.signal == signal.SIGINT:
+        raise KeyboardInterrupt
+    if stop.signal is not None:
+        raise SystemExit(128 + stop.signal)
+    return run
+
+
+@contextlib.contextmanager
+def _reproducible(device: str, threads: int | None = None) -> Iterator[None]:
+    """Deterministic kernels and the thread count of the run; the process's own state is put back afterwards."""
+    import torch
+
+    # cuBLAS is deterministic only with a fixed workspace, and reads this before its first call
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    fill, had_threads = torch.utils.deterministic.fill_uninitialized_memory, torch.get_num_threads()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # guards against reading garbage, at a pass per tensor
+    torch.set_num_threads(threads or had_threads)
+    gpus = [torch.device(device).index or 0] if torch.device(device).type == "cuda" else []
+    try:
+        with torch.random.fork_rng(gpus):
+            yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        torch.utils.deterministic.fill_uninitialized_memory = fill
+        torch.set_num_threads(had_threads)

@@ -1,0 +1,69 @@
+"""The command line. Commands import torch and rich only when they run, so that `ganzoo list` and `--help` are instant."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+
+import click
+
+from ganzoo import __version__
+from ganzoo.cli.datasets import datasets
+from ganzoo.cli.doctor import doctor
+from ganzoo.cli.info import info
+from ganzoo.cli.list import list_
+from ganzoo.cli.sample import sample
+from ganzoo.cli.train import train
+from ganzoo.errors import GanzooError, did_you_mean
+
+
+class Commands(click.Group):
+    """A group that tells the nearest command for a word it does not know."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            ctx.fail(f"No such command {args[0]!r}. {did_you_mean(args[0], self.commands)}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="ganzoo")
+def cli() -> None:
+    """Train, compare and extend generative adversarial networks.
+
+    \b
+    ganzoo list                           the architectures
+    ganzoo train cgan --dataset mnist     train one
+    ganzoo sample runs/cgan-mnist-001     draw samples from it
+    """
+
+
+for command in (train, sample, list_, info, datasets, doctor):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """The `ganzoo` command. Exit codes: 0, 1 for a failure, 2 for wrong usage, 130 and 143 for Ctrl-C and SIGTERM."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except GanzooError as error:
+        click.echo(f"Error: {error}", err=True)
+        code = error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        code = 128 + signal.SIGINT
+    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _terminate(number: int, _: FrameType | None) -> None:
+    raise SystemExit(128 + number)

@@ -1,0 +1,22 @@
+"""The one place that makes rich consoles and tables. Import it inside commands: rich takes time to load."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+__all__ = ["Console", "escape", "table"]
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> Table:
+    """A plain table of text; cells are shown as they are, and wrap rather than vanish."""
+    result = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for i, column in enumerate(columns):
+        result.add_column(column, header_style="bold", style="cyan" if i == 0 else "", overflow="fold")
+    for row in rows:
+        result.add_row(*(escape(str(cell)) for cell in row))
+    return result

@@ -1,0 +1,81 @@
+"""`ganzoo doctor`: what this installation has, and what it lacks and why."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import sys
+
+import click
+
+from ganzoo import registry
+from ganzoo.plugin import DataLocation
+
+
+@click.command()
+def doctor() -> None:
+    """Show versions, devices, the native extension, caches, plugins and the terminal."""
+    import time
+
+    start = time.perf_counter()
+    import torch
+
+    torch_seconds = time.perf_counter() - start
+    from ganzoo.cli.console import Console, table
+
+    console = Console()
+    where = DataLocation.find()
+    packages = ("ganzoo", "torch", "numpy", "tensorboard")
+    rows = [("python", f"{platform.python_version()} ({platform.machine()}, {platform.system()})")]
+    rows += [(name, _version(name)) for name in packages]
+    rows += [
+        ("torch import", f"{torch_seconds:.2f} s"),
+        ("devices", ", ".join(["cpu", *(_gpu(i) for i in range(torch.cuda.device_count()))])),
+        ("gpu", "available" if torch.cuda.is_available() else _why_no_gpu()),
+        ("cpu instructions", torch.backends.cpu.get_cpu_capability()),
+        ("threads", f"{torch.get_num_threads()} of {os.cpu_count()} processors"),
+        ("native extension", "not built: this version has no native kernels, PyTorch computes every op"),
+        ("data cache", str(where.cache)),
+        ("GANZOO_DATA", str(where.given) if where.given else "not set"),
+        ("terminal", _terminal(console)),
+    ]
+    console.print(table(("this installation", ""), rows))
+    entries = [("architecture", e) for e in registry.architectures()] + [("data set", e) for e in registry.datasets()]
+    plugins = [
+        (e.name, kind, f"{e.distribution} {e.version}", f"{e.import_seconds * 1000:.1f} ms", e.error or "ok")
+        for kind, e in entries
+    ]
+    console.print()
+    console.print(table(("plugin", "kind", "from", "import", "state"), plugins))
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _gpu(index: int) -> str:
+    import torch
+
+    properties = torch.cuda.get_device_properties(index)
+    return f"cuda:{index} {properties.name} ({properties.total_memory / 2**30:.0f} GiB)"
+
+
+def _why_no_gpu() -> str:
+    import torch
+
+    if torch.version.cuda is None:
+        return "none: this torch is built for the CPU only"
+    return f"none: torch is built for CUDA {torch.version.cuda}, but finds no device or driver"
+
+
+def _terminal(console: object) -> str:
+    from rich.console import Console
+
+    assert isinstance(console, Console)
+    kind = "a terminal" if console.is_terminal else "not a terminal"
+    colours = console.color_system or "no colours"
+    return f"{kind}, {console.width} columns, {colours}, {sys.stdout.encoding}"

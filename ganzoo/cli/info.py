@@ -1,0 +1,50 @@
+"""`ganzoo info NAME`: all there is to know about one architecture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from ganzoo import config as configs
+from ganzoo import registry
+from ganzoo.plugin import DataSpec
+
+
+@click.command()
+@click.argument("name")
+@click.option("--image-size", type=int, default=28, show_default=True, help="Count parameters for this image size.")
+@click.option("--channels", type=int, default=1, show_default=True, help="... and this number of channels.")
+@click.option("--classes", type=int, default=10, show_default=True, help="... and this number of classes.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="... and with these settings.")
+def info(name: str, image_size: int, channels: int, classes: int, overrides: tuple[str, ...]) -> None:
+    """Show an architecture's paper, settings and networks."""
+    from ganzoo.cli.console import Console, escape, table
+    from ganzoo.cli.overrides import key_values
+
+    entry = registry.get_architecture(name)
+    card = entry.card
+    config = configs.make(card.Config, key_values(overrides))
+    console = Console()
+    console.print(f"[bold]{escape(entry.name)}[/]: {escape(card.summary)}", highlight=False)
+    console.print(escape(card.paper), highlight=False)
+    console.print(f"from {escape(entry.distribution)} {entry.version} ({entry.target})", highlight=False)
+    if card.conditional:
+        console.print("conditional: needs data with labels, and draws the class asked for", highlight=False)
+
+    rows = [(s.name, configs.word(getattr(config, s.name)), s.type_name, s.help) for s in configs.settings(card.Config)]
+    console.print()
+    console.print(table(("setting", "value" if overrides else "default", "type", "what it does"), rows))
+    for condition, defaults in card.Config.variants.items():
+        words = ", ".join(f"{key}={configs.word(value)}" for key, value in defaults.items())
+        console.print(f"With {condition} the defaults become {words}.", highlight=False)
+
+    spec = DataSpec(channels, image_size, classes if card.conditional else 0)
+    gan = card.build(config, spec)
+    rows = [(part, f"{_parameters(getattr(gan, part)):,}") for part in ("generator", "discriminator")]
+    console.print()
+    console.print(table(("network", f"parameters for {channels}x{image_size}x{image_size} images"), rows))
+
+
+def _parameters(network: Any) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())

@@ -1,0 +1,47 @@
+"""`--set KEY=VALUE` and `--config FILE.toml`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ganzoo.errors import did_you_mean
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+def key_values(words: Iterable[str]) -> dict[str, str]:
+    """`["a=1", "b=x"]` as a dict; a usage error for a word without "="."""
+    result = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key:
+            raise click.UsageError(f"--set {word!r} is not valid: expected KEY=VALUE.")
+        result[key.strip()] = value.strip()
+    return result
+
+
+def read_toml(path: str, options: Iterable[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The options of `ganzoo train` at the top of a TOML file, and its table [set]; only `options` are known."""
+    try:
+        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as failure:
+        raise click.UsageError(f"--config {path}: {failure.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as failure:
+        raise click.UsageError(f"--config {path} is not valid TOML: {failure}.") from None
+    settings = content.pop("set", {})
+    if not isinstance(settings, dict):
+        raise click.UsageError(f"--config {path}: [set] must be a table of settings.")
+    known = sorted(options)
+    for name in content:
+        if name not in known:
+            hint = did_you_mean(name, known)
+            raise click.UsageError(f"--config {path}: unknown option {name!r}; settings go under [set]. {hint}")
+    return content, settings

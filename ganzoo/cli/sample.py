@@ -1,0 +1,109 @@
+"""`ganzoo sample RUN`: images from a trained GAN."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ganzoo.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ganzoo.gan import GAN
+
+
+@click.command()
+@click.argument("run")
+@click.option("--count", type=click.IntRange(min=1), default=64, show_default=True, help="How many images.")
+@click.option("--label", "labels", multiple=True, metavar="L", help="Class, by number or name; repeat for several.")
+@click.option("--seed", type=click.IntRange(min=0), help="The same seed gives the same images.  [default: random]")
+@click.option(
+    "--out", metavar="PATH", default="samples.png", show_default=True,
+    help="FILE.png: a grid. FILE.npz: arrays images and labels. Anything else: a directory of PNG files.",
+)  # fmt: skip
+@click.option("--device", metavar="auto|cpu|cuda|cuda:N", help="[default: auto]")
+def sample(run: str, count: int, labels: tuple[str, ...], seed: int | None, out: str, device: str | None) -> None:
+    """Draw images from the run directory RUN.
+
+    \b
+    ganzoo sample runs/cgan-mnist-001 --label 3 --count 16 --seed 0
+    ganzoo sample runs/cgan-mnist-001 --count 1000 --out samples.npz
+    ganzoo sample runs/cgan-mnist-001 --count 1000 --out images/     # for --dataset folder:images
+    """
+    import torch
+
+    from ganzoo import api
+    from ganzoo.cli.console import Console
+    from ganzoo.cli.terminal import draw
+    from ganzoo.training.run import Run
+
+    target = Path(out)
+    _check_target(target)
+    gan = api.load(run, device)
+    names = Run.open(run).config["dataset"]["class_names"]
+    chosen = None
+    if labels:
+        indices = [_class_index(label, gan, names) for label in labels]
+        chosen = torch.tensor([indices[i % len(indices)] for i in range(count)])
+    images = gan.sample(count, chosen, seed)
+    used = chosen if chosen is not None else gan.class_labels(count)
+
+    if target.suffix == ".npz":
+        _write_npz(target, images, used)
+    elif target.suffix == ".png":
+        _write_grid(target, images)
+    else:
+        _write_directory(target, images, used, names)
+    console = Console(highlight=False)
+    if console.is_terminal:
+        draw(images[:10], console)
+    console.print(f"{count:,} images written to {target}", soft_wrap=True)
+
+
+def _class_index(label: str, gan: GAN, names: list[str]) -> int:
+    if not gan.conditional:
+        raise UsageError("This GAN is not conditional: it takes no --label.")
+    if label in names:
+        return names.index(label)
+    if label.isdigit() and int(label) < gan.spec.classes:
+        return int(label)
+    raise UsageError(f"--label {label!r} is no class of this GAN. {did_you_mean(label, names)}")
+
+
+def _check_target(target: Path) -> None:
+    if target.suffix not in (".png", ".npz") and target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise UsageError(f"--out {target} exists and is not an empty directory.")
+    if target.suffix in (".png", ".npz") and target.is_dir():
+        raise UsageError(f"--out {target} is a directory.")
+    if not target.parent.is_dir() and target.suffix in (".png", ".npz"):
+        raise UsageError(f"--out {target}: the directory {target.parent} does not exist.")
+
+
+def _write_grid(target: Path, images: Tensor) -> None:
+    from ganzoo import imaging
+
+    imaging.save(imaging.grid(images, columns=min(len(images), 8 if len(images) <= 64 else 16)), target)
+
+
+def _write_npz(target: Path, images: Tensor, labels: Tensor | None) -> None:
+    import os
+
+    import numpy as np
+
+    arrays = {"images": images.numpy()} | ({} if labels is None else {"labels": labels.cpu().numpy()})
+    temporary = target.with_name(f".{target.stem}-{os.getpid()}.npz")
+    np.savez_compressed(temporary, allow_pickle=False, **arrays)
+    os.replace(temporary, target)
+
+
+def _write_directory(target: Path, images: Tensor, labels: Tensor | None, names: list[str]) -> None:
+    from ganzoo import imaging
+
+    digits = len(str(len(images) - 1))
+    for i, image in enumerate(images):
+        folder = target if labels is None else target / names[int(labels[i])].replace("/", "-")
+        folder.mkdir(parents=True, exist_ok=True)
+        imaging.save(image, folder / f"{i:0{digits}d}.png")

@@ -1,0 +1,148 @@
+"""`ganzoo train ARCH --dataset NAME`."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from ganzoo.cli.overrides import key_values, read_toml
+
+if TYPE_CHECKING:
+    from ganzoo.training.plan import Plan
+    from ganzoo.training.run import Run
+
+LENGTHS = ("steps", "epochs", "minutes")
+SETTINGS = ("batch_size", "image_size")
+
+
+def _config_file(ctx: click.Context, _: click.Parameter, path: str | None) -> None:
+    """Let the options of a TOML file stand in for the command line's defaults."""
+    if path is None:
+        return
+    known = [p.name for p in ctx.command.params if p.name not in (None, "config", "overrides", "dry_run", "as_json")]
+    options, settings = read_toml(path, [name for name in known if name])
+    ctx.default_map = options
+    ctx.meta["settings"] = settings
+
+
+@click.command()
+@click.argument("architecture", required=False)
+@click.option("--dataset", metavar="NAME", help="A data set from `ganzoo datasets`, such as mnist or folder:PATH.")
+@click.option("--steps", type=click.IntRange(min=1), help="Train for this many generator steps,")
+@click.option("--epochs", type=click.FloatRange(min=0, min_open=True), help="or passes over the data,")
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="or minutes.")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Images per step.")
+@click.option("--image-size", type=click.IntRange(min=1), help="Resize images to this many pixels a side.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting; see `ganzoo info ARCH`.")
+@click.option(
+    "--config", is_eager=True, expose_value=False, callback=_config_file, metavar="FILE.toml",
+    help="Options from a file; architecture settings in its table [set]. The command line wins.",
+)  # fmt: skip
+@click.option("--seed", type=click.IntRange(min=0), help="Of everything random.  [default: 0]")
+@click.option("--device", metavar="auto|cpu|cuda|cuda:N", help="Where to train.  [default: auto]")
+@click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), help="[default: fp32]")
+@click.option("--out", metavar="DIR", help="Run directory, new or empty.  [default: runs/ARCH-DATASET-001, -002, ...]")
+@click.option("--checkpoint-every", type=click.IntRange(min=1), metavar="N", help="[default: 1000 steps]")
+@click.option("--sample-every", type=click.IntRange(min=1), metavar="N", help="[default: 500 steps]")
+@click.option("--resume", metavar="RUN", help="Continue a run exactly where its last checkpoint stands.")
+@click.option("--data-dir", metavar="DIR", help="Where data files already are (or GANZOO_DATA).")
+@click.option("--dry-run", is_flag=True, help="Check everything, show what would be trained, write nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object to stdout; progress goes to stderr.")
+@click.pass_context
+def train(ctx: click.Context, dry_run: bool, as_json: bool, resume: str | None, out: str | None, **options: Any) -> None:
+    """Train the architecture ARCH.
+
+    \b
+    ganzoo train cgan --dataset mnist
+    ganzoo train wgan --dataset mnist --set penalty=gradient --minutes 5
+    ganzoo train --resume runs/cgan-mnist-001 --steps 20000
+    """
+    given = [name for name in LENGTHS if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    if len(given) > 1:
+        raise click.UsageError(f"Give one of {' and '.join('--' + name for name in given)}.")
+    if given:
+        options |= {name: None for name in LENGTHS if name not in given}
+    if resume and out:
+        raise click.UsageError("A resumed run stays where it is: give --resume or --out, not both.")
+    settings = ctx.meta.get("settings", {})
+    settings |= {name: options[name] for name in SETTINGS if options[name] is not None}
+    settings |= key_values(options.pop("overrides"))
+    for name in SETTINGS:
+        options.pop(name)
+
+    from ganzoo import api
+    from ganzoo.cli.console import Console
+    from ganzoo.cli.progress import Progress
+    from ganzoo.training import plan as plans
+    from ganzoo.training.run import Run
+
+    console = Console(stderr=as_json, highlight=False)
+    request = plans.Request(settings=settings, **options)
+    if resume:
+        run = Run.open(resume)
+        request = plans.merge(run.config, request) if dry_run else request
+    if dry_run:
+        return _show(plans.make(request), as_json)
+    progress = Progress(console)
+    began = time.monotonic()
+    try:
+        if resume:
+            run = api.proceed(run, request, progress)
+        else:
+            run = api.start(plans.make(request), out, progress)
+    except (KeyboardInterrupt, SystemExit):
+        if progress.run is not None:
+            console.print(f"Stopped; the checkpoint of step {progress.saved:,} is saved.")
+            console.print(f"Continue with: ganzoo train --resume {progress.run.path}", soft_wrap=True)
+        raise
+    _conclude(run, console, time.monotonic() - began, as_json)
+
+
+def _conclude(run: Run, console: Any, elapsed: float, as_json: bool) -> None:
+    last = run.metrics()[-1]
+    grid = run.grid
+    if as_json:
+        result = {
+            "run": str(run.path),
+            "steps": last["step"],
+            "images": last["images"],
+            "images_per_second": round(last["images"] / max(last["seconds"], 1e-9), 1),
+            "seconds": last["seconds"],
+            "elapsed_seconds": round(elapsed, 3),
+            "samples": str(grid),
+        }
+        return click.echo(json.dumps(result))
+    from ganzoo import api
+    from ganzoo.cli.terminal import draw
+
+    speed = last["images"] / max(last["seconds"], 1e-9)
+    console.print(f"Trained {last['step']:,} steps in {last['seconds']:.0f} s, {speed:,.0f} images/s.\n")
+    draw(api.load(run.path, "cpu").sample(10, seed=0), console)
+    console.print(f"\nSamples  {grid}", soft_wrap=True)
+    console.print(f"Run      {run.path}", soft_wrap=True)
+    console.print(f"Go on    ganzoo sample {run.path}", soft_wrap=True)
+
+
+def _show(plan: Plan, as_json: bool) -> None:
+    import dataclasses
+
+    import torch
+
+    with torch.random.fork_rng():
+        gan = plan.build()
+    networks = {
+        name: sum(p.numel() for p in getattr(gan, name).parameters()) for name in ("generator", "discriminator")
+    }
+    result = {**plan.identity, "schedule": dataclasses.asdict(plan.schedule), "parameters": networks}
+    if as_json:
+        return click.echo(json.dumps(result, indent=2))
+    from ganzoo.cli.console import Console, table
+    from ganzoo.config import word
+    from ganzoo.training.plan import flat
+
+    Console().print(table(("what would be trained", ""), [(name, word(value)) for name, value in flat(result).items()]))
+

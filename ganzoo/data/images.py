@@ -1,0 +1,94 @@
+"""What every data set yields, and the two things done to all of them: resize and hash."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ganzoo.errors import DataError
+from ganzoo.plugin import DataSpec, Split
+
+CHUNK_PIXELS = 1 << 24
+"""How many values are held as floats, or hashed, at a time."""
+
+
+@dataclass(frozen=True, eq=False)
+class ImageData:
+    """Square images, uint8 [N, C, H, W] (an array or a read-only memory map), and int64 labels [N] or None.
+
+    Raises `DataError` where the arrays do not have this form or a label has no name in `class_names`.
+    """
+
+    images: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64] | None
+    class_names: tuple[str, ...]
+    name: str
+    split: Split
+    sha256: str
+    """Identity of images and labels, see `sha256_of`."""
+    notes: tuple[str, ...] = ()
+    """For people: what was left out or assumed while loading."""
+
+    def __post_init__(self) -> None:
+        images, labels = self.images, self.labels
+        if images.dtype != np.uint8 or images.ndim != 4 or 0 in images.shape or images.shape[2] != images.shape[3]:
+            raise DataError(
+                f"{self.name}: expected square uint8 images [N, C, size, size], got {images.dtype} {_shape(images)}."
+            )
+        if labels is None:
+            return
+        if labels.dtype != np.int64 or labels.shape != (len(images),):
+            raise DataError(
+                f"{self.name}: expected int64 labels [{len(images)}], one each, got {labels.dtype} {_shape(labels)}."
+            )
+        low, high = int(labels.min()), int(labels.max())
+        if low < 0 or high >= len(self.class_names):
+            raise DataError(f"{self.name}: labels go from {low} to {high} with {len(self.class_names)} classes.")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def spec(self) -> DataSpec:
+        """What an architecture is told: channels, size and number of classes (0 where there are no labels)."""
+        classes = 0 if self.labels is None else len(self.class_names)
+        return DataSpec(channels=self.images.shape[1], size=self.images.shape[2], classes=classes)
+
+
+def resize(images: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
+    """uint8 [N, C, H, W] as uint8 [N, C, size, size]: bilinear, antialiased, rounded. Itself if it fits already."""
+    if images.shape[2:] == (size, size):
+        return images
+    import torch
+
+    result = np.empty((*images.shape[:2], size, size), dtype=np.uint8)
+    step = _chunk(max(images.shape[1] * images.shape[2] * images.shape[3], images.shape[1] * size * size))
+    for start in range(0, len(images), step):
+        chunk = torch.from_numpy(images[start : start + step].astype(np.float32))
+        scaled = torch.nn.functional.interpolate(chunk, (size, size), mode="bilinear", antialias=True)
+        result[start : start + step] = scaled.round_().clamp_(0, 255).numpy()
+    return result
+
+
+def sha256_of(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64] | None) -> str:
+    """The SHA-256, in hex, of the images' values and shape and the labels. Reads memory maps piece by piece."""
+    digest = hashlib.sha256()
+    step = _chunk(int(np.prod(images.shape[1:])))
+    for start in range(0, len(images), step):
+        digest.update(np.ascontiguousarray(images[start : start + step]).data)
+    digest.update(f"uint8 {_shape(images)}".encode())
+    if labels is not None:
+        digest.update(np.ascontiguousarray(labels, dtype="<i8").data)
+    return digest.hexdigest()
+
+
+def _chunk(pixels: int) -> int:
+    return max(1, CHUNK_PIXELS // max(1, pixels))
+
+
+def _shape(array: npt.NDArray[Any]) -> str:
+    return str(list(array.shape))

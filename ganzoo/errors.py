@@ -1,0 +1,43 @@
+"""Errors meant for people: one clear message, no traceback."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class GanzooError(Exception):
+    """Something failed that the user can understand and act on. The command line exits with `exit_code`."""
+
+    exit_code = 1
+
+
+class UsageError(GanzooError, ValueError):
+    """The request itself is wrong: an unknown name, a bad value, choices that contradict each other."""
+
+    exit_code = 2
+
+
+class PluginError(GanzooError):
+    """A plugin is installed but cannot be used."""
+
+
+class DataError(GanzooError):
+    """A data set is missing, damaged or of an unexpected shape."""
+
+
+class CheckpointError(GanzooError):
+    """A checkpoint is missing, damaged, or does not belong to this run."""
+
+
+class TrainingError(GanzooError):
+    """Training cannot go on, e.g. because a loss is no longer finite."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The end of an error message about an unknown `word`: the nearest known names, or all of them."""
+    names = sorted(set(known))
+    close = difflib.get_close_matches(word, names, n=2, cutoff=0.5)
+    if close:
+        return f"Did you mean {' or '.join(close)}?"
+    return f"Known: {', '.join(names)}." if names else "None is installed."

@@ -1,0 +1,109 @@
+"""Adversarial losses and penalties: pure functions on logits, in the form that stays finite for any logit.
+
+Every discriminator loss takes the logits of real and of fake images, each [N], and is minimised by the discriminator;
+every generator loss takes the logits of fake images and is minimised by the generator. All return a scalar.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ganzoo.plugin import LossName
+
+
+def logistic_discriminator(real: Tensor, fake: Tensor, real_label: float = 1.0) -> Tensor:
+    """-log D(x) - log(1 - D(G(z))) with D = sigmoid(logit): Goodfellow et al. 2014, arXiv:1406.2661, eq. 1.
+
+    `real_label` t < 1 is one-sided label smoothing (Salimans et al. 2016, arXiv:1606.03498, 3.4).
+    """
+    on_real = real_label * F.softplus(-real) + (1 - real_label) * F.softplus(real)
+    return on_real.mean() + F.softplus(fake).mean()
+
+
+def nonsaturating_generator(fake: Tensor) -> Tensor:
+    """-log D(G(z)): the generator's loss that keeps its gradient when D wins (Goodfellow et al. 2014, section 3)."""
+    return F.softplus(-fake).mean()
+
+
+def minimax_generator(fake: Tensor) -> Tensor:
+    """log(1 - D(G(z))): the generator's side of the minimax game, Goodfellow et al. 2014, eq. 1."""
+    return -F.softplus(fake).mean()
+
+
+def least_squares_discriminator(real: Tensor, fake: Tensor, real_label: float = 1.0) -> Tensor:
+    """((D(x) - t)^2 + D(G(z))^2) / 2: Mao et al. 2017, arXiv:1611.04076, eq. 9, with t = `real_label`."""
+    return 0.5 * ((real - real_label).square().mean() + fake.square().mean())
+
+
+def least_squares_generator(fake: Tensor) -> Tensor:
+    """(D(G(z)) - 1)^2 / 2: Mao et al. 2017, arXiv:1611.04076, eq. 9."""
+    return 0.5 * (fake - 1).square().mean()
+
+
+def wasserstein_critic(real: Tensor, fake: Tensor, real_label: float = 1.0) -> Tensor:
+    """E f(G(z)) - E f(x), minus the distance estimate: Arjovsky et al. 2017, arXiv:1701.07875. Takes no label."""
+    return fake.mean() - real.mean()
+
+
+def hinge_discriminator(real: Tensor, fake: Tensor, real_label: float = 1.0) -> Tensor:
+    """max(0, 1 - D(x)) + max(0, 1 + D(G(z))): Lim and Ye 2017, arXiv:1705.02894. Takes no label."""
+    return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+
+
+def score_generator(fake: Tensor) -> Tensor:
+    """-E f(G(z)): the generator raises its score. Used with the Wasserstein and the hinge loss."""
+    return -fake.mean()
+
+
+@dataclass(frozen=True)
+class Loss:
+    """The two sides of one adversarial objective; `probability` says whether sigmoid(logit) is D's belief in "real"."""
+
+    discriminator: Callable[[Tensor, Tensor, float], Tensor]
+    generator: Callable[[Tensor], Tensor]
+    probability: bool = False
+
+
+LOSSES: dict[LossName, Loss] = {
+    "nonsaturating": Loss(logistic_discriminator, nonsaturating_generator, probability=True),
+    "minimax": Loss(logistic_discriminator, minimax_generator, probability=True),
+    "least_squares": Loss(least_squares_discriminator, least_squares_generator),
+    "wasserstein": Loss(wasserstein_critic, score_generator),
+    "hinge": Loss(hinge_discriminator, score_generator),
+}
+
+
+def gradient_penalty(
+    discriminator: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, generator: torch.Generator | None = None
+) -> Tensor:
+    """E (|grad f(x^)| - 1)^2 at random points between real and fake: Gulrajani et al. 2017, arXiv:1704.00028, eq. 3.
+
+    `real` and `fake` are [N, ...] of one shape; `generator` draws the N mixing weights. Differentiable twice.
+    """
+    shape = (real.shape[0],) + (1,) * (real.dim() - 1)
+    mix = torch.rand(shape, device=real.device, dtype=real.dtype, generator=generator)
+    between = torch.lerp(real, fake.to(real.dtype), mix).requires_grad_()
+    return (_input_gradient(discriminator, between).norm(dim=1) - 1).square().mean()
+
+
+def r1_penalty(discriminator: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
+    """E |grad D(x)|^2 / 2 at real images [N, ...]: Mescheder et al. 2018, arXiv:1801.04406, eq. 9, without gamma."""
+    return 0.5 * _input_gradient(discriminator, real.detach().requires_grad_()).square().sum(dim=1).mean()
+
+
+def _input_gradient(discriminator: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    (gradient,) = torch.autograd.grad(discriminator(x).sum(), x, create_graph=True)
+    return gradient.flatten(1).float()
+
+
+@torch.no_grad()
+def clip_weights(parameters: Iterable[Tensor], bound: float) -> None:
+    """Clamp every weight to [-bound, bound], in place: Arjovsky et al. 2017, algorithm 1."""
+    weights = list(parameters)
+    torch._foreach_clamp_max_(weights, bound)
+    torch._foreach_clamp_min_(weights, -bound)

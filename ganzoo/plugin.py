@@ -1,0 +1,146 @@
+"""The contract between ganzoo and its plugins. Nothing here imports torch or numpy, so cards stay cheap to list.
+
+A plugin package declares entry points:
+
+    [project.entry-points."ganzoo.architectures"]
+    mygan = "my_package:MyGAN"          # a subclass of Architecture
+
+    [project.entry-points."ganzoo.datasets"]
+    mydata = "my_package:MyData"        # a subclass of Dataset
+
+The name of the entry point is the name users type. Import torch inside `build` (or in a module that `build` imports),
+never at the top of the card's module.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from ganzoo.config import setting
+from ganzoo.errors import UsageError
+
+if TYPE_CHECKING:
+    from ganzoo.data import ImageData
+    from ganzoo.gan import GAN
+
+API_VERSION = 1
+"""The version of this contract. A card states the one it was written for; others are refused with the reason."""
+
+LossName = Literal["nonsaturating", "minimax", "least_squares", "wasserstein", "hinge"]
+PenaltyName = Literal["none", "clip", "gradient", "r1"]
+OptimizerName = Literal["adam", "rmsprop"]
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """What an architecture is told about the images: shape [channels, size, size] and number of classes (0: unlabelled)."""
+
+    channels: int
+    size: int
+    classes: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """The settings every architecture has. Subclass it, add fields with `setting`, redeclare fields to change defaults."""
+
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Defaults that depend on another choice: `{"penalty=gradient": {"optimizer": "adam"}}`."""
+
+    loss: LossName = setting("nonsaturating", "the adversarial objective")
+    penalty: PenaltyName = setting("none", "what keeps the discriminator smooth")
+    penalty_weight: float = setting(10.0, "weight of penalty=gradient (lambda) or penalty=r1 (gamma)", ge=0)
+    clip: float = setting(0.01, "with penalty=clip: weights stay within +-clip", gt=0)
+    real_label: float = setting(1.0, "target for real images; below 1 is one-sided label smoothing", gt=0, le=1)
+    latent_dim: int = setting(100, "length of the noise vector z ~ N(0, 1)", ge=1)
+    image_size: int | None = setting(None, "resize images to this many pixels a side; none keeps the data's own", ge=1)
+    batch_size: int = setting(64, "images per discriminator step", ge=1)
+    steps: int = setting(10_000, "generator steps, unless --steps, --epochs or --minutes is given", ge=1)
+    discriminator_steps: int = setting(1, "discriminator steps per generator step (n_critic)", ge=1)
+    optimizer: OptimizerName = setting("adam", "optimizer of both networks")
+    generator_lr: float = setting(2e-4, "learning rate of the generator", gt=0)
+    discriminator_lr: float = setting(2e-4, "learning rate of the discriminator", gt=0)
+    beta1: float = setting(0.5, "Adam's decay of the gradient mean", ge=0, le=0.9999)
+    beta2: float = setting(0.999, "Adam's decay of the squared gradient", ge=0, le=0.999999)
+    ema_half_life: int = setting(10_000, "half-life in images of the generator's moving average; 0 turns it off", ge=0)
+
+    def check(self) -> None:
+        """Refuse settings that contradict each other. Called once by `config.make`; extend with `super().check()`."""
+        if self.loss == "wasserstein" and self.penalty == "none":
+            raise UsageError(
+                "loss=wasserstein with penalty=none: without a bound on the critic's slope this loss has no minimum. "
+                "Choose penalty=gradient, clip or r1."
+            )
+        if self.penalty == "clip" and self.loss != "wasserstein":
+            raise UsageError(
+                f"penalty=clip with loss={self.loss}: clipping bounds the slope that the Wasserstein distance needs; "
+                "on any other loss it only keeps the discriminator from learning. Choose loss=wasserstein, or penalty=r1."
+            )
+        if self.real_label < 1 and self.loss in ("wasserstein", "hinge"):
+            raise UsageError(
+                f"real_label={self.real_label} with loss={self.loss}: this loss compares scores and has no target "
+                "to smooth. Choose real_label=1."
+            )
+
+
+class Architecture:
+    """The card of an architecture: what it is, without what it is made of.
+
+    Subclasses set the class attributes and implement `build`. `api_version` must be written out in the subclass: it
+    says which contract the plugin was written for.
+    """
+
+    api_version: ClassVar[int]
+    summary: ClassVar[str]
+    paper: ClassVar[str]
+    conditional: ClassVar[bool] = False
+    """Whether the networks use class labels. A conditional architecture refuses data without them."""
+    Config: ClassVar[type[Any]] = Config
+
+    def build(self, config: Any, spec: DataSpec) -> GAN:
+        """Networks for `spec`, freshly initialised from torch's global random state. Import torch in here."""
+        raise NotImplementedError
+
+
+Split = Literal["train", "test"]
+
+
+@dataclass(frozen=True)
+class DataLocation:
+    """Where data sets look for their files: `given` (from --data-dir or GANZOO_DATA) first, then `cache`."""
+
+    given: Path | None
+    cache: Path
+
+    @classmethod
+    def find(cls, data_dir: str | os.PathLike[str] | None = None) -> DataLocation:
+        """The location `data_dir`, else the environment's GANZOO_DATA, beside the platform's cache directory."""
+        import platformdirs
+
+        given = data_dir or os.environ.get("GANZOO_DATA")
+        return cls(Path(given).expanduser() if given else None, Path(platformdirs.user_cache_dir("ganzoo")))
+
+
+class Dataset:
+    """The card of a data set. `load` may import numpy, torch, PIL; the module of the card may not.
+
+    Where `argument` is set (say "PATH"), users write `name:ARGUMENT` and `load` receives what they wrote.
+    """
+
+    api_version: ClassVar[int]
+    summary: ClassVar[str]
+    source: ClassVar[str]
+    """Where the images come from: authors, year, licence."""
+    argument: ClassVar[str | None] = None
+
+    def on_disk(self, where: DataLocation) -> bool:
+        """Whether `load` would need no network. Cheap: looks at names, not contents."""
+        return True
+
+    def load(self, where: DataLocation, split: Split, image_size: int | None, argument: str | None) -> ImageData:
+        """The images as uint8 [N, C, H, W], resized to `image_size` where it is given. Raises `DataError`."""
+        raise NotImplementedError

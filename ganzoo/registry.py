@@ -1,0 +1,160 @@
+"""Entry points -> cards. The only file that touches importlib.metadata.
+
+A plugin that cannot be used stays visible as a broken entry with its reason and breaks nothing but itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib.metadata
+import sys
+import time
+import traceback
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+from ganzoo.errors import PluginError, UsageError, did_you_mean
+from ganzoo.plugin import API_VERSION, Architecture, Config, Dataset
+
+ARCHITECTURES = "ganzoo.architectures"
+DATASETS = "ganzoo.datasets"
+CONTRACTS: dict[str, type] = {ARCHITECTURES: Architecture, DATASETS: Dataset}
+OWN_DISTRIBUTION = "ganzoo"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry point: a usable card, or the reason why there is none."""
+
+    name: str
+    group: str
+    distribution: str
+    version: str
+    target: str
+    card: Any = None
+    error: str | None = None
+    cause: str | None = field(default=None, repr=False)
+    """The whole traceback where importing the plugin raised."""
+    import_seconds: float = 0.0
+
+    @property
+    def status(self) -> str:
+        return "ok" if self.error is None else "broken"
+
+    @property
+    def qualified_name(self) -> str:
+        return f"{self.distribution}:{self.name}"
+
+
+@functools.cache
+def entries(group: str) -> tuple[Entry, ...]:
+    """Every entry point of `group`, sorted by name; the built-in first where several packages claim one name."""
+    loaded = [_load(point) for point in importlib.metadata.entry_points(group=group)]
+    claims: dict[str, list[Entry]] = defaultdict(list)
+    for entry in loaded:
+        claims[entry.name].append(entry)
+    result = []
+    for name in sorted(claims):
+        rivals = sorted(claims[name], key=lambda e: (e.distribution != OWN_DISTRIBUTION, e.distribution))
+        if len(rivals) > 1:
+            kept = rivals[:1] if rivals[0].distribution == OWN_DISTRIBUTION else []
+            rivals = kept + [_taken(entry, rivals) for entry in rivals[len(kept) :]]
+        result.extend(rivals)
+    return tuple(result)
+
+
+def architectures() -> tuple[Entry, ...]:
+    """Every installed architecture plugin, working or broken."""
+    return entries(ARCHITECTURES)
+
+
+def datasets() -> tuple[Entry, ...]:
+    """Every installed data set plugin, working or broken."""
+    return entries(DATASETS)
+
+
+def get_architecture(name: str) -> Entry:
+    """The working architecture called `name` or `distribution:name`.
+
+    Raises `UsageError` for a name nobody has, `PluginError` with the whole cause for a broken plugin.
+    """
+    return _get(ARCHITECTURES, "architecture", name)
+
+
+def get_dataset(name: str) -> tuple[Dataset, str | None]:
+    """The data set card for `name`, `name:ARGUMENT` or `distribution:name`, and the argument.
+
+    Raises like `get_architecture`, and `UsageError` where an argument is missing or not wanted.
+    """
+    head, colon, argument = name.partition(":")
+    for entry in datasets():
+        takes = entry.card.argument if entry.card is not None else None
+        if colon and takes and head == entry.name and entry.error is None:
+            if not argument:
+                raise UsageError(f"Data set {head!r} needs its {takes}: write {head}:{takes}.")
+            return entry.card, argument
+    card = _get(DATASETS, "data set", name).card
+    if card.argument:
+        raise UsageError(f"Data set {name!r} needs its {card.argument}: write {name}:{card.argument}.")
+    return card, None
+
+
+def _get(group: str, kind: str, name: str) -> Entry:
+    found = [e for e in entries(group) if name == e.qualified_name]
+    found = found or [e for e in entries(group) if name == e.name]
+    if not found:
+        known = [e.name for e in entries(group)]
+        raise UsageError(f"No {kind} is called {name!r}. {did_you_mean(name, known)}")
+    entry = found[0]
+    if entry.card is None or (entry.error is not None and name != entry.qualified_name):
+        details = f"\n\n{entry.cause.rstrip()}" if entry.cause else ""
+        raise PluginError(
+            f"The {kind} {name!r} from {entry.distribution} {entry.version} cannot be used: {entry.error}{details}"
+        )
+    return entry
+
+
+def _taken(entry: Entry, rivals: list[Entry]) -> Entry:
+    others = " and ".join(f"{e.distribution} {e.version}" for e in rivals if e is not entry)
+    also = "" if entry.card is None else f"; use it as {entry.qualified_name}"
+    error = f"the name {entry.name!r} is also claimed by {others}{also}"
+    if entry.error is not None:
+        error = f"{entry.error}; {error}"
+    return Entry(**{**entry.__dict__, "error": error})
+
+
+def _load(point: importlib.metadata.EntryPoint) -> Entry:
+    distribution = point.dist.name if point.dist is not None else "unknown"
+    version = point.dist.version if point.dist is not None else "unknown"
+    start = time.perf_counter()
+    card = error = cause = None
+    try:
+        # What a plugin prints while it is imported must not end up in the JSON that somebody parses.
+        with contextlib.redirect_stdout(sys.stderr):
+            card = _card(point.load(), CONTRACTS[point.group])
+    except PluginError as refusal:
+        error = str(refusal)
+    except (Exception, SystemExit) as failure:  # a stranger's import may raise anything; it is kept and shown on use
+        error = f"{type(failure).__name__}: {failure}" if str(failure) else type(failure).__name__
+        cause = traceback.format_exc()
+    seconds = time.perf_counter() - start
+    return Entry(point.name, point.group, distribution, version, point.value, card, error, cause, seconds)
+
+
+def _card(target: Any, contract: type) -> Any:
+    if not (isinstance(target, type) and issubclass(target, contract)):
+        what = f"the class {target.__name__}" if isinstance(target, type) else f"a {type(target).__name__}"
+        raise PluginError(f"it must be a subclass of ganzoo.plugin.{contract.__name__}, but is {what}")
+    version = getattr(target, "api_version", None)
+    if version != API_VERSION:
+        stated = "states no api_version" if version is None else f"was written for plugin API {version}"
+        raise PluginError(f"it {stated}; this ganzoo offers API {API_VERSION}")
+    for attribute in contract.__annotations__:
+        if not hasattr(target, attribute):
+            raise PluginError(f"it lacks the attribute {attribute!r}")
+    config = getattr(target, "Config", Config)
+    if not (isinstance(config, type) and issubclass(config, Config)):
+        raise PluginError("its Config must be a subclass of ganzoo.plugin.Config")
+    return target()

@@ -1,0 +1,1 @@
+"""Training: a plan, a loop, checkpoints, a run directory."""

@@ -1,0 +1,141 @@
+"""Checkpoints that are valid or absent, and never run code when they are read.
+
+A checkpoint is a directory `step-00001000` with
+
+    model.safetensors    the GAN's parameters and buffers
+    ema.safetensors      the generator's moving average
+    state.pt             optimizers, random states, counters; read with torch.load(weights_only=True)
+    manifest.json        size and sha256 of each file, written last
+
+It is written under a temporary name, flushed to disk and renamed, so a crash leaves the old ones as they were.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from ganzoo.errors import CheckpointError
+
+MANIFEST = "manifest.json"
+PREFIX = "step-"
+TEMPORARY = ".writing-"
+
+
+def save(directory: Path, step: int, model: dict[str, Tensor], ema: dict[str, Tensor], state: dict[str, Any]) -> Path:
+    """Write the checkpoint of `step` into `directory` and return its path. All or nothing."""
+    target = directory / f"{PREFIX}{step:08d}"
+    temporary = directory / f"{TEMPORARY}{step:08d}-{os.getpid()}"
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        temporary.mkdir(parents=True)
+        save_file(_plain(model), temporary / "model.safetensors")
+        save_file(_plain(ema), temporary / "ema.safetensors")
+        torch.save(state, temporary / "state.pt")
+        files = {path.name: {"bytes": path.stat().st_size, "sha256": _sha256(path)} for path in temporary.iterdir()}
+        (temporary / MANIFEST).write_text(json.dumps({"step": step, "files": files}, indent=2) + "\n")
+        for path in (*temporary.iterdir(), temporary):
+            _flush(path)
+        if target.exists():
+            shutil.rmtree(target)
+        os.replace(temporary, target)
+        _flush(directory)
+    except (OSError, SafetensorError, RuntimeError) as failure:  # torch and safetensors wrap a full disk in their own
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise CheckpointError(f"Cannot write the checkpoint of step {step} to {directory}: {failure}") from failure
+    return target
+
+
+def prune(directory: Path, keep: int) -> None:
+    """Delete all but the `keep` newest checkpoints, and what killed writers left behind."""
+    for stale in directory.glob(f"{TEMPORARY}*"):
+        shutil.rmtree(stale, ignore_errors=True)
+    for old in checkpoints(directory)[keep:]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def checkpoints(directory: Path) -> list[Path]:
+    """The checkpoints in `directory`, newest first, valid or not."""
+    return sorted((p for p in directory.glob(f"{PREFIX}*") if p.is_dir()), reverse=True)
+
+
+def newest_valid(directory: Path) -> tuple[Path, list[str]]:
+    """The newest checkpoint that passes `verify`, and what is wrong with every newer one. Raises CheckpointError."""
+    problems = []
+    for path in checkpoints(directory):
+        problem = verify(path)
+        if problem is None:
+            return path, problems
+        problems.append(problem)
+    if problems:
+        raise CheckpointError(f"No checkpoint in {directory} is intact:\n" + "\n".join(problems))
+    raise CheckpointError(f"There is no checkpoint in {directory}: training stopped before the first was written.")
+
+
+def verify(path: Path) -> str | None:
+    """What is wrong with the checkpoint at `path`, or None where every file is as the manifest says."""
+    try:
+        files = json.loads((path / MANIFEST).read_text())["files"]
+        if set(files) != {"model.safetensors", "ema.safetensors", "state.pt"}:
+            return f"{path.name}: its manifest lists other files than a checkpoint has"
+        for name, expected in files.items():
+            found = _sha256(path / name)
+            if found != expected["sha256"]:
+                return f"{path.name}/{name} is damaged: sha256 {found}, expected {expected['sha256']}"
+    except OSError as failure:
+        return f"{path.name}: {failure.strerror}: {failure.filename}"
+    except (ValueError, KeyError, TypeError):
+        return f"{path.name}/{MANIFEST} is damaged"
+    return None
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """The contents of state.pt. Only tensors and plain values are accepted; code is refused."""
+    try:
+        state = torch.load(path / "state.pt", map_location="cpu", weights_only=True)
+    except Exception as failure:  # torch raises many kinds for a file that is damaged or not of the safe kind
+        raise CheckpointError(f"{path / 'state.pt'} cannot be read safely: {failure}") from failure
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path / 'state.pt'} does not hold a training state.")
+    return state
+
+
+def read_weights(path: Path, name: str, network: nn.Module) -> None:
+    """Copy the weights in `path`/`name`.safetensors into `network`; every tensor must be there and of its shape."""
+    file = path / f"{name}.safetensors"
+    try:
+        tensors = load_file(file)
+        network.load_state_dict(tensors)
+    except (OSError, SafetensorError) as failure:
+        raise CheckpointError(f"{file} cannot be read: {failure}") from failure
+    except RuntimeError as failure:
+        raise CheckpointError(f"{file} does not fit the networks: {failure}") from failure
+
+
+def _plain(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,35 @@
+"""The generator's moving average, which is what samples are drawn from."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+
+
+class EMA:
+    """Exponential moving average of a network's parameters and buffers, its half-life counted in images.
+
+    While few images have been seen the half-life is a twentieth of them, so that the random start is soon forgotten
+    (Karras et al. 2020, arXiv:1912.04958, use such a ramp). A half-life of 0 makes it a plain copy.
+    """
+
+    RAMP = 0.05
+
+    def __init__(self, network: nn.Module, half_life: int):
+        self.network = copy.deepcopy(network).eval().requires_grad_(False)
+        self.half_life = half_life
+        source, target = network.state_dict(keep_vars=True), self.network.state_dict(keep_vars=True)
+        self._averaged = [(target[k].data, source[k].data) for k in source if source[k].is_floating_point()]
+        self._copied = [(target[k].data, source[k].data) for k in source if not source[k].is_floating_point()]
+
+    @torch.no_grad()
+    def update(self, images_seen: int, batch_size: int) -> None:
+        """Fold the network's present state in, after `batch_size` more images made `images_seen` of them."""
+        half_life = min(self.half_life, images_seen * self.RAMP)
+        decay = 0.5 ** (batch_size / half_life) if half_life > 0 else 0.0
+        targets, sources = zip(*self._averaged)
+        torch._foreach_lerp_(targets, sources, 1 - decay)
+        for target, source in self._copied:
+            target.copy_(source)

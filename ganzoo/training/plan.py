@@ -1,0 +1,210 @@
+"""From a request to a plan: every name looked up, every setting checked, the data at hand; nothing written yet."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ganzoo import config as configs
+from ganzoo import registry
+from ganzoo.errors import PluginError, UsageError
+from ganzoo.plugin import DataSpec
+
+if TYPE_CHECKING:
+    import torch
+
+    from ganzoo.data import ImageData
+    from ganzoo.gan import GAN
+    from ganzoo.training.loop import Schedule
+
+PRECISIONS = ("fp32", "bf16", "fp16")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks for; None is "not said", to be filled from the run that is resumed or from the defaults."""
+
+    architecture: str | None = None
+    dataset: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    steps: int | None = None
+    epochs: float | None = None
+    minutes: float | None = None
+    seed: int | None = None
+    device: str | None = None
+    precision: str | None = None
+    checkpoint_every: int | None = None
+    sample_every: int | None = None
+    data_dir: str | os.PathLike[str] | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A training that can start. Its `identity` must stay the same for a resume to be exact; its `schedule` may change."""
+
+    entry: registry.Entry
+    config: Any
+    dataset: str
+    data: ImageData
+    seed: int
+    device: str
+    precision: str
+    schedule: Schedule
+
+    @property
+    def spec(self) -> DataSpec:
+        """What the networks are built for: an unconditional architecture is not told of classes."""
+        spec = self.data.spec
+        return spec if self.entry.card.conditional else DataSpec(spec.channels, spec.size)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The part of config.json that a resume compares."""
+        return {
+            "architecture": self.entry.name,
+            "distribution": self.entry.distribution,
+            "dataset": {
+                "name": self.dataset,
+                "split": self.data.split,
+                "sha256": self.data.sha256,
+                "images": len(self.data.images),
+                "channels": self.spec.channels,
+                "size": self.spec.size,
+                "classes": self.spec.classes,
+                "class_names": list(self.data.class_names) if self.spec.classes else [],
+            },
+            "settings": configs.to_dict(self.config),
+            "seed": self.seed,
+            "device": self.device,
+            "precision": self.precision,
+        }
+
+    def build(self) -> GAN:
+        """The networks, initialised from the plan's seed, on the plan's device."""
+        import torch
+
+        torch.manual_seed(self.seed)
+        gan: GAN = self.entry.card.build(self.config, self.spec)
+        return gan.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def make(request: Request) -> Plan:
+    """Check `request` and open its data. Raises `UsageError`, `PluginError` or `DataError` with one clear message."""
+    if request.architecture is None or request.dataset is None:
+        missing = "an architecture" if request.architecture is None else "--dataset"
+        raise UsageError(f"Training needs {missing}; see ganzoo list and ganzoo datasets.")
+    if sum(value is not None for value in (request.steps, request.epochs, request.minutes)) > 1:
+        raise UsageError("Give one of steps, epochs and minutes.")
+    seed = 0 if request.seed is None else request.seed
+    if not 0 <= seed < 1 << 32:
+        raise UsageError(f"seed={seed} is not valid: expected an integer from 0 to {(1 << 32) - 1}.")
+    precision = request.precision or "fp32"
+    if precision not in PRECISIONS:
+        raise UsageError(f"precision={precision} is not valid: expected one of {', '.join(PRECISIONS)}.")
+    entry = registry.get_architecture(request.architecture)
+    config = configs.make(entry.card.Config, request.settings)
+    device = str(find_device(request.device))
+
+    from ganzoo import data
+
+    images = data.open(request.dataset, image_size=config.image_size, data_dir=request.data_dir)
+    if entry.card.conditional and images.labels is None:
+        raise UsageError(
+            f"{entry.name} is conditional and needs labels, but {images.name} has none. Choose a labelled data set "
+            "(for a folder: one sub-folder per class), or an unconditional architecture."
+        )
+    return Plan(entry, config, absolute(request.dataset), images, seed, device, precision, _schedule(request, config, len(images.images)))
+
+
+def merge(run_config: Mapping[str, Any], request: Request) -> Request:
+    """The request that continues the run with this config.json: what `request` leaves unsaid comes from the run."""
+    try:
+        said = {name: value for name, value in vars(request).items() if value is not None}
+        length = {name: run_config["schedule"][name] for name in ("steps", "minutes")}
+        if said.keys() & {"steps", "epochs", "minutes"}:
+            length = {}
+        before = {
+            "architecture": f"{run_config['distribution']}:{run_config['architecture']}",
+            "dataset": run_config["dataset"]["name"],
+            "checkpoint_every": run_config["schedule"]["checkpoint_every"],
+            "sample_every": run_config["schedule"]["sample_every"],
+            **{name: run_config[name] for name in ("seed", "device", "precision")},
+        }
+        settings = {**run_config["settings"], **request.settings}
+    except (KeyError, TypeError) as failure:
+        raise UsageError(f"The run's config.json is incomplete: {failure} is missing.") from failure
+    if length.get("minutes") is not None:
+        length.pop("steps")
+    return Request(**{**before, **length, **said, "settings": settings})
+
+
+def entry_of(run_config: Mapping[str, Any]) -> registry.Entry:
+    """The architecture a run was trained with; names the package to install where it is no longer there."""
+    name, distribution = run_config["architecture"], run_config["distribution"]
+    try:
+        return registry.get_architecture(f"{distribution}:{name}")
+    except UsageError:
+        raise PluginError(
+            f"This run was trained with the architecture {name!r} of the package {distribution!r}, which is not "
+            f"installed. Install it: pip install {distribution}"
+        ) from None
+
+
+def find_device(name: str | None) -> torch.device:
+    """The torch device called `name`; "auto" or None is the first GPU, else the CPU. UsageError if it is not there."""
+    import torch
+
+    if name in (None, "auto"):
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    assert name is not None
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as failure:
+        reason = str(failure).splitlines()[0]
+        raise UsageError(f"Device {name!r} cannot be used here: {reason} Choose auto or cpu.") from None
+    return device
+
+
+def _schedule(request: Request, config: Any, images: int) -> Schedule:
+    from ganzoo.training.loop import Schedule
+
+    steps = request.steps
+    if request.epochs is not None:
+        batches = images // config.batch_size * request.epochs
+        steps = max(1, math.ceil(batches / config.discriminator_steps))
+    if steps is None and request.minutes is None:
+        steps = config.steps
+    for name, value in (("steps", steps), ("minutes", request.minutes)):
+        if value is not None and not 0 < value < math.inf:
+            raise UsageError(f"{name}={value} is not valid: expected a number above 0.")
+    every = {"checkpoint_every": request.checkpoint_every, "sample_every": request.sample_every}
+    for name, value in every.items():
+        if value is not None and value < 1:
+            raise UsageError(f"{name}={value} is not valid: expected a number of steps, at least 1.")
+    return Schedule(
+        steps=steps,
+        minutes=request.minutes,
+        checkpoint_every=request.checkpoint_every or 1000,
+        sample_every=request.sample_every or 500,
+    )
+
+
+def absolute(dataset: str) -> str:
+    """A data set name that means the same from any working directory: the PATH of `folder:PATH` made absolute."""
+    head, colon, argument = dataset.partition(":")
+    if colon and Path(argument).expanduser().exists():
+        return f"{head}:{Path(argument).expanduser().resolve()}"
+    return dataset
+
+
+def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings with dotted names: {"dataset": {"name": "mnist"}} -> {"dataset.name": "mnist"}."""
+    result: dict[str, Any] = {}
+    for name, value in settings.items():
+        result |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return result

@@ -1,0 +1,37 @@
+"""What a run was made with, so that anyone can redo it."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ganzoo.registry import Entry
+
+
+def provenance(entry: Entry) -> dict[str, Any]:
+    """Versions, git revision of the working directory, threads and command line of this process."""
+    packages = {"ganzoo", "torch", "numpy", entry.distribution}
+    return {
+        "threads": torch.get_num_threads(),
+        "started": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "versions": {"python": platform.python_version()}
+        | {name: importlib.metadata.version(name) for name in sorted(packages)},
+        "platform": platform.platform(),
+        "git": _git_revision(),
+    }
+
+
+def _git_revision() -> str | None:
+    try:
+        result = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, timeout=5)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return result.stdout.strip() or None

@@ -1,0 +1,147 @@
+"""A run directory: everything needed to continue, sample from, or redo a training.
+
+    config.json      what was asked for and with which versions
+    metrics.jsonl    one JSON object per line, losses and signals averaged since the line before
+    samples/         grids of the same noise vectors as training goes on
+    checkpoints/     see ganzoo.training.checkpoint
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ganzoo.errors import GanzooError, UsageError
+
+CONFIG = "config.json"
+FORMAT = 1
+
+
+class Run:
+    """One training on disk. `path` is its directory, `config` what config.json says."""
+
+    def __init__(self, path: Path, config: dict[str, Any]):
+        self.path = path
+        self.config = config
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+    @classmethod
+    def create(cls, out: str | os.PathLike[str] | None, name: str, config: dict[str, Any]) -> Run:
+        """A new run in `out`, which must not exist or be empty, or in the first free `runs/NAME-001`, `-002`, ..."""
+        try:
+            path = _free_directory(name) if out is None else _empty_directory(Path(out))
+            run = cls(path, {"format": FORMAT, **config})
+            run.write_config()
+            run.samples.mkdir()
+            run.checkpoints.mkdir()
+        except OSError as failure:
+            raise GanzooError(f"Cannot create the run directory: {failure}") from failure
+        return run
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Run:
+        """The run at `path`. Raises `UsageError` where there is none."""
+        directory = Path(path)
+        try:
+            config = json.loads((directory / CONFIG).read_text())
+        except FileNotFoundError:
+            raise UsageError(f"{directory} is not a run directory: it has no {CONFIG}.{_runs_nearby()}") from None
+        except (OSError, ValueError) as failure:
+            raise GanzooError(f"{directory / CONFIG} cannot be read: {failure}") from failure
+        if not isinstance(config, dict) or config.get("format") != FORMAT:
+            raise GanzooError(f"{directory / CONFIG} is not a run of this version of ganzoo (format {FORMAT}).")
+        return cls(directory, config)
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def samples(self) -> Path:
+        return self.path / "samples"
+
+    @property
+    def metrics_file(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def grid(self) -> Path | None:
+        """The newest sample grid."""
+        return max(self.samples.glob("*.png"), default=None)
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The lines of metrics.jsonl."""
+        if not self.metrics_file.exists():
+            return []
+        return [json.loads(line) for line in self.metrics_file.read_text().splitlines()]
+
+    def write_config(self) -> None:
+        """Write `config` to config.json, all or nothing."""
+        _replace(self.path / CONFIG, json.dumps(self.config, indent=2) + "\n")
+
+    def forget_after(self, step: int) -> None:
+        """Drop metrics and grids later than `step`, which a resumed training is about to make again."""
+        if self.metrics_file.exists():
+            lines = self.metrics_file.read_text().splitlines()
+            kept = [line for line in lines if _step_of(line) <= step]
+            _replace(self.metrics_file, "".join(f"{line}\n" for line in kept))
+        for grid in self.samples.glob("step-*.png"):
+            if int(grid.stem.removeprefix("step-")) > step:
+                grid.unlink()
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run for one process; a second training of the same run is refused. The lock dies with its process."""
+        try:
+            import fcntl
+        except ImportError:  # Windows has no flock; two trainings into one run are then the user's own care
+            yield
+            return
+        with (self.path / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UsageError(f"{self.path} is being trained by another process.") from None
+            yield
+
+
+def _free_directory(name: str) -> Path:
+    number = 1
+    while True:
+        path = Path("runs") / f"{name}-{number:03d}"
+        try:
+            path.mkdir(parents=True)
+            return path
+        except FileExistsError:
+            number += 1
+
+
+def _empty_directory(path: Path) -> Path:
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise UsageError(f"{path} exists and is not an empty directory. Choose another --out, or --resume {path}.")
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _runs_nearby() -> str:
+    runs = sorted(Path("runs").glob(f"*/{CONFIG}"), key=lambda p: p.stat().st_mtime, reverse=True)
+    return f" The newest run here is {runs[0].parent}." if runs else ""
+
+
+def _step_of(line: str) -> int:
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return 1 << 62  # a line torn by a crash
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}-{os.getpid()}")
+    temporary.write_text(text)
+    os.replace(temporary, path)

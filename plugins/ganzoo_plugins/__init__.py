@@ -1,0 +1,1 @@
+"""The architectures and data sets that come with ganzoo, through the same entry points as anybody's."""

@@ -1,0 +1,43 @@
+"""Convolutional networks conditioned on a label: Mirza and Osindero 2014, arXiv:1411.1784, on DCGAN's stages."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ganzoo.plugin import DataSpec
+from ganzoo_plugins.cgan import Config
+from ganzoo_plugins.dcgan import networks as dcgan
+
+
+class Generator(nn.Module):
+    """(z [N, latent_dim], labels [N]) -> images [N, C, size, size]: the label's vector joins the noise."""
+
+    def __init__(self, config: Config, spec: DataSpec):
+        super().__init__()
+        self.embed = nn.Embedding(spec.classes, config.embedding)
+        self.images = dcgan.Generator(config.latent_dim + config.embedding, config.width, spec)
+
+    def forward(self, z: Tensor, labels: Tensor) -> Tensor:
+        images: Tensor = self.images(torch.cat([z, self.embed(labels)], dim=1))
+        return images
+
+
+class Discriminator(nn.Module):
+    """(images [N, C, size, size], labels [N]) -> logits [N]: features of the image, judged against the label's vector.
+
+    The label enters by an inner product with the features (Miyato and Koyama 2018, arXiv:1802.05637).
+    """
+
+    def __init__(self, config: Config, spec: DataSpec):
+        super().__init__()
+        base, doublings = dcgan.stages(spec.size)
+        self.features = dcgan.Discriminator(config.width, spec, norm=False)
+        features = dcgan.channels(config.width, doublings)[-1] * base * base
+        self.embed = nn.Embedding(spec.classes, features)
+        nn.init.normal_(self.embed.weight, 0.0, 0.02)
+
+    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        maps = self.features.blocks(images)
+        matched = (maps.flatten(1) * self.embed(labels)).sum(dim=1)
+        return self.features.head(maps).flatten() + matched

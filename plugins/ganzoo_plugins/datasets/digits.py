@@ -1,0 +1,43 @@
+"""The small digits that come with scikit-learn: no file, no network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ganzoo.errors import DataError
+from ganzoo.plugin import DataLocation, Dataset, Split
+
+if TYPE_CHECKING:
+    from ganzoo.data.images import ImageData
+
+TEST_EVERY = 5
+
+
+class Digits(Dataset):
+    """Every fifth image of each digit is for testing: the order of the file repeats the digits, so counting through all
+    images would test some digits only."""
+
+    api_version = 1
+    summary = "small handwritten digits, bundled: 1,442 + 355 grey images of 8x8"
+    source = "Alpaydin, Kaynak, 1998, UCI Optical Recognition of Handwritten Digits, via scikit-learn; CC BY 4.0"
+
+    def load(self, where: DataLocation, split: Split, image_size: int | None, argument: str | None) -> ImageData:
+        import numpy as np
+
+        from ganzoo.data.images import ImageData, resize, sha256_of
+
+        try:
+            from sklearn.datasets import load_digits  # type: ignore[import-untyped]
+        except ImportError:
+            raise DataError("The data set digits is part of scikit-learn: pip install scikit-learn") from None
+        bunch = load_digits()
+        labels = bunch.target.astype(np.int64)
+        images = np.round(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
+        test = np.zeros(len(labels), dtype=bool)
+        for digit in range(10):
+            test[np.flatnonzero(labels == digit)[TEST_EVERY - 1 :: TEST_EVERY]] = True
+        chosen = test if split == "test" else ~test
+        images, labels = images[chosen], labels[chosen]
+        if image_size is not None:
+            images = resize(images, image_size)
+        return ImageData(images, labels, tuple("0123456789"), "digits", split, sha256_of(images, labels))

@@ -1,0 +1,48 @@
+"""Any image file as square uint8 pixels. Imports numpy and PIL: used by `folder` when it loads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+GREY_MODES = {"1", "L", "LA", "La", "I", "F"}
+
+
+def extensions() -> set[str]:
+    """The endings, in lower case, of the formats that PIL can open."""
+    return {ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+
+
+def is_grey(path: Path) -> bool:
+    """Whether the file stores grey pixels; looks at its header only, so colour that happens to be grey is colour."""
+    with Image.open(path) as image:
+        return image.mode in GREY_MODES or image.mode.startswith("I;16")
+
+
+def read(path: Path, size: int, grey: bool) -> npt.NDArray[np.uint8]:
+    """The file's first frame as uint8 [1 or 3, size, size].
+
+    Turned upright as EXIF says, put on white where transparent, scaled with antialiasing so that its short side is
+    `size`, and cropped in the centre. Raises whatever PIL raises for files that it cannot read.
+    """
+    with Image.open(path) as opened:
+        image = _flat(ImageOps.exif_transpose(opened), "L" if grey else "RGB")
+    pixels = np.asarray(ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS))
+    return pixels[None] if grey else pixels.transpose(2, 0, 1)
+
+
+def _flat(image: Image.Image, mode: str) -> Image.Image:
+    if image.mode == "F":
+        raise ValueError("its float pixels have no defined range")
+    if image.mode.startswith("I"):
+        values = np.asarray(image).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise ValueError("its pixels are not within 16 bits")
+        image = Image.fromarray(((values + 128) // 257).astype(np.uint8))
+    elif image.has_transparency_data:
+        colour = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", colour.size, "white"), colour)
+    return image.convert(mode)

@@ -1,0 +1,79 @@
+"""The convolutional networks of Radford et al. 2016, arXiv:1511.06434, for any size they can reach."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from ganzoo.errors import UsageError
+from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU
+from ganzoo.plugin import DataSpec
+
+
+def stages(size: int) -> tuple[int, int]:
+    """(base, doublings) with size = base * 2**doublings and base in 4..7, e.g. 64 -> (4, 4) and 28 -> (7, 2).
+
+    Raises UsageError with the nearest possible sizes for a size that is not of this form.
+    """
+    possible = sorted(base << doublings for base in (4, 5, 6, 7) for doublings in range(1, 9))
+    for doublings in range(1, 9):
+        base, rest = divmod(size, 1 << doublings)
+        if rest == 0 and 4 <= base <= 7:
+            return base, doublings
+    nearest = " or ".join(str(s) for s in sorted(sorted(possible, key=lambda s: abs(s - size))[:2]))
+    raise UsageError(
+        f"Image size {size} cannot be reached by doubling 4, 5, 6 or 7 pixels. Set image_size={nearest} instead."
+    )
+
+
+def channels(width: int, doublings: int) -> list[int]:
+    """Channels of the feature maps from the image inwards: width, 2 width, 4 width, ... up to 16 width."""
+    return [width * min(1 << stage, 16) for stage in range(doublings)]
+
+
+def initialise(network: nn.Module) -> None:
+    """Weights N(0, 0.02), batch norm scales N(1, 0.02), biases 0, in place: Radford et al. 2016, section 4."""
+    for module in network.modules():
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.Embedding)):
+            nn.init.normal_(module.weight, 0.0, 0.02)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight, 1.0, 0.02)
+        if isinstance(getattr(module, "bias", None), nn.Parameter):
+            nn.init.zeros_(module.bias)
+
+
+class Generator(nn.Module):
+    """z [N, inputs] -> [N, 2^(k-1) width, base, base] -> ... -> [N, width, size/2, size/2] -> tanh [N, C, size, size]."""
+
+    def __init__(self, inputs: int, width: int, spec: DataSpec):
+        super().__init__()
+        base, doublings = stages(spec.size)
+        inward = channels(width, doublings)
+        self.blocks = nn.Sequential(
+            ConvTransposeBNReLU(inputs, inward[-1], kernel_size=base, stride=1, padding=0),
+            *(ConvTransposeBNReLU(deep, shallow) for shallow, deep in reversed(list(zip(inward, inward[1:])))),
+            nn.ConvTranspose2d(width, spec.channels, 4, 2, 1, bias=False),
+        )
+        initialise(self)
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        images: Tensor = self.blocks(z[:, :, None, None])
+        return images.tanh()
+
+
+class Discriminator(nn.Module):
+    """[N, C, size, size] -> halved down to [N, 2^(k-1) width, base, base] -> logits [N]. No batch norm on the image."""
+
+    def __init__(self, width: int, spec: DataSpec, norm: bool = True):
+        super().__init__()
+        base, doublings = stages(spec.size)
+        inward = channels(width, doublings)
+        self.blocks = nn.Sequential(
+            ConvBNLeakyReLU(spec.channels, width, norm=False),
+            *(ConvBNLeakyReLU(shallow, deep, norm) for shallow, deep in zip(inward, inward[1:])),
+        )
+        self.head = nn.Conv2d(inward[-1], 1, base)
+        initialise(self)
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        logits: Tensor = self.head(self.blocks(images))
+        return logits.flatten()

@@ -1,0 +1,33 @@
+"""The original GAN: two multilayer perceptrons (Goodfellow et al. 2014)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ganzoo import plugin
+from ganzoo.config import setting
+from ganzoo.plugin import Architecture, DataSpec, LossName
+
+if TYPE_CHECKING:
+    from ganzoo.gan import GAN
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(plugin.Config):
+    loss: LossName = setting("nonsaturating", "nonsaturating (maximise log D(G(z))), minimax, or another objective")
+    generator_widths: tuple[int, ...] = setting((256, 512, 1024), "hidden layers of the generator", ge=1)
+    discriminator_widths: tuple[int, ...] = setting((512, 256), "hidden layers of the discriminator", ge=1)
+
+
+class Vanilla(Architecture):
+    api_version = 1
+    summary = "the original: two multilayer perceptrons"
+    paper = "Goodfellow et al. 2014, Generative Adversarial Networks, arXiv:1406.2661"
+    Config = Config
+
+    def build(self, config: Config, spec: DataSpec) -> GAN:
+        from ganzoo.gan import GAN
+        from ganzoo_plugins.vanilla.networks import Discriminator, Generator
+
+        return GAN(Generator(config, spec), Discriminator(config, spec), config, spec)

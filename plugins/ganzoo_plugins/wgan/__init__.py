@@ -1,0 +1,52 @@
+"""Wasserstein GAN (Arjovsky et al. 2017), and WGAN-GP (Gulrajani et al. 2017) with penalty=gradient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from ganzoo import plugin
+from ganzoo.config import setting
+from ganzoo.plugin import Architecture, DataSpec, LossName, OptimizerName, PenaltyName
+from ganzoo_plugins.dcgan import Norm
+
+if TYPE_CHECKING:
+    from ganzoo.gan import GAN
+
+WITHOUT_CLIPPING = {
+    "optimizer": "adam",
+    "generator_lr": 1e-4,
+    "discriminator_lr": 1e-4,
+    "beta1": 0.0,
+    "beta2": 0.9,
+    "discriminator_norm": "none",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(plugin.Config):
+    variants: ClassVar = {"penalty=gradient": WITHOUT_CLIPPING, "penalty=r1": WITHOUT_CLIPPING}
+
+    loss: LossName = "wasserstein"
+    penalty: PenaltyName = setting("clip", "clip is WGAN, gradient is WGAN-GP with its own optimizer and no critic norm")
+    discriminator_steps: int = 5
+    optimizer: OptimizerName = "rmsprop"
+    generator_lr: float = 5e-5
+    discriminator_lr: float = 5e-5
+    width: int = setting(64, "channels next to the image; every stage away from it has twice as many", ge=1)
+    discriminator_norm: Norm = setting("batch", "normalisation in the critic")
+
+
+class WGAN(Architecture):
+    api_version = 1
+    summary = "a critic that estimates the Wasserstein distance"
+    paper = "Arjovsky et al. 2017, Wasserstein GAN, arXiv:1701.07875; penalty=gradient: Gulrajani et al., arXiv:1704.00028"
+    Config = Config
+
+    def build(self, config: Config, spec: DataSpec) -> GAN:
+        from ganzoo.gan import GAN
+        from ganzoo_plugins.wgan.networks import Critic, Generator
+
+        generator = Generator(config.latent_dim, config.width, spec)
+        critic = Critic(config.width, spec, norm=config.discriminator_norm == "batch")
+        return GAN(generator, critic, config, spec)
