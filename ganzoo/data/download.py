@@ -19,6 +19,13 @@ from ganzoo.plugin import DataLocation
 TIMEOUT_SECONDS = 30
 MAX_UNPACKED = 1 << 28
 GZIP_MAGIC = b"\x1f\x8b"
+PLAINLY = {
+    "ConnectionError": "no connection",
+    "ConnectTimeout": f"no connection within {TIMEOUT_SECONDS} s",
+    "ReadTimeout": f"no answer within {TIMEOUT_SECONDS} s",
+    "ChunkedEncodingError": "the connection broke off",
+}
+"""What requests' exceptions mean; their own texts are long."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +108,7 @@ def _candidates(file: File, where: DataLocation) -> Iterator[Path]:
 
 
 def _download(file: File, where: DataLocation, family: Sequence[File]) -> bytes:
-    import pooch  # type: ignore[import-untyped]
+    import pooch
 
     home = where.cache / file.cache
     # A server that unpacks on the way ("Content-Encoding: gzip") would change the bytes we verify.
@@ -123,13 +130,13 @@ def _download(file: File, where: DataLocation, family: Sequence[File]) -> bytes:
 
 def _by_hand(file: File, where: DataLocation, family: Sequence[File]) -> Iterator[str]:
     missing = [file, *(other for other in family if other != file and find(other, where) is None)]
+    yield f"Fetch {', '.join(other.name for other in missing)}"
+    yield f"from {' or '.join(file.mirrors)}"
     if where.given is not None:
-        yield f"Put it into {where.given / file.folders[0]} yourself. Missing there, and where to fetch it:"
+        yield f"and put it into {where.given / file.folders[0]}"
     else:
-        yield f"Put it into {where.cache / file.cache} yourself, or into a folder DIR/{file.folders[0]} that is named"
-        yield "with --data-dir DIR or GANZOO_DATA=DIR. Missing, and where to fetch it:"
-    for other in missing:
-        yield "  " + " or ".join(other.urls)
+        yield f"and put it into {where.cache / file.cache}"
+        yield f"or into {Path('DIR', file.folders[0])}, with --data-dir DIR or GANZOO_DATA=DIR."
     plain = find(dataclasses.replace(file, unpacked=True), where)
     if plain is not None:
         yield f"{plain} is not used: only the published {file.name} can be verified."
@@ -141,8 +148,8 @@ def _reason(why: Exception, target: Path) -> str:
     response = getattr(why, "response", None)
     if response is not None:
         return f"HTTP {response.status_code} {response.reason}"
-    text = str(why)
-    return f"{type(why).__name__} ({text if len(text) <= 160 else text[:160] + '...'})"
+    name, text = type(why).__name__, str(why)
+    return PLAINLY.get(name) or f"{name} ({text if len(text) <= 160 else text[:160] + '...'})"
 
 
 def _digest(algorithm: str, data: bytes) -> str:

@@ -27,7 +27,7 @@ class Digits(Dataset):
         from ganzoo.data.images import ImageData, resize, sha256_of
 
         try:
-            from sklearn.datasets import load_digits  # type: ignore[import-untyped]
+            from sklearn.datasets import load_digits
         except ImportError:
             raise DataError("The data set digits is part of scikit-learn: pip install scikit-learn") from None
         bunch = load_digits()
