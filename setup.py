@@ -1,7 +1,7 @@
 """Builds the native extension where it can; everything else is in pyproject.toml.
 
-The sources are in csrc/. Without torch in the build environment, as in pip's isolated builds, the pure Python package is
-built and the reference implementation does the work; `ganzoo doctor` says so.
+The sources are in csrc/. Without torch in the build environment, as in pip's isolated builds, the pure Python package
+is built and the reference implementation does the work; `ganzoo doctor` says so.
 """
 
 import sys

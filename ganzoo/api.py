@@ -19,6 +19,7 @@ from ganzoo.training.run import Run
 
 if TYPE_CHECKING:
     from ganzoo.gan import GAN
+    from ganzoo.training.batches import Batches
     from ganzoo.training.report import Report
     from ganzoo.training.state import TrainingState
 
@@ -83,20 +84,23 @@ def train(
 
 def start(plan: Plan, out: str | os.PathLike[str] | None = None, report: Report | None = None) -> Run:
     """Train `plan` in a new run directory."""
+    from ganzoo.training.batches import Batches
     from ganzoo.training.provenance import provenance
     from ganzoo.training.state import TrainingState
 
     with _reproducible(plan.device):
         state = TrainingState(plan.build(), plan.seed, plan.precision)
+        batches = Batches(plan.data, plan.config.batch_size, plan.seed, state.device)
         name = f"{plan.entry.name}-{plan.dataset.partition(':')[0]}"
         config = {**plan.identity, "schedule": dataclasses.asdict(plan.schedule), **provenance(plan.entry)}
         run = Run.create(out, name, config)
-        return _train(plan, state, run, report, plan.data.notes)
+        return _train(plan, state, batches, run, report, plan.data.notes)
 
 
 def proceed(run: Run, request: Request, report: Report | None = None) -> Run:
     """Train `run` on from its newest intact checkpoint. `request` may change the schedule and nothing else."""
     from ganzoo.training import checkpoint
+    from ganzoo.training.batches import Batches
     from ganzoo.training.state import TrainingState
 
     entry_of(run.config)
@@ -108,8 +112,9 @@ def proceed(run: Run, request: Request, report: Report | None = None) -> Run:
     with _reproducible(plan.device, run.config.get("threads")):
         state = TrainingState(plan.build(), plan.seed, plan.precision)
         state.restore(path)
+        batches = Batches(plan.data, plan.config.batch_size, plan.seed, state.device)
         notes = (*plan.data.notes, *(f"{problem}; the checkpoint before it is used." for problem in problems))
-        return _train(plan, state, run, report, notes, resumed=True)
+        return _train(plan, state, batches, run, report, notes, resumed=True)
 
 
 def load(path: str | os.PathLike[str], device: str | None = None) -> GAN:
@@ -136,14 +141,18 @@ def load(path: str | os.PathLike[str], device: str | None = None) -> GAN:
 
 
 def _train(
-    plan: Plan, state: TrainingState, run: Run, report: Report | None, notes: Iterable[str], resumed: bool = False
+    plan: Plan,
+    state: TrainingState,
+    batches: Batches,
+    run: Run,
+    report: Report | None,
+    notes: Iterable[str],
+    resumed: bool = False,
 ) -> Run:
     from ganzoo.training import loop
-    from ganzoo.training.batches import Batches
     from ganzoo.training.report import Report, Reports, TensorBoard
     from ganzoo.training.signals import StopRequest
 
-    batches = Batches(plan.data, plan.config.batch_size, plan.seed, state.device)
     reports = Reports(report or Report(), *([TensorBoard()] if importlib.util.find_spec("tensorboard") else []))
     with run.locked(), StopRequest() as stop:
         if resumed:
@@ -172,9 +181,10 @@ def _reproducible(device: str, threads: int | None = None) -> Iterator[None]:
     # cuBLAS is deterministic only with a fixed workspace, and reads this before its first call
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    fill, had_threads = torch.utils.deterministic.fill_uninitialized_memory, torch.get_num_threads()
+    memory: Any = torch.utils.deterministic
+    fill, had_threads = memory.fill_uninitialized_memory, torch.get_num_threads()
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # guards against reading garbage, at a pass per tensor
+    memory.fill_uninitialized_memory = False  # guards against reading garbage, at a pass per tensor
     torch.set_num_threads(threads or had_threads)
     gpus = [torch.device(device).index or 0] if torch.device(device).type == "cuda" else []
     try:
@@ -182,5 +192,5 @@ def _reproducible(device: str, threads: int | None = None) -> Iterator[None]:
             yield
     finally:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
-        torch.utils.deterministic.fill_uninitialized_memory = fill
+        memory.fill_uninitialized_memory = fill
         torch.set_num_threads(had_threads)

@@ -6,6 +6,7 @@ it: `settings` describes it, `make` builds one from overrides given as words or 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import types
 import typing
@@ -18,7 +19,9 @@ from ganzoo.errors import UsageError, did_you_mean
 C = TypeVar("C")
 
 
-def setting(default: Any, help: str, *, ge: float | None = None, gt: float | None = None, le: float | None = None) -> Any:
+def setting(
+    default: Any, help: str, *, ge: float | None = None, gt: float | None = None, le: float | None = None
+) -> Any:
     """A dataclass field with a help text and an optional range: `ge` <= value, `gt` < value, value <= `le`."""
     return dataclasses.field(default=default, metadata={"help": help, "ge": ge, "gt": gt, "le": le})
 
@@ -101,9 +104,11 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 def parse(setting: Setting, value: Any) -> Any:
     """`value`, a word or a typed value, as the setting's type; `UsageError` where it does not fit."""
+    if value is dataclasses.MISSING:
+        raise UsageError(f"{setting.name} has no default.")
     try:
         result = _convert(setting.type, value)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise UsageError(_expected(setting, value)) from None
     for number in result if isinstance(result, tuple) else (result,):
         if isinstance(number, (int, float)) and not isinstance(number, bool) and not _in_range(setting, number):
@@ -118,8 +123,11 @@ def _convert(kind: Any, value: Any) -> Any:
             if type(None) in get_args(kind):
                 return None
             raise ValueError
-        (inner,) = (arg for arg in get_args(kind) if arg is not type(None))
-        return _convert(inner, value)
+        for inner in get_args(kind):
+            with contextlib.suppress(ValueError, OverflowError):
+                if inner is not type(None):
+                    return _convert(inner, value)
+        raise ValueError
     if origin is Literal:
         for choice in get_args(kind):
             if value == choice or (isinstance(value, str) and value == str(choice)):
@@ -132,7 +140,16 @@ def _convert(kind: Any, value: Any) -> Any:
             value = [value]
         return tuple(_convert(get_args(kind)[0], item) for item in value)
     if kind is bool:
-        words = {"true": True, "false": False, "yes": True, "no": False, "on": True, "off": False, "1": True, "0": False}
+        words = {
+            "true": True,
+            "false": False,
+            "yes": True,
+            "no": False,
+            "on": True,
+            "off": False,
+            "1": True,
+            "0": False,
+        }
         if isinstance(value, bool):
             return value
         if isinstance(value, str) and value.lower() in words:
@@ -193,6 +210,3 @@ def word(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return str(value).lower()
     return str(value)
-
-
-

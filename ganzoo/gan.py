@@ -18,7 +18,7 @@ class GAN(nn.Module):
     """A generator against a discriminator (a critic, where the loss says so).
 
     Args:
-        generator: called as `generator(z, labels)` with z [N, latent_dim]; returns images [N, C, size, size] in [-1, 1].
+        generator: called as `generator(z, labels)`, z [N, latent_dim]; returns images [N, C, size, size] in [-1, 1].
         discriminator: called as `discriminator(images, labels)`; returns logits [N], the higher the more real.
         config: the architecture's settings, a `ganzoo.plugin.Config`.
         spec: the images the networks were built for.
@@ -135,7 +135,7 @@ class GAN(nn.Module):
         result = torch.as_tensor(labels, dtype=torch.int64)
         if result.shape != (count,):
             raise UsageError(f"Expected {count} labels, one for each image, but got {result.numel()}.")
-        if count and not (0 <= int(result.min()) and int(result.max()) < self.spec.classes):
+        if count and not (int(result.min()) >= 0 and int(result.max()) < self.spec.classes):
             raise UsageError(f"Labels must lie in 0..{self.spec.classes - 1}.")
         return result.to(self.device)
 

@@ -98,7 +98,7 @@ def r1_penalty(discriminator: Callable[[Tensor], Tensor], real: Tensor) -> Tenso
 
 def _input_gradient(discriminator: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     (gradient,) = torch.autograd.grad(discriminator(x).sum(), x, create_graph=True)
-    return gradient.flatten(1).float()
+    return gradient.flatten(1).to(torch.promote_types(gradient.dtype, torch.float32))
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ from torch import nn
 class ConvTransposeBNReLU(nn.Sequential):
     """ConvTranspose2d (no bias), BatchNorm2d, ReLU: the block that DCGAN generators are made of (arXiv:1511.06434).
 
-    Input [N, in_channels, H, W], output [N, out_channels, H', W'] with H' = (H - 1) * stride - 2 * padding + kernel_size;
+    Input [N, in_channels, H, W], output [N, out_channels, H', W'], H' = (H - 1) * stride - 2 * padding + kernel_size;
     the defaults double height and width. The state dict is that of
     `nn.Sequential(nn.ConvTranspose2d(...), nn.BatchNorm2d(...), nn.ReLU())`, and stays so whatever computes the block.
     """
@@ -24,8 +24,8 @@ class ConvTransposeBNReLU(nn.Sequential):
 class ConvBNLeakyReLU(nn.Sequential):
     """Conv2d(4, 2, 1), BatchNorm2d, LeakyReLU(0.2): the block of the DCGAN discriminator (arXiv:1511.06434).
 
-    Input [N, in_channels, H, W], output [N, out_channels, H / 2, W / 2]. With `norm=False` the batch norm is left out and
-    the convolution has a bias instead, as in the paper's first layer and wherever a penalty needs per-image gradients.
+    Input [N, in_channels, H, W], output [N, out_channels, H / 2, W / 2]. With `norm=False` the batch norm is left out
+    and the convolution has a bias, as in the paper's first layer and wherever a penalty needs per-image gradients.
     """
 
     def __init__(self, in_channels: int, out_channels: int, norm: bool = True, slope: float = 0.2):

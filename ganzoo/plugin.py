@@ -37,7 +37,7 @@ OptimizerName = Literal["adam", "rmsprop"]
 
 @dataclass(frozen=True)
 class DataSpec:
-    """What an architecture is told about the images: shape [channels, size, size] and number of classes (0: unlabelled)."""
+    """What an architecture is told about the images: [channels, size, size], and how many classes (0: no labels)."""
 
     channels: int
     size: int
@@ -46,7 +46,7 @@ class DataSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The settings every architecture has. Subclass it, add fields with `setting`, redeclare fields to change defaults."""
+    """The settings every architecture has. Subclass it, add fields with `setting`, redeclare one to change its default."""
 
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Defaults that depend on another choice: `{"penalty=gradient": {"optimizer": "adam"}}`."""
@@ -78,7 +78,7 @@ class Config:
         if self.penalty == "clip" and self.loss != "wasserstein":
             raise UsageError(
                 f"penalty=clip with loss={self.loss}: clipping bounds the slope that the Wasserstein distance needs; "
-                "on any other loss it only keeps the discriminator from learning. Choose loss=wasserstein, or penalty=r1."
+                "on any other loss it only keeps D from learning. Choose loss=wasserstein, or penalty=r1."
             )
         if self.real_label < 1 and self.loss in ("wasserstein", "hinge"):
             raise UsageError(

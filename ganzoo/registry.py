@@ -15,6 +15,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
+from ganzoo import config as configs
 from ganzoo.errors import PluginError, UsageError, did_you_mean
 from ganzoo.plugin import API_VERSION, Architecture, Config, Dataset
 
@@ -22,6 +23,15 @@ ARCHITECTURES = "ganzoo.architectures"
 DATASETS = "ganzoo.datasets"
 CONTRACTS: dict[str, type] = {ARCHITECTURES: Architecture, DATASETS: Dataset}
 OWN_DISTRIBUTION = "ganzoo"
+WORK: dict[type, str] = {Architecture: "build", Dataset: "load"}
+"""The method that a plugin must write."""
+KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
+    "summary": ("text", (str,)),
+    "paper": ("text", (str,)),
+    "source": ("text", (str,)),
+    "argument": ("text or None", (str, type(None))),
+    "conditional": ("True or False", (bool,)),
+}
 
 
 @dataclass(frozen=True)
@@ -88,25 +98,23 @@ def get_dataset(name: str) -> tuple[Dataset, str | None]:
 
     Raises like `get_architecture`, and `UsageError` where an argument is missing or not wanted.
     """
-    head, colon, argument = name.partition(":")
-    for entry in datasets():
-        takes = entry.card.argument if entry.card is not None else None
-        if colon and takes and head == entry.name and entry.error is None:
-            if not argument:
-                raise UsageError(f"Data set {head!r} needs its {takes}: write {head}:{takes}.")
-            return entry.card, argument
-    card = _get(DATASETS, "data set", name).card
-    if card.argument:
-        raise UsageError(f"Data set {name!r} needs its {card.argument}: write {name}:{card.argument}.")
-    return card, None
+    names = [known for entry in datasets() for known in (entry.qualified_name, entry.name)]
+    head = max((known for known in names if f"{name}:".startswith(f"{known}:")), key=len, default=name)
+    argument = name[len(head) + 1 :]
+    card = _get(DATASETS, "data set", head).card
+    if card.argument and not argument:
+        raise UsageError(f"Data set {head!r} needs its {card.argument}: write {head}:{card.argument}.")
+    if argument and not card.argument:
+        raise UsageError(f"Data set {head!r} takes no argument, but got {argument!r}.")
+    return card, argument or None
 
 
 def _get(group: str, kind: str, name: str) -> Entry:
     found = [e for e in entries(group) if name == e.qualified_name]
     found = found or [e for e in entries(group) if name == e.name]
     if not found:
-        known = [e.name for e in entries(group)]
-        raise UsageError(f"No {kind} is called {name!r}. {did_you_mean(name, known)}")
+        hint = did_you_mean(name.partition(":")[0], [e.name for e in entries(group)])
+        raise UsageError(f"No {kind} is called {name!r}. {hint}")
     entry = found[0]
     if entry.card is None or (entry.error is not None and name != entry.qualified_name):
         details = f"\n\n{entry.cause.rstrip()}" if entry.cause else ""
@@ -126,8 +134,8 @@ def _taken(entry: Entry, rivals: list[Entry]) -> Entry:
 
 
 def _load(point: importlib.metadata.EntryPoint) -> Entry:
-    distribution = point.dist.name if point.dist is not None else "unknown"
-    version = point.dist.version if point.dist is not None else "unknown"
+    distribution = (point.dist and point.dist.name) or "unknown"
+    version = (point.dist and point.dist.version) or "unknown"
     start = time.perf_counter()
     card = error = cause = None
     try:
@@ -151,10 +159,25 @@ def _card(target: Any, contract: type) -> Any:
     if version != API_VERSION:
         stated = "states no api_version" if version is None else f"was written for plugin API {version}"
         raise PluginError(f"it {stated}; this ganzoo offers API {API_VERSION}")
+    if getattr(target, WORK[contract]) is getattr(contract, WORK[contract]):
+        raise PluginError(f"it does not implement {WORK[contract]}")
+    card = target()
     for attribute in contract.__annotations__:
-        if not hasattr(target, attribute):
+        if not hasattr(card, attribute):
             raise PluginError(f"it lacks the attribute {attribute!r}")
-    config = getattr(target, "Config", Config)
+        wanted, kinds = KINDS.get(attribute, ("", (object,)))
+        value = getattr(card, attribute)
+        if not isinstance(value, kinds):
+            raise PluginError(f"its {attribute} must be {wanted}, but is a {type(value).__name__}")
+    if contract is Architecture:
+        _check_config(card.Config)
+    return card
+
+
+def _check_config(config: Any) -> None:
     if not (isinstance(config, type) and issubclass(config, Config)):
         raise PluginError("its Config must be a subclass of ganzoo.plugin.Config")
-    return target()
+    try:
+        configs.make(config, {})
+    except UsageError as failure:
+        raise PluginError(f"its Config cannot be made from its defaults: {failure}") from failure

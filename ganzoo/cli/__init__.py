@@ -1,4 +1,4 @@
-"""The command line. Commands import torch and rich only when they run, so that `ganzoo list` and `--help` are instant."""
+"""The command line. Commands import torch and rich only when they run, so that listing and `--help` are instant."""
 
 from __future__ import annotations
 

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rich.console import Console
+import rich.console
 from rich.markup import escape
 from rich.table import Table
 
 __all__ = ["Console", "escape", "table"]
 
 
+class Console(rich.console.Console):
+    """rich's console. Under NO_COLOR rich leaves out colours but not bold; this one writes text as it is."""
+
+    def __init__(self, **options: Any):
+        plain = {"color_system": None} if os.environ.get("NO_COLOR") else {}
+        super().__init__(**(plain | options))
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> Table:
     """A plain table of text; cells are shown as they are, and wrap rather than vanish."""
-    result = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    result = Table(
+        title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0)
+    )
     for i, column in enumerate(columns):
         result.add_column(column, header_style="bold", style="cyan" if i == 0 else "", overflow="fold")
     for row in rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import click
@@ -16,7 +17,7 @@ from ganzoo.plugin import DataLocation
 def datasets(data_dir: str | None, as_json: bool) -> None:
     """List the data sets, and which of them are on disk."""
     where = DataLocation.find(data_dir)
-    entries = registry.datasets()
+    entries = [_looked_up(entry, where) for entry in registry.datasets()]
     if as_json:
         click.echo(json.dumps([_row(entry, where) for entry in entries], indent=2))
         return
@@ -38,6 +39,16 @@ def datasets(data_dir: str | None, as_json: bool) -> None:
         console.print(f"Files are taken from {where.given} where they are there", highlight=False, soft_wrap=True)
 
 
+def _looked_up(entry: registry.Entry, where: DataLocation) -> registry.Entry:
+    """The entry, broken where it cannot say whether its files are there."""
+    if entry.error is None and not entry.card.argument:
+        try:
+            entry.card.on_disk(where)
+        except Exception as failure:  # a stranger's code may raise anything, and must not take the list with it
+            return dataclasses.replace(entry, error=f"on_disk raised {type(failure).__name__}: {failure}")
+    return entry
+
+
 def _usage(entry: registry.Entry) -> str:
     argument = entry.card.argument if entry.card else None
     return f"{entry.name}:{argument}" if argument else entry.name
@@ -56,7 +67,7 @@ def _row(entry: registry.Entry, where: DataLocation) -> dict[str, object]:
         "argument": card.argument if card else None,
         "summary": card.summary if card else None,
         "source": card.source if card else None,
-        "on_disk": bool(card and not card.argument and card.on_disk(where)),
+        "on_disk": _availability(entry, where) == "yes",
         "distribution": entry.distribution,
         "version": entry.version,
         "status": entry.status,

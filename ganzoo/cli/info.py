@@ -10,12 +10,14 @@ from ganzoo import config as configs
 from ganzoo import registry
 from ganzoo.plugin import DataSpec
 
+COUNT = click.IntRange(min=1)
+
 
 @click.command()
 @click.argument("name")
-@click.option("--image-size", type=int, default=28, show_default=True, help="Count parameters for this image size.")
-@click.option("--channels", type=int, default=1, show_default=True, help="... and this number of channels.")
-@click.option("--classes", type=int, default=10, show_default=True, help="... and this number of classes.")
+@click.option("--image-size", type=COUNT, default=28, show_default=True, help="Count parameters for this image size.")
+@click.option("--channels", type=COUNT, default=1, show_default=True, help="... and this number of channels.")
+@click.option("--classes", type=COUNT, default=10, show_default=True, help="... and this number of classes.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="... and with these settings.")
 def info(name: str, image_size: int, channels: int, classes: int, overrides: tuple[str, ...]) -> None:
     """Show an architecture's paper, settings and networks."""
@@ -39,11 +41,12 @@ def info(name: str, image_size: int, channels: int, classes: int, overrides: tup
         words = ", ".join(f"{key}={configs.word(value)}" for key, value in defaults.items())
         console.print(f"With {condition} the defaults become {words}.", highlight=False)
 
+    image_size = config.image_size or image_size
     spec = DataSpec(channels, image_size, classes if card.conditional else 0)
     gan = card.build(config, spec)
-    rows = [(part, f"{_parameters(getattr(gan, part)):,}") for part in ("generator", "discriminator")]
+    networks = [(part, f"{_parameters(getattr(gan, part)):,}") for part in ("generator", "discriminator")]
     console.print()
-    console.print(table(("network", f"parameters for {channels}x{image_size}x{image_size} images"), rows))
+    console.print(table(("network", f"parameters for {channels}x{image_size}x{image_size} images"), networks))
 
 
 def _parameters(network: Any) -> int:

@@ -37,7 +37,9 @@ def _config_file(ctx: click.Context, _: click.Parameter, path: str | None) -> No
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="or minutes.")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Images per step.")
 @click.option("--image-size", type=click.IntRange(min=1), help="Resize images to this many pixels a side.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting; see `ganzoo info ARCH`.")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting; see `ganzoo info ARCH`."
+)
 @click.option(
     "--config", is_eager=True, expose_value=False, callback=_config_file, metavar="FILE.toml",
     help="Options from a file; architecture settings in its table [set]. The command line wins.",
@@ -52,8 +54,10 @@ def _config_file(ctx: click.Context, _: click.Parameter, path: str | None) -> No
 @click.option("--data-dir", metavar="DIR", help="Where data files already are (or GANZOO_DATA).")
 @click.option("--dry-run", is_flag=True, help="Check everything, show what would be trained, write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object to stdout; progress goes to stderr.")
-@click.pass_context
-def train(ctx: click.Context, dry_run: bool, as_json: bool, resume: str | None, out: str | None, **options: Any) -> None:
+@click.pass_context  # type: ignore[arg-type]  # click passes the options by name
+def train(
+    ctx: click.Context, dry_run: bool, as_json: bool, resume: str | None, out: str | None, **options: Any
+) -> None:
     """Train the architecture ARCH.
 
     \b
@@ -145,4 +149,3 @@ def _show(plan: Plan, as_json: bool) -> None:
     from ganzoo.training.plan import flat
 
     Console().print(table(("what would be trained", ""), [(name, word(value)) for name, value in flat(result).items()]))
-

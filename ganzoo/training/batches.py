@@ -13,9 +13,9 @@ from ganzoo.errors import UsageError
 class Batches:
     """Batch number b of an endless shuffled pass over `data`, on `device`.
 
-    Every epoch is a permutation that depends on (seed, epoch) alone and its incomplete last batch is dropped, so a batch
-    number says all there is to say about the position: nothing else has to be stored for an exact resume. Images that fit
-    stay on the device as uint8; a memory map is read batch by batch.
+    Every epoch is a permutation that depends on (seed, epoch) alone and its incomplete last batch is dropped, so a
+    batch number says all there is to say about the position: nothing else has to be stored for an exact resume. Images
+    that fit stay on the device as uint8; a larger memory map is read batch by batch.
     """
 
     def __init__(self, data: ImageData, batch_size: int, seed: int, device: torch.device):

@@ -39,7 +39,9 @@ class Schedule:
         return self.minutes is not None and seconds >= 60 * self.minutes
 
 
-def train(state: TrainingState, batches: Batches, run: Run, schedule: Schedule, report: Report, stop: StopRequest) -> None:
+def train(
+    state: TrainingState, batches: Batches, run: Run, schedule: Schedule, report: Report, stop: StopRequest
+) -> None:
     """Train until `schedule` is over or `stop` is requested; the last thing done is always a checkpoint."""
     history = History(run, state)
     start = time.monotonic() - state.seconds
@@ -89,8 +91,7 @@ def train_step(state: TrainingState, batches: Batches) -> dict[str, Tensor]:
 def save(state: TrainingState, run: Run, history: History, report: Report) -> None:
     """Write a checkpoint, after making sure that what it would hold is finite."""
     history.write(report)
-    path = run.checkpoints / f"{checkpoint.PREFIX}{state.step:08d}"
-    if not path.exists():
+    if state.step != state.saved_step:
         path = state.save(run.checkpoints)
         checkpoint.prune(run.checkpoints, KEEP_CHECKPOINTS)
         report.checkpoint(path, state.step)
@@ -118,7 +119,7 @@ def sample_grid(state: TrainingState, columns: int = 10) -> Tensor:
 
 
 class History:
-    """Signals since the last line of metrics.jsonl, kept on the device and read there as seldom as a line is written."""
+    """Signals since the last line of metrics.jsonl, kept on the device and read from there once a line."""
 
     def __init__(self, run: Run, state: TrainingState):
         self.run = run

@@ -44,7 +44,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Plan:
-    """A training that can start. Its `identity` must stay the same for a resume to be exact; its `schedule` may change."""
+    """A training that can start. For an exact resume its `identity` must stay the same; its `schedule` may change."""
 
     entry: registry.Entry
     config: Any
@@ -117,7 +117,16 @@ def make(request: Request) -> Plan:
             f"{entry.name} is conditional and needs labels, but {images.name} has none. Choose a labelled data set "
             "(for a folder: one sub-folder per class), or an unconditional architecture."
         )
-    return Plan(entry, config, absolute(request.dataset), images, seed, device, precision, _schedule(request, config, len(images.images)))
+    return Plan(
+        entry,
+        config,
+        absolute(request.dataset),
+        images,
+        seed,
+        device,
+        precision,
+        _schedule(request, config, len(images.images)),
+    )
 
 
 def merge(run_config: Mapping[str, Any], request: Request) -> Request:
@@ -134,7 +143,9 @@ def merge(run_config: Mapping[str, Any], request: Request) -> Request:
             "sample_every": run_config["schedule"]["sample_every"],
             **{name: run_config[name] for name in ("seed", "device", "precision")},
         }
-        settings = {**run_config["settings"], **request.settings}
+        name, qualified = run_config["architecture"], before["architecture"]
+        same = request.architecture in (None, name, qualified)
+        settings = {**(run_config["settings"] if same else {}), **request.settings}
     except (KeyError, TypeError) as failure:
         raise UsageError(f"The run's config.json is incomplete: {failure} is missing.") from failure
     if length.get("minutes") is not None:

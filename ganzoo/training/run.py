@@ -1,9 +1,9 @@
 """A run directory: everything needed to continue, sample from, or redo a training.
 
-    config.json      what was asked for and with which versions
-    metrics.jsonl    one JSON object per line, losses and signals averaged since the line before
-    samples/         grids of the same noise vectors as training goes on
-    checkpoints/     see ganzoo.training.checkpoint
+config.json      what was asked for and with which versions
+metrics.jsonl    one JSON object per line, losses and signals averaged since the line before
+samples/         grids of the same noise vectors as training goes on
+checkpoints/     see ganzoo.training.checkpoint
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,9 @@ class Run:
         _replace(self.path / CONFIG, json.dumps(self.config, indent=2) + "\n")
 
     def forget_after(self, step: int) -> None:
-        """Drop metrics and grids later than `step`, which a resumed training is about to make again."""
+        """Drop what is later than `step`, damaged checkpoints included: a resumed training makes it again."""
+        from ganzoo.training import checkpoint
+
         if self.metrics_file.exists():
             lines = self.metrics_file.read_text().splitlines()
             kept = [line for line in lines if _step_of(line) <= step]
@@ -94,10 +97,13 @@ class Run:
         for grid in self.samples.glob("step-*.png"):
             if int(grid.stem.removeprefix("step-")) > step:
                 grid.unlink()
+        for path in checkpoint.checkpoints(self.checkpoints):
+            if int(path.name.removeprefix(checkpoint.PREFIX)) > step:
+                shutil.rmtree(path)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the run for one process; a second training of the same run is refused. The lock dies with its process."""
+        """Hold the run for one process; a second training of it is refused. The lock dies with its process."""
         try:
             import fcntl
         except ImportError:  # Windows has no flock; two trainings into one run are then the user's own care

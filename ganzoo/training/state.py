@@ -36,10 +36,12 @@ class TrainingState:
         self.rng = torch.Generator(self.device).manual_seed(seed)
         self.step = 0
         self.seconds = 0.0
+        self.saved_step: int | None = None
 
     @property
     def images_seen(self) -> int:
-        return self.step * self.gan.config.discriminator_steps * self.gan.config.batch_size
+        images: int = self.step * self.gan.config.discriminator_steps * self.gan.config.batch_size
+        return images
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """The context in which networks run: mixed precision where it was asked for."""
@@ -66,7 +68,9 @@ class TrainingState:
             "torch_rng": torch.get_rng_state(),
             "cuda_rng": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
         }
-        return checkpoint.save(directory, self.step, self.gan.state_dict(), self.ema.network.state_dict(), state)
+        path = checkpoint.save(directory, self.step, self.gan.state_dict(), self.ema.network.state_dict(), state)
+        self.saved_step = self.step
+        return path
 
     def restore(self, path: Path) -> None:
         """Take over the checkpoint at `path`, all of it; CheckpointError where any part is missing or does not fit."""
@@ -83,12 +87,13 @@ class TrainingState:
             if self.device.type == "cuda":
                 torch.cuda.set_rng_state(state["cuda_rng"], self.device)
             self.step, self.seconds = int(state["step"]), float(state["seconds"])
+            self.saved_step = self.step
         except (KeyError, ValueError, TypeError, RuntimeError) as failure:
             raise CheckpointError(f"{path / 'state.pt'} does not fit this training: {failure}") from failure
 
 
 def _update(optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, loss: Tensor) -> None:
     optimizer.zero_grad(set_to_none=True)
-    scaler.scale(loss).backward()
+    torch.autograd.backward(scaler.scale(loss))
     scaler.step(optimizer)
     scaler.update()

@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from ganzoo import plugin
 from ganzoo.config import setting
-from ganzoo.plugin import Architecture, DataSpec
+from ganzoo.plugin import Architecture, Config, DataSpec
 
 if TYPE_CHECKING:
     from ganzoo.gan import GAN
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(plugin.Config):
+class CGANConfig(Config):
     variants: ClassVar = {"loss=hinge": {"real_label": 1.0}, "loss=wasserstein": {"real_label": 1.0}}
 
     width: int = setting(64, "channels next to the image; every stage away from it has twice as many", ge=1)
@@ -26,9 +25,9 @@ class CGAN(Architecture):
     summary = "labels steer generator and discriminator"
     paper = "Mirza and Osindero 2014, Conditional Generative Adversarial Nets, arXiv:1411.1784"
     conditional = True
-    Config = Config
+    Config = CGANConfig
 
-    def build(self, config: Config, spec: DataSpec) -> GAN:
+    def build(self, config: CGANConfig, spec: DataSpec) -> GAN:
         from ganzoo.gan import GAN
         from ganzoo_plugins.cgan.networks import Discriminator, Generator
 

@@ -6,14 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from ganzoo.plugin import DataSpec
-from ganzoo_plugins.cgan import Config
+from ganzoo_plugins.cgan import CGANConfig
 from ganzoo_plugins.dcgan import networks as dcgan
 
 
 class Generator(nn.Module):
     """(z [N, latent_dim], labels [N]) -> images [N, C, size, size]: the label's vector joins the noise."""
 
-    def __init__(self, config: Config, spec: DataSpec):
+    def __init__(self, config: CGANConfig, spec: DataSpec):
         super().__init__()
         self.embed = nn.Embedding(spec.classes, config.embedding)
         self.images = dcgan.Generator(config.latent_dim + config.embedding, config.width, spec)
@@ -29,7 +29,7 @@ class Discriminator(nn.Module):
     The label enters by an inner product with the features (Miyato and Koyama 2018, arXiv:1802.05637).
     """
 
-    def __init__(self, config: Config, spec: DataSpec):
+    def __init__(self, config: CGANConfig, spec: DataSpec):
         super().__init__()
         base, doublings = dcgan.stages(spec.size)
         self.features = dcgan.Discriminator(config.width, spec, norm=False)
@@ -40,4 +40,5 @@ class Discriminator(nn.Module):
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
         maps = self.features.blocks(images)
         matched = (maps.flatten(1) * self.embed(labels)).sum(dim=1)
-        return self.features.head(maps).flatten() + matched
+        logits: Tensor = self.features.head(maps).flatten() + matched
+        return logits

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from ganzoo import plugin
 from ganzoo.config import setting
-from ganzoo.plugin import Architecture, DataSpec
+from ganzoo.plugin import Architecture, Config, DataSpec
 
 if TYPE_CHECKING:
     from ganzoo.gan import GAN
@@ -16,7 +15,7 @@ Norm = Literal["batch", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(plugin.Config):
+class DCGANConfig(Config):
     variants: ClassVar = {
         "penalty=gradient": {"discriminator_norm": "none"},
         "penalty=r1": {"discriminator_norm": "none"},
@@ -34,9 +33,9 @@ class DCGAN(Architecture):
     api_version = 1
     summary = "strided convolutions and batch norm"
     paper = "Radford et al. 2016, Unsupervised Representation Learning with DCGANs, arXiv:1511.06434"
-    Config = Config
+    Config = DCGANConfig
 
-    def build(self, config: Config, spec: DataSpec) -> GAN:
+    def build(self, config: DCGANConfig, spec: DataSpec) -> GAN:
         from ganzoo.gan import GAN
         from ganzoo_plugins.dcgan.networks import Discriminator, Generator
 

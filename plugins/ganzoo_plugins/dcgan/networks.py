@@ -37,12 +37,13 @@ def initialise(network: nn.Module) -> None:
             nn.init.normal_(module.weight, 0.0, 0.02)
         elif isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.weight, 1.0, 0.02)
-        if isinstance(getattr(module, "bias", None), nn.Parameter):
-            nn.init.zeros_(module.bias)
+        bias = getattr(module, "bias", None)
+        if isinstance(bias, nn.Parameter):
+            nn.init.zeros_(bias)
 
 
 class Generator(nn.Module):
-    """z [N, inputs] -> [N, 2^(k-1) width, base, base] -> ... -> [N, width, size/2, size/2] -> tanh [N, C, size, size]."""
+    """z [N, inputs] -> [N, 2^(k-1) width, base, base] -> ... -> [N, width, size/2, size/2] -> [N, C, size, size]."""
 
     def __init__(self, inputs: int, width: int, spec: DataSpec):
         super().__init__()

@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ganzoo import plugin
 from ganzoo.config import setting
-from ganzoo.plugin import Architecture, DataSpec, LossName
+from ganzoo.plugin import Architecture, Config, DataSpec, LossName
 
 if TYPE_CHECKING:
     from ganzoo.gan import GAN
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(plugin.Config):
+class VanillaConfig(Config):
     loss: LossName = setting("nonsaturating", "nonsaturating (maximise log D(G(z))), minimax, or another objective")
     generator_widths: tuple[int, ...] = setting((256, 512, 1024), "hidden layers of the generator", ge=1)
     discriminator_widths: tuple[int, ...] = setting((512, 256), "hidden layers of the discriminator", ge=1)
@@ -24,9 +23,9 @@ class Vanilla(Architecture):
     api_version = 1
     summary = "the original: two multilayer perceptrons"
     paper = "Goodfellow et al. 2014, Generative Adversarial Networks, arXiv:1406.2661"
-    Config = Config
+    Config = VanillaConfig
 
-    def build(self, config: Config, spec: DataSpec) -> GAN:
+    def build(self, config: VanillaConfig, spec: DataSpec) -> GAN:
         from ganzoo.gan import GAN
         from ganzoo_plugins.vanilla.networks import Discriminator, Generator
 

@@ -6,27 +6,29 @@ from torch import Tensor, nn
 
 from ganzoo.nn import mlp
 from ganzoo.plugin import DataSpec
-from ganzoo_plugins.vanilla import Config
+from ganzoo_plugins.vanilla import VanillaConfig
 
 
 class Generator(nn.Module):
     """z [N, latent_dim] -> ReLU layers -> tanh images [N, C, size, size]."""
 
-    def __init__(self, config: Config, spec: DataSpec):
+    def __init__(self, config: VanillaConfig, spec: DataSpec):
         super().__init__()
         self.shape = (spec.channels, spec.size, spec.size)
         self.layers = mlp((config.latent_dim, *config.generator_widths, spec.channels * spec.size**2), nn.ReLU())
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        return self.layers(z).tanh().unflatten(1, self.shape)
+        images: Tensor = self.layers(z).tanh().unflatten(1, self.shape)
+        return images
 
 
 class Discriminator(nn.Module):
     """Images [N, C, size, size] -> LeakyReLU layers -> logits [N]."""
 
-    def __init__(self, config: Config, spec: DataSpec):
+    def __init__(self, config: VanillaConfig, spec: DataSpec):
         super().__init__()
         self.layers = mlp((spec.channels * spec.size**2, *config.discriminator_widths, 1), nn.LeakyReLU(0.2))
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        return self.layers(images.flatten(1)).squeeze(1)
+        logits: Tensor = self.layers(images.flatten(1)).squeeze(1)
+        return logits

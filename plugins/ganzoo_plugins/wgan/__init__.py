@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from ganzoo import plugin
 from ganzoo.config import setting
-from ganzoo.plugin import Architecture, DataSpec, LossName, OptimizerName, PenaltyName
+from ganzoo.plugin import Architecture, Config, DataSpec, LossName, OptimizerName, PenaltyName
 from ganzoo_plugins.dcgan import Norm
 
 if TYPE_CHECKING:
@@ -24,11 +23,13 @@ WITHOUT_CLIPPING = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(plugin.Config):
+class WGANConfig(Config):
     variants: ClassVar = {"penalty=gradient": WITHOUT_CLIPPING, "penalty=r1": WITHOUT_CLIPPING}
 
     loss: LossName = "wasserstein"
-    penalty: PenaltyName = setting("clip", "clip is WGAN, gradient is WGAN-GP with its own optimizer and no critic norm")
+    penalty: PenaltyName = setting(
+        "clip", "clip is WGAN, gradient is WGAN-GP with its own optimizer and no critic norm"
+    )
     discriminator_steps: int = 5
     optimizer: OptimizerName = "rmsprop"
     generator_lr: float = 5e-5
@@ -40,10 +41,12 @@ class Config(plugin.Config):
 class WGAN(Architecture):
     api_version = 1
     summary = "a critic that estimates the Wasserstein distance"
-    paper = "Arjovsky et al. 2017, Wasserstein GAN, arXiv:1701.07875; penalty=gradient: Gulrajani et al., arXiv:1704.00028"
-    Config = Config
+    paper = (
+        "Arjovsky et al. 2017, Wasserstein GAN, arXiv:1701.07875; penalty=gradient: Gulrajani et al., arXiv:1704.00028"
+    )
+    Config = WGANConfig
 
-    def build(self, config: Config, spec: DataSpec) -> GAN:
+    def build(self, config: WGANConfig, spec: DataSpec) -> GAN:
         from ganzoo.gan import GAN
         from ganzoo_plugins.wgan.networks import Critic, Generator
 

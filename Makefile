@@ -1,0 +1,43 @@
+# The commands the README names. PYTHON may be any of 3.10 to 3.13.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+# Every install, build environments included, takes its versions from here: a plain `torch` could pull a CUDA build.
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test test-long lint format bench wheel-test clean
+
+demo: $(VENV)/installed  ## train a conditional GAN on real digits for a minute
+	$(BIN)/ganzoo train cgan --dataset digits --minutes 1
+
+test: $(VENV)/installed  ## the quick suite
+	$(BIN)/pytest
+
+test-long: $(VENV)/installed  ## the long checks too
+	$(BIN)/pytest -m "slow or not slow"
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/installed  ## every benchmark, interleaved with its baseline
+	$(BIN)/pytest --benchmark-only
+
+wheel-test: $(VENV)/installed  ## build the wheel, install it in an empty environment, train from there
+	$(BIN)/python tests/wheel.py
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# torch first, so that the extension hook in setup.py finds it: the package itself is built without isolation.
+$(VENV)/installed: pyproject.toml setup.py constraints.txt
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet torch setuptools ninja
+	$(BIN)/pip install --quiet --no-build-isolation --editable ".[dev,tensorboard]"
+	touch $@

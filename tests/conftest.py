@@ -1,0 +1,156 @@
+"""What many tests need: the command line in this process, and throw-away plugin distributions on disk."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from ganzoo import registry
+from ganzoo.cli import main
+
+
+@dataclass(frozen=True)
+class Result:
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Result]
+
+GOOD_ARCHITECTURE = """
+    from dataclasses import dataclass
+    from ganzoo import plugin
+    from ganzoo.config import setting
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(plugin.Config):
+        depth: int = setting(3, "how deep it goes", ge=1)
+
+    class Good(plugin.Architecture):
+        api_version = 1
+        summary = "a stranger's own"
+        paper = "Nobody 2026, A Paper"
+        Config = Config
+
+        def build(self, config, spec):
+            from torch import nn
+            from ganzoo.gan import GAN
+
+            pixels = spec.channels * spec.size**2
+            return GAN(nn.Linear(config.latent_dim, pixels), nn.Linear(pixels, 1), config, spec)
+"""
+
+GOOD_DATASET = """
+    from ganzoo import plugin
+
+    class Good(plugin.Dataset):
+        api_version = 1
+        summary = "a stranger's own images"
+        source = "Nobody 2026"
+
+        def load(self, where, split, image_size, argument):
+            import numpy as np
+            from ganzoo.data.images import ImageData
+            return ImageData(np.zeros((4, 1, 8, 8), np.uint8), None, (), "good", split, "0" * 64)
+
+    class WithArgument(Good):
+        argument = "PATH"
+"""
+
+
+class Site:
+    """A folder of installed distributions, to be put on a Python path."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.modules: list[str] = []
+        path.mkdir(parents=True, exist_ok=True)
+
+    def add(
+        self,
+        distribution: str,
+        code: str,
+        architectures: Mapping[str, str] | None = None,
+        datasets: Mapping[str, str] | None = None,
+        version: str = "1.0",
+    ) -> None:
+        """Install `code` as a module named after the distribution; the entry points map a name to one of its objects."""
+        module = distribution.replace("-", "_")
+        self.modules.append(module)
+        (self.path / f"{module}.py").write_text(textwrap.dedent(code))
+        info = self.path / f"{module}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
+        points = ""
+        for group, names in (("ganzoo.architectures", architectures), ("ganzoo.datasets", datasets)):
+            points += f"[{group}]\n" + "".join(
+                f"{name} = {module}:{target}\n" for name, target in (names or {}).items()
+            )
+        (info / "entry_points.txt").write_text(points)
+
+    def run(self, *args: str, **environment: str) -> Result:
+        """`python -m ganzoo ARGS` in a process of its own that finds these distributions."""
+        done = subprocess.run(
+            [sys.executable, "-m", "ganzoo", *args],
+            capture_output=True,
+            text=True,
+            cwd=self.path,
+            env={**os.environ, "PYTHONPATH": str(self.path), "COLUMNS": "250", **environment},
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path / "site")
+
+
+@pytest.fixture
+def install(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Site], None]]:
+    """Makes the distributions of a site visible to this process until the test ends."""
+    installed: list[Site] = []
+
+    def put_on_path(site: Site) -> None:
+        monkeypatch.syspath_prepend(str(site.path))
+        registry.entries.cache_clear()
+        installed.append(site)
+
+    yield put_on_path
+    for site in installed:
+        for module in site.modules:
+            sys.modules.pop(module, None)
+    monkeypatch.undo()
+    importlib.invalidate_caches()
+    registry.entries.cache_clear()
+
+
+@pytest.fixture
+def ganzoo_cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """The command `ganzoo` in this process, errors and exit codes included, on a wide screen."""
+    monkeypatch.setenv("COLUMNS", "400")
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+
+    def run(*args: str) -> Result:
+        monkeypatch.setattr(sys, "argv", ["ganzoo", *args])
+        handler = signal.getsignal(signal.SIGTERM)
+        capsys.readouterr()
+        try:
+            with pytest.raises(SystemExit) as exit:
+                main()
+        finally:
+            signal.signal(signal.SIGTERM, handler)
+        captured = capsys.readouterr()
+        assert isinstance(exit.value.code, int)
+        return Result(exit.value.code, captured.out, captured.err)
+
+    return run

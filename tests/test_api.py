@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+import ganzoo
+from ganzoo.errors import GanzooError, PluginError, UsageError
+from ganzoo.training.run import Run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    out = tmp_path_factory.mktemp("api") / "run"
+    return ganzoo.train("cgan", dataset="digits", steps=5, batch_size=16, out=out)
+
+
+def test_names() -> None:
+    assert {"vanilla", "dcgan", "cgan", "wgan"} <= set(ganzoo.architectures())
+    assert {"mnist", "fashion_mnist", "kmnist", "cifar10", "digits", "folder"} <= set(ganzoo.datasets())
+
+
+def test_load_and_sample(run: Run) -> None:
+    gan = ganzoo.load(run.path)
+    images = gan.sample(16, labels=[3] * 16, seed=0)
+    assert images.shape == (16, 1, 8, 8)
+    assert images.dtype == torch.uint8
+    assert torch.equal(images, ganzoo.load(str(run.path)).sample(16, labels=[3] * 16, seed=0))
+    assert not torch.equal(images, gan.sample(16, labels=[3] * 16, seed=1))
+
+
+def test_what_is_loaded_is_the_average_that_the_last_grid_showed(run: Run) -> None:
+    import numpy as np
+    from PIL import Image
+
+    from ganzoo.imaging import grid
+
+    labels = torch.arange(10).repeat_interleave(10)
+    shown = np.asarray(Image.open(run.grid))
+    assert np.array_equal(grid(ganzoo.load(run.path).sample(100, labels, seed=0), 10)[0].numpy(), shown)
+
+
+def test_load_refuses_what_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"is not a run directory: it has no config\.json"):
+        ganzoo.load(tmp_path)
+    (tmp_path / "config.json").write_text("[]")
+    with pytest.raises(GanzooError, match="is not a run of this version"):
+        ganzoo.load(tmp_path)
+
+
+def test_a_run_of_an_uninstalled_plugin_says_what_to_install(run: Run, tmp_path: Path) -> None:
+    config = json.loads((run.path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "architecture": "gone", "distribution": "ganzoo-gone"}))
+    with pytest.raises(PluginError, match="pip install ganzoo-gone"):
+        ganzoo.load(tmp_path)
+
+
+def test_unknown_attribute() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'trane'"):
+        ganzoo.trane  # noqa: B018

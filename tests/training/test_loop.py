@@ -1,0 +1,222 @@
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import ganzoo
+from ganzoo import registry
+from ganzoo.errors import TrainingError, UsageError
+from ganzoo.training import checkpoint
+from ganzoo.training.plan import Request, make
+from ganzoo.training.report import Report
+from ganzoo.training.run import Run
+from ganzoo.training.state import TrainingState
+
+SMALL = {"batch_size": 16}
+
+
+class Diary(Report):
+    def __init__(self) -> None:
+        self.events: list[tuple[str, int]] = []
+
+    def metrics(self, row: dict[str, Any]) -> None:
+        self.events.append(("metrics", row["step"]))
+
+    def grid(self, path: Path, step: int) -> None:
+        assert path.exists()
+        self.events.append(("grid", step))
+
+    def checkpoint(self, path: Path, step: int) -> None:
+        assert checkpoint.verify(path) is None
+        self.events.append(("checkpoint", step))
+
+
+def test_what_happens_when(tmp_path: Path) -> None:
+    diary = Diary()
+    ganzoo.train(
+        "cgan",
+        dataset="digits",
+        steps=7,
+        sample_every=3,
+        checkpoint_every=4,
+        out=tmp_path / "run",
+        report=diary,
+        **SMALL,
+    )
+    assert diary.events == [
+        ("grid", 0), ("grid", 3), ("metrics", 4), ("checkpoint", 4), ("grid", 6),
+        ("grid", 7), ("metrics", 7), ("checkpoint", 7),
+    ]  # fmt: skip
+
+
+def test_the_run_directory_is_complete(tmp_path: Path) -> None:
+    run = ganzoo.train("cgan", dataset="digits", steps=3, seed=9, out=tmp_path / "run", loss="hinge", **SMALL)
+    config = json.loads((run.path / "config.json").read_text())
+    assert config["architecture"] == "cgan"
+    assert config["settings"]["loss"] == "hinge"
+    assert config["settings"]["batch_size"] == 16
+    assert config["seed"] == 9
+    assert config["dataset"]["name"] == "digits"
+    assert len(config["dataset"]["sha256"]) == 64
+    assert {"python", "torch", "ganzoo", "numpy"} <= config["versions"].keys()
+    for key in ("command", "threads", "git", "started", "platform", "distribution", "schedule"):
+        assert key in config
+    (row,) = run.metrics()
+    assert row["step"] == 3
+    assert row["images"] == 48
+    assert {"discriminator_loss", "generator_loss", "d_real", "d_fake", "images_per_second"} <= row.keys()
+    grid = np.asarray(Image.open(run.samples / "step-00000003.png"))
+    assert grid.shape == (10 * (8 + 2) + 2, 10 * (8 + 2) + 2)
+
+
+def test_epochs_are_passes_over_the_data_whatever_the_critic_steps(tmp_path: Path) -> None:
+    options = {"dataset": "digits", "batch_size": 100, "width": 8, "out": tmp_path / "run"}
+    run = ganzoo.train("wgan", epochs=2, **options)
+    last = run.metrics()[-1]
+    assert last["step"] == 6  # 2 * 14 batches, 5 for each step
+    assert last["images"] == 6 * 5 * 100
+
+
+def test_minutes_end_a_run(tmp_path: Path) -> None:
+    run = ganzoo.train("vanilla", dataset="digits", minutes=0.01, out=tmp_path / "run", **SMALL)
+    assert 0.6 <= run.metrics()[-1]["seconds"] < 10
+
+
+class Spoiled(registry.get_architecture("vanilla").card.__class__):  # type: ignore[misc]
+    """Its losses are not finite from a given step on."""
+
+    phase = "generator"
+    at = 5
+
+    def build(self, config: Any, spec: Any) -> Any:
+        gan = super().build(config, spec)
+        name = f"{self.phase}_loss"
+        method, calls = getattr(gan, name), iter(range(10**6))
+
+        def spoiled(*args: Any) -> Any:
+            result = method(*args)
+            factor = float("nan") if next(calls) + 1 >= self.at else 1.0
+            return (result[0] * factor, result[1]) if isinstance(result, tuple) else result * factor
+
+        setattr(gan, name, spoiled)
+        return gan
+
+
+@pytest.mark.parametrize("phase", ["generator", "discriminator"])
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(
+    phase: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = Spoiled()
+    card.phase = phase
+    entry = registry.get_architecture("vanilla")
+    monkeypatch.setitem(entry.__dict__, "card", card)
+    with pytest.raises(TrainingError, match=f"at step 5, in the {phase}'s phase.*last good checkpoint.*step-00000004"):
+        ganzoo.train("vanilla", dataset="digits", steps=20, checkpoint_every=2, out=tmp_path / "run", **SMALL)
+    path, problems = checkpoint.newest_valid(tmp_path / "run" / "checkpoints")
+    assert path.name == "step-00000004"
+    assert not problems
+
+
+def test_the_generators_step_leaves_no_gradient_in_the_discriminator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    update = TrainingState.update_generator
+
+    def spy(state: TrainingState, loss: torch.Tensor) -> None:
+        before = [None if p.grad is None else p.grad.clone() for p in state.gan.discriminator.parameters()]
+        update(state, loss)
+        after = [p.grad for p in state.gan.discriminator.parameters()]
+        seen.append(all(torch.equal(b, a) for b, a in zip(before, after) if b is not None and a is not None))
+        assert not any(p.requires_grad for p in state.gan.discriminator.parameters())
+
+    monkeypatch.setattr(TrainingState, "update_generator", spy)
+    ganzoo.train("cgan", dataset="digits", steps=2, out=tmp_path / "run", **SMALL)
+    assert seen == [True, True]
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_mixed_precision_trains_and_keeps_fp32_weights(precision: str, tmp_path: Path) -> None:
+    run = ganzoo.train(
+        "dcgan", dataset="digits", steps=3, batch_size=8, width=8, precision=precision, out=tmp_path / "run"
+    )
+    assert all(p.dtype == torch.float32 for p in ganzoo.load(run.path).parameters())
+    assert np.isfinite(run.metrics()[-1]["generator_loss"])
+
+
+def test_training_leaves_the_process_as_it_was(tmp_path: Path) -> None:
+    torch.manual_seed(123)
+    state, threads = torch.get_rng_state(), torch.get_num_threads()
+    ganzoo.train("vanilla", dataset="digits", steps=2, out=tmp_path / "run", **SMALL)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.get_num_threads() == threads
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_an_output_directory_in_use_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match="is not an empty directory"):
+        ganzoo.train("vanilla", dataset="digits", steps=1, out=tmp_path, **SMALL)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_two_trainings_of_one_run_are_refused(tmp_path: Path) -> None:
+    run = ganzoo.train("vanilla", dataset="digits", steps=1, out=tmp_path / "run", **SMALL)
+    with Run.open(run.path).locked(), pytest.raises(UsageError, match="is being trained by another process"):
+        ganzoo.train(resume=run.path, steps=2)
+
+
+def test_runs_are_numbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    paths = [str(ganzoo.train("vanilla", dataset="digits", steps=1, **SMALL).path) for _ in range(2)]
+    assert paths == ["runs/vanilla-digits-001", "runs/vanilla-digits-002"]
+
+
+def test_notes_of_the_data_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for i in range(4):
+        Image.new("L", (8, 8), 50 * i).save(tmp_path / f"{i}.png")
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    with caplog.at_level(logging.WARNING, "ganzoo"):
+        ganzoo.train("vanilla", dataset=f"folder:{tmp_path}", steps=1, image_size=8, batch_size=2, out=tmp_path / "run")
+    assert "broken.png" in caplog.text
+
+
+def test_a_conditional_architecture_refuses_data_without_labels(tmp_path: Path) -> None:
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    with pytest.raises(UsageError, match="cgan is conditional and needs labels"):
+        make(Request("cgan", f"folder:{tmp_path}"))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"steps": 1, "minutes": 1}, "one of steps, epochs and minutes"),
+        ({"steps": 0}, "steps=0 is not valid"),
+        ({"minutes": float("nan")}, "minutes=nan is not valid"),
+        ({"seed": -1}, "seed=-1 is not valid"),
+        ({"precision": "fp8"}, "expected one of fp32, bf16, fp16"),
+        ({"device": "gpu"}, "'gpu' cannot be used here"),
+        ({"checkpoint_every": 0}, "checkpoint_every=0 is not valid"),
+        ({"dataset": None}, "Training needs --dataset"),
+        ({"architecture": "cgna"}, "Did you mean cgan"),
+        ({"dataset": "digit"}, "Did you mean digits"),
+        ({"settings": {"batchsize": 3}}, "Did you mean batch_size"),
+        ({"settings": {"batch_size": 5000}}, "batch_size=5000 is larger than the data set"),
+    ],
+)
+def test_a_wrong_request_is_refused_before_anything_is_written(
+    wrong: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    request: dict[str, Any] = {"architecture": "cgan", "dataset": "digits", **wrong}
+    settings = request.pop("settings", {})
+    with pytest.raises(UsageError, match=message):
+        ganzoo.train(**request, **settings)
+    assert not (tmp_path / "runs").exists()

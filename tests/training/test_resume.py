@@ -1,0 +1,163 @@
+"""Killed and resumed is never killed, bit for bit."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import ganzoo
+from ganzoo import registry
+from ganzoo.errors import CheckpointError, UsageError
+from ganzoo.training import checkpoint
+from ganzoo.training.run import Run
+
+ARCHITECTURES = [entry.name for entry in registry.architectures() if entry.error is None]
+SMALL = {"batch_size": 16, "checkpoint_every": 4, "sample_every": 100}
+
+
+def assert_same(one: Any, other: Any, where: str = "") -> None:
+    assert type(one) is type(other), where
+    if isinstance(one, torch.Tensor):
+        assert torch.equal(one, other), f"{where} differs"
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys(), where
+        for key in one:
+            assert_same(one[key], other[key], f"{where}.{key}")
+    elif isinstance(one, (list, tuple)):
+        assert len(one) == len(other), where
+        for i, (a, b) in enumerate(zip(one, other)):
+            assert_same(a, b, f"{where}[{i}]")
+    else:
+        assert one == other, where
+
+
+def last_state(run: Path) -> dict[str, Any]:
+    path, problems = checkpoint.newest_valid(run / "checkpoints")
+    assert not problems
+    state = checkpoint.read_state(path)
+    del state["seconds"]
+    return {
+        "model": {name: tensor.clone() for name, tensor in load_file(path / "model.safetensors").items()},
+        "ema": {name: tensor.clone() for name, tensor in load_file(path / "ema.safetensors").items()},
+        "state": state,
+    }
+
+
+def timeless(run: Path) -> list[dict[str, Any]]:
+    clock = {"seconds", "images_per_second"}
+    return [{k: v for k, v in row.items() if k not in clock} for row in Run.open(run).metrics()]
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_stopped_and_resumed_equals_uninterrupted(architecture: str, tmp_path: Path) -> None:
+    whole = ganzoo.train(architecture, dataset="digits", steps=10, out=tmp_path / "whole", **SMALL)
+    ganzoo.train(architecture, dataset="digits", steps=4, out=tmp_path / "parts", **SMALL)
+    parts = ganzoo.train(resume=tmp_path / "parts", steps=10)
+    assert_same(last_state(parts.path), last_state(whole.path))
+    assert timeless(parts.path) == timeless(whole.path)
+
+
+@pytest.mark.parametrize("settings", [{"penalty": "r1"}, {"penalty": "gradient"}, {"precision": "bf16"}, {"seed": 3}])
+def test_resume_is_exact_with(settings: dict[str, Any], tmp_path: Path) -> None:
+    options = {"dataset": "digits", "batch_size": 8, "width": 8, "checkpoint_every": 2, **settings}
+    whole = ganzoo.train("dcgan", steps=5, out=tmp_path / "whole", **options)
+    ganzoo.train("dcgan", steps=2, out=tmp_path / "parts", **options)
+    parts = ganzoo.train(resume=tmp_path / "parts", steps=5)
+    assert_same(last_state(parts.path), last_state(whole.path))
+
+
+def test_same_seed_same_weights_other_seed_other_weights(tmp_path: Path) -> None:
+    runs = [
+        ganzoo.train("cgan", dataset="digits", steps=3, seed=seed, out=tmp_path / str(i), **SMALL)
+        for i, seed in enumerate((1, 1, 2))
+    ]
+    first, again, other = (last_state(run.path)["model"] for run in runs)
+    assert_same(first, again)
+    assert any(not torch.equal(first[name], other[name]) for name in first)
+
+
+def command(*words: object) -> list[str]:
+    return [sys.executable, "-m", "ganzoo", "train", *map(str, words)]
+
+
+def start_and_kill(run: Path, words: list[str], after_step: int, how: signal.Signals) -> int:
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wanted = run / "checkpoints" / f"step-{after_step:08d}" / "manifest.json"
+    deadline = time.monotonic() + 60
+    while not wanted.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.002)
+    process.send_signal(how)
+    return process.wait(timeout=60)
+
+
+def test_sigkill_at_several_steps_then_resume_equals_uninterrupted(tmp_path: Path) -> None:
+    options = ["--dataset", "digits", "--batch-size", 16, "--set", "width=16", "--checkpoint-every", 5]
+    options += ["--sample-every", 1000]
+    subprocess.run(command("cgan", *options, "--steps", 600, "--out", tmp_path / "whole"), check=True, timeout=120)
+    killed = tmp_path / "killed"
+    code = start_and_kill(killed, command("cgan", *options, "--steps", 600, "--out", killed), 5, signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    for after_step in (100, 250):
+        assert start_and_kill(killed, command("--resume", killed), after_step, signal.SIGKILL) == -signal.SIGKILL
+    subprocess.run(command("--resume", killed), check=True, timeout=120)
+    assert_same(last_state(killed), last_state(tmp_path / "whole"))
+    assert timeless(killed) == timeless(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_a_checkpoint_and_sets_the_exit_code(how: signal.Signals, code: int, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    words = command("vanilla", "--dataset", "digits", "--steps", 1000000, "--checkpoint-every", 10, "--out", run)
+    assert start_and_kill(run, words, 10, how) == code
+    path, problems = checkpoint.newest_valid(run / "checkpoints")
+    assert not problems
+    assert checkpoint.read_state(path)["step"] == Run.open(run).metrics()[-1]["step"]
+
+
+def test_changed_settings_are_refused_with_the_difference(tmp_path: Path) -> None:
+    run = ganzoo.train("cgan", dataset="digits", steps=2, out=tmp_path / "run", **SMALL)
+    with pytest.raises(UsageError) as refusal:
+        ganzoo.train("vanilla", resume=run.path, dataset="digits", seed=5, steps=4)
+    assert "architecture: cgan -> vanilla" in str(refusal.value)
+    with pytest.raises(UsageError) as refusal:
+        ganzoo.train(resume=run.path, seed=5, batch_size=32, image_size=16, steps=4)
+    for line in ("seed: 0 -> 5", "settings.batch_size: 16 -> 32", "settings.image_size: none -> 16"):
+        assert line in str(refusal.value)
+    assert len(Run.open(run.path).metrics()) == 1
+
+
+def test_a_finished_run_can_be_resumed_without_harm(tmp_path: Path) -> None:
+    run = ganzoo.train("cgan", dataset="digits", steps=3, out=tmp_path / "run", **SMALL)
+    before = last_state(run.path)
+    ganzoo.train(resume=run.path)
+    assert_same(last_state(run.path), before)
+
+
+def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_used(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = ganzoo.train("cgan", dataset="digits", steps=8, out=tmp_path / "whole", **SMALL)
+    broken = tmp_path / "whole" / "checkpoints" / "step-00000008" / "ema.safetensors"
+    expected = last_state(whole.path)
+    content = bytearray(broken.read_bytes())
+    content[-1] ^= 1
+    broken.write_bytes(content)
+    run = ganzoo.train(resume=whole.path)
+    assert "step-00000008/ema.safetensors is damaged" in caplog.text
+    assert_same(last_state(run.path), expected)
+
+
+def test_without_any_intact_checkpoint_resume_fails_with_the_reasons(tmp_path: Path) -> None:
+    run = ganzoo.train("cgan", dataset="digits", steps=2, out=tmp_path / "run", **SMALL)
+    for path in (run.path / "checkpoints").glob("*/model.safetensors"):
+        path.write_bytes(b"")
+    with pytest.raises(CheckpointError, match=r"step-00000002/model\.safetensors is damaged"):
+        ganzoo.train(resume=run.path, steps=3)
