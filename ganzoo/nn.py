@@ -1,8 +1,10 @@
-"""Building blocks of convolutional GANs."""
+"""Building blocks of generators and discriminators."""
 
 from __future__ import annotations
 
-from torch import nn
+from torch import Tensor, nn
+
+from ganzoo.ops import linear
 
 
 class ConvTransposeBNReLU(nn.Sequential):
@@ -36,11 +38,18 @@ class ConvBNLeakyReLU(nn.Sequential):
         )
 
 
+class Linear(nn.Linear):
+    """nn.Linear, computed by `ganzoo.ops.linear`: [N, in_features] -> [N, out_features]."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return linear(input, self.weight, self.bias)
+
+
 def mlp(widths: tuple[int, ...], activation: nn.Module) -> nn.Sequential:
     """Linear layers from widths[0] to widths[-1] with `activation` between them: [N, widths[0]] -> [N, widths[-1]]."""
     layers: list[nn.Module] = []
     for inputs, outputs in zip(widths, widths[1:]):
-        layers += [nn.Linear(inputs, outputs), activation]
+        layers += [Linear(inputs, outputs), activation]
     return nn.Sequential(*layers[:-1])
 
 

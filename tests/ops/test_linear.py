@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ganzoo.ops import linear
+from ganzoo.ops import linear as public
+from ganzoo.ops.linear import _Linear  # the fast path itself, forced: small shapes would go to the reference
+
+needs_onednn = pytest.mark.skipif(
+    not torch.backends.mkldnn.is_available(), reason="this torch is built without oneDNN"
+)
+
+
+@needs_onednn
+@settings(deadline=None, max_examples=40)
+@given(
+    n=st.integers(1, 70), inputs=st.integers(1, 130), outputs=st.integers(1, 90), bias=st.booleans(), seed=st.integers(0, 9),
+    layout=st.sampled_from(["contiguous", "transposed", "strided", "expanded"]),
+)  # fmt: skip
+def test_against_float64(n: int, inputs: int, outputs: int, bias: bool, seed: int, layout: str) -> None:
+    rng = torch.Generator().manual_seed(seed)
+    x, weight = torch.randn(n, inputs, generator=rng), torch.randn(outputs, inputs, generator=rng)
+    if layout == "transposed":
+        x, weight = x.t().contiguous().t(), weight.t().contiguous().t()
+    elif layout == "strided":
+        x = torch.randn(n, 2 * inputs, generator=rng)[:, ::2]
+    elif layout == "expanded":
+        x = torch.randn(1, inputs, generator=rng).expand(n, inputs)
+    b = torch.randn(outputs, generator=rng) if bias else None
+    x, weight = x.detach().requires_grad_(), weight.detach().requires_grad_()
+    y = _Linear.apply(x, weight, b)
+    exact_x, exact_weight = x.detach().double().requires_grad_(), weight.detach().double().requires_grad_()
+    exact = F.linear(exact_x, exact_weight, None if b is None else b.double())
+    grad = torch.randn(n, outputs, generator=rng)
+    y.backward(grad)
+    exact.backward(grad.double())
+    for found, expected in ((y, exact), (x.grad, exact_x.grad), (weight.grad, exact_weight.grad)):
+        torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-4)
+
+
+@needs_onednn
+def test_second_derivatives_match_the_reference() -> None:
+    torch.manual_seed(0)
+    x, weight, b = torch.randn(16, 30), torch.randn(20, 30), torch.randn(20)
+
+    def second(layer: object) -> list[torch.Tensor]:
+        leaves = [t.clone().requires_grad_() for t in (x, weight, b)]
+        y = layer(*leaves).tanh().square().sum()  # type: ignore[operator]
+        (first,) = torch.autograd.grad(y, leaves[0], create_graph=True)
+        return list(torch.autograd.grad(first.square().sum(), leaves))
+
+    for found, expected in zip(second(_Linear.apply), second(F.linear)):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-3)
+
+
+def test_large_products_agree_with_the_reference_through_the_public_function() -> None:
+    torch.manual_seed(0)
+    x, weight, b = torch.randn(64, 512), torch.randn(256, 512), torch.randn(256)
+    torch.testing.assert_close(linear(x, weight, b), F.linear(x, weight, b), rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_other_dtypes_go_to_the_reference(dtype: torch.dtype) -> None:
+    x, weight = torch.randn(64, 512, dtype=dtype), torch.randn(256, 512, dtype=dtype)
+    assert torch.equal(public(x, weight), F.linear(x, weight))
+
+
+def test_autocast_is_honoured() -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        assert linear(torch.randn(64, 512), torch.randn(256, 512)).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("x", "weight", "bias"),
+    [((64, 511), (256, 512), None), ((64, 512), (256, 512), (255,)), ((2, 64, 3), (256, 512), None)],
+)
+def test_bad_shapes_raise_as_pytorch_does(
+    x: tuple[int, ...], weight: tuple[int, ...], bias: tuple[int, ...] | None
+) -> None:
+    with pytest.raises(RuntimeError):
+        linear(torch.randn(x), torch.randn(weight), None if bias is None else torch.randn(bias))
+
+
+def test_more_dimensions_work() -> None:
+    x, weight = torch.randn(3, 64, 512), torch.randn(256, 512)
+    assert torch.equal(linear(x, weight), F.linear(x, weight))
+
+
+def test_an_empty_batch_works() -> None:
+    assert linear(torch.randn(0, 512), torch.randn(256, 512)).shape == (0, 256)
+
+
+def test_torch_compile_has_no_graph_break() -> None:
+    compiled = torch.compile(lambda x, w: linear(x, w).relu(), fullgraph=True, backend="eager")
+    x, weight = torch.randn(64, 512), torch.randn(256, 512)
+    torch.testing.assert_close(compiled(x, weight), F.linear(x, weight).relu())

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU, mlp, uses_batch_statistics
+
+
+def plain_block(kernel_size: int, stride: int, padding: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.ConvTranspose2d(5, 3, kernel_size, stride, padding, bias=False), nn.BatchNorm2d(3), nn.ReLU()
+    )
+
+
+def shake(network: nn.Module) -> None:
+    """Weights and statistics that differ from every default."""
+    with torch.no_grad():
+        for tensor in network.state_dict().values():
+            if tensor.is_floating_point():
+                tensor.copy_(torch.rand_like(tensor) + 0.5)
+            else:
+                tensor.fill_(17)
+
+
+@pytest.mark.parametrize(("kernel_size", "stride", "padding"), [(4, 2, 1), (4, 1, 0), (7, 1, 0)])
+@pytest.mark.parametrize("training", [True, False])
+def test_the_block_is_interchangeable_with_plain_pytorch(
+    kernel_size: int, stride: int, padding: int, training: bool
+) -> None:
+    block, plain = ConvTransposeBNReLU(5, 3, kernel_size, stride, padding), plain_block(kernel_size, stride, padding)
+    assert list(block.state_dict()) == list(plain.state_dict())
+    x = torch.randn(4, 5, 3, 3)
+    for source, target in ((block, plain), (plain, block)):
+        shake(source)
+        target.load_state_dict(source.state_dict())
+        block.train(training)
+        plain.train(training)
+        assert torch.equal(block(x), plain(x))
+        for name, tensor in source.state_dict().items():
+            assert torch.equal(tensor, target.state_dict()[name]), name
+
+
+def test_the_block_doubles_by_default_and_has_no_bias() -> None:
+    block = ConvTransposeBNReLU(5, 3)
+    out = block(torch.randn(2, 5, 6, 7))
+    assert out.shape == (2, 3, 12, 14)
+    assert (out >= 0).all()
+    assert sorted(name for name, _ in block.named_parameters()) == ["0.weight", "1.bias", "1.weight"]
+
+
+def test_the_block_leaves_its_input_alone() -> None:
+    x = torch.randn(2, 5, 4, 4)
+    before = x.clone()
+    ConvTransposeBNReLU(5, 3)(x)
+    assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize(
+    ("norm", "names"),
+    [(True, ["0.weight", "1.bias", "1.weight"]), (False, ["0.bias", "0.weight"])],
+)
+def test_the_discriminators_block_halves(norm: bool, names: list[str]) -> None:
+    block = ConvBNLeakyReLU(3, 5, norm)
+    assert block(torch.randn(2, 3, 8, 12)).shape == (2, 5, 4, 6)
+    assert sorted(name for name, _ in block.named_parameters()) == names
+    assert uses_batch_statistics(block) is norm
+
+
+def test_the_discriminators_block_leaks() -> None:
+    block = ConvBNLeakyReLU(1, 1, norm=False)
+    x = torch.randn(2, 1, 4, 4)
+    convolved = block[0](x)
+    torch.testing.assert_close(block(x), torch.where(convolved > 0, convolved, 0.2 * convolved))
+
+
+def test_mlp_has_activations_between_its_layers_only() -> None:
+    network = mlp((4, 8, 6, 2), nn.ReLU())
+    assert [type(layer).__name__ for layer in network] == ["Linear", "ReLU", "Linear", "ReLU", "Linear"]
+    assert network(torch.randn(3, 4)).shape == (3, 2)
+    assert [type(layer).__name__ for layer in mlp((4, 2), nn.ReLU())] == ["Linear"]
+
+
+@pytest.mark.parametrize("norm", [nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm])
+def test_batch_statistics_are_found_at_any_depth(norm: type[nn.Module]) -> None:
+    assert uses_batch_statistics(nn.Sequential(nn.Linear(2, 2), nn.Sequential(norm(3))))
+    assert not uses_batch_statistics(nn.Sequential(nn.Linear(2, 2), nn.GroupNorm(1, 3), nn.InstanceNorm2d(3)))
