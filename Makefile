@@ -29,8 +29,15 @@ format: $(VENV)/installed
 bench: $(VENV)/installed  ## every benchmark, interleaved with its baseline
 	$(BIN)/pytest --benchmark-only
 
-wheel-test: $(VENV)/installed  ## build the wheel, install it in an empty environment, train from there
-	$(BIN)/python tests/wheel.py
+# Built as a stranger's pip would, in isolation and without torch, and used from an empty directory.
+wheel-test:  ## build the wheel, install it in an empty environment, list and train from there
+	rm -rf build/wheel-test && mkdir -p build/wheel-test/elsewhere
+	$(PYTHON) -m venv build/wheel-test/env
+	build/wheel-test/env/bin/pip wheel --quiet --no-deps --wheel-dir build/wheel-test .
+	build/wheel-test/env/bin/pip install --quiet build/wheel-test/*.whl
+	cd build/wheel-test/elsewhere && ../env/bin/ganzoo list
+	cd build/wheel-test/elsewhere && ../env/bin/ganzoo train cgan --dataset digits --steps 20
+	cd build/wheel-test/elsewhere && ../env/bin/ganzoo sample runs/cgan-digits-001 --seed 0
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

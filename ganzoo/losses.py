@@ -88,7 +88,8 @@ def gradient_penalty(
     shape = (real.shape[0],) + (1,) * (real.dim() - 1)
     mix = torch.rand(shape, device=real.device, dtype=real.dtype, generator=generator)
     between = torch.lerp(real, fake.to(real.dtype), mix).requires_grad_()
-    return (_input_gradient(discriminator, between).norm(dim=1) - 1).square().mean()
+    slopes: Tensor = _input_gradient(discriminator, between).norm(dim=1)
+    return (slopes - 1).square().mean()
 
 
 def r1_penalty(discriminator: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
@@ -97,8 +98,9 @@ def r1_penalty(discriminator: Callable[[Tensor], Tensor], real: Tensor) -> Tenso
 
 
 def _input_gradient(discriminator: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    (gradient,) = torch.autograd.grad(discriminator(x).sum(), x, create_graph=True)
-    return gradient.flatten(1).to(torch.promote_types(gradient.dtype, torch.float32))
+    gradient: Tensor = torch.autograd.grad(discriminator(x).sum(), x, create_graph=True)[0]
+    at_least_single: torch.dtype = torch.promote_types(gradient.dtype, torch.float32)
+    return gradient.flatten(1).to(at_least_single)
 
 
 @torch.no_grad()

@@ -161,7 +161,7 @@ def _card(target: Any, contract: type) -> Any:
         raise PluginError(f"it {stated}; this ganzoo offers API {API_VERSION}")
     if getattr(target, WORK[contract]) is getattr(contract, WORK[contract]):
         raise PluginError(f"it does not implement {WORK[contract]}")
-    card = target()
+    card: Any = target()
     for attribute in contract.__annotations__:
         if not hasattr(card, attribute):
             raise PluginError(f"it lacks the attribute {attribute!r}")

@@ -12,10 +12,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from ganzoo import registry
 from ganzoo.cli import main
+
+hypothesis.settings.register_profile("ganzoo", deadline=None)
+hypothesis.settings.load_profile("ganzoo")
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ class Site:
         datasets: Mapping[str, str] | None = None,
         version: str = "1.0",
     ) -> None:
-        """Install `code` as a module named after the distribution; the entry points map a name to one of its objects."""
+        """Install `code` as a module named after the distribution; entry points map a name to one of its objects."""
         module = distribution.replace("-", "_")
         self.modules.append(module)
         (self.path / f"{module}.py").write_text(textwrap.dedent(code))
@@ -140,8 +144,8 @@ def ganzoo_cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
     monkeypatch.setenv("COLUMNS", "400")
     monkeypatch.delenv("FORCE_COLOR", raising=False)
 
-    def run(*args: str) -> Result:
-        monkeypatch.setattr(sys, "argv", ["ganzoo", *args])
+    def run(*args: object) -> Result:
+        monkeypatch.setattr(sys, "argv", ["ganzoo", *map(str, args)])
         handler = signal.getsignal(signal.SIGTERM)
         capsys.readouterr()
         try:

@@ -228,7 +228,7 @@ def test_variants_name_settings_that_exist(name: str) -> None:
 @pytest.mark.parametrize("penalty", PENALTIES)
 def test_only_combinations_that_make_sense_are_allowed(loss: str, penalty: str) -> None:
     if refused(loss, penalty):
-        with pytest.raises(UsageError, match=rf"^(loss|penalty)=\w+ with (loss|penalty)=\w+: .*Choose "):
+        with pytest.raises(UsageError, match=r"^(loss|penalty)=\w+ with (loss|penalty)=\w+: .*Choose "):
             make(plugin.Config, {"loss": loss, "penalty": penalty})
     else:
         config = make(plugin.Config, {"loss": loss, "penalty": penalty})

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from ganzoo.config import setting
 from ganzoo.plugin import Architecture, Config, DataSpec
+from ganzoo_plugins.dcgan import Norm
 
 if TYPE_CHECKING:
     from ganzoo.gan import GAN
+
+Networks = Literal["conv", "mlp"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class CGANConfig(Config):
     variants: ClassVar = {"loss=hinge": {"real_label": 1.0}, "loss=wasserstein": {"real_label": 1.0}}
 
-    width: int = setting(64, "channels next to the image; every stage away from it has twice as many", ge=1)
-    embedding: int = setting(32, "length of a label's learnt vector beside z", ge=1)
+    generator_lr: float = 1e-3
+    discriminator_lr: float = 1e-3
+    networks: Networks = setting("conv", "conv: DCGAN's stages; mlp: fully connected, as in the paper")
+    embedding: int = setting(32, "length of a label's learnt vector", ge=1)
+    width: int = setting(64, "conv: channels next to the image; every stage away from it has twice as many", ge=1)
+    discriminator_norm: Norm = setting("none", "conv: normalisation in the discriminator")
+    generator_widths: tuple[int, ...] = setting((256, 512, 1024), "mlp: hidden layers of the generator", ge=1)
+    discriminator_widths: tuple[int, ...] = setting((512, 512), "mlp: hidden layers of the discriminator", ge=1)
 
 
 class CGAN(Architecture):
@@ -29,6 +38,8 @@ class CGAN(Architecture):
 
     def build(self, config: CGANConfig, spec: DataSpec) -> GAN:
         from ganzoo.gan import GAN
-        from ganzoo_plugins.cgan.networks import Discriminator, Generator
+        from ganzoo_plugins.cgan.networks import ConvDiscriminator, ConvGenerator, MLPDiscriminator, MLPGenerator
 
-        return GAN(Generator(config, spec), Discriminator(config, spec), config, spec)
+        if config.networks == "mlp":
+            return GAN(MLPGenerator(config, spec), MLPDiscriminator(config, spec), config, spec)
+        return GAN(ConvGenerator(config, spec), ConvDiscriminator(config, spec), config, spec)

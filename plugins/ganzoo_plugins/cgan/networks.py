@@ -1,16 +1,17 @@
-"""Convolutional networks conditioned on a label: Mirza and Osindero 2014, arXiv:1411.1784, on DCGAN's stages."""
+"""Networks conditioned on a label (Mirza and Osindero 2014, arXiv:1411.1784): convolutional, or as in the paper."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
+from ganzoo.nn import mlp
 from ganzoo.plugin import DataSpec
 from ganzoo_plugins.cgan import CGANConfig
 from ganzoo_plugins.dcgan import networks as dcgan
 
 
-class Generator(nn.Module):
+class ConvGenerator(nn.Module):
     """(z [N, latent_dim], labels [N]) -> images [N, C, size, size]: the label's vector joins the noise."""
 
     def __init__(self, config: CGANConfig, spec: DataSpec):
@@ -23,7 +24,7 @@ class Generator(nn.Module):
         return images
 
 
-class Discriminator(nn.Module):
+class ConvDiscriminator(nn.Module):
     """(images [N, C, size, size], labels [N]) -> logits [N]: features of the image, judged against the label's vector.
 
     The label enters by an inner product with the features (Miyato and Koyama 2018, arXiv:1802.05637).
@@ -32,13 +33,41 @@ class Discriminator(nn.Module):
     def __init__(self, config: CGANConfig, spec: DataSpec):
         super().__init__()
         base, doublings = dcgan.stages(spec.size)
-        self.features = dcgan.Discriminator(config.width, spec, norm=False)
-        features = dcgan.channels(config.width, doublings)[-1] * base * base
-        self.embed = nn.Embedding(spec.classes, features)
+        self.features = dcgan.Discriminator(config.width, spec, norm=config.discriminator_norm == "batch")
+        self.embed = nn.Embedding(spec.classes, dcgan.channels(config.width, doublings)[-1] * base * base)
         nn.init.normal_(self.embed.weight, 0.0, 0.02)
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
         maps = self.features.blocks(images)
         matched = (maps.flatten(1) * self.embed(labels)).sum(dim=1)
         logits: Tensor = self.features.head(maps).flatten() + matched
+        return logits
+
+
+class MLPGenerator(nn.Module):
+    """(z [N, latent_dim], labels [N]) -> images [N, C, size, size], by ReLU layers on noise and label together."""
+
+    def __init__(self, config: CGANConfig, spec: DataSpec):
+        super().__init__()
+        self.shape = (spec.channels, spec.size, spec.size)
+        self.embed = nn.Embedding(spec.classes, config.embedding)
+        inputs, pixels = config.latent_dim + config.embedding, spec.channels * spec.size**2
+        self.layers = mlp((inputs, *config.generator_widths, pixels), nn.ReLU())
+
+    def forward(self, z: Tensor, labels: Tensor) -> Tensor:
+        images: Tensor = self.layers(torch.cat([z, self.embed(labels)], dim=1)).tanh().unflatten(1, self.shape)
+        return images
+
+
+class MLPDiscriminator(nn.Module):
+    """(images [N, C, size, size], labels [N]) -> logits [N], by LeakyReLU layers on image and label together."""
+
+    def __init__(self, config: CGANConfig, spec: DataSpec):
+        super().__init__()
+        self.embed = nn.Embedding(spec.classes, config.embedding)
+        inputs = spec.channels * spec.size**2 + config.embedding
+        self.layers = mlp((inputs, *config.discriminator_widths, 1), nn.LeakyReLU(0.2))
+
+    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        logits: Tensor = self.layers(torch.cat([images.flatten(1), self.embed(labels)], dim=1)).squeeze(1)
         return logits

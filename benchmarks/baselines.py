@@ -1,0 +1,73 @@
+"""Plain PyTorch training loops, as published scripts write them: what ganzoo's loop is compared with.
+
+The networks and the optimizer's settings are ganzoo's own, so only the loop differs: a DataLoader over single images,
+each turned from a PIL image into a normalised tensor; separate forward passes for real and fake; Adam as it comes;
+losses read every step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from ganzoo.data import ImageData
+from ganzoo.gan import GAN
+
+
+class OneByOne(Dataset):
+    """Images as a torchvision data set with ToTensor and Normalize(0.5, 0.5) would yield them."""
+
+    def __init__(self, data: ImageData):
+        self.images = data.images
+        self.labels = data.labels
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        image = Image.fromarray(self.images[index, 0])
+        tensor = torch.from_numpy(np.array(image, copy=True)).unsqueeze(0).contiguous().float().div(255)
+        return tensor.sub_(0.5).div_(0.5), int(self.labels[index])
+
+
+def plain_linears(network: nn.Module) -> nn.Module:
+    """`network` with every fully connected layer computed by nn.Linear."""
+    for module in network.modules():
+        if isinstance(module, nn.Linear):
+            module.__class__ = nn.Linear
+    return network
+
+
+def plain_steps(gan: GAN, data: ImageData) -> Iterator[tuple[float, float]]:
+    """Endless training steps of `gan` on `data`; yields the two losses of each."""
+    generator, discriminator = plain_linears(gan.generator), plain_linears(gan.discriminator)
+    config: Any = gan.config
+    betas = (config.beta1, config.beta2)
+    generator_optimizer = torch.optim.Adam(generator.parameters(), config.generator_lr, betas)
+    discriminator_optimizer = torch.optim.Adam(discriminator.parameters(), config.discriminator_lr, betas)
+    loader = DataLoader(OneByOne(data), config.batch_size, shuffle=True, drop_last=True)
+    criterion = nn.BCEWithLogitsLoss()
+    while True:
+        for real, classes in loader:
+            labels = classes if gan.conditional else None
+            valid, fake_target = torch.ones(len(real)), torch.zeros(len(real))
+
+            generator_optimizer.zero_grad()
+            fake = generator(torch.randn(len(real), config.latent_dim), labels)
+            generator_loss = criterion(discriminator(fake, labels), valid)
+            generator_loss.backward()
+            generator_optimizer.step()
+
+            discriminator_optimizer.zero_grad()
+            on_real = criterion(discriminator(real, labels), valid)
+            on_fake = criterion(discriminator(fake.detach(), labels), fake_target)
+            discriminator_loss = (on_real + on_fake) / 2
+            discriminator_loss.backward()
+            discriminator_optimizer.step()
+            yield discriminator_loss.item(), generator_loss.item()

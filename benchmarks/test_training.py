@@ -1,0 +1,76 @@
+"""Images per second of a training: ganzoo's loop against a plain PyTorch loop over the same networks, batch 64."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from benchmarks.baselines import plain_steps
+from ganzoo.errors import DataError
+from ganzoo.training.batches import Batches
+from ganzoo.training.loop import train_step
+from ganzoo.training.plan import Request, make
+from ganzoo.training.state import TrainingState
+
+ROUNDS, STEPS = 15, 20
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    # the layer widths of the most-starred collection of PyTorch GAN scripts
+    "vanilla": ("vanilla", {"generator_widths": (128, 256, 512, 1024), "discriminator_widths": (512, 256)}),
+    "cgan-mlp": (
+        "cgan",
+        {
+            "networks": "mlp",
+            "embedding": 10,
+            "image_size": 32,
+            "generator_widths": (128, 256, 512, 1024),
+            "discriminator_widths": (512, 512, 512),
+        },
+    ),
+    "cgan": ("cgan", {}),
+    "dcgan": ("dcgan", {}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_training_against_a_plain_loop(benchmark: BenchmarkFixture, case: str) -> None:
+    architecture, settings = CASES[case]
+    try:
+        plan = make(Request(architecture, "mnist", {**settings, "batch_size": 64, "penalty": "none"}, steps=1))
+    except DataError as missing:
+        pytest.skip(f"MNIST is not here: {missing}")
+
+    baseline = plain_steps(plan.build().train(), plan.data)
+    state = TrainingState(plan.build().train(), plan.seed)
+    batches = Batches(plan.data, 64, plan.seed, state.device)
+
+    def plain() -> None:
+        next(baseline)
+
+    def ours() -> None:
+        train_step(state, batches)
+        state.step += 1
+
+    times = interleaved({"plain": plain, "ganzoo": ours})
+    for name, seconds in times.items():
+        benchmark.extra_info[f"{name} images/s"] = round(64 * STEPS / seconds)
+    benchmark.extra_info["ratio of medians"] = round(times["plain"] / times["ganzoo"], 2)
+    benchmark.pedantic(ours, rounds=ROUNDS, iterations=STEPS)
+    print(f"\n{case}: {benchmark.extra_info}")
+
+
+def interleaved(contestants: dict[str, Callable[[], None]]) -> dict[str, float]:
+    """Median seconds of STEPS calls of each contestant, taking turns, after a warm-up."""
+    times: dict[str, list[float]] = {name: [] for name in contestants}
+    for attempt in range(ROUNDS + 1):
+        for name, call in contestants.items():
+            start = time.perf_counter()
+            for _ in range(STEPS):
+                call()
+            if attempt:
+                times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(taken) for name, taken in times.items()}

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from ganzoo import __version__, registry
+
+from ..conftest import GOOD_ARCHITECTURE, Command, Site
+
+
+@pytest.fixture
+def report(ganzoo_cli: Command) -> str:
+    result = ganzoo_cli("doctor")
+    assert (result.code, result.err) == (0, "")
+    return result.out
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        rf"ganzoo +{re.escape(__version__)}",
+        rf"torch +{re.escape(torch.__version__)}",
+        r"python +3\.\d+",
+        r"numpy +\d",
+        r"devices +cpu",
+        rf"threads +{torch.get_num_threads()} of \d+",
+        r"native extension +\S+",
+        r"data cache +\S*ganzoo",
+        r"terminal +not a terminal",
+    ],
+)
+def test_doctor_describes_the_installation(line: str, report: str) -> None:
+    assert re.search(rf"^{line}", report, re.MULTILINE)
+
+
+def test_doctor_lists_every_plugin_with_its_import_time(report: str) -> None:
+    for kind, entries in (("architecture", registry.architectures()), ("data set", registry.datasets())):
+        for entry in entries:
+            assert re.search(rf"^{entry.name} +{kind} +{entry.distribution} \S+ +[\d.]+ ms +ok", report, re.MULTILINE)
+
+
+def test_doctor_shows_broken_plugins(site: Site, install: Callable[[Site], None], ganzoo_cli: Command) -> None:
+    site.add("stuck", 'raise RuntimeError("the rotor is stuck")', {"stuck": "X"})
+    site.add("thief", GOOD_ARCHITECTURE, {"cgan": "Good"})
+    install(site)
+    result = ganzoo_cli("doctor")
+    assert result.code == 0
+    assert re.search(r"^stuck +architecture +stuck 1.0 .* RuntimeError: the rotor is stuck", result.out, re.MULTILINE)
+    assert re.search(r"^cgan +architecture +thief 1.0 .* use it as thief:cgan", result.out, re.MULTILINE)
+
+
+def test_doctor_says_where_data_is_taken_from(
+    ganzoo_cli: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GANZOO_DATA", str(tmp_path))
+    assert re.search(rf"^GANZOO_DATA +{re.escape(str(tmp_path))}", ganzoo_cli("doctor").out, re.MULTILINE)
+    monkeypatch.delenv("GANZOO_DATA")
+    assert re.search(r"^GANZOO_DATA +not set", ganzoo_cli("doctor").out, re.MULTILINE)

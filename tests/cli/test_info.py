@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+
+from ganzoo import registry
+from ganzoo.config import make, settings, word
+from ganzoo.plugin import DataSpec
+
+from ..conftest import Command
+
+NAMES = [entry.name for entry in registry.architectures() if entry.error is None]
+
+
+def parameters(name: str, spec: DataSpec, **overrides: object) -> dict[str, int]:
+    card = registry.get_architecture(name).card
+    with torch.device("meta"):
+        gan = card.build(make(card.Config, overrides), spec)
+    return {
+        part: sum(p.numel() for p in network.parameters())
+        for part, network in (("generator", gan.generator), ("discriminator", gan.discriminator))
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_info_shows_paper_origin_settings_and_networks(name: str, ganzoo_cli: Command) -> None:
+    result = ganzoo_cli("info", name)
+    assert (result.code, result.err) == (0, "")
+    entry = registry.get_architecture(name)
+    assert result.out.startswith(f"{name}: {entry.card.summary}\n{entry.card.paper}\n")
+    assert f"from {entry.distribution} {entry.version} ({entry.target})" in result.out
+    config = make(entry.card.Config, {})
+    for s in settings(entry.card.Config):
+        row = rf"^{s.name} +{re.escape(word(getattr(config, s.name)))} +{re.escape(s.type_name)} +{re.escape(s.help)}"
+        assert re.search(row, result.out, re.MULTILINE), s.name
+    for part, count in parameters(name, DataSpec(1, 28, 10 if entry.card.conditional else 0)).items():
+        assert re.search(rf"^{part} +{count:,} *$", result.out, re.MULTILINE)
+    assert ("needs data with labels" in result.out) is entry.card.conditional
+
+
+def test_info_counts_for_the_images_asked_for(ganzoo_cli: Command) -> None:
+    result = ganzoo_cli("info", "cgan", "--image-size", "32", "--channels", "3", "--classes", "100", "--set", "width=8")
+    for part, count in parameters("cgan", DataSpec(3, 32, 100), width=8).items():
+        assert re.search(rf"^{part} +{count:,} *$", result.out, re.MULTILINE)
+    assert "3x32x32" in result.out
+    assert re.search(r"^width +8 ", result.out, re.MULTILINE)
+
+
+def test_info_counts_for_the_image_size_that_is_set(ganzoo_cli: Command) -> None:
+    result = ganzoo_cli("info", "dcgan", "--set", "image_size=64")
+    assert "1x64x64" in result.out
+    (count, _) = parameters("dcgan", DataSpec(1, 64)).values()
+    assert f"{count:,}" in result.out
+
+
+def test_info_shows_the_defaults_that_a_choice_changes(ganzoo_cli: Command) -> None:
+    assert (
+        "With penalty=gradient the defaults become optimizer=adam, generator_lr=0.0001"
+        in ganzoo_cli("info", "wgan").out
+    )
+    chosen = ganzoo_cli("info", "wgan", "--set", "penalty=gradient").out
+    assert re.search(r"^optimizer +adam ", chosen, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--set", "width"), "expected KEY=VALUE"),
+        (("--set", "=3"), "expected KEY=VALUE"),
+        (("--set", "widht=3"), "Unknown setting 'widht'. Did you mean width?"),
+        (("--set", "width=wide"), "width=wide is not valid: expected integer >= 1"),
+        (("--set", "loss=hnge"), "expected one of nonsaturating"),
+        (("--set", "penalty=gradient", "--set", "discriminator_norm=batch"), "batch norm in the discriminator"),
+        (("--set", "loss=wasserstein"), "Choose penalty=gradient, clip or r1"),
+        (("--image-size", "29"), "image_size=28 or 32"),
+        (("--image-size", "0"), "--image-size"),
+        (("--channels", "0"), "--channels"),
+        (("--classes", "none"), "--classes"),
+    ],
+)
+def test_wrong_words_are_wrong_usage(arguments: tuple[str, ...], message: str, ganzoo_cli: Command) -> None:
+    result = ganzoo_cli("info", "dcgan", *arguments)
+    assert result.code == 2
+    assert message in result.err
+    assert "Traceback" not in result.err

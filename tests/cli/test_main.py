@@ -1,0 +1,117 @@
+"""The command line as a whole: exit codes, hints, pipes and colours."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+
+import pytest
+
+from ganzoo import __version__
+
+from ..conftest import Command
+
+COMMANDS = ["train", "sample", "list", "info", "datasets", "doctor"]
+
+
+def test_version(ganzoo_cli: Command) -> None:
+    result = ganzoo_cli("--version")
+    assert (result.code, result.out) == (0, f"ganzoo, version {__version__}\n")
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_help_names_every_command(flag: str, ganzoo_cli: Command) -> None:
+    result = ganzoo_cli(flag)
+    assert (result.code, result.err) == (0, "")
+    for command in COMMANDS:
+        assert f"\n  {command} " in result.out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command: str, ganzoo_cli: Command) -> None:
+    result = ganzoo_cli(command, "--help")
+    assert (result.code, result.err) == (0, "")
+    assert f"ganzoo {command}" in result.out
+
+
+def test_no_command_shows_the_help(ganzoo_cli: Command) -> None:
+    result = ganzoo_cli()
+    assert result.code in (0, 2)
+    assert "Commands:" in result.out + result.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("lst",), "No such command 'lst'. Did you mean list?"),
+        (("trian", "cgan"), "No such command 'trian'. Did you mean train"),
+        (("xyzzy",), "No such command 'xyzzy'. Known: datasets, doctor, info, list, sample, train."),
+        (("--verbose",), "No such option"),
+        (("list", "--jsn"), "No such option"),
+        (("list", "extra"), "unexpected extra argument"),
+        (("info",), "Missing argument"),
+        (("train", "vanilla", "--dataset", "digits", "--stps", "3"), "No such option"),
+        (("train", "vanilla", "--dataset", "digits", "--set", "loss"), "'loss' is not valid: expected KEY=VALUE"),
+        (("train", "vanilla", "--dataset", "digits", "--set", "los=hinge"), "Unknown setting 'los'. Did you mean loss"),
+        (
+            ("train", "vanilla", "--dataset", "digits", "--set", "beta1=high"),
+            "beta1=high is not valid: expected number",
+        ),
+        (("train", "dcgan", "--dataset", "digits", "--set", "penalty=clip"), "Choose loss=wasserstein, or penalty=r1"),
+    ],
+)
+def test_wrong_usage_is_code_2_with_one_message(arguments: tuple[str, ...], message: str, ganzoo_cli: Command) -> None:
+    result = ganzoo_cli(*arguments)
+    assert result.code == 2
+    assert result.out == ""
+    assert message in result.err
+    assert "Traceback" not in result.err
+
+
+@pytest.mark.parametrize("arguments", [("list",), ("list", "--json"), ("--help",), ("datasets",)], ids=" ".join)
+def test_a_reader_that_left_is_no_error_to_talk_about(arguments: tuple[str, ...]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "ganzoo", *arguments], stdout=writing, stderr=subprocess.PIPE, text=True
+    )
+    os.close(writing)
+    assert done.stderr == ""
+    assert done.returncode in (0, 1)
+
+
+def on_a_terminal(*arguments: str, **environment: str) -> str:
+    """What `ganzoo` writes when its output is a colour terminal."""
+    main_end, program_end = pty.openpty()
+    dropped = ("NO_COLOR", "FORCE_COLOR", "COLORTERM", "CI")
+    inherited = {name: value for name, value in os.environ.items() if name not in dropped}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ganzoo", *arguments],
+        stdout=program_end,
+        stderr=program_end,
+        env={**inherited, "TERM": "xterm-256color", "COLUMNS": "100", **environment},
+    )
+    os.close(program_end)
+    written = b""
+    try:
+        while part := os.read(main_end, 65536):
+            written += part
+    except OSError:  # Linux reports the end of a terminal's output as an error
+        pass
+    os.close(main_end)
+    assert process.wait() == 0
+    return written.decode()
+
+
+def test_colours_on_a_terminal_and_none_under_no_color() -> None:
+    assert "\x1b[" in on_a_terminal("list")
+    plain = on_a_terminal("list", NO_COLOR="1")
+    assert "strided convolutions" in plain
+    assert "\x1b" not in plain
+
+
+def test_output_that_is_no_terminal_has_no_colours(ganzoo_cli: Command) -> None:
+    assert "\x1b" not in ganzoo_cli("list").out
+    assert "\x1b" not in ganzoo_cli("info", "vanilla").out

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import ganzoo as package
+from ganzoo.training.run import Run
+from tests.conftest import Command
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    out = tmp_path_factory.mktemp("sample") / "run"
+    return package.train("cgan", dataset="digits", steps=2, batch_size=16, width=8, out=out)
+
+
+def test_a_grid(run: Run, tmp_path: Path, ganzoo_cli: Command) -> None:
+    out = tmp_path / "grid.png"
+    assert ganzoo_cli("sample", run.path, "--count", 16, "--label", 3, "--seed", 0, "--out", out).code == 0
+    assert Image.open(out).size == (8 * 10 + 2, 2 * 10 + 2)
+
+
+def test_arrays(run: Run, tmp_path: Path, ganzoo_cli: Command) -> None:
+    files = [tmp_path / "one.npz", tmp_path / "two.npz"]
+    for file in files:
+        ganzoo_cli("sample", run.path, "--count", 30, "--label", 3, "--label", 5, "--seed", 4, "--out", file)
+    one, two = (np.load(file, allow_pickle=False) for file in files)
+    assert one["images"].shape == (30, 1, 8, 8)
+    assert one["images"].dtype == np.uint8
+    assert one["labels"].dtype == np.int64
+    assert one["labels"].tolist() == [3, 5] * 15
+    assert np.array_equal(one["images"], two["images"])
+
+
+def test_a_directory_that_feeds_a_training(run: Run, tmp_path: Path, ganzoo_cli: Command) -> None:
+    out = tmp_path / "images"
+    assert ganzoo_cli("sample", run.path, "--count", 40, "--out", out).code == 0
+    assert sorted(path.name for path in out.iterdir()) == list("0123456789")
+    words = ["train", "cgan", "--dataset", f"folder:{out}", "--image-size", 8, "--steps", 1, "--batch-size", 8]
+    assert ganzoo_cli(*words, "--out", tmp_path / "again").code == 0
+    assert Run.open(tmp_path / "again").config["dataset"]["images"] == 40
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--label", "10"], "'10' is no class of this GAN"),
+        (["--label", "three"], "'three' is no class of this GAN"),
+        (["--count", 0], "--count"),
+        (["--out", "missing/grid.png"], "the directory missing does not exist"),
+    ],
+)
+def test_wrong_usage(words: list[object], message: str, run: Run, ganzoo_cli: Command) -> None:
+    result = ganzoo_cli("sample", run.path, *words)
+    assert result.code == 2
+    assert message in result.err
+
+
+def test_a_label_for_an_unconditional_gan_is_refused(tmp_path: Path, ganzoo_cli: Command) -> None:
+    made = package.train("vanilla", dataset="digits", steps=1, batch_size=16, out=tmp_path / "run")
+    result = ganzoo_cli("sample", made.path, "--label", 1)
+    assert result.code == 2
+    assert "not conditional" in result.err
+
+
+def test_a_directory_in_use_is_left_alone(run: Run, tmp_path: Path, ganzoo_cli: Command) -> None:
+    (tmp_path / "mine.txt").write_text("")
+    assert ganzoo_cli("sample", run.path, "--out", tmp_path).code == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Command
+
+FAST = ["--dataset", "digits", "--steps", 3, "--batch-size", 16]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_training_ends_with_the_grid_and_digits_in_the_terminal(ganzoo_cli: Command) -> None:
+    result = ganzoo_cli("train", "cgan", *FAST)
+    assert result.code == 0
+    assert "Trained 3 steps" in result.out
+    grid = re.search(r"Samples +(\S+\.png)", result.out)
+    assert grid is not None
+    assert Path(grid[1]).read_bytes().startswith(b"\x89PNG")
+    assert sum(line.count("█") + line.count("▀") + line.count("▄") for line in result.out.splitlines()) > 20
+    assert "\x1b" not in result.out
+
+
+def test_json_keeps_stdout_to_one_object(ganzoo_cli: Command) -> None:
+    result = ganzoo_cli("train", "cgan", *FAST, "--json")
+    answer = json.loads(result.out)
+    assert answer["steps"] == 3
+    assert answer["images"] == 48
+    assert Path(answer["run"], "config.json").exists()
+    assert answer["images_per_second"] > 0
+    assert answer["seconds"] > 0
+    assert "cgan on" in result.err
+
+
+def test_dry_run_shows_the_plan_and_writes_nothing(ganzoo_cli: Command, elsewhere: Path) -> None:
+    plan = json.loads(ganzoo_cli("train", "wgan", *FAST, "--set", "penalty=gradient", "--dry-run", "--json").out)
+    assert plan["settings"]["optimizer"] == "adam"
+    assert plan["settings"]["batch_size"] == 16
+    assert plan["schedule"]["steps"] == 3
+    assert plan["parameters"]["generator"] > 0
+    assert "settings.penalty" in ganzoo_cli("train", "wgan", *FAST, "--dry-run").out
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_a_config_file_stands_in_for_options_and_the_command_line_wins(ganzoo_cli: Command, elsewhere: Path) -> None:
+    (elsewhere / "my.toml").write_text(
+        'dataset = "digits"\nsteps = 5\nseed = 7\n[set]\nwidth = 8\nloss = "hinge"\nbatch_size = 9\n'
+    )
+    words = ["train", "cgan", "--config", "my.toml", "--minutes", 2, "--set", "loss=least_squares", "--dry-run", "--json"]
+    plan = json.loads(ganzoo_cli(*words).out)
+    assert plan["seed"] == 7
+    assert plan["schedule"]["steps"] is None
+    assert plan["schedule"]["minutes"] == 2
+    assert (plan["settings"]["width"], plan["settings"]["batch_size"]) == (8, 9)
+    assert plan["settings"]["loss"] == "least_squares"
+
+
+def test_resume_from_the_command_line(ganzoo_cli: Command) -> None:
+    run = json.loads(ganzoo_cli("train", "cgan", *FAST, "--json").out)["run"]
+    answer = json.loads(ganzoo_cli("train", "--resume", run, "--steps", 6, "--json").out)
+    assert (answer["run"], answer["steps"]) == (run, 6)
+    refused = ganzoo_cli("train", "--resume", run, "--set", "width=32")
+    assert refused.code == 2
+    assert "settings.width: " in refused.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["cgna", *FAST], "Did you mean cgan"),
+        (["cgan", "--dataset", "minst"], "Did you mean mnist"),
+        (["cgan", *FAST, "--set", "widht=3"], "Did you mean width?"),
+        (["cgan", *FAST, "--set", "width"], "expected KEY=VALUE"),
+        (["cgan", *FAST, "--set", "width=-1"], "width=-1 is not valid: expected integer >= 1"),
+        (["cgan", *FAST, "--epochs", 2], "Give one of --steps and --epochs"),
+        (["cgan", *FAST, "--set", "loss=wasserstein"], "Choose penalty=gradient, clip or r1"),
+        (["cgan", *FAST, "--image-size", 29], "Set image_size=28 or 32"),
+        (["cgan", *FAST, "--seed", "-1"], "--seed"),
+        (["cgan", *FAST, "--config", "nowhere.toml"], "No such file"),
+        (["cgan"], "Training needs --dataset"),
+        ([], "Training needs an architecture"),
+        (["--resume", "nowhere"], "is not a run directory"),
+        (["cgan", "--dataset", "folder"], "write folder:PATH"),
+        (["cgan", "--dataset", "folder:nowhere"], "does not exist"),
+        (["dcgan", *FAST, "--image-size", 16, "--set", "penalty=r1", "--set", "discriminator_norm=batch"], "Choose discriminator_norm=none"),
+    ],
+)
+def test_wrong_usage_is_one_message_exit_2_and_nothing_written(
+    words: list[object], message: str, ganzoo_cli: Command, elsewhere: Path
+) -> None:
+    result = ganzoo_cli("train", *words)
+    assert result.code == (1 if "folder:nowhere" in words else 2)
+    assert message in result.err
+    assert "Traceback" not in result.err
+    assert not (elsewhere / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("steps = ", "is not valid TOML"),
+        ("stepz = 3", "Did you mean steps"),
+        ("[set]\nwidht = 3", "Did you mean width"),
+        ('steps = "many"', "'many' is not a valid integer"),
+        ("set = 3", "must be a table"),
+    ],
+)
+def test_a_wrong_config_file_is_named(content: str, message: str, ganzoo_cli: Command, elsewhere: Path) -> None:
+    (elsewhere / "my.toml").write_text(content)
+    result = ganzoo_cli("train", "cgan", "--dataset", "digits", "--config", "my.toml", "--dry-run")
+    assert result.code == 2
+    assert message in result.err
+
+
+def test_offline_without_data_says_what_to_fetch_and_where_to_put_it(elsewhere: Path) -> None:
+    nowhere = {"https_proxy": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9", "XDG_CACHE_HOME": str(elsewhere)}
+    environment = {k: v for k, v in os.environ.items() if k != "GANZOO_DATA"} | nowhere
+    words = [sys.executable, "-m", "ganzoo", "train", "cgan", "--dataset", "mnist"]
+    result = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=120)
+    assert result.returncode == 1
+    assert "train-images-idx3-ubyte.gz" in result.stderr
+    assert "--data-dir" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (elsewhere / "runs").exists()

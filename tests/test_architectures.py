@@ -1,0 +1,303 @@
+"""Every installed architecture, and what the papers say of the built-in ones."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ganzoo import registry
+from ganzoo.config import make, settings
+from ganzoo.errors import UsageError
+from ganzoo.gan import GAN
+from ganzoo.nn import ConvTransposeBNReLU, uses_batch_statistics
+from ganzoo.plugin import DataSpec, LossName, PenaltyName
+
+CARDS = {entry.name: entry.card for entry in registry.architectures() if entry.error is None}
+SMALL = {
+    "width": 8,
+    "generator_widths": (16, 12),
+    "discriminator_widths": (16, 12),
+    "embedding": 4,
+    "latent_dim": 6,
+}
+SPECS = [DataSpec(1, 8, 10), DataSpec(3, 16, 1), DataSpec(1, 28, 10), DataSpec(3, 32, 100), DataSpec(3, 64, 2)]
+CONVOLUTIONAL = ["cgan", "dcgan", "wgan"]
+
+every_architecture = pytest.mark.parametrize("name", CARDS)
+
+
+def build(name: str, spec: DataSpec, seed: int = 0, **overrides: Any) -> GAN:
+    """A small GAN of this architecture; an unconditional one is not told of classes, as in training."""
+    card = CARDS[name]
+    known = {s.name for s in settings(card.Config)}
+    small = {key: value for key, value in SMALL.items() if key in known}
+    torch.manual_seed(seed)
+    gan: GAN = card.build(make(card.Config, small | overrides), told(name, spec))
+    return gan
+
+
+def standard(name: str, spec: DataSpec, **overrides: Any) -> GAN:
+    """A GAN with the architecture's own settings."""
+    torch.manual_seed(0)
+    gan: GAN = CARDS[name].build(make(CARDS[name].Config, overrides), told(name, spec))
+    return gan
+
+
+def told(name: str, spec: DataSpec) -> DataSpec:
+    return spec if CARDS[name].conditional else DataSpec(spec.channels, spec.size)
+
+
+def batch(gan: GAN, n: int = 6) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Images that could be real, noise, and labels where they are wanted."""
+    shape = (n, gan.spec.channels, gan.spec.size, gan.spec.size)
+    return torch.rand(shape) * 2 - 1, gan.latent(n), gan.class_labels(n)
+
+
+def layers(network: nn.Module, *kinds: type[nn.Module]) -> list[nn.Module]:
+    return [module for module in network.modules() if isinstance(module, kinds)]
+
+
+@every_architecture
+@pytest.mark.parametrize("spec", [*SPECS, DataSpec(3, 128, 2)], ids=lambda s: f"{s.channels}x{s.size}-{s.classes}")
+def test_networks_fit_the_images(name: str, spec: DataSpec) -> None:
+    gan = build(name, spec)
+    _, z, labels = batch(gan, 3)
+    images = gan.generate(z, labels)
+    assert images.shape == (3, spec.channels, spec.size, spec.size)
+    assert images.abs().max() <= 1
+    assert images.std() > 0
+    logits = gan.discriminator(images, labels)
+    assert logits.shape == (3,)
+    assert logits.isfinite().all()
+
+
+@every_architecture
+def test_logits_are_not_probabilities(name: str) -> None:
+    gan = build(name, DataSpec(1, 8, 10))
+    real, _, labels = batch(gan, 32)
+    logits = gan.discriminator(real * 1e3, labels)
+    assert logits.min() < 0 or logits.max() > 1
+
+
+@every_architecture
+def test_conditional_means_that_labels_matter(name: str) -> None:
+    gan = build(name, DataSpec(1, 8, 10))
+    real, z, _ = batch(gan, 2)
+    assert gan.conditional is CARDS[name].conditional
+    if gan.conditional:
+        one, two = torch.tensor([1, 1]), torch.tensor([1, 2])
+        gan.eval()
+        for network, x in ((gan.generator, z), (gan.discriminator, real)):
+            first, second = network(x, one), network(x, two)
+            torch.testing.assert_close(first[0], second[0])
+            assert not torch.allclose(first[1], second[1])
+    else:
+        assert gan.generate(z).shape == real.shape
+
+
+@every_architecture
+def test_generator_step_gives_the_discriminator_no_gradient(name: str) -> None:
+    gan = build(name, DataSpec(1, 8, 10))
+    _, z, labels = batch(gan)
+    gan.discriminator.requires_grad_(False)
+    gan.generator_loss(gan.generate(z, labels), labels).backward()
+    assert all(p.grad is None for p in gan.discriminator.parameters())
+    assert all(p.grad is not None for p in gan.generator.parameters())
+
+
+@every_architecture
+def test_discriminator_step_gives_the_generator_no_gradient(name: str) -> None:
+    gan = build(name, DataSpec(1, 8, 10))
+    real, z, labels = batch(gan)
+    with torch.no_grad():
+        fake = gan.generate(z, labels)
+    gan.discriminator_loss(real, fake, labels)[0].backward()
+    assert all(p.grad is None for p in gan.generator.parameters())
+    assert all(p.grad is not None for p in gan.discriminator.parameters())
+
+
+@every_architecture
+@pytest.mark.parametrize("spec", [DataSpec(1, 8, 10), DataSpec(3, 32, 10)], ids=["8", "32"])
+def test_gradients_reach_every_parameter(name: str, spec: DataSpec) -> None:
+    gan = build(name, spec, loss="nonsaturating", penalty="none")
+    real, z, labels = batch(gan, 16)
+    fake = gan.generate(z, labels)
+    gan.generator_loss(fake, labels).backward()
+    for parameter_name, parameter in gan.generator.named_parameters():
+        assert parameter.grad is not None, parameter_name
+        assert parameter.grad.abs().sum() > 0, parameter_name
+    gan.discriminator.zero_grad()
+    gan.discriminator_loss(real, fake.detach(), labels)[0].backward()
+    for parameter_name, parameter in gan.discriminator.named_parameters():
+        assert parameter.grad is not None, parameter_name
+        assert parameter.grad.abs().sum() > 0, parameter_name
+
+
+@every_architecture
+def test_the_seed_decides_the_weights(name: str) -> None:
+    first, again, other = (build(name, DataSpec(1, 8, 10), seed).state_dict() for seed in (0, 0, 1))
+    assert list(first) == list(again)
+    assert all(torch.equal(first[key], again[key]) for key in first)
+    assert any(not torch.equal(first[key], other[key]) for key in first)
+
+
+@every_architecture
+@pytest.mark.parametrize("penalty", get_args(PenaltyName))
+@pytest.mark.parametrize("loss", get_args(LossName))
+def test_every_loss_and_sensible_penalty_trains(name: str, loss: str, penalty: str) -> None:
+    overrides = {"loss": loss, "penalty": penalty}
+    if (loss == "wasserstein" and penalty == "none") or (loss != "wasserstein" and penalty == "clip"):
+        with pytest.raises(UsageError, match=f"penalty={penalty}"):
+            build(name, DataSpec(1, 8, 10), **overrides)
+        return
+    gan = build(name, DataSpec(1, 8, 10), **overrides)
+    generator_optimizer, discriminator_optimizer = gan.optimizers()
+    before = {key: tensor.clone() for key, tensor in gan.named_parameters()}
+    real, z, labels = batch(gan)
+
+    value, signals = gan.discriminator_loss(real, gan.generate(z, labels).detach(), labels)
+    value.backward()
+    discriminator_optimizer.step()
+    gan.after_discriminator_step()
+    assert value.shape == ()
+    assert value.isfinite()
+    assert {"d_real", "d_fake"} <= set(signals)
+    assert ("penalty" in signals) is (penalty in ("gradient", "r1"))
+    assert all(signal.shape == () and signal.isfinite() for signal in signals.values())
+    if penalty == "clip":
+        assert all(p.abs().max() <= 0.01 for p in gan.discriminator.parameters())
+
+    value = gan.generator_loss(gan.generate(z, labels), labels)
+    value.backward()
+    generator_optimizer.step()
+    assert value.isfinite()
+    for part in ("generator", "discriminator"):
+        moved = [k for k, p in gan.named_parameters() if k.startswith(part) and not torch.equal(p, before[k])]
+        assert moved, part
+    assert all(p.isfinite().all() for p in gan.parameters())
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONAL)
+@pytest.mark.parametrize(
+    ("size", "nearest"), [(29, "28 or 32"), (1, "8 or 10"), (7, "8 or 10"), (36, "32 or 40"), (100, "96 or 112")]
+)
+def test_a_size_that_cannot_be_reached_names_the_nearest(name: str, size: int, nearest: str) -> None:
+    with pytest.raises(UsageError, match=rf"Image size {size} cannot .* Set image_size={nearest} instead"):
+        build(name, DataSpec(1, size, 10))
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONAL)
+@pytest.mark.parametrize("size", [10, 12, 14, 20, 24, 40, 48, 56, 80, 96, 112, 256])
+def test_sizes_that_an_error_may_name_are_possible(name: str, size: int) -> None:
+    with torch.device("meta"):
+        gan = build(name, DataSpec(3, size, 10))
+        labels = torch.zeros(2, dtype=torch.int64) if gan.conditional else None
+        images = gan.generate(torch.zeros(2, 6), labels)
+        assert images.shape == (2, 3, size, size)
+        assert gan.discriminator(images, labels).shape == (2,)
+
+
+@pytest.mark.parametrize("size", [1, 7, 29])
+def test_multilayer_perceptrons_do_any_size(size: int) -> None:
+    assert build("vanilla", DataSpec(2, size)).sample(2).shape == (2, 2, size, size)
+
+
+def test_vanilla_can_be_the_classic_network() -> None:
+    gan = standard("vanilla", DataSpec(1, 28), generator_widths="128,128", discriminator_widths="128,128")
+    for network, widths in ((gan.generator, (100, 128, 128, 784)), (gan.discriminator, (784, 128, 128, 1))):
+        found = [(layer.in_features, layer.out_features) for layer in layers(network, nn.Linear)]
+        assert found == list(zip(widths, widths[1:]))
+
+
+def test_vanilla_plays_the_game_of_the_paper_by_default() -> None:
+    config = make(CARDS["vanilla"].Config, {})
+    assert (config.loss, config.penalty) == ("nonsaturating", "none")
+    assert make(CARDS["vanilla"].Config, {"loss": "minimax"}).loss == "minimax"
+
+
+def test_dcgan_64_is_the_network_of_the_paper() -> None:
+    gan = standard("dcgan", DataSpec(3, 64))
+    up = [tuple(layer.weight.shape) for layer in layers(gan.generator, nn.ConvTranspose2d)]
+    assert up == [(100, 512, 4, 4), (512, 256, 4, 4), (256, 128, 4, 4), (128, 64, 4, 4), (64, 3, 4, 4)]
+    assert all(layer.bias is None for layer in layers(gan.generator, nn.ConvTranspose2d))
+    maps, shapes = gan.latent(2)[:, :, None, None], []
+    for layer in gan.generator.blocks:
+        maps = layer(maps)
+        shapes.append(tuple(maps.shape[1:]))
+    assert shapes == [(512, 4, 4), (256, 8, 8), (128, 16, 16), (64, 32, 32), (3, 64, 64)]
+    assert len(layers(gan.generator, ConvTransposeBNReLU)) == 4
+
+    down = [tuple(layer.weight.shape) for layer in layers(gan.discriminator, nn.Conv2d)]
+    assert down == [(64, 3, 4, 4), (128, 64, 4, 4), (256, 128, 4, 4), (512, 256, 4, 4), (1, 512, 4, 4)]
+    assert [norm.num_features for norm in layers(gan.discriminator, nn.BatchNorm2d)] == [128, 256, 512]
+    assert {layer.negative_slope for layer in layers(gan.discriminator, nn.LeakyReLU)} == {0.2}
+
+
+def test_dcgan_starts_from_the_weights_of_the_paper() -> None:
+    gan = standard("dcgan", DataSpec(3, 64))
+    for layer in layers(gan, nn.Conv2d, nn.ConvTranspose2d):
+        error = 0.02 / layer.weight.numel() ** 0.5
+        assert abs(layer.weight.mean()) < 5 * error
+        assert abs(layer.weight.std() - 0.02) < 5 * error
+        assert layer.bias is None or (layer.bias == 0).all()
+    scales = torch.cat([norm.weight for norm in layers(gan, nn.BatchNorm2d)])
+    assert abs(scales.mean() - 1) < 0.003
+    assert abs(scales.std() - 0.02) < 0.002
+    assert all((norm.bias == 0).all() for norm in layers(gan, nn.BatchNorm2d))
+
+
+def test_dcgan_trains_as_in_the_paper() -> None:
+    gan = standard("dcgan", DataSpec(1, 28))
+    assert (gan.config.batch_size, gan.config.real_label, gan.config.latent_dim) == (128, 0.9, 100)
+    assert gan.config.discriminator_steps == 1
+    for optimizer in gan.optimizers():
+        (group,) = optimizer.param_groups
+        assert isinstance(optimizer, torch.optim.Adam)
+        assert (group["lr"], group["betas"]) == (2e-4, (0.5, 0.999))
+
+
+@pytest.mark.parametrize(
+    ("size", "widths"), [(8, [64]), (28, [128, 64]), (32, [256, 128, 64]), (128, [1024, 512, 256, 128, 64])]
+)
+def test_stages_follow_the_image_size(size: int, widths: list[int]) -> None:
+    with torch.device("meta"):
+        gan = standard("dcgan", DataSpec(1, size))
+    assert [norm.num_features for norm in layers(gan.generator, nn.BatchNorm2d)] == widths
+
+
+def test_wgan_is_that_of_the_paper() -> None:
+    gan = standard("wgan", DataSpec(1, 28))
+    config = gan.config
+    assert (config.loss, config.penalty, config.clip, config.discriminator_steps) == ("wasserstein", "clip", 0.01, 5)
+    for optimizer in gan.optimizers():
+        assert isinstance(optimizer, torch.optim.RMSprop)
+        assert optimizer.param_groups[0]["lr"] == 5e-5
+    assert uses_batch_statistics(gan.discriminator)
+    assert max(p.abs().max().item() for p in gan.discriminator.parameters()) > 0.01
+    gan.after_discriminator_step()
+    assert max(p.abs().max().item() for p in gan.discriminator.parameters()) == pytest.approx(0.01)
+    assert not layers(gan.discriminator, nn.Sigmoid)
+
+
+def test_wgan_with_a_gradient_penalty_is_wgan_gp() -> None:
+    gan = standard("wgan", DataSpec(1, 28), penalty="gradient")
+    assert (gan.config.loss, gan.config.penalty_weight, gan.config.discriminator_steps) == ("wasserstein", 10.0, 5)
+    for optimizer in gan.optimizers():
+        (group,) = optimizer.param_groups
+        assert isinstance(optimizer, torch.optim.Adam)
+        assert (group["lr"], group["betas"]) == (1e-4, (0.0, 0.9))
+    assert not uses_batch_statistics(gan.discriminator)
+    before = [p.clone() for p in gan.discriminator.parameters()]
+    gan.after_discriminator_step()
+    assert all(torch.equal(p, old) for p, old in zip(gan.discriminator.parameters(), before))
+
+
+@pytest.mark.parametrize("penalty", ["gradient", "r1"])
+@pytest.mark.parametrize("name", ["dcgan", "wgan"])
+def test_penalties_with_batch_norm_in_the_discriminator_are_refused(name: str, penalty: str) -> None:
+    assert not uses_batch_statistics(build(name, DataSpec(1, 16), penalty=penalty).discriminator)
+    with pytest.raises(UsageError, match=rf"penalty={penalty} with batch norm .* Choose discriminator_norm=none"):
+        build(name, DataSpec(1, 16), penalty=penalty, discriminator_norm="batch")
