@@ -127,14 +127,14 @@ def load(path: str | os.PathLike[str], device: str | None = None) -> GAN:
     from ganzoo.training.plan import find_device
 
     run = Run.open(path)
-    card = entry_of(run.config).card
+    entry = entry_of(run.config)
     found, _ = checkpoint.newest_valid(run.checkpoints)
     try:
         data, settings = run.config["dataset"], run.config["settings"]
         spec = DataSpec(data["channels"], data["size"], data["classes"])
     except (KeyError, TypeError):
         raise CheckpointError(f"{run.path / 'config.json'} does not describe a training.") from None
-    gan: GAN = card.build(configs.make(card.Config, settings), spec)
+    gan = entry.build(configs.make(entry.card.Config, settings), spec)
     checkpoint.read_weights(found, "model", gan)
     checkpoint.read_weights(found, "ema", gan.generator)
     return gan.to(find_device(device)).eval()

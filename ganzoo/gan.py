@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -102,6 +103,8 @@ class GAN(nn.Module):
         `labels` (conditional only) are `count` class indices; without them the classes take turns. The same `seed`
         gives the same images.
         """
+        if count < 0:
+            raise UsageError(f"Cannot draw {count} images.")
         labels = self._sample_labels(count, labels)
         rng = torch.Generator(self.device)
         if seed is None:
@@ -109,15 +112,11 @@ class GAN(nn.Module):
         else:
             rng.manual_seed(seed)
         z = self.latent(count, rng)
-        was_training = self.generator.training
-        self.generator.eval()
-        try:
+        with evaluating(self.generator):
             made = [
                 to_uint8(self.generate(z[i : i + chunk], None if labels is None else labels[i : i + chunk]))
                 for i in range(0, count, chunk)
             ]
-        finally:
-            self.generator.train(was_training)
         empty = torch.empty(0, self.spec.channels, self.spec.size, self.spec.size, dtype=torch.uint8)
         return torch.cat(made) if made else empty
 
@@ -160,6 +159,18 @@ class GAN(nn.Module):
             return torch.optim.RMSprop(network.parameters(), lr)
         betas = (self.config.beta1, self.config.beta2)
         return torch.optim.Adam(network.parameters(), lr, betas, fused=True)
+
+
+@contextlib.contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Put `network` into eval mode, and every module of it back into its own mode afterwards."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 def to_uint8(images: Tensor) -> Tensor:

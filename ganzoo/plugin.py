@@ -46,7 +46,7 @@ class DataSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The settings every architecture has. Subclass it, add fields with `setting`, redeclare one to change its default."""
+    """The settings every architecture has. Subclass it to add fields with `setting`, or to change a default."""
 
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Defaults that depend on another choice: `{"penalty=gradient": {"optimizer": "adam"}}`."""

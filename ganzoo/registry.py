@@ -13,11 +13,14 @@ import time
 import traceback
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ganzoo import config as configs
-from ganzoo.errors import PluginError, UsageError, did_you_mean
-from ganzoo.plugin import API_VERSION, Architecture, Config, Dataset
+from ganzoo.errors import GanzooError, PluginError, UsageError, did_you_mean
+from ganzoo.plugin import API_VERSION, Architecture, Config, Dataset, DataSpec
+
+if TYPE_CHECKING:
+    from ganzoo.gan import GAN
 
 ARCHITECTURES = "ganzoo.architectures"
 DATASETS = "ganzoo.datasets"
@@ -56,6 +59,20 @@ class Entry:
     @property
     def qualified_name(self) -> str:
         return f"{self.distribution}:{self.name}"
+
+    def build(self, config: Config, spec: DataSpec) -> GAN:
+        """The architecture's networks for `spec`. What its code raises becomes a `PluginError` that names it."""
+        try:
+            gan: GAN = self.card.build(config, spec)
+        except GanzooError:
+            raise
+        except Exception as failure:  # a stranger's code may raise anything; the whole cause is shown
+            raise PluginError(
+                f"{self.name} from {self.distribution} {self.version} could not build its networks for "
+                f"{spec.channels}x{spec.size}x{spec.size} images and {spec.classes} classes.\n\n"
+                f"{traceback.format_exc().rstrip()}"
+            ) from failure
+        return gan
 
 
 @functools.cache

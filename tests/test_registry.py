@@ -430,3 +430,15 @@ def test_every_built_in_card_is_complete() -> None:
         assert entry.distribution == "ganzoo"
         assert entry.card.summary
     assert all(re.search(r"\b(19|20)\d\d\b.*arXiv:\d{4}\.\d{4,5}", e.card.paper) for e in registry.architectures())
+
+
+def test_a_plugin_that_cannot_build_its_networks_is_named_with_the_cause(
+    site: Site, install: Callable[[Site], None], ganzoo_cli: Command
+) -> None:
+    code = f"{GOOD_ARCHITECTURE}\n    class Fragile(Good):\n        def build(self, config, spec):\n            return 1 / 0\n"
+    site.add("zoo-fragile", code, {"fragile": "Fragile"})
+    install(site)
+    result = ganzoo_cli("train", "fragile", "--dataset", "digits", "--steps", 1)
+    assert result.code == 1
+    assert "fragile from zoo-fragile 1.0 could not build its networks for 1x8x8 images" in result.err
+    assert "return 1 / 0" in result.err

@@ -43,7 +43,7 @@ def info(name: str, image_size: int, channels: int, classes: int, overrides: tup
 
     image_size = config.image_size or image_size
     spec = DataSpec(channels, image_size, classes if card.conditional else 0)
-    gan = card.build(config, spec)
+    gan = entry.build(config, spec)
     networks = [(part, f"{_parameters(getattr(gan, part)):,}") for part in ("generator", "discriminator")]
     console.print()
     console.print(table(("network", f"parameters for {channels}x{image_size}x{image_size} images"), networks))

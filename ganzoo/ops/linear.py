@@ -1,8 +1,8 @@
 """A fully connected layer on the CPU, by the faster of the two matrix libraries inside PyTorch.
 
-PyTorch sends float32 products to MKL, which takes a slower path on processors that are not Intel's: on an AMD EPYC (Zen 5,
-AVX-512) oneDNN computes the forward pass, the weight gradient and the input gradient of a batch of 64 at 1.7 to 2.2
-times MKL's speed (benchmarks/test_linear.py). oneDNN is reached through the op that torch.compile uses for the purpose.
+PyTorch sends float32 products to MKL, which takes a slower path on processors that are not Intel's: on an AMD EPYC
+(Zen 5, AVX-512) oneDNN computes the forward pass, the weight gradient and the input gradient of a batch of 64 at 1.7 to
+2.2 times MKL's speed (benchmarks/test_linear.py). It is reached through the op that torch.compile uses for it.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ WORTH_IT = 1 << 20
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x @ weight.T + bias, as `torch.nn.functional.linear`, which is also the reference: same shapes, dtypes and errors.
+    """x @ weight.T + bias, as `torch.nn.functional.linear`, which is the reference: same shapes, dtypes and errors.
 
     `x` is [N, in], `weight` [out, in], `bias` [out]. Differentiable any number of times. What is not a large enough
     float32 product on a non-Intel CPU, or runs under autocast or torch.compile, goes to `torch.nn.functional.linear`.
     """
     if _fits(x, weight, bias) and x.shape[0] * weight.numel() >= WORTH_IT and unavailable() is None:
-        result: Tensor = _Linear.apply(x, weight, bias)
+        result: Tensor = _Linear.apply(x, weight, bias)  # type: ignore[no-untyped-call]
         return result
     return F.linear(x, weight, bias)
 

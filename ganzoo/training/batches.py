@@ -30,8 +30,8 @@ class Batches:
         self.per_epoch = count // batch_size
         self.seed = seed
         self.device = device
-        self.mapped = data.images if isinstance(data.images, np.memmap) else None
-        self.images = None if self.mapped is not None else torch.from_numpy(data.images).to(device)
+        self.mapped = data.images if isinstance(data.images, np.memmap) and not _fits(data.images, device) else None
+        self.images = None if self.mapped is not None else torch.from_numpy(np.asarray(data.images)).to(device)
         self.labels = None if data.labels is None else torch.from_numpy(data.labels).to(device)
         self._order: tuple[int, Tensor] | None = None
 
@@ -51,3 +51,8 @@ class Batches:
             order = np.random.default_rng([self.seed, epoch]).permutation(self.count)
             self._order = epoch, torch.from_numpy(order).to(self.device)
         return self._order[1]
+
+
+def _fits(images: np.memmap, device: torch.device) -> bool:
+    """Whether a memory map goes to a GPU as a whole: up to half of its free memory. A CPU reads from the map anyway."""
+    return device.type == "cuda" and images.nbytes < torch.cuda.mem_get_info(device)[0] // 2

@@ -70,7 +70,7 @@ def checkpoints(directory: Path) -> list[Path]:
 
 def newest_valid(directory: Path) -> tuple[Path, list[str]]:
     """The newest checkpoint that passes `verify`, and what is wrong with every newer one. Raises CheckpointError."""
-    problems = []
+    problems: list[str] = []
     for path in checkpoints(directory):
         problem = verify(path)
         if problem is None:

@@ -88,7 +88,7 @@ class Plan:
         import torch
 
         torch.manual_seed(self.seed)
-        gan: GAN = self.entry.card.build(self.config, self.spec)
+        gan = self.entry.build(self.config, self.spec)
         return gan.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 

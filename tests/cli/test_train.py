@@ -11,6 +11,7 @@ import pytest
 
 from tests.conftest import Command
 
+NORM = ["--set", "discriminator_norm=batch"]
 FAST = ["--dataset", "digits", "--steps", 3, "--batch-size", 16]
 
 
@@ -56,8 +57,8 @@ def test_a_config_file_stands_in_for_options_and_the_command_line_wins(ganzoo_cl
     (elsewhere / "my.toml").write_text(
         'dataset = "digits"\nsteps = 5\nseed = 7\n[set]\nwidth = 8\nloss = "hinge"\nbatch_size = 9\n'
     )
-    words = ["train", "cgan", "--config", "my.toml", "--minutes", 2, "--set", "loss=least_squares", "--dry-run", "--json"]
-    plan = json.loads(ganzoo_cli(*words).out)
+    words = ["train", "cgan", "--config", "my.toml", "--minutes", 2, "--set", "loss=least_squares"]
+    plan = json.loads(ganzoo_cli(*words, "--dry-run", "--json").out)
     assert plan["seed"] == 7
     assert plan["schedule"]["steps"] is None
     assert plan["schedule"]["minutes"] == 2
@@ -92,7 +93,7 @@ def test_resume_from_the_command_line(ganzoo_cli: Command) -> None:
         (["--resume", "nowhere"], "is not a run directory"),
         (["cgan", "--dataset", "folder"], "write folder:PATH"),
         (["cgan", "--dataset", "folder:nowhere"], "does not exist"),
-        (["dcgan", *FAST, "--image-size", 16, "--set", "penalty=r1", "--set", "discriminator_norm=batch"], "Choose discriminator_norm=none"),
+        (["dcgan", *FAST, "--image-size", 16, "--set", "penalty=r1", *NORM], "Choose discriminator_norm=none"),
     ],
 )
 def test_wrong_usage_is_one_message_exit_2_and_nothing_written(
@@ -123,8 +124,9 @@ def test_a_wrong_config_file_is_named(content: str, message: str, ganzoo_cli: Co
 
 
 def test_offline_without_data_says_what_to_fetch_and_where_to_put_it(elsewhere: Path) -> None:
-    nowhere = {"https_proxy": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9", "XDG_CACHE_HOME": str(elsewhere)}
-    environment = {k: v for k, v in os.environ.items() if k != "GANZOO_DATA"} | nowhere
+    environment = {name: value for name, value in os.environ.items() if name != "GANZOO_DATA"}
+    environment |= {"https_proxy": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}  # nobody listens there
+    environment["XDG_CACHE_HOME"] = str(elsewhere)
     words = [sys.executable, "-m", "ganzoo", "train", "cgan", "--dataset", "mnist"]
     result = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=120)
     assert result.returncode == 1

@@ -10,16 +10,14 @@ from ganzoo.ops import linear
 from ganzoo.ops import linear as public
 from ganzoo.ops.linear import _Linear  # the fast path itself, forced: small shapes would go to the reference
 
-needs_onednn = pytest.mark.skipif(
-    not torch.backends.mkldnn.is_available(), reason="this torch is built without oneDNN"
-)
+needs_onednn = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch is built without oneDNN")
 
 
 @needs_onednn
 @settings(deadline=None, max_examples=40)
 @given(
-    n=st.integers(1, 70), inputs=st.integers(1, 130), outputs=st.integers(1, 90), bias=st.booleans(), seed=st.integers(0, 9),
-    layout=st.sampled_from(["contiguous", "transposed", "strided", "expanded"]),
+    n=st.integers(1, 70), inputs=st.integers(1, 130), outputs=st.integers(1, 90), bias=st.booleans(),
+    seed=st.integers(0, 9), layout=st.sampled_from(["contiguous", "transposed", "strided", "expanded"]),
 )  # fmt: skip
 def test_against_float64(n: int, inputs: int, outputs: int, bias: bool, seed: int, layout: str) -> None:
     rng = torch.Generator().manual_seed(seed)
