@@ -70,7 +70,7 @@ def test_resume_from_the_command_line(ganzoo_cli: Command) -> None:
     run = json.loads(ganzoo_cli("train", "cgan", *FAST, "--json").out)["run"]
     answer = json.loads(ganzoo_cli("train", "--resume", run, "--steps", 6, "--json").out)
     assert (answer["run"], answer["steps"]) == (run, 6)
-    refused = ganzoo_cli("train", "--resume", run, "--set", "width=32")
+    refused = ganzoo_cli("train", "--resume", run, "--set", "width=24")
     assert refused.code == 2
     assert "settings.width: " in refused.err
 

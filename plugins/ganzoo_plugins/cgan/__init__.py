@@ -17,14 +17,17 @@ Networks = Literal["conv", "mlp"]
 
 @dataclass(frozen=True, kw_only=True)
 class CGANConfig(Config):
-    variants: ClassVar = {"loss=hinge": {"real_label": 1.0}, "loss=wasserstein": {"real_label": 1.0}}
+    variants: ClassVar = {
+        "penalty=gradient": {"discriminator_norm": "none"},
+        "penalty=r1": {"discriminator_norm": "none"},
+    }
 
     generator_lr: float = 1e-3
     discriminator_lr: float = 1e-3
     networks: Networks = setting("conv", "conv: DCGAN's stages; mlp: fully connected, as in the paper")
     embedding: int = setting(32, "length of a label's learnt vector", ge=1)
-    width: int = setting(64, "conv: channels next to the image; every stage away from it has twice as many", ge=1)
-    discriminator_norm: Norm = setting("none", "conv: normalisation in the discriminator")
+    width: int = setting(32, "conv: channels next to the image; every stage away from it has twice as many", ge=1)
+    discriminator_norm: Norm = setting("batch", "conv: normalisation in the discriminator")
     generator_widths: tuple[int, ...] = setting((256, 512, 1024), "mlp: hidden layers of the generator", ge=1)
     discriminator_widths: tuple[int, ...] = setting((512, 512), "mlp: hidden layers of the discriminator", ge=1)
 
