@@ -33,6 +33,7 @@ API_VERSION = 1
 LossName = Literal["nonsaturating", "minimax", "least_squares", "wasserstein", "hinge"]
 PenaltyName = Literal["none", "clip", "gradient", "r1"]
 OptimizerName = Literal["adam", "rmsprop"]
+Variants = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class DataSpec:
 class Config:
     """The settings every architecture has. Subclass it to add fields with `setting`, or to change a default."""
 
-    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    variants: ClassVar[Variants] = {}
     """Defaults that depend on another choice: `{"penalty=gradient": {"optimizer": "adam"}}`."""
 
     loss: LossName = setting("nonsaturating", "the adversarial objective")

@@ -251,3 +251,9 @@ def test_dcgan_drops_its_smoothing_for_a_loss_without_a_target_unless_asked() ->
     assert make(config_type, {"loss": "hinge"}).real_label == 1.0
     with pytest.raises(UsageError, match=r"real_label=0.9 with loss=hinge"):
         make(config_type, {"loss": "hinge", "real_label": 0.9})
+
+
+@pytest.mark.parametrize("entry", registry.architectures(), ids=lambda entry: entry.name)
+def test_class_variables_say_their_type_which_python_3_10_insists_on(entry: registry.Entry) -> None:
+    annotations = [a for base in entry.card.Config.__mro__ for a in getattr(base, "__annotations__", {}).values()]
+    assert "ClassVar" not in annotations

@@ -435,8 +435,8 @@ def test_every_built_in_card_is_complete() -> None:
 def test_a_plugin_that_cannot_build_its_networks_is_named_with_the_cause(
     site: Site, install: Callable[[Site], None], ganzoo_cli: Command
 ) -> None:
-    code = f"{GOOD_ARCHITECTURE}\n    class Fragile(Good):\n        def build(self, config, spec):\n            return 1 / 0\n"
-    site.add("zoo-fragile", code, {"fragile": "Fragile"})
+    fragile = "\n    class Fragile(Good):\n        def build(self, config, spec):\n            return 1 / 0\n"
+    site.add("zoo-fragile", GOOD_ARCHITECTURE + fragile, {"fragile": "Fragile"})
     install(site)
     result = ganzoo_cli("train", "fragile", "--dataset", "digits", "--steps", 1)
     assert result.code == 1

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from ganzoo.config import setting
-from ganzoo.plugin import Architecture, Config, DataSpec
+from ganzoo.plugin import Architecture, Config, DataSpec, Variants
 from ganzoo_plugins.dcgan import Norm
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ Networks = Literal["conv", "mlp"]
 
 @dataclass(frozen=True, kw_only=True)
 class CGANConfig(Config):
-    variants: ClassVar = {
+    variants: ClassVar[Variants] = {
         "penalty=gradient": {"discriminator_norm": "none"},
         "penalty=r1": {"discriminator_norm": "none"},
     }

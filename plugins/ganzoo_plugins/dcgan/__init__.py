@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from ganzoo.config import setting
-from ganzoo.plugin import Architecture, Config, DataSpec
+from ganzoo.plugin import Architecture, Config, DataSpec, Variants
 
 if TYPE_CHECKING:
     from ganzoo.gan import GAN
@@ -16,7 +16,7 @@ Norm = Literal["batch", "none"]
 
 @dataclass(frozen=True, kw_only=True)
 class DCGANConfig(Config):
-    variants: ClassVar = {
+    variants: ClassVar[Variants] = {
         "penalty=gradient": {"discriminator_norm": "none"},
         "penalty=r1": {"discriminator_norm": "none"},
         "loss=hinge": {"real_label": 1.0},

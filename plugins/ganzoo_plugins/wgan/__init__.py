@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from ganzoo.config import setting
-from ganzoo.plugin import Architecture, Config, DataSpec, LossName, OptimizerName, PenaltyName
+from ganzoo.plugin import Architecture, Config, DataSpec, LossName, OptimizerName, PenaltyName, Variants
 from ganzoo_plugins.dcgan import Norm
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ WITHOUT_CLIPPING = {
 
 @dataclass(frozen=True, kw_only=True)
 class WGANConfig(Config):
-    variants: ClassVar = {"penalty=gradient": WITHOUT_CLIPPING, "penalty=r1": WITHOUT_CLIPPING}
+    variants: ClassVar[Variants] = {"penalty=gradient": WITHOUT_CLIPPING, "penalty=r1": WITHOUT_CLIPPING}
 
     loss: LossName = "wasserstein"
     penalty: PenaltyName = setting(
