@@ -31,7 +31,7 @@ bench: $(VENV)/installed  ## every benchmark, interleaved with its baseline
 
 # Built as a stranger's pip would, in isolation and without torch, and used from an empty directory.
 wheel-test:  ## build the wheel, install it in an empty environment, list and train from there
-	rm -rf build/wheel-test && mkdir -p build/wheel-test/elsewhere
+	rm -rf build && mkdir -p build/wheel-test/elsewhere
 	$(PYTHON) -m venv build/wheel-test/env
 	build/wheel-test/env/bin/pip wheel --quiet --no-deps --wheel-dir build/wheel-test .
 	build/wheel-test/env/bin/pip install --quiet build/wheel-test/*.whl

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib.util
+import logging
 import os
 import signal
 from collections.abc import Iterable, Iterator
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganzoo import config as configs
 from ganzoo import registry
-from ganzoo.errors import CheckpointError, UsageError
+from ganzoo.errors import UsageError
 from ganzoo.plugin import DataSpec
 from ganzoo.training.plan import Plan, Request, entry_of, flat, make, merge
 from ganzoo.training.run import Run
@@ -89,32 +89,45 @@ def start(plan: Plan, out: str | os.PathLike[str] | None = None, report: Report 
     from ganzoo.training.state import TrainingState
 
     with _reproducible(plan.device):
-        state = TrainingState(plan.build(), plan.seed, plan.precision)
+        state = TrainingState(plan.build(), plan.seed, plan.precision, plan.identity)
         batches = Batches(plan.data, plan.config.batch_size, plan.seed, state.device)
         name = f"{plan.entry.name}-{plan.dataset.partition(':')[0]}"
-        config = {**plan.identity, "schedule": dataclasses.asdict(plan.schedule), **provenance(plan.entry)}
-        run = Run.create(out, name, config)
-        return _train(plan, state, batches, run, report, plan.data.notes)
+        schedule = {"schedule": dataclasses.asdict(plan.schedule), "data_dir": plan.data_dir}
+        run = Run.create(out, name, {**plan.identity, **schedule, **provenance(plan.entry)})
+        with run.locked():
+            return _train(plan, state, batches, run, report, plan.data.notes)
 
 
 def proceed(run: Run, request: Request, report: Report | None = None) -> Run:
     """Train `run` on from its newest intact checkpoint. `request` may change the schedule and nothing else."""
     from ganzoo.training import checkpoint
     from ganzoo.training.batches import Batches
+    from ganzoo.training.provenance import provenance
     from ganzoo.training.state import TrainingState
 
     entry_of(run.config)
-    plan = make(merge(run.config, request))
-    changes = configs.difference(flat({key: run.config.get(key) for key in plan.identity}), flat(plan.identity))
-    if changes:
-        raise UsageError("A resumed run must stay the same, but this would change:\n  " + "\n  ".join(changes))
-    path, problems = checkpoint.newest_valid(run.checkpoints)
-    with _reproducible(plan.device, run.config.get("threads")):
-        state = TrainingState(plan.build(), plan.seed, plan.precision)
-        state.restore(path)
-        batches = Batches(plan.data, plan.config.batch_size, plan.seed, state.device)
-        notes = (*plan.data.notes, *(f"{problem}; the checkpoint before it is used." for problem in problems))
-        return _train(plan, state, batches, run, report, notes, resumed=True)
+    with run.locked():
+        run = Run.open(run.path)  # as the last process that held the lock left it
+        path, problems = checkpoint.newest_valid(run.checkpoints)
+        saved = checkpoint.read_state(path)
+        plan = make(merge(run.config, request))
+        changes = configs.difference(flat(saved.get("identity", {})), flat(plan.identity))
+        if changes:
+            raise UsageError(
+                f"A resumed run must stay as {path.name} was trained, but this would change:\n  " + "\n  ".join(changes)
+            )
+        with _reproducible(plan.device, saved.get("threads")):
+            state = TrainingState(plan.build(), plan.seed, plan.precision, plan.identity)
+            state.restore(path, saved)
+            batches = Batches(plan.data, plan.config.batch_size, plan.seed, state.device)
+            now = provenance(plan.entry)
+            notes = [*plan.data.notes, *(f"{problem}; the checkpoint before it is used." for problem in problems)]
+            notes += [f"Versions changed, the resume may not be exact: {', '.join(new)}." for new in _news(run, now)]
+            run.forget_after(state.step)
+            run.config |= {"schedule": dataclasses.asdict(plan.schedule), "data_dir": plan.data_dir}
+            run.config["resumes"] = [*run.config.get("resumes", []), {"step": state.step, **now}]
+            run.write_config()
+            return _train(plan, state, batches, run, report, notes)
 
 
 def load(path: str | os.PathLike[str], device: str | None = None) -> GAN:
@@ -128,40 +141,37 @@ def load(path: str | os.PathLike[str], device: str | None = None) -> GAN:
 
     run = Run.open(path)
     entry = entry_of(run.config)
-    found, _ = checkpoint.newest_valid(run.checkpoints)
-    try:
-        data, settings = run.config["dataset"], run.config["settings"]
-        spec = DataSpec(data["channels"], data["size"], data["classes"])
-    except (KeyError, TypeError):
-        raise CheckpointError(f"{run.path / 'config.json'} does not describe a training.") from None
-    gan = entry.build(configs.make(entry.card.Config, settings), spec)
+    found, problems = checkpoint.newest_valid(run.checkpoints)
+    for problem in problems:
+        logging.getLogger("ganzoo").warning(f"{problem}; the checkpoint before it is used.")
+    data = run.config["dataset"]
+    spec = DataSpec(data["channels"], data["size"], data["classes"])
+    gan = entry.build(configs.make(entry.card.Config, run.config["settings"]), spec)
     checkpoint.read_weights(found, "model", gan)
     checkpoint.read_weights(found, "ema", gan.generator)
     return gan.to(find_device(device)).eval()
 
 
+def _news(run: Run, now: dict[str, Any]) -> list[list[str]]:
+    last = [run.config, *run.config.get("resumes", [])][-1]
+    changes = configs.difference(last.get("versions", {}), now["versions"])
+    return [changes] if changes else []
+
+
 def _train(
-    plan: Plan,
-    state: TrainingState,
-    batches: Batches,
-    run: Run,
-    report: Report | None,
-    notes: Iterable[str],
-    resumed: bool = False,
+    plan: Plan, state: TrainingState, batches: Batches, run: Run, report: Report | None, notes: Iterable[str]
 ) -> Run:
     from ganzoo.training import loop
-    from ganzoo.training.report import Report, Reports, TensorBoard
+    from ganzoo.training.report import Report, Reports, tensorboard
     from ganzoo.training.signals import StopRequest
 
-    reports = Reports(report or Report(), *([TensorBoard()] if importlib.util.find_spec("tensorboard") else []))
-    with run.locked(), StopRequest() as stop:
-        if resumed:
-            run.forget_after(state.step)
-            run.config["schedule"] = dataclasses.asdict(plan.schedule)
-            run.write_config()
-        reports.start(run, plan.schedule.steps, state.step)
+    report = report or Report()
+    board, problem = tensorboard(run, state.step)
+    reports = Reports(report, *board)
+    with StopRequest() as stop:
         try:
-            for note in notes:
+            reports.start(run, plan.schedule.steps, state.step)
+            for note in (*notes, *problem):
                 reports.note(note)
             loop.train(state, batches, run, plan.schedule, reports, stop)
         finally:

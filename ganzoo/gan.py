@@ -80,7 +80,7 @@ class GAN(nn.Module):
 
     def generator_loss(self, fake: Tensor, labels: Tensor | None = None) -> Tensor:
         """The generator's loss, a scalar, for images [N, C, size, size] it made."""
-        return LOSSES[self.config.loss].generator(self.discriminator(fake, labels))
+        return LOSSES[self.config.loss].generator(self.discriminator(fake, labels).float())
 
     def after_discriminator_step(self) -> None:
         """Runs after every optimizer step of the discriminator: clips its weights where penalty=clip."""
@@ -140,9 +140,9 @@ class GAN(nn.Module):
 
     def _logits(self, real: Tensor, fake: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
         if self.batch_statistics:  # real and fake keep statistics of their own (Radford et al. 2016 feed them apart)
-            return self.discriminator(real, labels), self.discriminator(fake, labels)
+            return self.discriminator(real, labels).float(), self.discriminator(fake, labels).float()
         both = None if labels is None else torch.cat([labels, labels])
-        on_real, on_fake = self.discriminator(torch.cat([real, fake]), both).chunk(2)
+        on_real, on_fake = self.discriminator(torch.cat([real, fake]), both).float().chunk(2)
         return on_real, on_fake
 
     def _penalty(self, real: Tensor, fake: Tensor, labels: Tensor | None, rng: torch.Generator | None) -> Tensor:
@@ -155,10 +155,10 @@ class GAN(nn.Module):
         return gradient_penalty(score, real, fake, rng)
 
     def _optimizer(self, network: nn.Module, lr: float) -> torch.optim.Optimizer:
+        trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
         if self.config.optimizer == "rmsprop":
-            return torch.optim.RMSprop(network.parameters(), lr)
-        betas = (self.config.beta1, self.config.beta2)
-        return torch.optim.Adam(network.parameters(), lr, betas, fused=True)
+            return torch.optim.RMSprop(trained, lr)
+        return torch.optim.Adam(trained, lr, (self.config.beta1, self.config.beta2), fused=True)
 
 
 @contextlib.contextmanager

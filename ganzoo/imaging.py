@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -39,5 +40,6 @@ def save(picture: Tensor, path: Path) -> None:
         to_pil(picture).save(temporary, format="PNG")
         os.replace(temporary, path)
     except OSError as failure:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise GanzooError(f"Cannot write {path}: {failure}") from failure

@@ -45,12 +45,12 @@ class Linear(nn.Linear):
         return linear(input, self.weight, self.bias)
 
 
-def mlp(widths: tuple[int, ...], activation: nn.Module) -> nn.Sequential:
-    """Linear layers from widths[0] to widths[-1] with `activation` between them: [N, widths[0]] -> [N, widths[-1]]."""
+def mlp(widths: tuple[int, ...], *between: nn.Module) -> nn.Sequential:
+    """Linear layers from widths[0] to widths[-1] with the modules `between` them: [N, widths[0]] -> [N, widths[-1]]."""
     layers: list[nn.Module] = []
     for inputs, outputs in zip(widths, widths[1:]):
-        layers += [Linear(inputs, outputs), activation]
-    return nn.Sequential(*layers[:-1])
+        layers += [Linear(inputs, outputs), *between]
+    return nn.Sequential(*layers[: len(layers) - len(between)])
 
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)

@@ -57,9 +57,11 @@ class Config:
     penalty_weight: float = setting(10.0, "weight of penalty=gradient (lambda) or penalty=r1 (gamma)", ge=0)
     clip: float = setting(0.01, "with penalty=clip: weights stay within +-clip", gt=0)
     real_label: float = setting(1.0, "target for real images; below 1 is one-sided label smoothing", gt=0, le=1)
-    latent_dim: int = setting(100, "length of the noise vector z ~ N(0, 1)", ge=1)
-    image_size: int | None = setting(None, "resize images to this many pixels a side; none keeps the data's own", ge=1)
-    batch_size: int = setting(64, "images per discriminator step", ge=1)
+    latent_dim: int = setting(100, "length of the noise vector z ~ N(0, 1)", ge=1, le=65536)
+    image_size: int | None = setting(
+        None, "resize images to so many pixels a side; none: the data's own", ge=1, le=4096
+    )
+    batch_size: int = setting(64, "images per discriminator step", ge=1, le=1 << 20)
     steps: int = setting(10_000, "generator steps, unless --steps, --epochs or --minutes is given", ge=1)
     discriminator_steps: int = setting(1, "discriminator steps per generator step (n_critic)", ge=1)
     optimizer: OptimizerName = setting("adam", "optimizer of both networks")
@@ -123,7 +125,7 @@ class DataLocation:
         import platformdirs
 
         given = data_dir or os.environ.get("GANZOO_DATA")
-        return cls(Path(given).expanduser() if given else None, Path(platformdirs.user_cache_dir("ganzoo")))
+        return cls(Path(os.path.expanduser(given)) if given else None, Path(platformdirs.user_cache_dir("ganzoo")))
 
 
 class Dataset:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import signal
 import sys
 from types import FrameType
@@ -45,21 +47,50 @@ for command in (train, sample, list_, info, datasets, doctor):
     cli.add_command(command)
 
 
+class Terminated(BaseException):
+    """SIGTERM arrived. Not an Exception, so that nothing on the way takes it for a failure of its own."""
+
+
 def main() -> None:
     """The `ganzoo` command. Exit codes: 0, 1 for a failure, 2 for wrong usage, 130 and 143 for Ctrl-C and SIGTERM."""
     signal.signal(signal.SIGTERM, _terminate)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without a letter must not end a training
+    sys.exit(_run())
+
+
+def _run() -> int:
     try:
         code = cli.main(standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except (KeyboardInterrupt, click.Abort):
+        return 128 + signal.SIGINT
+    except Terminated:
+        return 128 + signal.SIGTERM
     except click.ClickException as error:
         error.show()
-        code = error.exit_code
+        return error.exit_code
     except GanzooError as error:
-        click.echo(f"Error: {error}", err=True)
-        code = error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        code = 128 + signal.SIGINT
-    sys.exit(code if isinstance(code, int) else 0)
+        return _fail(str(error), error.exit_code)
+    except OSError as error:
+        place = f": {error.filename}" if error.filename else ""
+        return _fail(f"{error.strerror or error}{place}")
+    except (MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        return _fail(f"Out of memory: {str(error).splitlines()[0]} Choose smaller images, networks, batches or counts.")
+
+
+def _fail(message: str, code: int = 1) -> int:
+    with contextlib.suppress(OSError):
+        click.echo(f"Error: {message}", err=True)
+    return code
+
+
+def _out_of_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or "allocate" in str(error) or "out of memory" in str(error)
 
 
 def _terminate(number: int, _: FrameType | None) -> None:
-    raise SystemExit(128 + number)
+    raise Terminated

@@ -20,6 +20,11 @@ class Console(rich.console.Console):
         plain = {"color_system": None} if os.environ.get("NO_COLOR") else {}
         super().__init__(**(plain | options))
 
+    def on_broken_pipe(self) -> None:
+        """Whoever read our words has left, as `head` does; the work goes on without them."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
+
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> Table:
     """A plain table of text; cells are shown as they are, and wrap rather than vanish."""

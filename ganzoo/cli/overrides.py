@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ def key_values(words: Iterable[str]) -> dict[str, str]:
     return result
 
 
-def read_toml(path: str, options: Iterable[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+def read_toml(path: str, options: Mapping[str, click.ParamType[Any]]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The options of `ganzoo train` at the top of a TOML file, and its table [set]; only `options` are known."""
     try:
         content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
@@ -44,4 +44,16 @@ def read_toml(path: str, options: Iterable[str]) -> tuple[dict[str, Any], dict[s
         if name not in known:
             hint = did_you_mean(name, known)
             raise click.UsageError(f"--config {path}: unknown option {name!r}; settings go under [set]. {hint}")
+        _check_type(path, name, content[name], options[name])
     return content, settings
+
+
+def _check_type(path: str, name: str, value: Any, kind: click.ParamType[Any]) -> None:
+    kinds: tuple[type, ...] = (str,)
+    expected = "text"
+    if isinstance(kind, click.types.IntParamType):
+        kinds, expected = (int,), "an integer"
+    elif isinstance(kind, click.types.FloatParamType):
+        kinds, expected = (int, float), "a number"
+    if not isinstance(value, kinds) or isinstance(value, bool):
+        raise click.UsageError(f"--config {path}: {name} must be {expected}, not {value!r}.")

@@ -24,13 +24,13 @@ class Progress(Report):
     def __init__(self, console: Console):
         self.console = console
         self.run: Run | None = None
-        self.saved = 0
+        self.saved: int | None = None
         self.bar: Bar | None = None
         self.drawn = 0.0
 
     def start(self, run: Run, total_steps: int | None, step: int) -> None:
         self.run = run
-        self.saved = step
+        self.saved = step if step else None  # a resumed run has its checkpoint already
         self.total_steps = total_steps
         minutes = run.config["schedule"]["minutes"]
         self.total_seconds = None if minutes is None else 60 * minutes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,9 +18,11 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("run")
-@click.option("--count", type=click.IntRange(min=1), default=64, show_default=True, help="How many images.")
+@click.option("--count", type=click.IntRange(1, 10_000_000), default=64, show_default=True, help="How many images.")
 @click.option("--label", "labels", multiple=True, metavar="L", help="Class, by number or name; repeat for several.")
-@click.option("--seed", type=click.IntRange(min=0), help="The same seed gives the same images.  [default: random]")
+@click.option(
+    "--seed", type=click.IntRange(0, (1 << 63) - 1), help="The same seed, the same images.  [default: random]"
+)
 @click.option(
     "--out", metavar="PATH", default="samples.png", show_default=True,
     help="FILE.png: a grid. FILE.npz: arrays images and labels. Anything else: a directory of PNG files.",
@@ -51,9 +54,10 @@ def sample(run: str, count: int, labels: tuple[str, ...], seed: int | None, out:
     images = gan.sample(count, chosen, seed)
     used = chosen if chosen is not None else gan.class_labels(count)
 
-    if target.suffix == ".npz":
+    kind = target.suffix.lower()
+    if kind == ".npz":
         _write_npz(target, images, used)
-    elif target.suffix == ".png":
+    elif kind == ".png":
         _write_grid(target, images)
     else:
         _write_directory(target, images, used, names)
@@ -68,17 +72,18 @@ def _class_index(label: str, gan: GAN, names: list[str]) -> int:
         raise UsageError("This GAN is not conditional: it takes no --label.")
     if label in names:
         return names.index(label)
-    if label.isdigit() and int(label) < gan.spec.classes:
+    if label.isdecimal() and int(label) < gan.spec.classes:
         return int(label)
     raise UsageError(f"--label {label!r} is no class of this GAN. {did_you_mean(label, names)}")
 
 
 def _check_target(target: Path) -> None:
-    if target.suffix not in (".png", ".npz") and target.exists() and (not target.is_dir() or any(target.iterdir())):
+    file = target.suffix.lower() in (".png", ".npz")
+    if not file and target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UsageError(f"--out {target} exists and is not an empty directory.")
-    if target.suffix in (".png", ".npz") and target.is_dir():
+    if file and target.is_dir():
         raise UsageError(f"--out {target} is a directory.")
-    if not target.parent.is_dir() and target.suffix in (".png", ".npz"):
+    if file and not target.parent.is_dir():
         raise UsageError(f"--out {target}: the directory {target.parent} does not exist.")
 
 
@@ -89,21 +94,35 @@ def _write_grid(target: Path, images: Tensor) -> None:
 
 
 def _write_npz(target: Path, images: Tensor, labels: Tensor | None) -> None:
+    import contextlib
     import os
 
     import numpy as np
 
     arrays = {"images": images.numpy()} | ({} if labels is None else {"labels": labels.cpu().numpy()})
     temporary = target.with_name(f".{target.stem}-{os.getpid()}.npz")
-    np.savez_compressed(temporary, allow_pickle=False, **arrays)
-    os.replace(temporary, target)
+    try:
+        np.savez_compressed(temporary, allow_pickle=False, **arrays)
+        os.replace(temporary, target)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def _write_directory(target: Path, images: Tensor, labels: Tensor | None, names: list[str]) -> None:
     from ganzoo import imaging
 
     digits = len(str(len(images) - 1))
+    folders = folder_names(names)
     for i, image in enumerate(images):
-        folder = target if labels is None else target / names[int(labels[i])].replace("/", "-")
+        folder = target if labels is None else target / folders[int(labels[i])]
         folder.mkdir(parents=True, exist_ok=True)
         imaging.save(image, folder / f"{i:0{digits}d}.png")
+
+
+def folder_names(class_names: list[str]) -> list[str]:
+    """A folder for each class: its name, or its number where any name would not do as a folder inside another."""
+    plain = all(re.fullmatch(r"[^./\\\0][^/\\\0]{0,99}", name) for name in class_names)
+    if plain and len({name.casefold() for name in class_names}) == len(class_names):
+        return class_names
+    return [str(number) for number in range(len(class_names))]

@@ -23,8 +23,9 @@ def _config_file(ctx: click.Context, _: click.Parameter, path: str | None) -> No
     """Let the options of a TOML file stand in for the command line's defaults."""
     if path is None:
         return
-    known = [p.name for p in ctx.command.params if p.name not in (None, "config", "overrides", "dry_run", "as_json")]
-    options, settings = read_toml(path, [name for name in known if name])
+    not_in_files = ("config", "overrides", "dry_run", "as_json", "resume")
+    known = {p.name: p.type for p in ctx.command.params if p.name and p.name not in not_in_files}
+    options, settings = read_toml(path, known)
     ctx.default_map = options
     ctx.meta["settings"] = settings
 
@@ -70,7 +71,7 @@ def train(
         raise click.UsageError(f"Give one of {' and '.join('--' + name for name in given)}.")
     if given:
         options |= {name: None for name in LENGTHS if name not in given}
-    if resume and out:
+    if resume is not None and out:
         raise click.UsageError("A resumed run stays where it is: give --resume or --out, not both.")
     settings = ctx.meta.get("settings", {})
     settings |= {name: options[name] for name in SETTINGS if options[name] is not None}
@@ -86,7 +87,7 @@ def train(
 
     console = Console(stderr=as_json, highlight=False)
     request = plans.Request(settings=settings, **options)
-    if resume:
+    if resume is not None:
         run = Run.open(resume)
         request = plans.merge(run.config, request) if dry_run else request
     if dry_run:
@@ -94,20 +95,20 @@ def train(
     progress = Progress(console)
     began = time.monotonic()
     try:
-        if resume:
+        if resume is not None:
             run = api.proceed(run, request, progress)
         else:
             run = api.start(plans.make(request), out, progress)
     except (KeyboardInterrupt, SystemExit):
-        if progress.run is not None:
+        if progress.run is not None and progress.saved is not None:
             console.print(f"Stopped; the checkpoint of step {progress.saved:,} is saved.")
             console.print(f"Continue with: ganzoo train --resume {progress.run.path}", soft_wrap=True)
         raise
-    _conclude(run, console, time.monotonic() - began, as_json)
+    _conclude(run, progress.saved or 0, console, time.monotonic() - began, as_json)
 
 
-def _conclude(run: Run, console: Any, elapsed: float, as_json: bool) -> None:
-    last = run.metrics()[-1]
+def _conclude(run: Run, step: int, console: Any, elapsed: float, as_json: bool) -> None:
+    last = [{"step": step, "images": 0, "seconds": 0.0}, *run.metrics()][-1]
     grid = run.grid
     if as_json:
         result = {

@@ -32,7 +32,8 @@ class Batches:
         self.device = device
         self.mapped = data.images if isinstance(data.images, np.memmap) and not _fits(data.images, device) else None
         self.images = None if self.mapped is not None else torch.from_numpy(np.asarray(data.images)).to(device)
-        self.labels = None if data.labels is None else torch.from_numpy(data.labels).to(device)
+        home = torch.device("cpu") if self.mapped is not None else device
+        self.labels = None if data.labels is None else torch.from_numpy(data.labels).to(home)
         self._order: tuple[int, Tensor] | None = None
 
     def __call__(self, number: int) -> tuple[Tensor, Tensor | None]:
@@ -43,13 +44,15 @@ class Batches:
             images = self.images[chosen]
         else:
             assert self.mapped is not None
-            images = torch.from_numpy(self.mapped[chosen.cpu().numpy()]).to(self.device)
-        return images.float().mul_(1 / 127.5).sub_(1), None if self.labels is None else self.labels[chosen]
+            images = torch.from_numpy(self.mapped[chosen.numpy()]).to(self.device)
+        labels = None if self.labels is None else self.labels[chosen].to(self.device)
+        return images.float().mul_(1 / 127.5).sub_(1), labels
 
     def _permutation(self, epoch: int) -> Tensor:
         if self._order is None or self._order[0] != epoch:
             order = np.random.default_rng([self.seed, epoch]).permutation(self.count)
-            self._order = epoch, torch.from_numpy(order).to(self.device)
+            # a memory map is indexed on the CPU: an order kept elsewhere would have to come back for every batch
+            self._order = epoch, torch.from_numpy(order).to("cpu" if self.mapped is not None else self.device)
         return self._order[1]
 
 

@@ -65,7 +65,8 @@ def prune(directory: Path, keep: int) -> None:
 
 def checkpoints(directory: Path) -> list[Path]:
     """The checkpoints in `directory`, newest first, valid or not."""
-    return sorted((p for p in directory.glob(f"{PREFIX}*") if p.is_dir()), reverse=True)
+    found = [p for p in directory.glob(f"{PREFIX}*") if p.name.removeprefix(PREFIX).isdecimal() and p.is_dir()]
+    return sorted(found, reverse=True)
 
 
 def newest_valid(directory: Path) -> tuple[Path, list[str]]:

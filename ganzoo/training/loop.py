@@ -48,6 +48,7 @@ def train(
     state.gan.train()
     if state.step == 0:
         write_grid(state, run, report)
+        save(state, run, history, report)
     while not schedule.over(state.step, state.seconds) and not stop.requested:
         history.add(train_step(state, batches))
         state.step += 1
@@ -67,7 +68,7 @@ def train_step(state: TrainingState, batches: Batches) -> dict[str, Tensor]:
     """One generator step after its discriminator steps. Returns signals that stay on the device."""
     gan, config = state.gan, state.gan.config
 
-    gan.discriminator.requires_grad_(True)
+    state.train_discriminator(True)
     for k in range(config.discriminator_steps):
         real, labels = batches(state.step * config.discriminator_steps + k)
         last = k == config.discriminator_steps - 1  # the generator then learns from the fakes of the last step
@@ -78,7 +79,7 @@ def train_step(state: TrainingState, batches: Batches) -> dict[str, Tensor]:
         state.update_discriminator(discriminator_loss)
         gan.after_discriminator_step()
 
-    gan.discriminator.requires_grad_(False)
+    state.train_discriminator(False)
     with state.autocast():
         generator_loss = gan.generator_loss(fake, labels)
     state.update_generator(generator_loss)
@@ -92,6 +93,8 @@ def save(state: TrainingState, run: Run, history: History, report: Report) -> No
     """Write a checkpoint, after making sure that what it would hold is finite."""
     history.write(report)
     if state.step != state.saved_step:
+        if not state.finite():
+            raise diverged(run, f"after step {state.step} some weights are not finite")
         path = state.save(run.checkpoints)
         checkpoint.prune(run.checkpoints, KEEP_CHECKPOINTS)
         report.checkpoint(path, state.step)
@@ -156,9 +159,14 @@ class History:
                 if not math.isfinite(value):
                     step = self.state.step - len(table) + back + 1
                     phase = "generator" if name == "generator_loss" else "discriminator"
-                    last = checkpoint.checkpoints(self.run.checkpoints)
-                    kept = f"The last good checkpoint is {last[0]}." if last else "There was no checkpoint yet."
-                    raise TrainingError(
-                        f"Training diverged: at step {step}, in the {phase}'s phase, {name} became {value}. {kept} "
-                        "Try a lower learning rate (--set generator_lr=..., discriminator_lr=...) or --precision fp32."
-                    )
+                    raise diverged(self.run, f"at step {step}, in the {phase}'s phase, {name} became {value}")
+
+
+def diverged(run: Run, what: str) -> TrainingError:
+    """The error for a training that has left the finite numbers."""
+    last = checkpoint.checkpoints(run.checkpoints)
+    kept = f"The last good checkpoint is {last[0]}." if last else "There is no checkpoint."
+    return TrainingError(
+        f"Training diverged: {what}. {kept} "
+        "Try a lower learning rate (--set generator_lr=..., discriminator_lr=...) or --precision fp32."
+    )

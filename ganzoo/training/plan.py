@@ -6,7 +6,6 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganzoo import config as configs
@@ -49,6 +48,7 @@ class Plan:
     entry: registry.Entry
     config: Any
     dataset: str
+    data_dir: str | None
     data: ImageData
     seed: int
     device: str
@@ -118,36 +118,35 @@ def make(request: Request) -> Plan:
             "(for a folder: one sub-folder per class), or an unconditional architecture."
         )
     return Plan(
-        entry,
-        config,
-        absolute(request.dataset),
-        images,
-        seed,
-        device,
-        precision,
-        _schedule(request, config, len(images.images)),
+        entry=entry,
+        config=config,
+        dataset=absolute(request.dataset),
+        data_dir=None if request.data_dir is None else os.path.abspath(os.path.expanduser(request.data_dir)),
+        data=images,
+        seed=seed,
+        device=device,
+        precision=precision,
+        schedule=_schedule(request, config, len(images.images)),
     )
 
 
 def merge(run_config: Mapping[str, Any], request: Request) -> Request:
     """The request that continues the run with this config.json: what `request` leaves unsaid comes from the run."""
-    try:
-        said = {name: value for name, value in vars(request).items() if value is not None}
-        length = {name: run_config["schedule"][name] for name in ("steps", "minutes")}
-        if said.keys() & {"steps", "epochs", "minutes"}:
-            length = {}
-        before = {
-            "architecture": f"{run_config['distribution']}:{run_config['architecture']}",
-            "dataset": run_config["dataset"]["name"],
-            "checkpoint_every": run_config["schedule"]["checkpoint_every"],
-            "sample_every": run_config["schedule"]["sample_every"],
-            **{name: run_config[name] for name in ("seed", "device", "precision")},
-        }
-        name, qualified = run_config["architecture"], before["architecture"]
-        same = request.architecture in (None, name, qualified)
-        settings = {**(run_config["settings"] if same else {}), **request.settings}
-    except (KeyError, TypeError) as failure:
-        raise UsageError(f"The run's config.json is incomplete: {failure} is missing.") from failure
+    said = {name: value for name, value in vars(request).items() if value is not None}
+    length = {name: run_config["schedule"][name] for name in ("steps", "minutes")}
+    if said.keys() & {"steps", "epochs", "minutes"}:
+        length = {}
+    before = {
+        "architecture": f"{run_config['distribution']}:{run_config['architecture']}",
+        "dataset": run_config["dataset"]["name"],
+        "data_dir": run_config["data_dir"],
+        "checkpoint_every": run_config["schedule"]["checkpoint_every"],
+        "sample_every": run_config["schedule"]["sample_every"],
+        **{name: run_config[name] for name in ("seed", "device", "precision")},
+    }
+    name, qualified = run_config["architecture"], before["architecture"]
+    same = request.architecture in (None, name, qualified)
+    settings = {**(run_config["settings"] if same else {}), **request.settings}
     if length.get("minutes") is not None:
         length.pop("steps")
     return Request(**{**before, **length, **said, "settings": settings})
@@ -174,25 +173,27 @@ def find_device(name: str | None) -> torch.device:
     assert name is not None
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
+        if device.type in ("cpu", "cuda", "mps"):
+            torch.empty(1, device=device)
+            return device
+        reason = f"ganzoo does not train on {device.type}"
     except (RuntimeError, AssertionError, NotImplementedError) as failure:
-        reason = str(failure).splitlines()[0]
-        raise UsageError(f"Device {name!r} cannot be used here: {reason} Choose auto or cpu.") from None
-    return device
+        reason = str(failure).splitlines()[0].partition(". ")[0].rstrip(".")
+    raise UsageError(f"Device {name!r} cannot be used here: {reason}. Choose auto or cpu.")
 
 
 def _schedule(request: Request, config: Any, images: int) -> Schedule:
     from ganzoo.training.loop import Schedule
 
     steps = request.steps
+    for name, value in (("steps", steps), ("epochs", request.epochs), ("minutes", request.minutes)):
+        if value is not None and not 0 < value < math.inf:
+            raise UsageError(f"{name}={value} is not valid: expected a number above 0.")
     if request.epochs is not None:
         batches = images // config.batch_size * request.epochs
         steps = max(1, math.ceil(batches / config.discriminator_steps))
     if steps is None and request.minutes is None:
         steps = config.steps
-    for name, value in (("steps", steps), ("minutes", request.minutes)):
-        if value is not None and not 0 < value < math.inf:
-            raise UsageError(f"{name}={value} is not valid: expected a number above 0.")
     every = {"checkpoint_every": request.checkpoint_every, "sample_every": request.sample_every}
     for name, value in every.items():
         if value is not None and value < 1:
@@ -206,11 +207,11 @@ def _schedule(request: Request, config: Any, images: int) -> Schedule:
 
 
 def absolute(dataset: str) -> str:
-    """A data set name that means the same from any working directory: the PATH of `folder:PATH` made absolute."""
-    head, colon, argument = dataset.partition(":")
-    if colon and Path(argument).expanduser().exists():
-        return f"{head}:{Path(argument).expanduser().resolve()}"
-    return dataset
+    """A data set name that means the same from any working directory: an argument that is a PATH made absolute."""
+    card, argument = registry.get_dataset(dataset)
+    if argument is None or card.argument != "PATH":
+        return dataset
+    return dataset[: len(dataset) - len(argument)] + os.path.abspath(os.path.expanduser(argument))
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 from collections.abc import Callable
 from functools import partial
@@ -53,7 +54,7 @@ def _tell(listeners: list[Callable[..., None]], *args: Any) -> None:
 class TensorBoard(Report):
     """Scalars and sample grids for TensorBoard, in the run's own directory."""
 
-    def start(self, run: Run, total_steps: int | None, step: int) -> None:
+    def __init__(self, run: Run, step: int):
         from torch.utils.tensorboard import SummaryWriter
 
         self.writer = SummaryWriter(str(run.path / "tensorboard"), purge_step=step + 1)
@@ -70,5 +71,18 @@ class TensorBoard(Report):
         pixels = np.asarray(Image.open(path))
         self.writer.add_image("samples", pixels, step, dataformats="HW" if pixels.ndim == 2 else "HWC")
 
+    def note(self, text: str) -> None:
+        pass
+
     def finish(self) -> None:
         self.writer.close()
+
+
+def tensorboard(run: Run, step: int) -> tuple[list[Report], list[str]]:
+    """A TensorBoard report where tensorboard is installed, and a note where it is but does not work."""
+    if importlib.util.find_spec("tensorboard") is None:
+        return [], []
+    try:
+        return [TensorBoard(run, step)], []
+    except Exception as failure:  # whatever ails an optional library must not end a training
+        return [], [f"TensorBoard gets nothing of this run: {failure}"]

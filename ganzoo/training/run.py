@@ -20,6 +20,16 @@ from ganzoo.errors import GanzooError, UsageError
 
 CONFIG = "config.json"
 FORMAT = 1
+TORN = 1 << 62
+"""The step of a line of metrics that a crash cut short: later than any."""
+TYPES: dict[str, tuple[type, ...]] = {
+    "architecture": (str,), "distribution": (str,), "dataset": (dict,), "settings": (dict,), "seed": (int,),
+    "device": (str,), "precision": (str,), "schedule": (dict,), "data_dir": (str, type(None)),
+    "dataset.name": (str,), "dataset.channels": (int,), "dataset.size": (int,), "dataset.classes": (int,),
+    "dataset.class_names": (list,), "schedule.steps": (int, type(None)), "schedule.minutes": (int, float, type(None)),
+    "schedule.checkpoint_every": (int,), "schedule.sample_every": (int,),
+}  # fmt: skip
+"""What a config.json must hold for a run to be used."""
 
 
 class Run:
@@ -57,6 +67,7 @@ class Run:
             raise GanzooError(f"{directory / CONFIG} cannot be read: {failure}") from failure
         if not isinstance(config, dict) or config.get("format") != FORMAT:
             raise GanzooError(f"{directory / CONFIG} is not a run of this version of ganzoo (format {FORMAT}).")
+        check_config(config, directory / CONFIG)
         return cls(directory, config)
 
     @property
@@ -78,9 +89,12 @@ class Run:
 
     def metrics(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl."""
+        return [json.loads(line) for line in self._lines() if _step_of(line) < TORN]
+
+    def _lines(self) -> list[str]:
         if not self.metrics_file.exists():
             return []
-        return [json.loads(line) for line in self.metrics_file.read_text().splitlines()]
+        return self.metrics_file.read_text(encoding="utf-8", errors="replace").splitlines()
 
     def write_config(self) -> None:
         """Write `config` to config.json, all or nothing."""
@@ -90,12 +104,12 @@ class Run:
         """Drop what is later than `step`, damaged checkpoints included: a resumed training makes it again."""
         from ganzoo.training import checkpoint
 
-        if self.metrics_file.exists():
-            lines = self.metrics_file.read_text().splitlines()
-            kept = [line for line in lines if _step_of(line) <= step]
-            _replace(self.metrics_file, "".join(f"{line}\n" for line in kept))
-        for grid in self.samples.glob("step-*.png"):
-            if int(grid.stem.removeprefix("step-")) > step:
+        kept = [line for line in self._lines() if _step_of(line) <= step]
+        _replace(self.metrics_file, "".join(f"{line}\n" for line in kept))
+        self.samples.mkdir(exist_ok=True)
+        for grid in self.samples.glob("step-????????.png"):
+            number = grid.stem.removeprefix("step-")
+            if number.isdecimal() and int(number) > step and grid.is_file():
                 grid.unlink()
         for path in checkpoint.checkpoints(self.checkpoints):
             if int(path.name.removeprefix(checkpoint.PREFIX)) > step:
@@ -115,6 +129,24 @@ class Run:
             except BlockingIOError:
                 raise UsageError(f"{self.path} is being trained by another process.") from None
             yield
+
+
+def check_config(config: dict[str, Any], file: Path) -> None:
+    """Refuse a config.json, which may come from anywhere, that lacks something or holds it in another type."""
+    for name, kinds in TYPES.items():
+        value: Any = config
+        for part in name.split("."):
+            value = value.get(part, ...) if isinstance(value, dict) else ...
+        if value is ...:
+            raise GanzooError(f"{file} is damaged: it lacks {name}.")
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            expected = " or ".join("none" if kind is type(None) else kind.__name__ for kind in kinds)
+            raise GanzooError(f"{file} is damaged: {name} is {value!r}, expected {expected}.")
+    names = config["dataset"]["class_names"]
+    if len(names) != config["dataset"]["classes"] or not all(isinstance(name, str) for name in names):
+        raise GanzooError(
+            f"{file} is damaged: dataset.class_names does not name {config['dataset']['classes']} classes."
+        )
 
 
 def _free_directory(name: str) -> Path:
@@ -144,7 +176,7 @@ def _step_of(line: str) -> int:
     try:
         return int(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):
-        return 1 << 62  # a line torn by a crash
+        return TORN
 
 
 def _replace(path: Path, text: str) -> None:

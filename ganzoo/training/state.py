@@ -24,8 +24,10 @@ class TrainingState:
     saved. `seconds` counts training time over all resumes.
     """
 
-    def __init__(self, gan: GAN, seed: int, precision: str = "fp32"):
+    def __init__(self, gan: GAN, seed: int, precision: str = "fp32", identity: dict[str, Any] | None = None):
         self.gan = gan
+        self.identity = identity or {}
+        self.trained_discriminator = [p for p in gan.discriminator.parameters() if p.requires_grad]
         self.device = gan.device
         self.ema = EMA(gan.generator, gan.config.ema_half_life)
         self.generator_optimizer, self.discriminator_optimizer = gan.optimizers()
@@ -49,6 +51,16 @@ class TrainingState:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, self.dtype)
 
+    def train_discriminator(self, on: bool) -> None:
+        """Let the discriminator's parameters collect gradients, or not; what a plugin froze stays frozen."""
+        for parameter in self.trained_discriminator:
+            parameter.requires_grad_(on)
+
+    def finite(self) -> bool:
+        """Whether every weight of the networks and of the moving average is a number."""
+        tensors = (*self.gan.state_dict().values(), *self.ema.network.state_dict().values())
+        return bool(torch.stack([tensor.isfinite().all() for tensor in tensors]).all())
+
     def update_generator(self, loss: Tensor) -> None:
         _update(self.generator_optimizer, self.generator_scaler, loss)
 
@@ -58,6 +70,8 @@ class TrainingState:
     def save(self, directory: Path) -> Path:
         """Write a checkpoint into `directory`."""
         state = {
+            "identity": self.identity,
+            "threads": torch.get_num_threads(),
             "step": self.step,
             "seconds": self.seconds,
             "generator_optimizer": self.generator_optimizer.state_dict(),
@@ -72,9 +86,8 @@ class TrainingState:
         self.saved_step = self.step
         return path
 
-    def restore(self, path: Path) -> None:
-        """Take over the checkpoint at `path`, all of it; CheckpointError where any part is missing or does not fit."""
-        state = checkpoint.read_state(path)
+    def restore(self, path: Path, state: dict[str, Any]) -> None:
+        """Take over the checkpoint at `path`, whose state.pt holds `state`; CheckpointError where any part is amiss."""
         checkpoint.read_weights(path, "model", self.gan)
         checkpoint.read_weights(path, "ema", self.ema.network)
         try:

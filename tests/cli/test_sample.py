@@ -70,3 +70,11 @@ def test_a_directory_in_use_is_left_alone(run: Run, tmp_path: Path, ganzoo_cli: 
     (tmp_path / "mine.txt").write_text("")
     assert ganzoo_cli("sample", run.path, "--out", tmp_path).code == 2
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_folders_are_named_by_number_where_a_class_name_would_lead_elsewhere() -> None:
+    from ganzoo.cli.sample import folder_names
+
+    assert folder_names(["cat", "dog"]) == ["cat", "dog"]
+    for names in (["..", "a"], ["a/b", "c"], ["", "a"], [".git", "a"], ["A", "a"], ["x" * 300, "a"]):
+        assert folder_names(names) == ["0", "1"]

@@ -91,6 +91,10 @@ def test_resume_from_the_command_line(ganzoo_cli: Command) -> None:
         (["cgan"], "Training needs --dataset"),
         ([], "Training needs an architecture"),
         (["--resume", "nowhere"], "is not a run directory"),
+        (["--resume", ""], "is not a run directory"),
+        (["cgan", "--dataset", "digits", "--epochs", "inf"], "epochs=inf is not valid"),
+        (["cgan", *FAST, "--device", "meta"], "ganzoo does not train on meta"),
+        (["cgan", *FAST, "--set", "latent_dim=999999999999999999999"], "<= 65536"),
         (["cgan", "--dataset", "folder"], "write folder:PATH"),
         (["cgan", "--dataset", "folder:nowhere"], "does not exist"),
         (["dcgan", *FAST, "--image-size", 16, "--set", "penalty=r1", *NORM], "Choose discriminator_norm=none"),
@@ -110,9 +114,13 @@ def test_wrong_usage_is_one_message_exit_2_and_nothing_written(
     ("content", "message"),
     [
         ("steps = ", "is not valid TOML"),
+        ("steps = 10.5", "steps must be an integer"),
+        ("seed = true", "seed must be an integer"),
+        ("out = {a = 1}", "out must be text"),
+        ("steps = [1]", "steps must be an integer"),
         ("stepz = 3", "Did you mean steps"),
         ("[set]\nwidht = 3", "Did you mean width"),
-        ('steps = "many"', "'many' is not a valid integer"),
+        ('steps = "many"', "steps must be an integer"),
         ("set = 3", "must be a table"),
     ],
 )
@@ -134,3 +142,21 @@ def test_offline_without_data_says_what_to_fetch_and_where_to_put_it(elsewhere: 
     assert "--data-dir" in result.stderr
     assert "Traceback" not in result.stderr
     assert not (elsewhere / "runs").exists()
+
+
+def test_a_reader_that_leaves_does_not_end_the_training(elsewhere: Path) -> None:
+    words = [sys.executable, "-m", "ganzoo", "train", "vanilla", *map(str, FAST[:2]), "--steps", "400", "--out", "run"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(timeout=120) == 0
+    assert (elsewhere / "run" / "checkpoints" / "step-00000400").exists()
+
+
+def test_a_terminal_without_the_letters_is_no_obstacle(elsewhere: Path) -> None:
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    words = [sys.executable, "-m", "ganzoo", "train", "vanilla", *map(str, FAST), "--out", "grün"]
+    result = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=120)
+    assert result.returncode == 0, result.stderr
+    assert (elsewhere / "grün" / "config.json").exists()

@@ -51,7 +51,7 @@ def test_what_happens_when(tmp_path: Path) -> None:
         **SMALL,
     )
     assert diary.events == [
-        ("grid", 0), ("grid", 3), ("metrics", 4), ("checkpoint", 4), ("grid", 6),
+        ("grid", 0), ("checkpoint", 0), ("grid", 3), ("metrics", 4), ("checkpoint", 4), ("grid", 6),
         ("grid", 7), ("metrics", 7), ("checkpoint", 7),
     ]  # fmt: skip
 
@@ -134,6 +134,7 @@ def test_the_generators_step_leaves_no_gradient_in_the_discriminator(
         before = [None if p.grad is None else p.grad.clone() for p in state.gan.discriminator.parameters()]
         update(state, loss)
         after = [p.grad for p in state.gan.discriminator.parameters()]
+        assert before[0] is not None  # the discriminator's own step has left gradients to compare with
         seen.append(all(torch.equal(b, a) for b, a in zip(before, after) if b is not None and a is not None))
         assert not any(p.requires_grad for p in state.gan.discriminator.parameters())
 
@@ -220,3 +221,28 @@ def test_a_wrong_request_is_refused_before_anything_is_written(
     with pytest.raises(UsageError, match=message):
         ganzoo.train(**request, **settings)
     assert not (tmp_path / "runs").exists()
+
+
+def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"after step 1 some weights are not finite.*last good.*step-00000000"):
+        ganzoo.train("vanilla", dataset="digits", steps=1, generator_lr=1e39, out=tmp_path / "run", **SMALL)
+
+
+def test_what_a_plugin_froze_in_its_discriminator_stays_frozen(tmp_path: Path) -> None:
+    from ganzoo.training.batches import Batches
+    from ganzoo.training.loop import train_step
+
+    plan = make(Request("vanilla", "digits", {"batch_size": 16}))
+    gan = plan.build()
+    frozen = next(gan.discriminator.parameters()).requires_grad_(False)
+    before = frozen.clone()
+    state = TrainingState(gan, 0)
+    train_step(state, Batches(plan.data, 16, 0, state.device))
+    assert torch.equal(frozen, before)
+    assert not frozen.requires_grad
+
+
+def test_a_data_directory_is_remembered_for_the_resume(tmp_path: Path) -> None:
+    run = ganzoo.train("vanilla", dataset="digits", steps=1, data_dir=tmp_path, out=tmp_path / "run", **SMALL)
+    assert Run.open(run.path).config["data_dir"] == str(tmp_path)
+    assert ganzoo.train(resume=run.path, steps=2).config["data_dir"] == str(tmp_path)

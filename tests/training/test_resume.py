@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from safetensors.torch import load_file
 
 import ganzoo
 from ganzoo import registry
-from ganzoo.errors import CheckpointError, UsageError
+from ganzoo.errors import CheckpointError, GanzooError, UsageError
 from ganzoo.training import checkpoint
 from ganzoo.training.run import Run
 
@@ -65,7 +66,17 @@ def test_stopped_and_resumed_equals_uninterrupted(architecture: str, tmp_path: P
     assert timeless(parts.path) == timeless(whole.path)
 
 
-@pytest.mark.parametrize("settings", [{"penalty": "r1"}, {"penalty": "gradient"}, {"precision": "bf16"}, {"seed": 3}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"penalty": "r1"},
+        {"penalty": "gradient"},
+        {"precision": "bf16"},
+        {"precision": "fp16"},
+        {"optimizer": "rmsprop"},
+    ],
+    ids=str,
+)
 def test_resume_is_exact_with(settings: dict[str, Any], tmp_path: Path) -> None:
     options = {"dataset": "digits", "batch_size": 8, "width": 8, "checkpoint_every": 2, **settings}
     whole = ganzoo.train("dcgan", steps=5, out=tmp_path / "whole", **options)
@@ -157,7 +168,83 @@ def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_used(
 
 def test_without_any_intact_checkpoint_resume_fails_with_the_reasons(tmp_path: Path) -> None:
     run = ganzoo.train("cgan", dataset="digits", steps=2, out=tmp_path / "run", **SMALL)
-    for path in (run.path / "checkpoints").glob("*/model.safetensors"):
+    for path in run.checkpoints.glob("*/model.safetensors"):
         path.write_bytes(b"")
     with pytest.raises(CheckpointError, match=r"step-00000002/model\.safetensors is damaged"):
         ganzoo.train(resume=run.path, steps=3)
+
+
+def edit(run: Path, **changes: Any) -> None:
+    config = json.loads((run / "config.json").read_text())
+    for name, value in changes.items():
+        *parents, last = name.split("__")
+        place = config
+        for parent in parents:
+            place = place[parent]
+        if value is None:
+            del place[last]
+        else:
+            place[last] = value
+    (run / "config.json").write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"seed": 7}, {"settings__generator_lr": 0.5}, {"settings__batch_size": 32}], ids=str
+)
+def test_an_edited_config_is_not_resumed_as_if_it_were_the_run(changes: dict[str, Any], tmp_path: Path) -> None:
+    run = ganzoo.train("cgan", dataset="digits", steps=2, out=tmp_path / "run", **SMALL)
+    edit(run.path, **changes)
+    with pytest.raises(UsageError, match="must stay as step-00000002 was trained"):
+        ganzoo.train(resume=run.path, steps=3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"architecture": None}, "lacks architecture"),
+        ({"settings": "x"}, "settings is 'x', expected dict"),
+        ({"dataset__size": "x"}, "dataset.size is 'x', expected int"),
+        ({"seed": "0"}, "seed is '0', expected int"),
+        ({"dataset__class_names": [".."]}, "class_names does not name 10 classes"),
+    ],
+    ids=str,
+)
+def test_a_damaged_config_is_one_message(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+    run = ganzoo.train("cgan", dataset="digits", steps=1, out=tmp_path / "run", **SMALL)
+    edit(run.path, **changes)
+    for use in (lambda: ganzoo.load(run.path), lambda: ganzoo.train(resume=run.path)):
+        with pytest.raises(GanzooError, match=message):
+            use()
+
+
+def test_killed_before_the_first_interval_it_still_resumes(tmp_path: Path) -> None:
+    options = ["--dataset", "digits", "--batch-size", 16, "--checkpoint-every", 100000, "--steps", 100000]
+    run = tmp_path / "run"
+    assert start_and_kill(run, command("vanilla", *options, "--out", run), 0, signal.SIGKILL) == -signal.SIGKILL
+    ganzoo.train(resume=run, steps=3)
+    whole = ganzoo.train("vanilla", dataset="digits", batch_size=16, steps=3, out=tmp_path / "whole")
+    assert_same(last_state(run)["model"], last_state(whole.path)["model"])
+
+
+def test_a_resume_is_written_down(tmp_path: Path) -> None:
+    run = ganzoo.train("cgan", dataset="digits", steps=2, out=tmp_path / "run", **SMALL)
+    (resume,) = ganzoo.train(resume=run.path, steps=3).config["resumes"]
+    assert resume["step"] == 2
+    assert resume["versions"]["torch"] == torch.__version__
+
+
+def test_other_files_in_the_run_are_left_alone(tmp_path: Path) -> None:
+    run = ganzoo.train("cgan", dataset="digits", steps=2, out=tmp_path / "run", **SMALL)
+    (run.path / "checkpoints" / "step-foo").mkdir()
+    (run.path / "samples" / "step-foo.png").touch()
+    (run.path / "metrics.jsonl").unlink()
+    ganzoo.train(resume=run.path, steps=3)
+    assert (run.path / "checkpoints" / "step-foo").exists()
+    assert (run.path / "samples" / "step-foo.png").exists()
+
+
+def test_loading_past_a_damaged_checkpoint_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run = ganzoo.train("cgan", dataset="digits", steps=2, out=tmp_path / "run", **SMALL)
+    (run.checkpoints / "step-00000002" / "ema.safetensors").write_bytes(b"")
+    ganzoo.load(run.path)
+    assert "step-00000002/ema.safetensors is damaged" in caplog.text

@@ -53,7 +53,7 @@ class Folder(Dataset):
         if not argument:
             raise UsageError("Data set 'folder' needs its PATH: write folder:PATH.")
         size = image_size or DEFAULT_SIZE
-        pictures, class_names = listing(Path(argument).expanduser(), split)
+        pictures, class_names = listing(Path(os.path.expanduser(argument)), split)
         home = where.cache / "folder" / _key(pictures, size)
         stored = read_images(home)
         if stored is None:

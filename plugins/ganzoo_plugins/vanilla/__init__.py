@@ -17,6 +17,7 @@ class VanillaConfig(Config):
     loss: LossName = setting("nonsaturating", "nonsaturating (maximise log D(G(z))), minimax, or another objective")
     generator_widths: tuple[int, ...] = setting((256, 512, 1024), "hidden layers of the generator", ge=1)
     discriminator_widths: tuple[int, ...] = setting((512, 256), "hidden layers of the discriminator", ge=1)
+    dropout: float = setting(0.3, "share of each hidden layer that the discriminator does without", ge=0, le=0.9)
 
 
 class Vanilla(Architecture):
