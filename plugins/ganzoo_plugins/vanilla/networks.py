@@ -10,7 +10,7 @@ from ganzoo_plugins.vanilla import VanillaConfig
 
 
 class Generator(nn.Module):
-    """z [N, latent_dim] -> LeakyReLU layers -> tanh images [N, C, size, size]."""
+    """z [N, latent_dim] -> LeakyReLU layers -> tanh, images [N, C, size, size]."""
 
     def __init__(self, config: VanillaConfig, spec: DataSpec):
         super().__init__()

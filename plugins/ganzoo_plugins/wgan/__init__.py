@@ -34,7 +34,7 @@ class WGANConfig(Config):
     optimizer: OptimizerName = "rmsprop"
     generator_lr: float = 5e-5
     discriminator_lr: float = 5e-5
-    width: int = setting(64, "channels next to the image; every stage away from it has twice as many", ge=1)
+    width: int = setting(32, "channels next to the image; every stage away from it has twice as many", ge=1)
     discriminator_norm: Norm = setting("batch", "normalisation in the critic")
 
 
