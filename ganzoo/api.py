@@ -122,7 +122,7 @@ def proceed(run: Run, request: Request, report: Report | None = None) -> Run:
             batches = Batches(plan.data, plan.config.batch_size, plan.seed, state.device)
             now = provenance(plan.entry)
             notes = [*plan.data.notes, *(f"{problem}; the checkpoint before it is used." for problem in problems)]
-            notes += [f"Versions changed, the resume may not be exact: {', '.join(new)}." for new in _news(run, now)]
+            notes += _changed_versions(run, now)
             run.forget_after(state.step)
             run.config |= {"schedule": dataclasses.asdict(plan.schedule), "data_dir": plan.data_dir}
             run.config["resumes"] = [*run.config.get("resumes", []), {"step": state.step, **now}]
@@ -152,10 +152,10 @@ def load(path: str | os.PathLike[str], device: str | None = None) -> GAN:
     return gan.to(find_device(device)).eval()
 
 
-def _news(run: Run, now: dict[str, Any]) -> list[list[str]]:
+def _changed_versions(run: Run, now: dict[str, Any]) -> list[str]:
     last = [run.config, *run.config.get("resumes", [])][-1]
     changes = configs.difference(last.get("versions", {}), now["versions"])
-    return [changes] if changes else []
+    return [f"Versions changed, so the resume may not be exact: {', '.join(changes)}."] if changes else []
 
 
 def _train(
