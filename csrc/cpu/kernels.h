@@ -12,6 +12,8 @@ constexpr int kTaps = 16;        // 4 x 4
 constexpr int kRowChunk = 8;     // rows of one work item
 constexpr int kGroup = 24;       // images of one work item: a multiple of every register tile (8, 6, 4)
 constexpr int kPairs = 256;      // pixel pairs of one step of the weight gradient: its panel of 32 channels fits L1
+constexpr int kPitch = kPairs + 2;  // from panel to panel: not a power of two, or they would meet in one set of the L1
+constexpr int kGradPixels = 1024; // small pixels that every tap passes over before the next ones: they stay in the caches
 constexpr int kGradRows = 128;   // small channels of one work item of the weight gradient
 constexpr int kGradTile = 8;     // small channels of one register tile of the weight gradient
 constexpr int kPixelChunk = 256; // pixels of one work item of the passes over channels
@@ -73,7 +75,7 @@ const Kernels& kernels();             // those in use: the best this machine has
 bool choose(const char* name);        // false where this machine cannot run them
 
 inline int64_t floats_of_gradient_scratch(int64_t cb) {
-  return kPairs * (kGradRows + (cb + kBlock - 1) / kBlock * kBlock);
+  return kPitch * (kGradRows + (cb + kBlock - 1) / kBlock * kBlock);
 }
 
 }  // namespace ganzoo

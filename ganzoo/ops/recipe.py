@@ -12,7 +12,7 @@ from pathlib import Path
 # One binary for every torch from 2.10 on (the stable ABI's version), and for every processor: no -march here, each
 # instruction set is compiled by its own source file. Contraction is what makes multiply-adds of a * b + c.
 COMPILE = (
-    "-std=c++17", "-O3", "-fPIC", "-ffp-contract=fast", "-fvisibility=hidden", "-Wno-psabi",
+    "-std=c++17", "-O3", "-g0", "-fPIC", "-ffp-contract=fast", "-fvisibility=hidden", "-Wno-psabi",
     "-DTORCH_TARGET_VERSION=0x020a000000000000",
 )  # fmt: skip
 LINK = ("-shared", "-undefined", "dynamic_lookup") if sys.platform == "darwin" else ("-shared",)
