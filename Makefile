@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-long lint format bench wheel-test clean
+.PHONY: demo test test-long lint format bench sanitize wheel-test clean
 
 demo: $(VENV)/installed  ## train a conditional GAN on real digits for a minute
 	$(BIN)/ganzoo train cgan --dataset digits --minutes 1
@@ -29,6 +29,12 @@ format: $(VENV)/installed
 bench: $(VENV)/installed  ## every benchmark, interleaved with its baseline
 	$(BIN)/pytest --benchmark-only
 
+sanitize:  ## the C++ kernels under AddressSanitizer and UndefinedBehaviorSanitizer
+	mkdir -p build
+	$(CXX) -std=c++17 -O1 -g -Wall -Wno-psabi -fsanitize=address,undefined -fno-sanitize-recover=all -pthread \
+		tests/csrc/sanitize.cpp csrc/cpu/*.cpp -o build/sanitize
+	build/sanitize
+
 # Built as a stranger's pip would, in isolation and without torch, and used from an empty directory.
 wheel-test:  ## build the wheel, install it in an empty environment, list and train from there
 	rm -rf build && mkdir -p build/wheel-test/elsewhere
@@ -43,7 +49,7 @@ clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # torch first, so that the extension hook in setup.py finds it: the package itself is built without isolation.
-$(VENV)/installed: pyproject.toml setup.py constraints.txt
+$(VENV)/installed: pyproject.toml setup.py constraints.txt $(wildcard csrc/*.cpp csrc/cpu/*)
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet torch setuptools ninja
 	$(BIN)/pip install --quiet --no-build-isolation --editable ".[dev,tensorboard]"

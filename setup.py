@@ -1,30 +1,56 @@
 """Builds the native extension where it can; everything else is in pyproject.toml.
 
-The sources are in csrc/. Without torch in the build environment, as in pip's isolated builds, the pure Python package
-is built and the reference implementation does the work; `ganzoo doctor` says so.
+The sources are in csrc/ and go into the wheel, too. Without torch or a compiler in the build environment, as in pip's
+isolated builds, the pure Python package is built and the kernels are compiled on first use; `ganzoo doctor` tells.
 """
 
+import runpy
+import shutil
 import sys
 from pathlib import Path
 
 from setuptools import setup
+from setuptools.command.build_py import build_py
 
-SOURCES = sorted(str(path) for path in Path("csrc").rglob("*.cpp"))
+CSRC = Path("csrc")
+RECIPE = runpy.run_path("ganzoo/ops/recipe.py")
+
+
+class BuildWithSources(build_py):
+    """Puts csrc/ into the package, for the compilation on first use; an editable install finds it where it is."""
+
+    def run(self) -> None:
+        super().run()
+        if not self.editable_mode:
+            shutil.copytree(CSRC, Path(self.build_lib) / "ganzoo" / "csrc", dirs_exist_ok=True)
 
 
 def extension() -> dict:
-    if not SOURCES:
-        return {}
     try:
         from torch.utils.cpp_extension import BuildExtension, CppExtension
     except ImportError as reason:
-        print(f"ganzoo: building without the native extension ({reason}); install with", file=sys.stderr)
-        print("ganzoo: pip install --no-build-isolation where torch is installed to have it.", file=sys.stderr)
+        print(
+            f"ganzoo: building without the native kernels ({reason}); they are compiled on first use.", file=sys.stderr
+        )
         return {}
+
+    class OptionalBuild(BuildExtension):
+        """A missing or failing compiler must not stop the installation."""
+
+        def build_extensions(self) -> None:
+            try:
+                super().build_extensions()
+            except Exception as reason:
+                print(f"ganzoo: the native kernels were not built: {reason}", file=sys.stderr)
+
+    flags = [*RECIPE["COMPILE"], RECIPE["definition"](CSRC)]
+    sources = [str(path) for path in RECIPE["sources"](CSRC)]
+    native = CppExtension("ganzoo._C", sources, extra_compile_args=flags, py_limited_api=True, optional=True)
     return {
-        "ext_modules": [CppExtension("ganzoo._C", SOURCES)],
-        "cmdclass": {"build_ext": BuildExtension.with_options(use_ninja=True)},
+        "ext_modules": [native],
+        "cmdclass": {"build_ext": OptionalBuild.with_options(use_ninja=True), "build_py": BuildWithSources},
+        "options": {"bdist_wheel": {"py_limited_api": "cp310"}},
     }
 
 
-setup(**extension())
+setup(**({"cmdclass": {"build_py": BuildWithSources}} | extension()))

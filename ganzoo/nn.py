@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from typing import Any
 
-from ganzoo.ops import linear
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from ganzoo.ops import conv_bn_leaky_relu, conv_leaky_relu, conv_transpose_bn_relu, linear
 
 
 class ConvTransposeBNReLU(nn.Sequential):
@@ -12,7 +15,8 @@ class ConvTransposeBNReLU(nn.Sequential):
 
     Input [N, in_channels, H, W], output [N, out_channels, H', W'], H' = (H - 1) * stride - 2 * padding + kernel_size;
     the defaults double height and width. The state dict is that of
-    `nn.Sequential(nn.ConvTranspose2d(...), nn.BatchNorm2d(...), nn.ReLU())`, and stays so whatever computes the block.
+    `nn.Sequential(nn.ConvTranspose2d(...), nn.BatchNorm2d(...), nn.ReLU())`; `ganzoo.ops.conv_transpose_bn_relu`
+    computes it.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 4, stride: int = 2, padding: int = 1):
@@ -22,12 +26,23 @@ class ConvTransposeBNReLU(nn.Sequential):
             nn.ReLU(inplace=True),
         )
 
+    def forward(self, input: Tensor) -> Tensor:
+        modules: list[Any] = list(self)
+        if not _fusible(modules, nn.ConvTranspose2d, nn.BatchNorm2d, nn.ReLU) or modules[0].output_padding != (0, 0):
+            return _in_sequence(self, input)
+        conv, norm, _ = modules
+        options = _norm_options(norm)
+        return conv_transpose_bn_relu(
+            input, conv.weight, *_norm_tensors(norm), stride=conv.stride[0], padding=conv.padding[0], **options
+        )
+
 
 class ConvBNLeakyReLU(nn.Sequential):
     """Conv2d(4, 2, 1), BatchNorm2d, LeakyReLU(0.2): the block of the DCGAN discriminator (arXiv:1511.06434).
 
     Input [N, in_channels, H, W], output [N, out_channels, H / 2, W / 2]. With `norm=False` the batch norm is left out
     and the convolution has a bias, as in the paper's first layer and wherever a penalty needs per-image gradients.
+    `ganzoo.ops.conv_bn_leaky_relu` and `conv_leaky_relu` compute it.
     """
 
     def __init__(self, in_channels: int, out_channels: int, norm: bool = True, slope: float = 0.2):
@@ -36,6 +51,71 @@ class ConvBNLeakyReLU(nn.Sequential):
             *([nn.BatchNorm2d(out_channels)] if norm else []),
             nn.LeakyReLU(slope, inplace=True),
         )
+
+    def forward(self, input: Tensor) -> Tensor:
+        modules: list[Any] = list(self)
+        if _fusible(modules, nn.Conv2d, nn.LeakyReLU):
+            conv, act = modules
+            return conv_leaky_relu(
+                input, conv.weight, conv.bias, stride=conv.stride[0], padding=conv.padding[0], slope=act.negative_slope
+            )
+        if not _fusible(modules, nn.Conv2d, nn.BatchNorm2d, nn.LeakyReLU):
+            return _in_sequence(self, input)
+        conv, norm, act = modules
+        options = _norm_options(norm)
+        options |= {"stride": conv.stride[0], "padding": conv.padding[0], "slope": act.negative_slope}
+        return conv_bn_leaky_relu(input, conv.weight, *_norm_tensors(norm), **options)
+
+
+def _fusible(modules: list[Any], *types: type[nn.Module]) -> bool:
+    """Whether these are plain modules of these types, without hooks, in the forms the fused operations know.
+
+    Spectral norm's hooks, SyncBatchNorm in the place of BatchNorm2d and the like are left to run one after the other.
+    """
+    if len(modules) != len(types):
+        return False
+    for module, kind in zip(modules, types):
+        if type(module) is not kind and not (parametrize.is_parametrized(module) and isinstance(module, kind)):
+            return False
+        if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks:
+            return False
+    conv = modules[0]
+    return (
+        len(set(conv.stride)) == 1
+        and len(set(conv.padding)) == 1
+        and not isinstance(conv.padding, str)
+        and set(conv.dilation) == {1}
+        and conv.groups == 1
+        and conv.padding_mode == "zeros"
+        and (conv.bias is None or len(modules) == 2)
+    )
+
+
+def _in_sequence(block: nn.Sequential, input: Tensor) -> Tensor:
+    for module in block:
+        input = module(input)
+    return input
+
+
+def _norm_tensors(norm: nn.BatchNorm2d) -> tuple[Tensor | None, ...]:
+    use_running = not norm.training or norm.track_running_stats
+    return (
+        norm.weight,
+        norm.bias,
+        norm.running_mean if use_running else None,
+        norm.running_var if use_running else None,
+    )
+
+
+def _norm_options(norm: nn.BatchNorm2d) -> dict[str, Any]:
+    """training, momentum and eps of a call; counts the batch, as nn.BatchNorm2d.forward does."""
+    momentum = norm.momentum or 0.0
+    if norm.training and norm.track_running_stats and norm.num_batches_tracked is not None:
+        norm.num_batches_tracked.add_(1)
+        if norm.momentum is None:  # a cumulative average
+            momentum = 1.0 / float(norm.num_batches_tracked)
+    training = norm.training or (norm.running_mean is None and norm.running_var is None)
+    return {"training": training, "momentum": momentum, "eps": norm.eps}
 
 
 class Linear(nn.Linear):

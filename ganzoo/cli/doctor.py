@@ -36,7 +36,7 @@ def doctor() -> None:
         ("gpu", "available" if torch.cuda.is_available() else _why_no_gpu()),
         ("cpu instructions", torch.backends.cpu.get_cpu_capability()),
         ("threads", f"{torch.get_num_threads()} of {os.cpu_count()} processors"),
-        ("native extension", "not built: this version has no native kernels, PyTorch computes every op"),
+        ("native extension", _native()),
         ("linear layers", f"PyTorch: {reason}" if (reason := unavailable()) else "oneDNN, faster than MKL on this CPU"),
         ("data cache", str(where.cache)),
         ("GANZOO_DATA", str(where.given) if where.given else "not set"),
@@ -50,6 +50,20 @@ def doctor() -> None:
     ]
     console.print()
     console.print(table(("plugin", "kind", "from", "import", "state"), plugins))
+
+
+def _native() -> str:
+    from ganzoo.errors import GanzooError
+    from ganzoo.ops import backend, native
+
+    state = native.loaded()
+    if state.library is None:
+        return f"none, PyTorch computes every op: {state.how}"
+    try:
+        chosen = backend.resolve("auto")
+    except GanzooError as why:
+        chosen = str(why)
+    return f"{native.instruction_set()}, {state.how} ({state.path}), backend {chosen}"
 
 
 def _version(name: str) -> str:

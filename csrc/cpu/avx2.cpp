@@ -1,0 +1,17 @@
+#if defined(__x86_64__)
+#include "kernels.h"
+
+#define ISA avx2
+#define ISA_NAME "avx2"
+#define KERNELS kAvx2
+#define LANES 8
+#define PIXELS 6
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#include "kernels.inc"
+#pragma clang attribute pop
+#else
+#pragma GCC target("avx2,fma")
+#include "kernels.inc"
+#endif
+#endif

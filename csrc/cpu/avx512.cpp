@@ -1,0 +1,17 @@
+#if defined(__x86_64__)
+#include "kernels.h"
+
+#define ISA avx512
+#define ISA_NAME "avx512"
+#define KERNELS kAvx512
+#define LANES 16
+#define PIXELS 8
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512vl,avx512dq,avx512bw,fma"))), apply_to = function)
+#include "kernels.inc"
+#pragma clang attribute pop
+#else
+#pragma GCC target("avx512f,avx512vl,avx512dq,avx512bw,fma,prefer-vector-width=512")
+#include "kernels.inc"
+#endif
+#endif

@@ -1,0 +1,49 @@
+// The operations on plain NHWC arrays: work is cut into items that depend on the shapes alone, so results are the same
+// bits for any number of threads.
+#pragma once
+#include <cstdint>
+#include <functional>
+
+namespace ganzoo {
+
+// Runs body(begin, end) over parts of 0..items, on as many threads as the caller has. What ops.cpp gives it is torch's.
+using Body = std::function<void(int64_t begin, int64_t end)>;
+using Parallel = void (*)(int64_t items, const Body& body);
+
+struct Shape {
+  int64_t n, h, w, cs;  // the small image
+  int64_t H, W, cb;     // the big one
+};
+
+// What happens to a sum on its way out: out = act(scale * sum + shift), act(v) = v > 0 ? v : slope * v.
+struct Epilogue {
+  const float *scale, *shift;  // per output channel, or null
+  float slope;
+  float *mean, *var;  // of the output over its pixels, biased, or null
+};
+
+int64_t floats_of_packed(bool up, int64_t cs, int64_t cb);
+// `weight` is (cs, cb, 4, 4) with any strides; the panels are [block of 32 outputs][class][tap][cin][32].
+void pack(bool up, const float* weight, const int64_t strides[4], int64_t cs, int64_t cb, float* packed, Parallel run);
+
+// up: small -> big, the transposed convolution; otherwise big -> small. k4, s2, p1.
+void convolve(bool up, const Shape& s, const float* x, const float* packed, const Epilogue& e, float* out,
+              Parallel run);
+// weight (cs, 4, 4, cb) = sum over pixels of small x big: the gradient of both convolutions.
+void weight_gradient(const Shape& s, const float* small, const float* big, float* out, Parallel run);
+
+void channel_statistics(const float* y, int64_t pixels, int64_t c, float* mean, float* var, Parallel run);
+
+struct BatchNorm {
+  const float *mean, *var, *gamma, *beta;  // gamma, beta: or null
+  double eps;
+  float slope;
+};
+
+// out = act((y - mean) / sqrt(var + eps) * gamma + beta)
+void norm_act(const float* y, int64_t pixels, int64_t c, const BatchNorm& norm, float* out, Parallel run);
+// The gradients of norm_act where mean and var are those of y itself (Ioffe & Szegedy 2015).
+void norm_act_backward(const float* grad, const float* y, int64_t pixels, int64_t c, const BatchNorm& norm, float* dy,
+                       float* dgamma, float* dbeta, Parallel run);
+
+}  // namespace ganzoo

@@ -1,0 +1,9 @@
+// Four lanes: SSE2 on any x86-64, NEON on arm64, whatever the compiler makes of it elsewhere.
+#include "kernels.h"
+
+#define ISA generic
+#define ISA_NAME "generic"
+#define KERNELS kGeneric
+#define LANES 4
+#define PIXELS 4
+#include "kernels.inc"

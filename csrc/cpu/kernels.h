@@ -1,0 +1,81 @@
+// What the compiled kernels are asked to do. Plain pointers, no torch: the same sources run under the sanitizers.
+//
+// Images are NHWC. A "small" image is [n, h, w, cs], a "big" one [n, H, W, cb] with H in {2h, 2h + 1}, W likewise, and
+// a weight is (cs, cb, 4, 4): the layout of ConvTranspose2d (small -> big) and of Conv2d (big -> small) alike.
+#pragma once
+#include <cstdint>
+
+namespace ganzoo {
+
+constexpr int kBlock = 32;       // output channels of one packed weight panel, whatever the instruction set
+constexpr int kTaps = 16;        // 4 x 4
+constexpr int kRowChunk = 8;     // rows of one work item
+constexpr int kGroup = 24;       // images of one work item: a multiple of every register tile (8, 6, 4)
+constexpr int kPairs = 256;      // pixel pairs of one step of the weight gradient: its panel of 32 channels fits L1
+constexpr int kPitch = kPairs + 2;  // from panel to panel: not a power of two, or they would meet in one set of the L1
+constexpr int kGradPixels = 1024; // small pixels that every tap passes over before the next ones: they stay in the caches
+constexpr int kGradRows = 128;   // small channels of one work item of the weight gradient
+constexpr int kGradTile = 8;     // small channels of one register tile of the weight gradient
+constexpr int kPixelChunk = 256; // pixels of one work item of the passes over channels
+
+// The pixels (i * step_out + a, j * step_out + b), i < rows, j < cols, of the output, each the sum over `taps` of the
+// input's pixel (i * step_in + dh, j * step_in + dw) times the weight of that tap.
+struct Class {
+  int a, b, taps;
+  int64_t rows, cols;
+  int dh[kTaps], dw[kTaps], kernel[kTaps];  // kernel: kh * 4 + kw
+};
+
+struct Convolution {
+  const float *x, *packed, *zeros;  // zeros: cin of them, read where a tap leaves the image
+  const float *scale, *shift;       // out = act(scale * sum + shift); scale may be null (1)
+  float* out;
+  float *mean, *m2;  // of each item, [items, kBlock], or null
+  float slope;       // act(v) = v > 0 ? v : slope * v; 1 is the identity
+  int64_t n, h, w, cin, out_h, out_w, cout;
+  int step_in, step_out, classes;
+  Class cls[4];
+  int64_t blocks, groups, chunks;  // items = blocks * classes * groups * chunks, the last innermost
+};
+
+struct Gradient {
+  const float *small, *big;
+  float* out;  // (cs, 4, 4, cb)
+  int64_t n, h, w, H, W, cs, cb;
+};
+
+struct Norm {
+  const float *y, *grad;             // [pixels, c]; grad: backward only
+  const float *a, *b;                // out = act(a * y + b)
+  const float *mean, *slope_of_mean, *slope_of_dev;  // backward: dy = a g - slope_of_mean - slope_of_dev (y - mean)
+  float* out;
+  float *first, *second;  // partial results of each chunk of pixels, [chunks, c]
+  float slope;
+  int64_t pixels, c;
+};
+
+// The kernels of one instruction set; begin and end are ranges of work items.
+struct Kernels {
+  const char* name;
+  void (*convolve)(const Convolution&, int64_t begin, int64_t end);
+  void (*weight_gradient)(const Gradient&, int64_t begin, int64_t end, float* scratch);
+  void (*statistics)(const Norm&, int64_t begin, int64_t end);       // first: means, second: sums of squared deviations
+  void (*norm_act)(const Norm&, int64_t begin, int64_t end);         // out = act(a y + b)
+  void (*norm_act_sums)(const Norm&, int64_t begin, int64_t end);    // first: sums of g, second: of g (y - mean)
+  void (*norm_act_backward)(const Norm&, int64_t begin, int64_t end);
+  double (*fma_loop)(int64_t rounds);  // floating-point operations done in registers: the peak to compare with
+};
+
+extern const Kernels kGeneric;
+#if defined(__x86_64__)
+extern const Kernels kAvx2, kAvx512;
+#endif
+
+const Kernels& kernels();             // those in use: the best this machine has, or the chosen ones
+bool choose(const char* name);        // false where this machine cannot run them
+
+inline int64_t floats_of_gradient_scratch(int64_t cb) {
+  return kPitch * (kGradRows + (cb + kBlock - 1) / kBlock * kBlock);
+}
+
+}  // namespace ganzoo

@@ -1,0 +1,253 @@
+// The operations as torch sees them: schemas, checks, tensors in and out. LibTorch's stable ABI only, so that one binary
+// serves every torch from 2.10 on; no Python.h, so that it serves every Python. Autograd and fakes: ganzoo/ops/native.py.
+#include <torch/csrc/stable/library.h>
+#include <torch/csrc/stable/ops.h>
+#include <torch/csrc/stable/tensor.h>
+
+#include <optional>
+#include <string>
+#include <tuple>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+#include "cpu/driver.h"
+#include "cpu/kernels.h"
+
+namespace {
+
+using ganzoo::Shape;
+using torch::headeronly::MemoryFormat;
+using torch::headeronly::ScalarType;
+using torch::stable::Tensor;
+using Maybe = std::optional<Tensor>;
+
+constexpr int64_t kLargest = int64_t{1} << 48;  // bytes: beyond any memory, and far from overflow
+
+void run(int64_t items, const ganzoo::Body& body) { torch::stable::parallel_for(0, items, 1, body); }
+
+void check(const Tensor& t, const char* name, int64_t dim) {
+  STD_TORCH_CHECK(t.is_cpu(), "ganzoo: ", name, " must be on the CPU");
+  STD_TORCH_CHECK(t.scalar_type() == ScalarType::Float, "ganzoo: ", name, " must be float32");
+  STD_TORCH_CHECK(t.layout() == torch::headeronly::Layout::Strided, "ganzoo: ", name, " must be a dense tensor");
+  STD_TORCH_CHECK(t.dim() == dim, "ganzoo: ", name, " must have ", dim, " dimensions, but has ", t.dim());
+}
+
+Tensor nhwc(const Tensor& t) { return torch::stable::contiguous(t, MemoryFormat::ChannelsLast); }
+
+// Large results are memory that the system hands out page by page while it is written: in pages of 2 MiB if it may.
+void ask_for_large_pages(const Tensor& t) {
+#if defined(__linux__)
+  constexpr uintptr_t kPage = uintptr_t{1} << 21;
+  const uintptr_t start = reinterpret_cast<uintptr_t>(t.mutable_data_ptr());
+  const uintptr_t first = (start + kPage - 1) & ~(kPage - 1), last = (start + 4 * t.numel()) & ~(kPage - 1);
+  if (last > first + kPage) madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);  // a hint, no more
+#endif
+}
+
+Tensor empty_nhwc(int64_t n, int64_t c, int64_t h, int64_t w) {
+  STD_TORCH_CHECK(n == 0 || h == 0 || w == 0 || c <= kLargest / 4 / n / h / w, "ganzoo: the result is too large");
+  const int64_t sizes[] = {n, c, h, w};
+  const Tensor t = torch::stable::empty({sizes, 4}, ScalarType::Float, std::nullopt, std::nullopt, std::nullopt,
+                                        MemoryFormat::ChannelsLast);
+  ask_for_large_pages(t);
+  return t;
+}
+
+Tensor vector(const Tensor& like, int64_t size) { return torch::stable::new_empty(like, {&size, 1}, ScalarType::Float); }
+
+// A vector of `size` floats, or null; `keep` owns its contiguous copy.
+const float* channel(const Maybe& t, const char* name, int64_t size, Maybe& keep) {
+  if (!t) return nullptr;
+  check(*t, name, 1);
+  STD_TORCH_CHECK(t->size(0) == size, "ganzoo: ", name, " must have ", size, " elements, but has ", t->size(0));
+  keep = torch::stable::contiguous(*t);
+  return keep->const_data_ptr<float>();
+}
+
+void check_weight(const Tensor& weight) {
+  check(weight, "weight", 4);
+  STD_TORCH_CHECK(weight.size(2) == 4 && weight.size(3) == 4, "ganzoo: weight must be [*, *, 4, 4]");
+  STD_TORCH_CHECK(weight.size(0) > 0 && weight.size(1) > 0, "ganzoo: weight must have channels");
+}
+
+// H and W belong to h and w: one of the two sizes that a k4 s2 p1 convolution takes to h x w.
+void check_sizes(const Shape& s) {
+  STD_TORCH_CHECK(s.h > 0 && s.w > 0, "ganzoo: the image must have a height and a width, at least 2 to be halved");
+  STD_TORCH_CHECK(s.H / 2 == s.h && s.W / 2 == s.w, "ganzoo: ", s.H, " x ", s.W, " is not twice ", s.h, " x ", s.w,
+                  ", nor one more");
+}
+
+Tensor pack(const Tensor& weight, bool up) {
+  check_weight(weight);
+  const int64_t cs = weight.size(0), cb = weight.size(1), size = ganzoo::floats_of_packed(up, cs, cb);
+  const int64_t strides[] = {weight.stride(0), weight.stride(1), weight.stride(2), weight.stride(3)};
+  Tensor packed = vector(weight, size);
+  ganzoo::pack(up, weight.const_data_ptr<float>(), strides, cs, cb, packed.mutable_data_ptr<float>(), run);
+  return packed;
+}
+
+struct Result {
+  Tensor out, mean, var;
+};
+
+Result convolve(bool up, const Tensor& x, const Tensor& weight, const Maybe& packed, const Maybe& scale,
+                const Maybe& shift, double slope, int64_t height, int64_t width, bool statistics) {
+  check(x, "input", 4);
+  check_weight(weight);
+  const int64_t cs = weight.size(0), cb = weight.size(1), cin = up ? cs : cb, cout = up ? cb : cs;
+  STD_TORCH_CHECK(x.size(1) == cin, "ganzoo: weight is for ", cin, " input channels, but there are ", x.size(1));
+  const Shape s = up ? Shape{x.size(0), x.size(2), x.size(3), cs, height, width, cb}
+                     : Shape{x.size(0), x.size(2) / 2, x.size(3) / 2, cs, x.size(2), x.size(3), cb};
+  check_sizes(s);
+  STD_TORCH_CHECK(!statistics || s.n > 0, "ganzoo: an empty batch has no statistics");
+  if (packed) check(*packed, "packed", 1);
+  STD_TORCH_CHECK(!packed || packed->size(0) == ganzoo::floats_of_packed(up, cs, cb), "ganzoo: packed is not of weight");
+  const Tensor panels = packed ? torch::stable::contiguous(*packed) : pack(weight, up);
+  const Tensor in = nhwc(x);
+  Maybe keep_scale, keep_shift;
+  ganzoo::Epilogue e = {channel(scale, "scale", cout, keep_scale), channel(shift, "shift", cout, keep_shift),
+                        static_cast<float>(slope), nullptr, nullptr};
+  Result r = {up ? empty_nhwc(s.n, cb, s.H, s.W) : empty_nhwc(s.n, cs, s.h, s.w), vector(in, statistics ? cout : 0),
+              vector(in, statistics ? cout : 0)};
+  if (statistics) e.mean = r.mean.mutable_data_ptr<float>(), e.var = r.var.mutable_data_ptr<float>();
+  if (s.n > 0)
+    ganzoo::convolve(up, s, in.const_data_ptr<float>(), panels.const_data_ptr<float>(), e,
+                     r.out.mutable_data_ptr<float>(), run);
+  return r;
+}
+
+Tensor up(Tensor x, Tensor weight, Maybe packed, Maybe scale, Maybe shift, double slope, int64_t height,
+          int64_t width) {
+  return convolve(true, x, weight, packed, scale, shift, slope, height, width, false).out;
+}
+
+Tensor down(Tensor x, Tensor weight, Maybe packed, Maybe scale, Maybe shift, double slope) {
+  return convolve(false, x, weight, packed, scale, shift, slope, 0, 0, false).out;
+}
+
+std::tuple<Tensor, Tensor, Tensor> up_statistics(Tensor x, Tensor weight, int64_t height, int64_t width) {
+  Result r = convolve(true, x, weight, {}, {}, {}, 1, height, width, true);
+  return {r.out, r.mean, r.var};
+}
+
+std::tuple<Tensor, Tensor, Tensor> down_statistics(Tensor x, Tensor weight) {
+  Result r = convolve(false, x, weight, {}, {}, {}, 1, 0, 0, true);
+  return {r.out, r.mean, r.var};
+}
+
+Tensor weight_gradient(Tensor small, Tensor big) {
+  check(small, "small", 4);
+  check(big, "big", 4);
+  STD_TORCH_CHECK(small.size(0) == big.size(0), "ganzoo: small and big must be of one batch");
+  const Shape s = {small.size(0), small.size(2), small.size(3), small.size(1), big.size(2), big.size(3), big.size(1)};
+  check_sizes(s);
+  STD_TORCH_CHECK(s.cs > 0 && s.cb > 0, "ganzoo: small and big must have channels");
+  const Tensor a = nhwc(small), b = nhwc(big);
+  Tensor out = empty_nhwc(s.cs, s.cb, 4, 4);
+  ganzoo::weight_gradient(s, a.const_data_ptr<float>(), b.const_data_ptr<float>(), out.mutable_data_ptr<float>(), run);
+  return out;
+}
+
+void check_pixels(const Tensor& y) {
+  check(y, "y", 4);
+  STD_TORCH_CHECK(y.numel() > 0, "ganzoo: an empty batch has no statistics");
+}
+
+std::tuple<Tensor, Tensor> channel_statistics(Tensor y) {
+  check_pixels(y);
+  const Tensor in = nhwc(y);
+  const int64_t c = y.size(1);
+  Tensor mean = vector(in, c), var = vector(in, c);
+  ganzoo::channel_statistics(in.const_data_ptr<float>(), y.numel() / c, c, mean.mutable_data_ptr<float>(),
+                             var.mutable_data_ptr<float>(), run);
+  return {mean, var};
+}
+
+struct Norm {
+  Maybe keep[4];
+  ganzoo::BatchNorm values;
+
+  Norm(int64_t c, const Tensor& mean, const Tensor& var, const Maybe& gamma, const Maybe& beta, double eps,
+       double slope) {
+    values = {channel(mean, "mean", c, keep[0]),    channel(var, "var", c, keep[1]),
+              channel(gamma, "gamma", c, keep[2]), channel(beta, "beta", c, keep[3]),
+              eps,                                  static_cast<float>(slope)};
+  }
+};
+
+Tensor norm_act(Tensor y, Tensor mean, Tensor var, Maybe gamma, Maybe beta, double eps, double slope) {
+  check_pixels(y);
+  const Tensor in = nhwc(y);
+  const int64_t c = y.size(1);
+  const Norm norm(c, mean, var, gamma, beta, eps, slope);
+  Tensor out = empty_nhwc(y.size(0), c, y.size(2), y.size(3));
+  ganzoo::norm_act(in.const_data_ptr<float>(), y.numel() / c, c, norm.values, out.mutable_data_ptr<float>(), run);
+  return out;
+}
+
+std::tuple<Tensor, Tensor, Tensor> norm_act_backward(Tensor grad, Tensor y, Tensor mean, Tensor var, Maybe gamma,
+                                                     Maybe beta, double eps, double slope) {
+  check_pixels(y);
+  check(grad, "grad", 4);
+  for (int i = 0; i < 4; ++i) STD_TORCH_CHECK(grad.size(i) == y.size(i), "ganzoo: grad must have the shape of y");
+  const Tensor in = nhwc(y), g = nhwc(grad);
+  const int64_t c = y.size(1);
+  const Norm norm(c, mean, var, gamma, beta, eps, slope);
+  Tensor dy = empty_nhwc(y.size(0), c, y.size(2), y.size(3)), dgamma = vector(in, c), dbeta = vector(in, c);
+  ganzoo::norm_act_backward(g.const_data_ptr<float>(), in.const_data_ptr<float>(), y.numel() / c, c, norm.values,
+                            dy.mutable_data_ptr<float>(), dgamma.mutable_data_ptr<float>(),
+                            dbeta.mutable_data_ptr<float>(), run);
+  return {dy, dgamma, dbeta};
+}
+
+}  // namespace
+
+STABLE_TORCH_LIBRARY(ganzoo, m) {
+  m.def("pack(Tensor weight, bool up) -> Tensor");
+  m.def(
+      "up(Tensor x, Tensor weight, Tensor? packed, Tensor? scale, Tensor? shift, float slope, SymInt height, "
+      "SymInt width) -> Tensor");
+  m.def("down(Tensor x, Tensor weight, Tensor? packed, Tensor? scale, Tensor? shift, float slope) -> Tensor");
+  m.def("up_statistics(Tensor x, Tensor weight, SymInt height, SymInt width) -> (Tensor, Tensor, Tensor)");
+  m.def("down_statistics(Tensor x, Tensor weight) -> (Tensor, Tensor, Tensor)");
+  m.def("weight_gradient(Tensor small, Tensor big) -> Tensor");
+  m.def("channel_statistics(Tensor y) -> (Tensor, Tensor)");
+  m.def(
+      "norm_act(Tensor y, Tensor mean, Tensor var, Tensor? gamma, Tensor? beta, float eps, float slope) -> Tensor");
+  m.def(
+      "norm_act_backward(Tensor grad, Tensor y, Tensor mean, Tensor var, Tensor? gamma, Tensor? beta, float eps, "
+      "float slope) -> (Tensor, Tensor, Tensor)");
+}
+
+STABLE_TORCH_LIBRARY_IMPL(ganzoo, CPU, m) {
+  m.impl("pack", TORCH_BOX(&pack));
+  m.impl("up", TORCH_BOX(&up));
+  m.impl("down", TORCH_BOX(&down));
+  m.impl("up_statistics", TORCH_BOX(&up_statistics));
+  m.impl("down_statistics", TORCH_BOX(&down_statistics));
+  m.impl("weight_gradient", TORCH_BOX(&weight_gradient));
+  m.impl("channel_statistics", TORCH_BOX(&channel_statistics));
+  m.impl("norm_act", TORCH_BOX(&norm_act));
+  m.impl("norm_act_backward", TORCH_BOX(&norm_act_backward));
+}
+
+#ifndef GANZOO_SOURCES
+#define GANZOO_SOURCES ""
+#endif
+
+// What is no op, for ctypes: which instruction set, and the speed its arithmetic could reach.
+extern "C" {
+__attribute__((visibility("default"))) const char* ganzoo_instruction_set() { return ganzoo::kernels().name; }
+__attribute__((visibility("default"))) int ganzoo_choose(const char* name) { return ganzoo::choose(name); }
+__attribute__((visibility("default"))) const char* ganzoo_sources() { return GANZOO_SOURCES; }
+// Runs `rounds` of a loop of nothing but fused multiply-adds on every thread; returns the operations done.
+__attribute__((visibility("default"))) double ganzoo_fma_loop(int64_t rounds) {
+  const int64_t threads = torch::stable::get_num_threads();
+  run(threads, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) ganzoo::kernels().fma_loop(rounds);
+  });
+  return static_cast<double>(threads) * static_cast<double>(rounds) * ganzoo::kernels().fma_loop(1);
+}
+}

@@ -1,0 +1,241 @@
+"""The blocks of convolutional GANs, fused: (transposed) convolution, batch norm, activation.
+
+Each function has a reference of the same name in `ganzoo.ops.reference`. The native kernels work in float32 on the CPU,
+in channels_last memory; other tensors of the right kind are converted on the way in, NCHW at the price of a copy.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ganzoo.ops import native, reference
+from ganzoo.ops.backend import resolve, tell_once
+from ganzoo.ops.linear import linear
+from ganzoo.ops.packing import packed
+
+WORTH_IT = {
+    # kind: least input channels, least output channels, least multiply-adds; below, `auto` takes the reference
+    "up": (16, 16, 1 << 22),
+    "down": (16, 16, 1 << 22),
+    "first": (16, 64, 1 << 22),
+    "plain": (1, 16, 1 << 22),
+}
+"""Where `auto` goes native: chosen so that no shape of benchmarks/test_ops.py gets slower than the reference."""
+
+
+def conv_transpose_bn_relu(
+    x: Tensor,
+    weight: Tensor,
+    bn_weight: Tensor | None,
+    bn_bias: Tensor | None,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    *,
+    stride: int,
+    padding: int,
+    training: bool,
+    momentum: float,
+    eps: float,
+    backend: str = "auto",
+) -> Tensor:
+    """ReLU of batch norm (Ioffe & Szegedy 2015, arXiv:1502.03167) of a transposed convolution without bias.
+
+    `x` is [N, in, H, W], `weight` [in, out, kH, kW]; the result is [N, out, H', W'], H' = (H - 1) stride - 2 padding +
+    kH. `bn_weight`, `bn_bias`, `running_mean`, `running_var` are [out] or None, the last two both or neither. With
+    `training` the batch's own statistics normalise, and the running ones (if any) become (1 - momentum) times
+    themselves plus momentum times the batch's, the variance unbiased, as in `torch.nn.functional.batch_norm`; without,
+    the running ones normalise. The result is channels_last if `x` or `weight` is.
+
+    Native for kernel 4, stride 2, padding 1, and for a 1 x 1 image with padding 0; the rest goes to the reference.
+    Differentiable any number of times. Raises what PyTorch raises for tensors that do not fit together, UsageError for
+    an unknown `backend`, and `NativeError` if `backend` is "native" and the kernels cannot serve.
+    """
+    options = {"stride": stride, "padding": padding, "training": training, "momentum": momentum, "eps": eps}
+    norm = (bn_weight, bn_bias, running_mean, running_var)
+    first = x.dim() == 4 and x.shape[2:] == (1, 1) and padding == 0
+    if not _native(backend, "first" if first else "up", x, weight, norm, stride, padding, training):
+        return reference.conv_transpose_bn_relu(x, weight, *norm, **options)  # type: ignore[arg-type]
+    if first:
+        rows = weight.permute(2, 3, 1, 0).flatten(0, 2)
+        y = linear(x.flatten(1), rows).view(-1, *weight.shape[2:], weight.shape[1]).permute(0, 3, 1, 2)
+        if training:
+            mean, var = torch.ops.ganzoo.channel_statistics(y.detach())
+            out = _normalise(y, mean, var, norm, momentum, eps, 0.0)
+        else:
+            out = _apply(y, *_fold(norm, eps), 0.0)
+    else:
+        out = _convolve("up", x, weight, norm, training, momentum, eps, 0.0)
+    return _in_format_of(out, x, weight)
+
+
+def conv_bn_leaky_relu(
+    x: Tensor,
+    weight: Tensor,
+    bn_weight: Tensor | None,
+    bn_bias: Tensor | None,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    *,
+    stride: int = 2,
+    padding: int = 1,
+    slope: float = 0.2,
+    training: bool,
+    momentum: float,
+    eps: float,
+    backend: str = "auto",
+) -> Tensor:
+    """Leaky ReLU of batch norm of a convolution without bias: the adjoint of `conv_transpose_bn_relu`.
+
+    `x` is [N, in, H, W], `weight` [out, in, kH, kW]; the result is [N, out, H', W'], H' = (H + 2 padding - kH) //
+    stride + 1, negative values times `slope`. Everything else is as there; native for kernel 4, stride 2, padding 1.
+    """
+    norm = (bn_weight, bn_bias, running_mean, running_var)
+    if not _native(backend, "down", x, weight, norm, stride, padding, training):
+        return reference.conv_bn_leaky_relu(
+            x, weight, *norm, stride=stride, padding=padding, slope=slope, training=training, momentum=momentum, eps=eps
+        )
+    return _in_format_of(_convolve("down", x, weight, norm, training, momentum, eps, slope), x, weight)
+
+
+def conv_leaky_relu(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    *,
+    stride: int = 2,
+    padding: int = 1,
+    slope: float = 0.2,
+    backend: str = "auto",
+) -> Tensor:
+    """Leaky ReLU of a convolution with bias, [out] or None: `conv_bn_leaky_relu` without the batch norm."""
+    if slope <= 0 or not _native(backend, "plain", x, weight, (bias,), stride, padding, False):
+        return reference.conv_leaky_relu(x, weight, bias, stride=stride, padding=padding, slope=slope)
+    panels = None if _differentiates(x, weight, bias) else packed(weight, up=False)
+    return _in_format_of(torch.ops.ganzoo.down(x, weight, panels, None, bias, slope), x, weight)
+
+
+def _native(
+    backend: str, kind: str, x: Tensor, weight: Tensor, rest: tuple[Tensor | None, ...], stride: int, padding: int,
+    training: bool,
+) -> bool:  # fmt: skip
+    """Whether the native kernels are to compute this; raises for backend "native" if they cannot."""
+    backend = resolve(backend)
+    if backend == "reference":
+        return False
+    unfit = _unfit(kind, x, weight, rest, stride, padding, training)
+    if unfit is None and (backend == "native" or _pays(kind, x, weight)):
+        unfit = native.unavailable()
+        if unfit is None:
+            return True
+        if backend == "auto":
+            tell_once(unfit)
+    if backend == "native":
+        raise native.NativeError(f"The native kernels cannot compute this: {unfit}.")
+    return False
+
+
+def _unfit(
+    kind: str, x: Tensor, weight: Tensor, rest: tuple[Tensor | None, ...], stride: int, padding: int, training: bool
+) -> str | None:
+    """Why the native kernels are not for these arguments, as a clause; None if they are."""
+    tensors = [x, weight, *(t for t in rest if t is not None)]
+    if any(t.device.type != "cpu" or t.layout != torch.strided for t in tensors):
+        return "they are for dense tensors on the CPU"
+    if any(t.dtype != torch.float32 for t in tensors):
+        return "they are for float32"
+    if torch.is_autocast_enabled("cpu"):
+        return "autocast asks for another precision than their float32"
+    if x.dim() != 4 or weight.dim() != 4:
+        return "they are for images [N, C, H, W] and weights of four dimensions"
+    into, out = (1, 0) if kind in ("down", "plain") else (0, 1)
+    if x.shape[1] != weight.shape[into]:
+        return f"the weight is for {weight.shape[into]} input channels, but there are {x.shape[1]}"
+    if any(t.shape != weight.shape[out : out + 1] for t in tensors[2:]):
+        return "the batch norm is for another number of channels"
+    if len(rest) == 4 and (rest[2] is None) != (rest[3] is None):
+        return "running mean and variance come together"
+    if len(rest) == 4 and not training and rest[2] is None:
+        return "without training there must be running statistics"
+    if x.numel() == 0 or weight.numel() == 0:
+        return "there is nothing to compute"
+    if kind == "first":
+        return None if x.shape[0] > 1 or weight.shape[2] * weight.shape[3] > 1 else "there is one value per channel"
+    if weight.shape[2:] != (4, 4) or stride != 2 or padding != 1:
+        return "they are for kernel 4, stride 2, padding 1"
+    if kind != "up":
+        if min(x.shape[2:]) < 2:
+            return "the image is smaller than the kernel"
+        if training and x.shape[0] * (x.shape[2] // 2) * (x.shape[3] // 2) == 1:
+            return "there is one value per channel"  # which PyTorch refuses in its own words
+    return None
+
+
+def _pays(kind: str, x: Tensor, weight: Tensor) -> bool:
+    least_in, least_out, least_work = WORTH_IT[kind]
+    cin, cout = (weight.shape[1], weight.shape[0]) if kind in ("down", "plain") else weight.shape[:2]
+    pixels = x.shape[2] * x.shape[3] if kind in ("up", "first") else x.shape[2] * x.shape[3] // 4
+    return cin >= least_in and cout >= least_out and x.shape[0] * pixels * weight.numel() >= least_work
+
+
+def _convolve(
+    kind: str, x: Tensor, weight: Tensor, norm: tuple[Tensor | None, ...], training: bool, momentum: float, eps: float,
+    slope: float,
+) -> Tensor:  # fmt: skip
+    ops = torch.ops.ganzoo
+    run, run_statistics = (ops.up, ops.up_statistics) if kind == "up" else (ops.down, ops.down_statistics)
+    size: tuple[int, ...] = (2 * x.shape[2], 2 * x.shape[3]) if kind == "up" else ()
+    if training:
+        y, mean, var = run_statistics(x, weight, *size)
+        return _normalise(y, mean, var, norm, momentum, eps, slope)
+    scale, shift = _fold(norm, eps)
+    if _differentiates(x, weight, scale, shift):
+        return _apply(run(x, weight, None, None, None, 1.0, *size), scale, shift, slope)
+    out: Tensor = run(x, weight, packed(weight, up=kind == "up"), scale, shift, slope, *size)
+    return out
+
+
+def _normalise(
+    y: Tensor, mean: Tensor, var: Tensor, norm: tuple[Tensor | None, ...], momentum: float, eps: float, slope: float
+) -> Tensor:
+    gamma, beta, running_mean, running_var = norm
+    if running_mean is not None and running_var is not None:
+        count = y.numel() // y.shape[1]
+        with torch.no_grad():
+            running_mean.mul_(1 - momentum).add_(mean, alpha=momentum)
+            running_var.mul_(1 - momentum).add_(var, alpha=momentum * count / (count - 1))
+    out: Tensor = torch.ops.ganzoo.norm_act(y, mean, var, gamma, beta, eps, slope)
+    return out
+
+
+def _fold(norm: tuple[Tensor | None, ...], eps: float) -> tuple[Tensor, Tensor]:
+    """scale and shift with batch_norm(y) = scale * y + shift. They ride in the epilogue: weights stay as they are."""
+    gamma, beta, mean, var = norm
+    assert mean is not None
+    assert var is not None
+    scale = torch.rsqrt(var + eps)
+    if gamma is not None:
+        scale = scale * gamma
+    shift = -mean * scale
+    return scale, shift if beta is None else shift + beta
+
+
+def _apply(y: Tensor, scale: Tensor, shift: Tensor, slope: float) -> Tensor:
+    return torch.nn.functional.leaky_relu(y * scale[:, None, None] + shift[:, None, None], slope)
+
+
+def _differentiates(*tensors: Tensor | None) -> bool:
+    return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
+
+
+def _in_format_of(out: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+    """`out`, which is channels_last, in the memory format that PyTorch's convolutions would give it."""
+    return out if _is_channels_last(x) or _is_channels_last(weight) else out.contiguous()
+
+
+def _is_channels_last(t: Tensor) -> bool:
+    """As PyTorch sees it: by the strides where the sizes leave it open, and not for 1 x 1 images."""
+    return t.stride(1) == 1 and t.shape[2:] != (1, 1) and t.is_contiguous(memory_format=torch.channels_last)
+
+
+__all__: list[str] = ["conv_bn_leaky_relu", "conv_leaky_relu", "conv_transpose_bn_relu"]

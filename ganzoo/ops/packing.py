@@ -1,0 +1,38 @@
+"""Weights in the order the kernels read them, kept for as long as they do not change: for inference."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
+
+SAMPLES = 256
+
+
+def packed(weight: Tensor, up: bool) -> Tensor | None:
+    """`weight` packed for `torch.ops.ganzoo.up` or `down`; None where it should be packed in the call.
+
+    Kept until the weight changes: until its version or its place in memory differs, or, as writes through `.data` leave
+    no trace in the version, one of `SAMPLES` values spread over it or their number.
+    """
+    dense = weight.is_contiguous() or weight.is_contiguous(memory_format=torch.channels_last)
+    if torch.compiler.is_compiling() or weight.is_inference() or not weight.is_leaf or not dense:
+        return None
+    state = (weight._version, weight.data_ptr(), weight.stride())
+    samples = _samples(weight)
+    kept = _kept[up].get(weight)
+    if kept is not None and kept[0] == state and torch.equal(kept[1], samples):
+        panels: Tensor = kept[2]
+        return panels
+    with torch.no_grad():
+        panels = torch.ops.ganzoo.pack(weight, up)
+        _kept[up][weight] = (state, samples, panels)
+    return panels
+
+
+_kept: dict[bool, WeakTensorKeyDictionary] = {True: WeakTensorKeyDictionary(), False: WeakTensorKeyDictionary()}
+
+
+def _samples(weight: Tensor) -> Tensor:
+    flat = weight.detach().as_strided((weight.numel(),), (1,))
+    return flat[:: max(1, weight.numel() // SAMPLES)].clone()

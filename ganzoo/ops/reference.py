@@ -1,0 +1,53 @@
+"""The blocks in plain PyTorch: what the native kernels must equal, and what computes wherever they do not serve."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def conv_transpose_bn_relu(
+    x: Tensor,
+    weight: Tensor,
+    bn_weight: Tensor | None,
+    bn_bias: Tensor | None,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    *,
+    stride: int,
+    padding: int,
+    training: bool,
+    momentum: float,
+    eps: float,
+) -> Tensor:
+    """relu(batch_norm(conv_transpose2d(x))): arguments and errors are those of `ganzoo.ops.conv_transpose_bn_relu`."""
+    y = F.conv_transpose2d(x, weight, None, stride, padding)
+    return F.relu(F.batch_norm(y, running_mean, running_var, bn_weight, bn_bias, training, momentum, eps), inplace=True)
+
+
+def conv_bn_leaky_relu(
+    x: Tensor,
+    weight: Tensor,
+    bn_weight: Tensor | None,
+    bn_bias: Tensor | None,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    *,
+    stride: int,
+    padding: int,
+    slope: float,
+    training: bool,
+    momentum: float,
+    eps: float,
+) -> Tensor:
+    """leaky_relu(batch_norm(conv2d(x))): arguments and errors are those of `ganzoo.ops.conv_bn_leaky_relu`."""
+    y = F.conv2d(x, weight, None, stride, padding)
+    y = F.batch_norm(y, running_mean, running_var, bn_weight, bn_bias, training, momentum, eps)
+    return F.leaky_relu(y, slope, inplace=True)
+
+
+def conv_leaky_relu(
+    x: Tensor, weight: Tensor, bias: Tensor | None, *, stride: int, padding: int, slope: float
+) -> Tensor:
+    """leaky_relu(conv2d(x) + bias): arguments and errors are those of `ganzoo.ops.conv_leaky_relu`."""
+    return F.leaky_relu(F.conv2d(x, weight, bias, stride, padding), slope, inplace=True)

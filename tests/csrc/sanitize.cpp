@@ -1,0 +1,97 @@
+// The kernels against plain loops in double, in every instruction set, for `make sanitize`: heap arrays of the exact
+// size, so that AddressSanitizer sees every step over an edge.
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <thread>
+#include <vector>
+
+#include "../../csrc/cpu/driver.h"
+#include "../../csrc/cpu/kernels.h"
+
+using namespace ganzoo;
+using Floats = std::vector<float>;
+
+static void two_threads(int64_t items, const Body& body) {
+  std::thread half([&] { body(0, items / 2); });
+  body(items / 2, items);
+  half.join();
+}
+
+static Floats numbers(int64_t count, unsigned seed) {
+  Floats values(count);
+  for (float& v : values) v = static_cast<float>((seed = seed * 1664525u + 1013904223u) >> 8) / (1 << 24) - 0.5f;
+  return values;
+}
+
+static void compare(const char* what, const Floats& found, const std::vector<double>& expected) {
+  for (size_t i = 0; i < found.size(); ++i)
+    if (!(std::fabs(found[i] - expected[i]) <= 1e-4 * (1 + std::fabs(expected[i])))) {
+      std::fprintf(stderr, "%s, %s: element %zu is %g, not %g\n", kernels().name, what, i, found[i], expected[i]);
+      std::exit(1);
+    }
+}
+
+// body(small index, big index, weight index) for every product of the convolution.
+template <class F>
+static void each_product(const Shape& s, const F& body) {
+  for (int64_t n = 0; n < s.n; ++n)
+    for (int64_t i = 0; i < s.h; ++i)
+      for (int64_t j = 0; j < s.w; ++j)
+        for (int64_t k = 0; k < 16; ++k) {
+          const int64_t row = 2 * i - 1 + k / 4, col = 2 * j - 1 + k % 4;
+          if (row < 0 || row >= s.H || col < 0 || col >= s.W) continue;
+          for (int64_t a = 0; a < s.cs; ++a)
+            for (int64_t b = 0; b < s.cb; ++b)
+              body(((n * s.h + i) * s.w + j) * s.cs + a, ((n * s.H + row) * s.W + col) * s.cb + b,
+                   (a * 16 + k) * s.cb + b);
+        }
+}
+
+static void check(const Shape& s) {
+  const int64_t small_size = s.n * s.h * s.w * s.cs, big_size = s.n * s.H * s.W * s.cb, size = s.cs * 16 * s.cb;
+  const Floats small = numbers(small_size, 1), big = numbers(big_size, 2), weight = numbers(size, 3);
+  const int64_t strides[4] = {16 * s.cb, 1, 4 * s.cb, s.cb};
+  std::vector<double> up(big_size), down(small_size), gradient(size);
+  each_product(s, [&](int64_t a, int64_t b, int64_t w) {
+    up[b] += double(small[a]) * weight[w];
+    down[a] += double(big[b]) * weight[w];
+    gradient[w] += double(small[a]) * big[b];
+  });
+  for (const bool is_up : {true, false}) {
+    const int64_t channels = is_up ? s.cb : s.cs;
+    Floats packed(floats_of_packed(is_up, s.cs, s.cb)), out(is_up ? big_size : small_size), mean(channels), var(channels);
+    pack(is_up, weight.data(), strides, s.cs, s.cb, packed.data(), two_threads);
+    const Epilogue e = {nullptr, nullptr, 1, mean.data(), var.data()};
+    convolve(is_up, s, (is_up ? small : big).data(), packed.data(), e, out.data(), two_threads);
+    const std::vector<double>& expected = is_up ? up : down;
+    compare(is_up ? "up" : "down", out, expected);
+    const int64_t pixels = static_cast<int64_t>(out.size()) / channels;
+    std::vector<double> means(channels), vars(channels);
+    for (size_t i = 0; i < out.size(); ++i) means[i % channels] += expected[i] / pixels;
+    for (size_t i = 0; i < out.size(); ++i) vars[i % channels] += std::pow(expected[i] - means[i % channels], 2) / pixels;
+    compare("mean", mean, means);
+    compare("variance", var, vars);
+    channel_statistics(out.data(), pixels, channels, mean.data(), var.data(), two_threads);
+    compare("channel mean", mean, means);
+    compare("channel variance", var, vars);
+    const BatchNorm norm = {mean.data(), var.data(), nullptr, nullptr, 1e-5, 0.2f};
+    Floats normalised(out.size()), dy(out.size()), dgamma(channels), dbeta(channels);
+    norm_act(out.data(), pixels, channels, norm, normalised.data(), two_threads);
+    norm_act_backward(normalised.data(), out.data(), pixels, channels, norm, dy.data(), dgamma.data(), dbeta.data(),
+                      two_threads);
+  }
+  Floats found(size);
+  weight_gradient(s, small.data(), big.data(), found.data(), two_threads);
+  compare("weight gradient", found, gradient);
+}
+
+int main() {
+  for (const char* name : {"avx512", "avx2", "generic"}) {
+    if (!choose(name)) continue;
+    for (const Shape& s : {Shape{1, 1, 1, 1, 2, 2, 1}, Shape{2, 3, 5, 17, 6, 11, 33}, Shape{25, 2, 3, 130, 5, 6, 31},
+                           Shape{9, 10, 2, 16, 20, 5, 70}})
+      check(s);
+    std::printf("%s: as expected\n", kernels().name);
+  }
+}

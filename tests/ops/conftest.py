@@ -1,0 +1,65 @@
+"""The native kernels in each instruction set this machine has, and a float64 oracle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ganzoo.ops import native
+
+needs_native = pytest.mark.skipif(native.unavailable() is not None, reason=f"no native kernels: {native.unavailable()}")
+
+
+def available() -> list[str]:
+    found = []
+    for name in native.INSTRUCTION_SETS if native.unavailable() is None else ():
+        try:
+            native.choose_instruction_set(name)
+            found.append(name)
+        except native.NativeError:
+            continue
+    if found:
+        native.choose_instruction_set(None)
+    return found
+
+
+@pytest.fixture(params=available() or ["none"])
+def instruction_set(request: pytest.FixtureRequest) -> Iterator[str]:
+    if native.unavailable() is not None:
+        pytest.skip(f"no native kernels: {native.unavailable()}")
+    native.choose_instruction_set(request.param)
+    yield request.param
+    native.choose_instruction_set(None)
+
+
+def random(rng: torch.Generator, *shape: int, layout: str = "nchw") -> Tensor:
+    """Standard normal numbers, laid out in memory in one of LAYOUTS."""
+    if layout == "strided":
+        return torch.randn(*shape[:-1], 2 * shape[-1], generator=rng)[..., ::2]
+    if layout == "transposed":
+        return torch.randn(*shape[:2], shape[3], shape[2], generator=rng).transpose(2, 3)
+    values = torch.randn(*shape, generator=rng)
+    return values.contiguous(memory_format=torch.channels_last) if layout == "channels_last" else values
+
+
+LAYOUTS = ("nchw", "channels_last", "strided", "transposed")
+
+
+def close(found: Tensor, exact: Tensor) -> None:
+    """Within what float32 sums of this magnitude lose."""
+    scale = float(exact.detach().abs().max()) if exact.numel() else 0.0
+    torch.testing.assert_close(found.double(), exact.double(), rtol=1e-4, atol=1e-5 * max(1.0, scale))
+
+
+def shaken(network: nn.Module, seed: int = 0) -> nn.Module:
+    """`network` with parameters and statistics that differ from every default."""
+    rng = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for tensor in network.state_dict().values():
+            if tensor.is_floating_point():
+                positive = torch.rand(tensor.shape, generator=rng) + 0.5
+                tensor.copy_(positive if tensor.dim() == 1 else torch.randn(tensor.shape, generator=rng) * 0.1)
+    return network

@@ -1,0 +1,297 @@
+"""The fused blocks against the reference and float64: training, inference, derivatives, compilation, backends."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from ganzoo import ops
+from ganzoo.errors import UsageError
+from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU
+from ganzoo.ops import backend, native
+
+from .conftest import LAYOUTS, close, needs_native, random, shaken
+
+BLOCKS: dict[str, tuple[Callable[[], nn.Sequential], tuple[int, ...]]] = {
+    "up": (lambda: ConvTransposeBNReLU(9, 20), (3, 9, 4, 5)),
+    "first": (lambda: ConvTransposeBNReLU(9, 20, 4, 1, 0), (3, 9, 1, 1)),
+    "down": (lambda: ConvBNLeakyReLU(9, 20), (3, 9, 7, 8)),
+    "plain": (lambda: ConvBNLeakyReLU(9, 20, norm=False), (3, 9, 7, 8)),
+}
+every_block = pytest.mark.parametrize("kind", BLOCKS)
+
+
+def plain(block: nn.Sequential) -> nn.Sequential:
+    """The same modules, in float64, one after the other."""
+    copy = nn.Sequential(*(type(m)(**arguments(m)) for m in block)).double()
+    copy.load_state_dict(block.state_dict())
+    return copy.train(block.training)
+
+
+def arguments(module: nn.Module) -> dict[str, Any]:
+    if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+        names = ["in_channels", "out_channels", "kernel_size", "stride", "padding"]
+        return {name: getattr(module, name) for name in names} | {"bias": module.bias is not None}
+    if isinstance(module, nn.BatchNorm2d):
+        return {name: getattr(module, name) for name in ("num_features", "momentum", "affine", "track_running_stats")}
+    return {"negative_slope": module.negative_slope} if isinstance(module, nn.LeakyReLU) else {}
+
+
+def make(kind: str, training: bool = True) -> tuple[nn.Sequential, Tensor]:
+    build, shape = BLOCKS[kind]
+    block = shaken(build()).train(training)
+    assert isinstance(block, nn.Sequential)
+    return block, random(torch.Generator().manual_seed(3), *shape)
+
+
+def gradients(block: nn.Sequential, x: Tensor) -> list[Tensor]:
+    x = x.clone().requires_grad_()
+    out = block(x)
+    weights = torch.linspace(-1, 1, out.numel(), dtype=out.dtype).view(out.shape)
+    return [out, *torch.autograd.grad((out * weights).sum(), [x, *block.parameters()])]
+
+
+@needs_native
+@every_block
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_values_gradients_and_statistics_match_float64(kind: str, training: bool, layout: str) -> None:
+    block, x = make(kind, training)
+    x = random(torch.Generator().manual_seed(4), *x.shape, layout=layout)
+    exact = plain(block)
+    with ops.use_backend("native"):
+        found = gradients(block, x)
+    for tensor, expected in zip(found, gradients(exact, x.double())):
+        close(tensor, expected)
+    for name, tensor in exact.state_dict().items():
+        close(block.state_dict()[name], tensor)
+
+
+@needs_native
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(n=st.sampled_from([1, 2, 9, 25]), cin=st.integers(1, 40), cout=st.integers(1, 70), h=st.integers(1, 6),
+       w=st.integers(1, 6), layout=st.sampled_from(LAYOUTS), up=st.booleans())  # fmt: skip
+def test_shapes(n: int, cin: int, cout: int, h: int, w: int, layout: str, up: bool) -> None:
+    block = shaken((ConvTransposeBNReLU if up else ConvBNLeakyReLU)(cin, cout))
+    x = random(torch.Generator().manual_seed(n), n, cin, *((h, w) if up else (h + 3, w + 1)), layout=layout)
+    assert isinstance(block, nn.Sequential)
+    exact = plain(block.eval())
+    with ops.use_backend("native"), torch.no_grad():
+        close(block(x), exact(x.double()))
+
+
+@needs_native
+@pytest.mark.parametrize("kind", ["up", "first", "down"])
+@pytest.mark.parametrize(
+    "change",
+    [{"momentum": None}, {"momentum": 0.3}, {"affine": False}, {"track_running_stats": False}],
+    ids=str,
+)
+def test_every_kind_of_batch_norm(kind: str, change: dict[str, Any]) -> None:
+    block, x = make(kind)
+    block[1] = nn.BatchNorm2d(20, **change)
+    exact = plain(block)
+    with ops.use_backend("native"):
+        for training in (True, True, False):
+            close(block.train(training)(x), exact.train(training)(x.double()))
+    assert list(block.state_dict()) == list(exact.state_dict())
+    for name, tensor in exact.state_dict().items():
+        close(block.state_dict()[name], tensor)
+
+
+@needs_native
+@every_block
+def test_second_derivatives_match_float64(kind: str) -> None:
+    block, x = make(kind)
+
+    def second(network: nn.Module, x: Tensor) -> tuple[Tensor, ...]:
+        x = x.clone().requires_grad_()
+        (first,) = torch.autograd.grad(network(x).square().sum(), x, create_graph=True)
+        return torch.autograd.grad(first.square().sum(), [x, *network.parameters()], allow_unused=True)
+
+    with ops.use_backend("native"):
+        found = second(block, x)
+    for tensor, expected in zip(found, second(plain(block), x.double())):
+        assert (tensor is None) == (expected is None)
+        if tensor is not None:
+            scale = float(expected.abs().max())
+            torch.testing.assert_close(tensor.double(), expected, rtol=1e-3, atol=1e-4 * max(scale, 1e-3))
+
+
+@every_block
+def test_the_reference_passes_gradcheck_and_gradgradcheck(kind: str) -> None:
+    build, shape = BLOCKS[kind]
+    block = shaken(build()).double()
+    x = random(torch.Generator().manual_seed(5), 2, 2, *shape[2:]).double().requires_grad_()
+    conv = block[0]
+    conv.weight = nn.Parameter(conv.weight[:2, :2].clone())
+    norm = [torch.rand(2, dtype=torch.float64).add(0.5).requires_grad_() for _ in range(2)]
+    functions = {
+        "up": lambda x, w, a, b: ops.conv_transpose_bn_relu(x, w, a, b, None, None, stride=2, padding=1, **OPTIONS),
+        "first": lambda x, w, a, b: ops.conv_transpose_bn_relu(x, w, a, b, None, None, stride=1, padding=0, **OPTIONS),
+        "down": lambda x, w, a, b: ops.conv_bn_leaky_relu(x, w, a, b, None, None, **OPTIONS),
+        "plain": lambda x, w, a, b: ops.conv_leaky_relu(x, w, a + b),
+    }
+    inputs = (x, conv.weight, *norm)
+    assert torch.autograd.gradcheck(functions[kind], inputs)
+    assert torch.autograd.gradgradcheck(functions[kind], inputs)
+
+
+OPTIONS: dict[str, Any] = {"training": True, "momentum": 0.1, "eps": 1e-5}
+
+
+@needs_native
+@every_block
+def test_inference_follows_every_change_of_the_parameters(kind: str) -> None:
+    block, x = make(kind, training=False)
+
+    def check() -> None:
+        exact = plain(block)
+        with ops.use_backend("native"), torch.no_grad():
+            for _ in range(2):  # the second time from what was packed the first time
+                close(block(x), exact(x.double()))
+
+    check()
+    with torch.no_grad():
+        block[0].weight.add_(1)  # type: ignore[operator,union-attr]
+    check()
+    block[0].weight.data.mul_(0.5)  # type: ignore[operator,union-attr]
+    check()
+    block[0].weight.data = torch.randn_like(block[0].weight)  # type: ignore[arg-type]
+    check()
+    block.load_state_dict(shaken(BLOCKS[kind][0](), seed=9).state_dict())
+    check()
+    block.to(memory_format=torch.channels_last)
+    check()
+    with torch.inference_mode(), ops.use_backend("native"):
+        close(block(x), plain(block)(x.double()))
+
+
+@needs_native
+@every_block
+@pytest.mark.parametrize("training", [True, False])
+def test_torch_compile_has_no_graph_break(kind: str, training: bool) -> None:
+    block, x = make(kind, training)
+    exact = gradients(plain(block), x.double())
+    with ops.use_backend("native"):
+        compiled = torch.compile(block, fullgraph=True, backend="aot_eager")
+        for tensor, expected in zip(gradients(compiled, x), exact):
+            close(tensor, expected)
+        with torch.no_grad():
+            close(compiled(x), plain(block)(x.double()))
+    torch.compiler.reset()
+
+
+@needs_native
+@every_block
+def test_torch_export(kind: str) -> None:
+    block, x = make(kind, training=False)
+    with ops.use_backend("native"):
+        exported = torch.export.export(block, (x,)).module()
+    close(exported(x), plain(block)(x.double()))
+
+
+@every_block
+@pytest.mark.parametrize("training", [True, False])
+def test_memory_format_is_that_of_plain_pytorch(kind: str, training: bool) -> None:
+    block, x = make(kind, training)
+    for weights in (torch.contiguous_format, torch.channels_last):
+        block.to(memory_format=weights)  # type: ignore[call-overload]
+        for layout in (torch.contiguous_format, torch.channels_last):
+            formatted = x.contiguous(memory_format=layout)
+            with ops.use_backend("reference"):
+                expected = block(formatted)
+            if native.unavailable() is None:
+                with ops.use_backend("native"):
+                    assert block(formatted).stride() == expected.stride(), (weights, layout)
+
+
+@every_block
+def test_autocast_float64_and_empty_batches_go_to_the_reference(kind: str) -> None:
+    block, x = make(kind, training=False)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert block(x).dtype == torch.bfloat16
+    assert block(x[:0]).shape[0] == 0
+    assert block.double()(x.double()).dtype == torch.float64
+
+
+@needs_native
+@every_block
+def test_native_says_why_it_cannot(kind: str) -> None:
+    block, x = make(kind)
+    with ops.use_backend("native"):
+        with pytest.raises(native.NativeError, match="they are for float32"):
+            block.double()(x.double())
+        with pytest.raises(native.NativeError, match="there is nothing to compute"):
+            block.float()(x[:0])
+        with torch.autocast("cpu", torch.bfloat16), pytest.raises(native.NativeError, match="autocast"):
+            block(x)
+        with pytest.raises(native.NativeError, match="input channels, but there are 8"):
+            block(x[:, :8])
+
+
+@every_block
+def test_bad_arguments_raise_what_pytorch_raises(kind: str) -> None:
+    block, x = make(kind)
+    for bad in (x[:, :8], x[0, 0], x.long()):
+        with pytest.raises(Exception) as expected:
+            nn.Sequential.forward(block, bad)
+        with pytest.raises(expected.type):
+            block(bad)
+
+
+def test_one_value_per_channel_is_refused_in_training() -> None:
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        ConvBNLeakyReLU(3, 4)(torch.randn(1, 3, 2, 2))
+
+
+def test_backends_are_chosen_by_argument_context_and_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GANZOO_OPS", raising=False)
+    assert backend.resolve("auto") == "auto"
+    monkeypatch.setenv("GANZOO_OPS", "reference")
+    assert backend.resolve("auto") == "reference"
+    with ops.use_backend("native"):
+        assert backend.resolve("auto") == "native"
+        assert backend.resolve("reference") == "reference"
+    monkeypatch.setenv("GANZOO_OPS", "natve")
+    with pytest.raises(UsageError, match=r"Unknown GANZOO_OPS 'natve'. Did you mean native"):
+        backend.resolve("auto")
+    with pytest.raises(UsageError, match="Unknown backend 'fast'"), ops.use_backend("fast"):
+        pass
+
+
+def test_without_kernels_auto_says_so_once_and_native_raises(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(native, "_loaded", native.Loaded(None, None, "there is no C++ compiler"))
+    monkeypatch.setattr(backend, "_told", set())
+    block, x = ConvTransposeBNReLU(64, 64), torch.randn(16, 64, 8, 8)
+    with caplog.at_level(logging.WARNING, "ganzoo.ops"):
+        for _ in range(2):
+            assert block(x).shape == (16, 64, 16, 16)
+    assert [record.getMessage() for record in caplog.records] == [
+        "native kernels are not used: there is no C++ compiler; PyTorch computes instead"
+    ]
+    with ops.use_backend("native"), pytest.raises(native.NativeError, match="there is no C\\+\\+ compiler"):
+        block(x)
+    with pytest.raises(native.NativeError, match="no native kernels"):
+        native.choose_instruction_set(None)
+
+
+@every_block
+def test_hooks_and_replaced_modules_are_honoured(kind: str) -> None:
+    block, x = make(kind, training=False)
+    called: list[int] = []
+    block[0].register_forward_hook(lambda *_: called.append(1))
+    block(x)
+    assert called == [1]
+    block, x = make(kind, training=False)
+    block[-1] = nn.Tanh()
+    torch.testing.assert_close(block(x), nn.Sequential.forward(block, x))

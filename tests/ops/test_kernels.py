@@ -1,0 +1,179 @@
+"""torch.ops.ganzoo.*, called directly: against float64, over shapes and layouts, in every instruction set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from ganzoo.ops import native
+
+from .conftest import LAYOUTS, close, needs_native, random
+
+ops = torch.ops.ganzoo
+shapes = st.tuples(
+    st.sampled_from([1, 2, 7, 24, 26]),  # images: fewer and more than a register tile, than a work item
+    st.sampled_from([1, 3, 16, 33, 130]),  # small channels
+    st.sampled_from([1, 3, 16, 32, 45]),  # big channels
+    st.integers(1, 5), st.integers(1, 9), st.integers(0, 1), st.integers(0, 1),  # h, w, H - 2h, W - 2w
+)  # fmt: skip
+over_shapes = settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@over_shapes
+@given(shape=shapes, layout=st.sampled_from(LAYOUTS), seed=st.integers(0, 9))
+def test_against_float64(instruction_set: str, shape: tuple[int, ...], layout: str, seed: int) -> None:
+    n, cs, cb, h, w, more_h, more_w = shape
+    rng = torch.Generator().manual_seed(seed)
+    height, width = 2 * h + more_h, 2 * w + more_w
+    small, big = random(rng, n, cs, h, w, layout=layout), random(rng, n, cb, height, width, layout=layout)
+    weight = random(rng, cs, cb, 4, 4, layout=layout)
+    exact = {"s": small.double(), "b": big.double(), "w": weight.double()}
+
+    up = F.conv_transpose2d(exact["s"], exact["w"], None, 2, 1, (more_h, more_w))
+    close(ops.up(small, weight, None, None, None, 1.0, height, width), up)
+    down = F.conv2d(exact["b"], exact["w"], None, 2, 1)
+    close(ops.down(big, weight, None, None, None, 1.0), down)
+    gradient = torch.nn.grad.conv2d_weight(exact["b"], weight.shape, exact["s"], 2, 1)
+    close(ops.weight_gradient(small, big), gradient)
+
+    scale, shift = random(rng, cs), random(rng, cs)
+    activated = F.leaky_relu(down * scale.double()[:, None, None] + shift.double()[:, None, None], 0.2)
+    close(ops.down(big, weight, ops.pack(weight, False), scale, shift, 0.2), activated)
+    for found, y in ((ops.up_statistics(small, weight, height, width), up), (ops.down_statistics(big, weight), down)):
+        var, mean = torch.var_mean(y, (0, 2, 3), correction=0)
+        for tensor, expected in zip(found, (y, mean, var)):
+            close(tensor, expected)
+        for tensor, expected in zip(ops.channel_statistics(found[0]), (mean, var)):
+            close(tensor, expected)
+
+
+@over_shapes
+@given(n=st.integers(1, 5), c=st.sampled_from([1, 5, 16, 70]), h=st.integers(1, 20), slope=st.sampled_from([0.0, 0.2]),
+       affine=st.booleans(), layout=st.sampled_from(LAYOUTS))  # fmt: skip
+def test_normalisation_against_float64(
+    instruction_set: str, n: int, c: int, h: int, slope: float, affine: bool, layout: str
+) -> None:
+    rng = torch.Generator().manual_seed(n)
+    y, grad = random(rng, n, c, h, 3, layout=layout), random(rng, n, c, h, 3, layout=layout)
+    gamma, beta = (random(rng, c), random(rng, c)) if affine else (None, None)
+    exact = [y.double().requires_grad_()]
+    exact += [t.double().requires_grad_() for t in (gamma, beta) if t is not None]
+    out = F.leaky_relu(F.batch_norm(exact[0], None, None, *(exact[1:] or (None, None)), True, 0.0, 1e-5), slope)
+    gradients = torch.autograd.grad(out, exact, grad.double())
+    mean, var = ops.channel_statistics(y)
+    close(ops.norm_act(y, mean, var, gamma, beta, 1e-5, slope), out)
+    found = ops.norm_act_backward(grad, y, mean, var, gamma, beta, 1e-5, slope)
+    for tensor, expected in zip(found, gradients):
+        close(tensor, expected)
+
+
+@needs_native
+def test_threads_and_chunks_do_not_change_a_bit() -> None:
+    rng = torch.Generator().manual_seed(0)
+    small, weight = random(rng, 50, 130, 9, 5), random(rng, 130, 40, 4, 4)
+    before, results = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 4):
+            torch.set_num_threads(threads)
+            y, mean, var = ops.up_statistics(small, weight, 18, 10)
+            out = ops.norm_act(y, mean, var, None, None, 1e-5, 0.0)
+            back = ops.norm_act_backward(out, y, mean, var, None, None, 1e-5, 0.2)
+            gradient, again = ops.weight_gradient(small, y), ops.down_statistics(y, weight)
+            results.append([y, mean, var, out, *back, gradient, *again, *ops.channel_statistics(y)])
+    finally:
+        torch.set_num_threads(before)
+    for other in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(results[0], other))
+
+
+@needs_native
+def test_an_empty_batch_is_empty() -> None:
+    weight = torch.randn(3, 5, 4, 4)
+    assert ops.up(torch.empty(0, 3, 2, 2), weight, None, None, None, 1.0, 4, 4).shape == (0, 5, 4, 4)
+    assert ops.down(torch.empty(0, 5, 4, 4), weight, None, None, None, 1.0).shape == (0, 3, 2, 2)
+    gradient = ops.weight_gradient(torch.empty(0, 3, 2, 2), torch.empty(0, 5, 4, 4))
+    assert torch.equal(gradient, torch.zeros(3, 5, 4, 4))
+
+
+S, B, W = torch.zeros(2, 3, 2, 2), torch.zeros(2, 5, 4, 4), torch.zeros(3, 5, 4, 4)
+V = torch.zeros(3)
+BAD: dict[str, tuple[str, tuple[Any, ...]]] = {
+    "channels": ("up", (B, W, None, None, None, 1.0, 8, 8)),
+    "size": ("up", (S, W, None, None, None, 1.0, 6, 4)),
+    "negative size": ("up", (S, W, None, None, None, 1.0, -4, 4)),
+    "huge size": ("up", (S, W, None, None, None, 1.0, 1 << 62, 4)),
+    "dtype": ("up", (S.double(), W, None, None, None, 1.0, 4, 4)),
+    "weight dtype": ("down", (B, W.half(), None, None, None, 1.0)),
+    "dimensions": ("down", (B[0], W, None, None, None, 1.0)),
+    "kernel": ("down", (B, W[:, :, :3], None, None, None, 1.0)),
+    "too small": ("down", (B[..., :1], W, None, None, None, 1.0)),
+    "no pixels": ("down", (B[..., :0], W, None, None, None, 1.0)),
+    "packed": ("down", (B, W, torch.zeros(5), None, None, 1.0)),
+    "scale": ("down", (B, W, None, torch.zeros(4), None, 1.0)),
+    "shift": ("down", (B, W, None, None, torch.zeros(3, 1), 1.0)),
+    "no channels": ("pack", (W[:0], True)),
+    "empty statistics": ("up_statistics", (S[:0], W, 4, 4)),
+    "batches": ("weight_gradient", (S[:1], B)),
+    "sizes": ("weight_gradient", (S, S)),
+    "sparse": ("weight_gradient", (S.to_sparse(), B)),
+    "empty": ("channel_statistics", (S[:0],)),
+    "mean": ("norm_act", (S, torch.zeros(2), V, None, None, 1e-5, 0.0)),
+    "gamma": ("norm_act", (S, V, V, torch.zeros(4), None, 1e-5, 0.0)),
+    "grad": ("norm_act_backward", (B, S, V, V, None, None, 1e-5, 0.0)),
+}
+
+
+@needs_native
+@pytest.mark.parametrize("case", BAD)
+def test_what_does_not_fit_is_refused(case: str) -> None:
+    name, arguments = BAD[case]
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        getattr(ops, name)(*arguments)
+
+
+def sample(name: str, grad: bool) -> tuple[Any, ...]:
+    rng = torch.Generator().manual_seed(1)
+
+    def make(*shape: int) -> Tensor:
+        return random(rng, *shape).requires_grad_(grad)
+
+    small, big, weight, vector = make(2, 3, 2, 3), make(2, 5, 4, 7), make(3, 5, 4, 4), make(3)
+    positive = torch.rand(3, generator=rng) + 0.5
+    return {
+        "pack": (weight, True),
+        "up": (small, weight, None, None, make(5), 0.2, 4, 7),
+        "down": (big, weight, None, None, vector, 1.0),
+        "up_statistics": (small, weight, 4, 7),
+        "down_statistics": (big, weight),
+        "weight_gradient": (small, big),
+        "channel_statistics": (small,),
+        "norm_act": (small, torch.zeros(3), positive, vector, make(3), 1e-5, 0.2),
+        "norm_act_backward": (make(2, 3, 2, 3), small, torch.zeros(3), positive, vector, None, 1e-5, 0.2),
+    }[name]
+
+
+@needs_native
+@pytest.mark.parametrize(
+    ("name", "grad"),
+    [(name, True) for name in ("up", "down", "up_statistics", "down_statistics", "weight_gradient", "norm_act")]
+    + [(name, False) for name in ("pack", "channel_statistics", "norm_act_backward", "up", "norm_act")],
+)
+def test_opcheck(name: str, grad: bool) -> None:
+    torch.library.opcheck(getattr(ops, name).default, sample(name, grad))
+
+
+@needs_native
+def test_an_instruction_set_is_chosen_by_name() -> None:
+    best = native.instruction_set()
+    native.choose_instruction_set("generic")
+    assert native.instruction_set() == "generic"
+    native.choose_instruction_set(None)
+    assert native.instruction_set() == best
+    with pytest.raises(native.NativeError, match="cannot run the kernels for 'sve2'"):
+        native.choose_instruction_set("sve2")
