@@ -12,18 +12,21 @@ from typing import Any
 
 import torch
 
+from ganzoo.ops import native
+from ganzoo.ops.backend import resolve
 from ganzoo.registry import Entry
 
 
 def provenance(entry: Entry) -> dict[str, Any]:
-    """Versions, git revision of the working directory, threads and command line of this process."""
+    """Versions, kernels, git revision of the working directory, threads and command line of this process."""
     packages = {"ganzoo", "torch", "numpy", entry.distribution}
     return {
         "threads": torch.get_num_threads(),
         "started": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "versions": {"python": platform.python_version()}
-        | {name: importlib.metadata.version(name) for name in sorted(packages)},
+        | {name: importlib.metadata.version(name) for name in sorted(packages)}
+        | {"kernels": native.instruction_set() or "none", "backend": resolve("auto")},
         "platform": platform.platform(),
         "git": _git_revision(),
     }
