@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmarks.test_training import interleaved
+from benchmarks.timing import interleaved
 from ganzoo.ops import linear
 
 
@@ -23,7 +23,7 @@ def test_linear_forward_and_backward(benchmark: BenchmarkFixture, shape: tuple[i
     def reference() -> None:
         torch.autograd.grad(F.linear(x, weight, bias), (x, weight, bias), grad)
 
-    times = interleaved({"reference": reference, "ganzoo": ours})
+    times = interleaved({"reference": reference, "ganzoo": ours}, rounds=20, calls=20)
     benchmark.extra_info["ratio of medians"] = round(times["reference"] / times["ganzoo"], 2)
     benchmark.pedantic(ours, rounds=20, iterations=20)
     print(f"\n{shape}: {benchmark.extra_info}")

@@ -7,7 +7,6 @@ so it can exceed the peak. The peak is that of multiply-adds in registers, measu
 from __future__ import annotations
 
 import copy
-import statistics
 import time
 from collections.abc import Callable
 
@@ -16,6 +15,7 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor, nn
 
+from benchmarks.timing import interleaved
 from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU
 from ganzoo.ops import native, use_backend
 
@@ -33,18 +33,6 @@ def peak() -> float:
         done = native.fma_operations(5_000_000)
         best = max(best, done / (time.perf_counter() - start))
     return best
-
-
-def interleaved(contestants: dict[str, Callable[[], None]]) -> dict[str, float]:
-    """Median seconds of a call of each contestant, taking turns, after a warm-up."""
-    times: dict[str, list[float]] = {name: [] for name in contestants}
-    for attempt in range(ROUNDS + 1):
-        for name, call in contestants.items():
-            start = time.perf_counter()
-            call()
-            if attempt:
-                times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(taken) for name, taken in times.items()}
 
 
 def contestants(
@@ -96,7 +84,7 @@ def test_a_layer(benchmark: BenchmarkFixture, layer: tuple[str, int, int, int], 
                 network(x)
 
     racing = contestants(block, x, run)
-    times = interleaved(racing)
+    times = interleaved(racing, ROUNDS)
     record(benchmark, times, operations * (3 if what == "forward and backward" else 1))
     benchmark.pedantic(racing["native"], rounds=3)
     print(f"\n{layer} {what}: {benchmark.extra_info}")
@@ -117,6 +105,6 @@ def test_a_generator(benchmark: BenchmarkFixture, batch: int) -> None:
 
     racing = contestants(generator, torch.randn(batch, 100, 1, 1), run)
     operations = 2.0 * batch * 16 * (100 * 512 + 512 * 256 * 16 + 256 * 128 * 64 + 128 * 64 * 256 + 64 * 3 * 1024)
-    record(benchmark, interleaved(racing), operations)
+    record(benchmark, interleaved(racing, ROUNDS), operations)
     benchmark.pedantic(racing["native"], rounds=3)
     print(f"\ngenerator, batch {batch}: {benchmark.extra_info}")

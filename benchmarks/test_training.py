@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.baselines import plain_steps
+from benchmarks.timing import interleaved
 from ganzoo.errors import DataError
 from ganzoo.ops import use_backend
 from ganzoo.training.batches import Batches
@@ -57,22 +55,9 @@ def test_training_against_a_plain_loop(benchmark: BenchmarkFixture, case: str) -
         train_step(state, batches)
         state.step += 1
 
-    times = interleaved({"plain": plain, "ganzoo": ours})
+    times = interleaved({"plain": plain, "ganzoo": ours}, ROUNDS, STEPS)
     for name, seconds in times.items():
-        benchmark.extra_info[f"{name} images/s"] = round(64 * STEPS / seconds)
+        benchmark.extra_info[f"{name} images/s"] = round(64 / seconds)
     benchmark.extra_info["ratio of medians"] = round(times["plain"] / times["ganzoo"], 2)
     benchmark.pedantic(ours, rounds=ROUNDS, iterations=STEPS)
     print(f"\n{case}: {benchmark.extra_info}")
-
-
-def interleaved(contestants: dict[str, Callable[[], None]]) -> dict[str, float]:
-    """Median seconds of STEPS calls of each contestant, taking turns, after a warm-up."""
-    times: dict[str, list[float]] = {name: [] for name in contestants}
-    for attempt in range(ROUNDS + 1):
-        for name, call in contestants.items():
-            start = time.perf_counter()
-            for _ in range(STEPS):
-                call()
-            if attempt:
-                times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(taken) for name, taken in times.items()}
