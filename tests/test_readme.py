@@ -66,6 +66,11 @@ def test_the_python_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert tuple(scope["threes"].shape) == (16, 1, 8, 8)
 
 
+def test_the_block_of_the_readme_runs() -> None:
+    (example,) = (block for block in blocks("python") if "ConvTransposeBNReLU" in block)
+    exec(example, {})
+
+
 def test_the_plugin_is_a_valid_card(monkeypatch: pytest.MonkeyPatch) -> None:
     (example,) = (block for block in blocks("python") if "class MyGAN" in block)
     module = types.ModuleType("my_package")
