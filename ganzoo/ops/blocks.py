@@ -109,7 +109,9 @@ def conv_leaky_relu(
     backend: str = "auto",
 ) -> Tensor:
     """Leaky ReLU of a convolution with bias, [out] or None: `conv_bn_leaky_relu` without the batch norm."""
-    if slope <= 0 or not _native(backend, "plain", x, weight, (bias,), stride, padding, False):
+    if slope < 0 and resolve(backend) == "native":  # its derivative takes the sign from the result
+        raise native.NativeError(f"The native kernels cannot compute this: {slope=} is negative.")
+    if slope < 0 or not _native(backend, "plain", x, weight, (bias,), stride, padding, False):
         return reference.conv_leaky_relu(x, weight, bias, stride=stride, padding=padding, slope=slope)
     panels = None if _differentiates(x, weight, bias) else packed(weight, up=False)
     return _in_format_of(torch.ops.ganzoo.down(x, weight, panels, None, bias, slope), x, weight)
