@@ -50,4 +50,5 @@ def conv_leaky_relu(
     x: Tensor, weight: Tensor, bias: Tensor | None, *, stride: int, padding: int, slope: float
 ) -> Tensor:
     """leaky_relu(conv2d(x) + bias): arguments and errors are those of `ganzoo.ops.conv_leaky_relu`."""
+    # in place, PyTorch cannot differentiate a negative slope
     return F.leaky_relu(F.conv2d(x, weight, bias, stride, padding), slope, inplace=slope >= 0)
