@@ -16,7 +16,8 @@ def packed(weight: Tensor, up: bool) -> Tensor | None:
     no trace in the version, one of `SAMPLES` values spread over it or their number.
     """
     dense = weight.is_contiguous() or weight.is_contiguous(memory_format=torch.channels_last)
-    if torch.compiler.is_compiling() or weight.is_inference() or not weight.is_leaf or not dense:
+    real = type(weight) in (Tensor, torch.nn.Parameter)  # a fake tensor, say, has no memory to look at
+    if torch.compiler.is_compiling() or not real or not dense or weight.is_inference() or not weight.is_leaf:
         return None
     state = (weight._version, weight.data_ptr(), weight.stride())
     samples = _samples(weight)

@@ -43,11 +43,12 @@ def conv_bn_leaky_relu(
     """leaky_relu(batch_norm(conv2d(x))): arguments and errors are those of `ganzoo.ops.conv_bn_leaky_relu`."""
     y = F.conv2d(x, weight, None, stride, padding)
     y = F.batch_norm(y, running_mean, running_var, bn_weight, bn_bias, training, momentum, eps)
-    return F.leaky_relu(y, slope, inplace=True)
+    return F.leaky_relu(y, slope, inplace=slope >= 0)
 
 
 def conv_leaky_relu(
     x: Tensor, weight: Tensor, bias: Tensor | None, *, stride: int, padding: int, slope: float
 ) -> Tensor:
     """leaky_relu(conv2d(x) + bias): arguments and errors are those of `ganzoo.ops.conv_leaky_relu`."""
-    return F.leaky_relu(F.conv2d(x, weight, bias, stride, padding), slope, inplace=True)
+    # in place, PyTorch cannot differentiate a negative slope
+    return F.leaky_relu(F.conv2d(x, weight, bias, stride, padding), slope, inplace=slope >= 0)

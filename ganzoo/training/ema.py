@@ -21,8 +21,9 @@ class EMA:
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
         self.half_life = half_life
         source, target = network.state_dict(keep_vars=True), self.network.state_dict(keep_vars=True)
-        self._averaged = [(target[k].data, source[k].data) for k in source if source[k].is_floating_point()]
-        self._copied = [(target[k].data, source[k].data) for k in source if not source[k].is_floating_point()]
+        pairs = [(target[k].detach(), source[k].detach()) for k in source]
+        self._averaged = [pair for pair in pairs if pair[1].is_floating_point()]
+        self._copied = [pair for pair in pairs if not pair[1].is_floating_point()]
 
     @torch.no_grad()
     def update(self, images_seen: int, batch_size: int) -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from ganzoo import __version__, registry
+from ganzoo.ops import native
 
 from ..conftest import GOOD_ARCHITECTURE, Command, Site
 
@@ -60,3 +61,13 @@ def test_doctor_says_where_data_is_taken_from(
     assert re.search(rf"^GANZOO_DATA +{re.escape(str(tmp_path))}", ganzoo_cli("doctor").out, re.MULTILINE)
     monkeypatch.delenv("GANZOO_DATA")
     assert re.search(r"^GANZOO_DATA +not set", ganzoo_cli("doctor").out, re.MULTILINE)
+
+
+def test_doctor_says_which_kernels_run_or_why_none(ganzoo_cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GANZOO_OPS", raising=False)
+    if native.unavailable() is None:
+        kernels = rf"{native.instruction_set()}, (built at installation|compiled on first use) \(.*\), backend auto"
+        assert re.search(rf"^native extension +{kernels}", ganzoo_cli("doctor").out, re.MULTILINE)
+    monkeypatch.setattr(native, "_loaded", native.Loaded(None, None, "there is no C++ compiler"))
+    line = r"^native extension +none, PyTorch computes every op: there is no C\+\+ compiler"
+    assert re.search(line, ganzoo_cli("doctor").out, re.MULTILINE)

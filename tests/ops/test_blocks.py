@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -11,11 +10,11 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from ganzoo import ops
-from ganzoo.errors import UsageError
 from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU
-from ganzoo.ops import backend, native
+from ganzoo.ops import native
 
 from .conftest import LAYOUTS, close, needs_native, random, shaken
 
@@ -252,39 +251,6 @@ def test_one_value_per_channel_is_refused_in_training() -> None:
         ConvBNLeakyReLU(3, 4)(torch.randn(1, 3, 2, 2))
 
 
-def test_backends_are_chosen_by_argument_context_and_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("GANZOO_OPS", raising=False)
-    assert backend.resolve("auto") == "auto"
-    monkeypatch.setenv("GANZOO_OPS", "reference")
-    assert backend.resolve("auto") == "reference"
-    with ops.use_backend("native"):
-        assert backend.resolve("auto") == "native"
-        assert backend.resolve("reference") == "reference"
-    monkeypatch.setenv("GANZOO_OPS", "natve")
-    with pytest.raises(UsageError, match=r"Unknown GANZOO_OPS 'natve'. Did you mean native"):
-        backend.resolve("auto")
-    with pytest.raises(UsageError, match="Unknown backend 'fast'"), ops.use_backend("fast"):
-        pass
-
-
-def test_without_kernels_auto_says_so_once_and_native_raises(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(native, "_loaded", native.Loaded(None, None, "there is no C++ compiler"))
-    monkeypatch.setattr(backend, "_told", set())
-    block, x = ConvTransposeBNReLU(64, 64), torch.randn(16, 64, 8, 8)
-    with caplog.at_level(logging.WARNING, "ganzoo.ops"):
-        for _ in range(2):
-            assert block(x).shape == (16, 64, 16, 16)
-    assert [record.getMessage() for record in caplog.records] == [
-        "native kernels are not used: there is no C++ compiler; PyTorch computes instead"
-    ]
-    with ops.use_backend("native"), pytest.raises(native.NativeError, match="there is no C\\+\\+ compiler"):
-        block(x)
-    with pytest.raises(native.NativeError, match="no native kernels"):
-        native.choose_instruction_set(None)
-
-
 @every_block
 def test_hooks_and_replaced_modules_are_honoured(kind: str) -> None:
     block, x = make(kind, training=False)
@@ -295,3 +261,24 @@ def test_hooks_and_replaced_modules_are_honoured(kind: str) -> None:
     block, x = make(kind, training=False)
     block[-1] = nn.Tanh()
     torch.testing.assert_close(block(x), nn.Sequential.forward(block, x))
+
+
+@needs_native
+@pytest.mark.parametrize("slope", [0.0, -0.5])
+def test_a_slope_that_is_not_positive(slope: float) -> None:
+    rng = torch.Generator().manual_seed(0)
+    x, weight = random(rng, 2, 3, 6, 6).requires_grad_(), random(rng, 5, 3, 4, 4)
+    if slope < 0:
+        with pytest.raises(native.NativeError, match="slope=-0.5 is negative"):
+            ops.conv_leaky_relu(x, weight, None, slope=slope, backend="native")
+    grads = [
+        torch.autograd.grad(ops.conv_leaky_relu(x, weight, None, slope=slope, backend=name).square().sum(), x)[0]
+        for name in ("auto" if slope < 0 else "native", "reference")
+    ]
+    close(*grads)
+
+
+@needs_native
+def test_fake_tensors_go_through() -> None:
+    with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad(), ops.use_backend("native"):
+        assert ConvTransposeBNReLU(4, 8).eval()(torch.empty(2, 4, 3, 3)).shape == (2, 8, 6, 6)
