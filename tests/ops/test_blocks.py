@@ -269,7 +269,7 @@ def test_a_slope_that_is_not_positive(slope: float) -> None:
     rng = torch.Generator().manual_seed(0)
     x, weight = random(rng, 2, 3, 6, 6).requires_grad_(), random(rng, 5, 3, 4, 4)
     if slope < 0:
-        with pytest.raises(native.NativeError, match="slope=-0.5 is negative"):
+        with pytest.raises(native.NativeError, match=r"slope=-0\.5 is negative"):
             ops.conv_leaky_relu(x, weight, None, slope=slope, backend="native")
     grads = [
         torch.autograd.grad(ops.conv_leaky_relu(x, weight, None, slope=slope, backend=name).square().sum(), x)[0]
