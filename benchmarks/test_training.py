@@ -18,8 +18,11 @@ from ganzoo.training.state import TrainingState
 
 ROUNDS, STEPS = 15, 20
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
-    # the layer widths of the most-starred collection of PyTorch GAN scripts
-    "vanilla": ("vanilla", {"generator_widths": (128, 256, 512, 1024), "discriminator_widths": (512, 256)}),
+    # the layer widths of the most-starred collection of PyTorch GAN scripts, whose plain GAN has no dropout
+    "vanilla": (
+        "vanilla",
+        {"generator_widths": (128, 256, 512, 1024), "discriminator_widths": (512, 256), "dropout": 0.0},
+    ),
     "cgan-mlp": (
         "cgan",
         {

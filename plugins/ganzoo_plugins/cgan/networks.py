@@ -54,7 +54,7 @@ class MLPGenerator(nn.Module):
         self.shape = (spec.channels, spec.size, spec.size)
         self.embed = nn.Embedding(spec.classes, config.embedding)
         inputs, pixels = config.latent_dim + config.embedding, spec.channels * spec.size**2
-        self.layers = mlp((inputs, *config.generator_widths, pixels), nn.ReLU())
+        self.layers = mlp((inputs, *config.generator_widths, pixels), nn.ReLU(inplace=True))
 
     def forward(self, z: Tensor, labels: Tensor) -> Tensor:
         images: Tensor = self.layers(torch.cat([z, self.embed(labels)], dim=1)).tanh().unflatten(1, self.shape)
@@ -68,7 +68,7 @@ class MLPDiscriminator(nn.Module):
         super().__init__()
         self.embed = nn.Embedding(spec.classes, config.embedding)
         inputs = spec.channels * spec.size**2 + config.embedding
-        self.layers = mlp((inputs, *config.discriminator_widths, 1), nn.LeakyReLU(0.2))
+        self.layers = mlp((inputs, *config.discriminator_widths, 1), nn.LeakyReLU(0.2, inplace=True))
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
         logits: Tensor = self.layers(torch.cat([images.flatten(1), self.embed(labels)], dim=1)).squeeze(1)

@@ -16,7 +16,7 @@ class Generator(nn.Module):
         super().__init__()
         self.shape = (spec.channels, spec.size, spec.size)
         self.layers = mlp(
-            (config.latent_dim, *config.generator_widths, spec.channels * spec.size**2), nn.LeakyReLU(0.2)
+            (config.latent_dim, *config.generator_widths, spec.channels * spec.size**2), nn.LeakyReLU(0.2, inplace=True)
         )
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -30,7 +30,7 @@ class Discriminator(nn.Module):
     def __init__(self, config: VanillaConfig, spec: DataSpec):
         super().__init__()
         widths = (spec.channels * spec.size**2, *config.discriminator_widths, 1)
-        self.layers = mlp(widths, nn.LeakyReLU(0.2), nn.Dropout(config.dropout))
+        self.layers = mlp(widths, nn.LeakyReLU(0.2, inplace=True), nn.Dropout(config.dropout))
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         logits: Tensor = self.layers(images.flatten(1)).squeeze(1)
