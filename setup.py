@@ -40,7 +40,7 @@ def extension() -> dict:
         def build_extensions(self) -> None:
             try:
                 super().build_extensions()
-            except Exception as reason:
+            except Exception as reason:  # a compiler fails in many ways; none may stop the install
                 print(f"ganzoo: the native kernels were not built: {reason}", file=sys.stderr)
 
     flags = [*RECIPE["COMPILE"], RECIPE["definition"](CSRC)]

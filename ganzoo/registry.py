@@ -1,4 +1,4 @@
-"""Entry points -> cards. The only file that touches importlib.metadata.
+"""Entry points -> cards. The only file that reads entry points.
 
 A plugin that cannot be used stays visible as a broken entry with its reason and breaks nothing but itself.
 """

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 import ganzoo
 from ganzoo import registry
 from ganzoo.errors import CheckpointError, GanzooError, UsageError
+from ganzoo.ops import native, use_backend
 from ganzoo.training import checkpoint
 from ganzoo.training.run import Run
 
@@ -82,6 +83,16 @@ def test_resume_is_exact_with(settings: dict[str, Any], tmp_path: Path) -> None:
     whole = ganzoo.train("dcgan", steps=5, out=tmp_path / "whole", **options)
     ganzoo.train("dcgan", steps=2, out=tmp_path / "parts", **options)
     parts = ganzoo.train(resume=tmp_path / "parts", steps=5)
+    assert_same(last_state(parts.path), last_state(whole.path))
+
+
+@pytest.mark.skipif(native.unavailable() is not None, reason=f"no native kernels: {native.unavailable()}")
+def test_resume_is_exact_with_the_native_kernels(tmp_path: Path) -> None:
+    options = {"dataset": "digits", "image_size": 16, "batch_size": 8, "width": 16, "checkpoint_every": 2}
+    with use_backend("native"):  # these layers are too small for "auto" to choose the kernels
+        whole = ganzoo.train("dcgan", steps=5, out=tmp_path / "whole", **options)
+        ganzoo.train("dcgan", steps=2, out=tmp_path / "parts", **options)
+        parts = ganzoo.train(resume=tmp_path / "parts", steps=5)
     assert_same(last_state(parts.path), last_state(whole.path))
 
 
