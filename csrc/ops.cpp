@@ -120,7 +120,8 @@ Result convolve(bool up, const Tensor& x, const Tensor& weight, const Maybe& pac
   STD_TORCH_CHECK(!statistics || s.n > 0, "ganzoo: an empty batch has no statistics");
   if (packed) check(*packed, "packed", 1);
   // packed weights say by their size what they are for
-  const bool winograd = packed ? packed->size(0) != ganzoo::floats_of_packed(up, false, cs, cb) : takes_winograd(up, s, true);
+  const bool winograd =
+      packed ? packed->size(0) != ganzoo::floats_of_packed(up, false, cs, cb) : takes_winograd(up, s, true);
   const float* panels = panels_of(weight, packed, up, winograd);
   const Tensor in = nhwc(x);
   Maybe keep_scale, keep_shift;

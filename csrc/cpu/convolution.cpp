@@ -138,7 +138,8 @@ void convolve(bool up, bool winograd, const Shape& s, const float* x, const floa
               float* out, Parallel run) {
   Convolution f = plan(up, s);
   if (winograd) plan_winograd(f);
-  const std::vector<double> counts = !e.mean ? std::vector<double>() : winograd ? counts_of_chunks(f) : counts_of_items(f);
+  std::vector<double> counts;
+  if (e.mean) counts = winograd ? counts_of_chunks(f) : counts_of_items(f);
   const int64_t rows = f.blocks * static_cast<int64_t>(counts.size()) * kBlock;
   const std::vector<float> zeros(f.cin);
   std::vector<float> statistics(2 * rows);
