@@ -1,5 +1,6 @@
 // Joins what blocks of pixels found for each channel, in a fixed order and in double precision.
 #pragma once
+#include "device.h"
 #include "kernels.h"
 
 namespace ganzoo::cuda {

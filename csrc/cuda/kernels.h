@@ -3,7 +3,12 @@
 #pragma once
 #include <cstdint>
 
-#include "device.h"
+#ifdef GANZOO_EMULATE
+#include "emulator.h"
+#else
+#include <cuda_runtime_api.h>
+#endif
+
 #include "geometry.h"
 
 namespace ganzoo::cuda {
