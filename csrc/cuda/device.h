@@ -3,6 +3,8 @@
 #pragma once
 #include <cstdint>
 
+#include "geometry.h"
+
 #ifdef GANZOO_EMULATE
 #include "emulator.h"
 #else
@@ -15,22 +17,22 @@ namespace ganzoo::cuda {
 using bfloat16 = __nv_bfloat16;
 using float16 = __half;
 
-__device__ __forceinline__ float to_float(float v) { return v; }
-__device__ __forceinline__ float to_float(float16 v) { return __half2float(v); }
-__device__ __forceinline__ float to_float(bfloat16 v) { return __bfloat162float(v); }
+GANZOO_BOTH float to_float(float v) { return v; }
+GANZOO_BOTH float to_float(float16 v) { return __half2float(v); }
+GANZOO_BOTH float to_float(bfloat16 v) { return __bfloat162float(v); }
 
 template <class T>
-__device__ __forceinline__ T from_float(float v);
+GANZOO_BOTH T from_float(float v);
 template <>
-__device__ __forceinline__ float from_float<float>(float v) {
+GANZOO_BOTH float from_float<float>(float v) {
   return v;
 }
 template <>
-__device__ __forceinline__ float16 from_float<float16>(float v) {
+GANZOO_BOTH float16 from_float<float16>(float v) {
   return __float2half_rn(v);
 }
 template <>
-__device__ __forceinline__ bfloat16 from_float<bfloat16>(float v) {
+GANZOO_BOTH bfloat16 from_float<bfloat16>(float v) {
   return __float2bfloat16_rn(v);
 }
 

@@ -60,7 +60,8 @@ def conv_transpose_bn_relu(
     x = _in_autocast(x)
     if first:
         rows = weight.permute(2, 3, 1, 0).flatten(0, 2).to(x.dtype)
-        y = linear(x.flatten(1), rows).view(-1, *weight.shape[2:], weight.shape[1]).permute(0, 3, 1, 2)
+        product = linear(x.flatten(1), rows, backend="reference" if cuda.takes(x) else backend)
+        y = product.view(-1, *weight.shape[2:], weight.shape[1]).permute(0, 3, 1, 2)
         if training:
             mean, var = torch.ops.ganzoo.channel_statistics(y.detach())
             out = _normalise(y, mean, var, norm, momentum, eps, 0.0)

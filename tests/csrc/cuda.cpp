@@ -1,11 +1,14 @@
-// The CUDA kernels, run by the emulator, against plain loops in double: for `make cuda-emulate`, under the sanitizers.
+// The CUDA kernels against plain loops in double: on a CPU through the emulator, under the sanitizers (`make cuda-emulate`),
+// or on a GPU, under compute-sanitizer (`make cuda-sanitize`). No torch.
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <random>
 #include <string_view>
 #include <vector>
 
+#include "../../csrc/cuda/device.h"
 #include "../../csrc/cuda/kernels.h"
 
 using namespace ganzoo::cuda;
@@ -39,6 +42,55 @@ static void compare(const char* what, const std::vector<T>& found, const std::ve
     if (!(std::fabs(to_float(found[i]) - expected[i]) <= relative * std::fabs(expected[i]) + absolute))
       fail(what, i, to_float(found[i]), expected[i]);
 }
+
+#ifndef GANZOO_EMULATE
+static void check(cudaError_t error) {
+  if (error == cudaSuccess) return;
+  std::fprintf(stderr, "CUDA says %s\n", cudaGetErrorString(error));
+  std::exit(1);
+}
+#else
+static void check(cudaError_t) {}
+#endif
+
+// A copy of host numbers where the kernels can reach them, of exactly their size and aligned to 16 bytes or more.
+template <class T>
+class Buffer {
+ public:
+  explicit Buffer(const std::vector<T>& values) : size_(values.size()) {
+#ifdef GANZOO_EMULATE
+    data_ = static_cast<T*>(aligned_alloc(16, (size_ * sizeof(T) + 16) / 16 * 16));
+    if (size_) std::memcpy(static_cast<void*>(data_), values.data(), size_ * sizeof(T));
+#else
+    check(cudaMalloc(&data_, size_ * sizeof(T) + (size_ == 0)));
+    check(cudaMemcpy(data_, values.data(), size_ * sizeof(T), cudaMemcpyHostToDevice));
+#endif
+  }
+  explicit Buffer(size_t count) : Buffer(std::vector<T>(count)) {}
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+#ifdef GANZOO_EMULATE
+  ~Buffer() { std::free(data_); }
+#else
+  ~Buffer() { cudaFree(data_); }
+#endif
+
+  operator T*() { return data_; }
+
+  std::vector<T> back() const {
+    std::vector<T> values(size_);
+#ifdef GANZOO_EMULATE
+    if (size_) std::memcpy(static_cast<void*>(values.data()), data_, size_ * sizeof(T));
+#else
+    check(cudaMemcpy(values.data(), data_, size_ * sizeof(T), cudaMemcpyDeviceToHost));
+#endif
+    return values;
+  }
+
+ private:
+  size_t size_;
+  T* data_ = nullptr;
+};
 
 template <class T>
 static std::vector<T> poison(size_t count) {
@@ -93,34 +145,35 @@ static void check_products(const Shape& s, Type type, int weight_order, int proc
   for (const bool is_up : {true, false}) {
     const Convolution f = is_up ? convolution(true, s.n, s.h, s.w, s.cs, s.H, s.W, s.cb) : convolution(false, s.n, s.H, s.W, s.cb, s.h, s.w, s.cs);
     const std::vector<double>& exact = is_up ? up : down;
-    std::vector<char> packed(bytes_of_packed(type, f) + 16), scratch(bytes_of_statistics(f));
-    char* aligned = packed.data() + (16 - reinterpret_cast<uintptr_t>(packed.data()) % 16) % 16;
-    pack(type, f, weight.data(), true, strides.data(), aligned, nullptr);
-    std::vector<T> out = poison<T>(exact.size());
-    std::vector<float> mean = poison<float>(f.cout), var = poison<float>(f.cout);
-    const T* x = is_up ? small.data() : big.data();
-    convolve(type, f, x, aligned, {nullptr, nullptr, 1, mean.data(), var.data()}, out.data(), scratch.data(), processors, nullptr);
-    compare(is_up ? "up" : "down", out, exact, rounding, sums);
+    Buffer<char> packed(bytes_of_packed(type, f)), scratch(bytes_of_statistics(f));
+    Buffer<float> weights(weight);
+    Buffer<T> x(is_up ? small : big), out(poison<T>(exact.size()));
+    Buffer<float> mean(poison<float>(f.cout)), var(poison<float>(f.cout));
+    check(pack(type, f, weights, true, strides.data(), packed, nullptr));
+    check(convolve(type, f, x, packed, {nullptr, nullptr, 1, mean, var}, out, scratch, processors, nullptr));
+    compare(is_up ? "up" : "down", out.back(), exact, rounding, sums);
     const Moments m = moments(exact, f.cout);
-    compare("mean of a product", mean, m.mean, 1e-5, 1e-5);
-    compare("variance of a product", var, m.var, 1e-4, 1e-5);
+    compare("mean of a product", mean.back(), m.mean, 1e-5, 1e-5);
+    compare("variance of a product", var.back(), m.var, 1e-4, 1e-5);
 
     const std::vector<float> scale = numbers<float>(f.cout, type), shift = numbers<float>(f.cout, type);
-    std::vector<double> activated(exact.size());
+    Buffer<float> scales(scale), shifts(shift);
+    Buffer<T> activated(poison<T>(exact.size()));
+    check(convolve(type, f, x, packed, {scales, shifts, 0.2f, nullptr, nullptr}, activated, nullptr, processors, nullptr));
+    std::vector<double> expected(exact.size());
     for (size_t i = 0; i < exact.size(); ++i) {
       const double v = scale[i % f.cout] * exact[i] + shift[i % f.cout];
-      activated[i] = v > 0 ? v : 0.2f * v;
+      expected[i] = v > 0 ? v : 0.2f * v;
     }
-    out = poison<T>(exact.size());
-    convolve(type, f, x, aligned, {scale.data(), shift.data(), 0.2f, nullptr, nullptr}, out.data(), nullptr, processors, nullptr);
-    compare("activated", out, activated, rounding, sums);
+    compare("activated", activated.back(), expected, rounding, sums);
   }
 
   const Gradient g = ganzoo::cuda::gradient(s.n, s.h, s.w, s.cs, s.H, s.W, s.cb);
-  std::vector<float4> found((gradient.size() + 3) / 4, {NAN, NAN, NAN, NAN}), splits(bytes_of_splits(type, g, processors) / 16);
-  weight_gradient(type, g, small.data(), big.data(), &found.data()->x, splits.data(), processors, nullptr);
-  const float* floats = &found.data()->x;
-  compare("weight gradient", std::vector<float>(floats, floats + gradient.size()), gradient, 1e-6, 1e-4);
+  Buffer<T> a(small), b(big);
+  Buffer<float> found(poison<float>(gradient.size()));
+  Buffer<char> splits(bytes_of_splits(type, g, processors));
+  check(weight_gradient(type, g, a, b, found, splits, processors, nullptr));
+  compare("weight gradient", found.back(), gradient, 1e-6, 1e-4);
 }
 
 template <class T>
@@ -130,21 +183,23 @@ static void check_passes(Type type, int pixels, int channels, bool affine) {
   std::vector<double> exact(y.size());
   for (size_t i = 0; i < y.size(); ++i) exact[i] = to_float(y[i]);
   const Moments m = moments(exact, channels);
-  std::vector<char> scratch(bytes_of_sums(pixels, channels));
-  std::vector<float> mean = poison<float>(channels), var = poison<float>(channels);
-  channel_statistics(type, y.data(), pixels, channels, mean.data(), var.data(), scratch.data(), nullptr);
-  compare("channel mean", mean, m.mean, 1e-5, 1e-6);
-  compare("channel variance", var, m.var, 1e-4, 1e-6);
+  Buffer<char> scratch(bytes_of_sums(pixels, channels));
+  Buffer<T> ys(y), grads(grad), out(poison<T>(y.size())), back(poison<T>(y.size()));
+  Buffer<float> mean(poison<float>(channels)), var(poison<float>(channels));
+  check(channel_statistics(type, ys, pixels, channels, mean, var, scratch, nullptr));
+  compare("channel mean", mean.back(), m.mean, 1e-5, 1e-6);
+  compare("channel variance", var.back(), m.var, 1e-4, 1e-6);
 
   const std::vector<float> gamma = numbers<float>(channels, type), beta = numbers<float>(channels, type);
   const float eps = 1e-5f, slope = 0.2f;
-  const BatchNorm norm = {mean.data(), var.data(), affine ? gamma.data() : nullptr, affine ? beta.data() : nullptr, eps, slope};
-  std::vector<double> out(y.size()), through(y.size()), dy(y.size()), dgamma(channels), dbeta(channels), edge(y.size());
+  Buffer<float> gammas(gamma), betas(beta);
+  const BatchNorm norm = {mean, var, affine ? static_cast<float*>(gammas) : nullptr, affine ? static_cast<float*>(betas) : nullptr, eps, slope};
+  std::vector<double> activated(y.size()), through(y.size()), dy(y.size()), dgamma(channels), dbeta(channels), edge(y.size());
   const auto xhat = [&](size_t i) { return (exact[i] - m.mean[i % channels]) / std::sqrt(m.var[i % channels] + eps); };
   for (size_t i = 0; i < y.size(); ++i) {
     const size_t c = i % channels;
     const double v = xhat(i) * (affine ? gamma[c] : 1) + (affine ? beta[c] : 0);
-    out[i] = v > 0 ? v : slope * v, edge[i] = std::fabs(v) < 1e-4;
+    activated[i] = v > 0 ? v : slope * v, edge[i] = std::fabs(v) < 1e-4;
     through[i] = to_float(grad[i]) * (v > 0 ? 1 : slope);
     dbeta[c] += through[i], dgamma[c] += through[i] * xhat(i);
   }
@@ -153,17 +208,16 @@ static void check_passes(Type type, int pixels, int channels, bool affine) {
     dy[i] = (affine ? gamma[c] : 1) / std::sqrt(m.var[c] + eps) * (through[i] - dbeta[c] / pixels - xhat(i) * dgamma[c] / pixels);
   }
   const double rounding = sizeof(T) == 2 ? 0x1p-8 : 1e-4;
-  std::vector<T> found = poison<T>(y.size());
-  norm_act(type, y.data(), pixels, channels, norm, found.data(), nullptr);
-  compare("norm_act", found, out, rounding, 1e-4);
-  found = poison<T>(y.size());
-  std::vector<float> found_gamma = poison<float>(channels), found_beta = poison<float>(channels);
-  norm_act_backward(type, grad.data(), y.data(), pixels, channels, norm, found.data(), found_gamma.data(), found_beta.data(), scratch.data(), nullptr);
+  check(norm_act(type, ys, pixels, channels, norm, out, nullptr));
+  compare("norm_act", out.back(), activated, rounding, 1e-4);
+  Buffer<float> gradient_of_gamma(poison<float>(channels)), gradient_of_beta(poison<float>(channels));
+  check(norm_act_backward(type, grads, ys, pixels, channels, norm, back, gradient_of_gamma, gradient_of_beta, scratch, nullptr));
+  std::vector<T> found = back.back();
   for (size_t i = 0; i < y.size(); ++i)
     if (edge[i]) found[i] = from_float<T>(static_cast<float>(dy[i]));  // which side of 0 it is on is a matter of rounding
   compare("norm_act_backward", found, dy, rounding, 1e-3);
-  compare("dgamma", found_gamma, dgamma, 1e-3, 1e-2);
-  compare("dbeta", found_beta, dbeta, 1e-3, 1e-2);
+  compare("dgamma", gradient_of_gamma.back(), dgamma, 1e-3, 1e-2);
+  compare("dbeta", gradient_of_beta.back(), dbeta, 1e-3, 1e-2);
 }
 
 template <class T>
