@@ -141,7 +141,7 @@ __device__ __forceinline__ void write_statistics(float* sums, int rows, int chan
 }
 
 template <class Tile, bool kVector>
-__global__ void __launch_bounds__(kThreads, 2) convolve(const __grid_constant__ ConvolutionArguments<typename Tile::T> p) {
+__global__ void __launch_bounds__(kThreads, Tile::kBlocksOfProcessor) convolve(const __grid_constant__ ConvolutionArguments<typename Tile::T> p) {
   using T = typename Tile::T;
   const int which = blockIdx.z, m0 = blockIdx.x * kTileM, n0 = blockIdx.y * Tile::kN;
   const Class k = class_of(p.f, which);

@@ -23,6 +23,7 @@ struct Tile {
   static constexpr int kChunksA = kBytesA / 16 / kThreads, kChunksB = kBytesB / 16 / kThreads;  // of a thread and stage
   static constexpr int kPitch = kN + 4;  // of the sums in shared memory: rows start in different banks
   static constexpr int kSharedBytes = kStages * kBytes;
+  static constexpr int kBlocksOfProcessor = kProducts == 3 && kN == 128 ? 1 : 2;  // two: at most 128 registers a thread
   static_assert(kSharedBytes >= (kTileM * kPitch + kThreads) * 4, "the sums and the scratch after them must fit");
 
   float sum[kFragmentsM][kFragmentsN][4];

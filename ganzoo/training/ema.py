@@ -33,4 +33,5 @@ class EMA:
         targets, sources = zip(*self._averaged)
         torch._foreach_lerp_(targets, sources, 1 - decay)
         if self._copied:
-            torch._foreach_copy_(*zip(*self._copied))
+            targets, sources = zip(*self._copied)
+            torch._foreach_copy_(targets, sources)

@@ -1,22 +1,22 @@
 """A training step captured once as a CUDA graph and then replayed: one launch instead of hundreds.
 
-What a step reads that differs from step to step is either drawn on the GPU by generators the graph knows, or lies in
-memory that is written before each replay (the numbers of the images to train on). Everything else is as it was captured:
-a plugin whose Python code does something else in later steps must be trained with `cuda_graph=False`. Before it is used a
-graph must do, from the same state, the very bits that the step does without it.
+What differs from step to step is either drawn on the GPU by generators that the graph knows, or lies in memory that is
+written before each replay (which images to train on). All else stays as it was captured: a plugin whose Python code does
+something different in later steps must be trained with `cuda_graph=False`. Before a graph is used it must do, from the
+same state, the very bits that the step does without it.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ganzoo.errors import TrainingError, UsageError
 from ganzoo.training.batches import Batches
+from ganzoo.training.snapshot import Snapshot, optimizers, same
 from ganzoo.training.state import TrainingState
 
 WARM_UP = 3  # steps without the graph: what is made on first use is made then, and they are what replays must equal
@@ -53,7 +53,7 @@ class GraphedStep:
             for step in range(WARM_UP):
                 self._choose(step)
                 self._replay()
-            if not after.equals(Snapshot(state)) or not _same(self.signals, expected):
+            if not after.equals(Snapshot(state)) or not same(self.signals, expected):
                 raise NotCapturedError("its replay did not equal the step it was captured from")
         except NotCapturedError:
             before.put_back(state, as_new=True)
@@ -80,47 +80,6 @@ class GraphedStep:
         first = (self.state.step + ahead) * len(self.chosen)
         for k, row in enumerate(self.chosen):
             row.copy_(self.batches.chosen(first + k))
-
-
-class Snapshot:
-    """A copy of what a step changes but for step number and moving average: weights, optimizers, scalers, generators."""
-
-    def __init__(self, state: TrainingState):
-        self.tensors = {name: tensor.detach().clone() for name, tensor in _tensors(state).items()}
-        self.scalers = [scaler.state_dict() for scaler in _scalers(state)]
-        self.rng = state.rng.get_state()
-        self.torch_rng = torch.get_rng_state()
-        self.cuda_rng = torch.cuda.get_rng_state(state.device) if state.device.type == "cuda" else None
-
-    @torch.no_grad()
-    def put_back(self, state: TrainingState, as_new: bool = False) -> None:
-        """Make `state` what it was, in the same memory, which a graph knows.
-
-        What an optimizer has made since becomes zeros, as it was when made, or with `as_new` is removed.
-        """
-        for name, tensor in _tensors(state).items():
-            if name in self.tensors:
-                tensor.copy_(self.tensors[name])
-            else:
-                tensor.zero_()
-        if as_new and not any(name.startswith("optimizer") for name in self.tensors):
-            for optimizer in _optimizers(state):
-                optimizer.state.clear()
-        for scaler, saved in zip(_scalers(state), self.scalers):
-            scaler.load_state_dict(saved)
-        state.rng.set_state(self.rng)
-        torch.set_rng_state(self.torch_rng)
-        if self.cuda_rng is not None:
-            torch.cuda.set_rng_state(self.cuda_rng, state.device)
-
-    def equals(self, other: Snapshot) -> bool:
-        return (
-            _same(self.tensors, other.tensors)
-            and self.scalers == other.scalers
-            and torch.equal(self.rng, other.rng)
-            and torch.equal(self.torch_rng, other.torch_rng)
-            and (self.cuda_rng is None or torch.equal(self.cuda_rng, other.cuda_rng))
-        )
 
 
 def stepper(
@@ -161,13 +120,9 @@ def record_graph(state: TrainingState, work: Callable[[], Signals]) -> tuple[Sig
             signals = work()
     except torch.OutOfMemoryError:
         raise
-    except (
-        RuntimeError
-    ) as failure:  # torch's generators may still be in the middle of the capture: there is no going on
+    except RuntimeError as failure:  # and torch's generators may still be in the middle of it
         why = str(failure).splitlines()[0]
-        raise TrainingError(
-            f"Capturing the step as a CUDA graph failed: {why}. Train with --no-cuda-graph."
-        ) from failure
+        raise TrainingError(f"The step cannot be captured in a CUDA graph: {why}. Use --no-cuda-graph.") from failure
     return signals, graph.replay
 
 
@@ -176,7 +131,7 @@ def _unfit(state: TrainingState, batches: Batches) -> str | None:
         return f"it is for NVIDIA GPUs, and this trains on {state.device.type}"
     if batches.images is None:
         return "the data set does not fit into the GPU's memory"
-    for optimizer in _optimizers(state):
+    for optimizer in optimizers(state):
         if "capturable" not in optimizer.defaults:
             return f"{type(optimizer).__name__} cannot be captured"
     return None
@@ -184,35 +139,13 @@ def _unfit(state: TrainingState, batches: Batches) -> str | None:
 
 def _make_capturable(state: TrainingState) -> None:
     """Optimizers then count their steps on the device."""
-    for optimizer in _optimizers(state):
+    for optimizer in optimizers(state):
         for group in optimizer.param_groups:
             if "capturable" in group:
                 group["capturable"] = state.device.type == "cuda"
         for parameter, values in optimizer.state.items():
             if isinstance(values.get("step"), Tensor):
                 values["step"] = values["step"].to(parameter.device)
-
-
-def _tensors(state: TrainingState) -> dict[str, Tensor]:
-    found = {f"gan.{name}": tensor for name, tensor in state.gan.state_dict().items()}
-    for n, optimizer in enumerate(_optimizers(state)):
-        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        for i, parameter in enumerate(parameters):
-            values: dict[str, Any] = optimizer.state.get(parameter, {})
-            found |= {f"optimizer.{n}.{i}.{k}": v for k, v in values.items() if isinstance(v, Tensor)}
-    return found
-
-
-def _optimizers(state: TrainingState) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
-    return state.generator_optimizer, state.discriminator_optimizer
-
-
-def _scalers(state: TrainingState) -> tuple[torch.amp.GradScaler, torch.amp.GradScaler]:
-    return state.generator_scaler, state.discriminator_scaler
-
-
-def _same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Steps replayed from a graph: the logic on the CPU, with a recorder that plays the step again, and the graphs on a GPU."""
+"""Steps replayed from a graph: on the CPU with a recorder that plays the step again, on a GPU with the real one."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import ganzoo
 from ganzoo.errors import TrainingError, UsageError
 from ganzoo.training import graph, loop, plan
 from ganzoo.training.batches import Batches
+from ganzoo.training.snapshot import Snapshot
 from ganzoo.training.state import TrainingState
 from tests.conftest import Command
 from tests.training.test_resume import assert_same, last_state
@@ -74,7 +75,7 @@ def test_a_graphed_training_is_the_training_bit_for_bit(case: str) -> None:
     for attempt in range(2):  # the second one begins in the middle of a training, as a resume does
         step = graph.GraphedStep(*graphed, loop.play_step, played_again)
         assert_same(run(step, graphed[0], 2 + attempt), expected[2 * attempt : 2 + 3 * attempt])
-    assert_same(graph.Snapshot(graphed[0]).tensors, graph.Snapshot(plain[0]).tensors)
+    assert_same(Snapshot(graphed[0]).tensors, Snapshot(plain[0]).tensors)
     assert_same(graphed[0].ema.network.state_dict(), plain[0].ema.network.state_dict())
 
 
@@ -84,7 +85,7 @@ def test_a_graph_that_does_something_else_is_not_used(case: str) -> None:
     with pytest.raises(graph.NotCapturedError, match="did not equal"):
         graph.GraphedStep(*other, loop.play_step, wrong)
     assert_same(run(eager(*other), other[0], 3), run(eager(*plain), plain[0], 3))
-    assert_same(graph.Snapshot(other[0]).tensors, graph.Snapshot(plain[0]).tensors)
+    assert_same(Snapshot(other[0]).tensors, Snapshot(plain[0]).tensors)
 
 
 def test_a_graph_that_is_wrong_leads_to_a_note_or_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +108,7 @@ def test_on_a_cpu_a_graph_is_refused_by_name_and_else_not_missed(ganzoo_cli: Com
 
 
 def test_tf32_is_for_gpus() -> None:
-    with pytest.raises(UsageError, match="precision=tf32 is for NVIDIA GPUs, and this trains on cpu. Choose fp32 or"):
+    with pytest.raises(UsageError, match="precision=tf32 is for NVIDIA GPUs, and this trains on cpu"):
         ganzoo.train("cgan", dataset="digits", device="cpu", precision="tf32", steps=1)
 
 
