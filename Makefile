@@ -68,8 +68,9 @@ cuda-sanitize:  ## on a GPU: the kernels without torch under compute-sanitizer's
 	compute-sanitizer --tool racecheck --error-exitcode 1 build/cuda/kernels bfloat16
 
 # With the python3 that holds torch, without a network or an install: everything is built in place.
+RESULTS ?= benchmarks/results
 gpu:  ## on a machine with a GPU: build, test, measure, and write a dated file to benchmarks/results
-	PYTHONPATH=$(CURDIR):$(CURDIR)/plugins:$(CURDIR)/build/site:$(PYTHONPATH) $(PYTHON) -m benchmarks.gpu
+	PYTHONPATH=$(CURDIR):$(CURDIR)/plugins:$(CURDIR)/build/site:$(PYTHONPATH) $(PYTHON) -m benchmarks.gpu --results $(RESULTS)
 
 # Built as a stranger's pip would, in isolation and without torch, and used from an empty directory.
 wheel-test:  ## build the wheel, install it in an empty environment, list and train from there

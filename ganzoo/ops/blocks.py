@@ -119,7 +119,8 @@ def conv_leaky_relu(
         return reference.conv_leaky_relu(x, weight, bias, stride=stride, padding=padding, slope=slope)
     x = _in_autocast(x)
     panels = None if _differentiates(x, weight, bias) else packed(weight, up=False)
-    return _in_format_of(torch.ops.ganzoo.down(x, weight, panels, None, bias, slope), x, weight)
+    shift = None if bias is None else bias.float()
+    return _in_format_of(torch.ops.ganzoo.down(x, weight, panels, None, shift, slope), x, weight)
 
 
 def _native(
@@ -148,7 +149,7 @@ def _unfit(
     """Why the native kernels are not for these arguments, as a clause; None if they are."""
     tensors = [x, weight, *(t for t in rest if t is not None)]
     if cuda.takes(x):
-        if (why := cuda.unfit(x, weight, tensors[2:])) is not None:
+        if (why := cuda.unfit(x, weight, tensors[2:], training)) is not None:
             return why
     elif any(t.device.type != "cpu" or t.layout != torch.strided for t in tensors):
         return "they are for dense tensors on the CPU"
@@ -225,7 +226,7 @@ def _fold(norm: tuple[Tensor | None, ...], eps: float) -> tuple[Tensor, Tensor]:
     gamma, beta, mean, var = norm
     assert mean is not None
     assert var is not None
-    scale = torch.rsqrt(var + eps)
+    scale = torch.rsqrt(var.float() + eps)
     if gamma is not None:
         scale = scale * gamma
     shift = -mean * scale

@@ -63,7 +63,7 @@ def takes(t: Tensor) -> bool:
     return t.device.type == KIND
 
 
-def unfit(x: Tensor, weight: Tensor, rest: list[Tensor]) -> str | None:
+def unfit(x: Tensor, weight: Tensor, rest: list[Tensor], training: bool) -> str | None:
     """Why the CUDA kernels are not for these tensors, as a clause; None if they are."""
     places = sorted({str(t.device) for t in (x, weight, *rest)})
     if len(places) > 1:
@@ -75,8 +75,8 @@ def unfit(x: Tensor, weight: Tensor, rest: list[Tensor]) -> str | None:
         return f"they are for {', '.join(str(t).removeprefix('torch.') for t in DTYPES)}"
     if weight.dtype not in (torch.float32, dtype):
         return "the weight is neither float32 nor of the input's dtype"
-    if any(t.dtype != torch.float32 for t in rest):
-        return "the batch norm or the bias is not in float32"
+    if any(t.dtype not in (torch.float32, torch.float32 if training else dtype) for t in rest):
+        return "the batch norm is not in float32"
     if x.is_cuda and (capability := torch.cuda.get_device_capability(x.device)) < cuda_recipe.OLDEST:
         return f"this GPU has compute capability {capability[0]}.{capability[1]}, and they need 8.0"
     return None

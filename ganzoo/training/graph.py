@@ -1,9 +1,9 @@
 """A training step captured once as a CUDA graph and then replayed: one launch instead of hundreds.
 
 What differs from step to step is either drawn on the GPU by generators that the graph knows, or lies in memory that is
-written before each replay (which images to train on). All else stays as it was captured: a plugin whose Python code does
-something different in later steps must be trained with `cuda_graph=False`. Before a graph is used it must do, from the
-same state, the very bits that the step does without it.
+written before each replay (which images to train on). All else stays as it was captured: a plugin whose Python code
+does something different in later steps must be trained with `cuda_graph=False`. Before a graph is used it must do, from
+the same state, the very bits that the step does without it.
 """
 
 from __future__ import annotations
