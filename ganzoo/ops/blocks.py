@@ -215,8 +215,8 @@ def _normalise(
     if running_mean is not None and running_var is not None:
         count = y.numel() // y.shape[1]
         with torch.no_grad():
-            running_mean.mul_(1 - momentum).add_(mean, alpha=momentum)
-            running_var.mul_(1 - momentum).add_(var, alpha=momentum * count / (count - 1))
+            running_mean.lerp_(mean, momentum)
+            running_var.lerp_(var * (count / (count - 1)), momentum)
     out: Tensor = torch.ops.ganzoo.norm_act(y, mean, var, gamma, beta, eps, slope)
     return out
 

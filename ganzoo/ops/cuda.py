@@ -8,7 +8,6 @@ float32, float16 or bfloat16, parameters float32; sums are float32. Float32 is m
 from __future__ import annotations
 
 import ctypes
-import functools
 import hashlib
 import threading
 from dataclasses import dataclass
@@ -77,8 +76,6 @@ def unfit(x: Tensor, weight: Tensor, rest: list[Tensor], training: bool) -> str 
         return "the weight is neither float32 nor of the input's dtype"
     if any(t.dtype not in (torch.float32, torch.float32 if training else dtype) for t in rest):
         return "the batch norm is not in float32"
-    if x.is_cuda and (capability := torch.cuda.get_device_capability(x.device)) < cuda_recipe.OLDEST:
-        return f"this GPU has compute capability {capability[0]}.{capability[1]}, and they need 8.0"
     return None
 
 
@@ -103,6 +100,9 @@ def describe() -> str:
 def _load() -> Loaded:
     if torch.version.cuda is None:
         return Loaded(None, None, "this torch is built for the CPU only")
+    for number, card in enumerate(cards()):
+        if card < cuda_recipe.OLDEST:
+            return Loaded(None, None, f"cuda:{number} has compute capability {card[0]}.{card[1]}, and they need 8.0")
     reasons = []
     path = next(iter(sorted(Path(__file__).resolve().parents[1].glob("_cuda*.so"))), None)
     folder = recipe.source_folder()
@@ -138,7 +138,6 @@ def _on_first_use() -> Path:
     return target
 
 
-@functools.cache
 def cards() -> list[tuple[int, int]]:
     """The compute capabilities of the GPUs here."""
     return [torch.cuda.get_device_capability(i) for i in range(torch.cuda.device_count())]
