@@ -122,7 +122,7 @@ def link(objects: Sequence[Path], target: Path, torch_home: Path) -> None:
     done = subprocess.run([*command, *(f"-l{name}" for name in LIBRARIES)], capture_output=True, text=True)
     if done.returncode:
         scratch.unlink(missing_ok=True)
-        raise CudaBuildError(f"linking failed: {(done.stderr.splitlines() or ['no reason given'])[-1]}")
+        raise CudaBuildError(f"linking failed: {(done.stderr.splitlines() or ['no reason given'])[0]}")
     os.replace(scratch, target)
 
 
