@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-long lint format bench sanitize cuda-check cuda-emulate cuda-sanitize gpu wheel-test clean
+.PHONY: demo test test-long lint format bench sanitize cuda-check cuda-emulate cuda-kernels cuda-sanitize gpu wheel-test clean
 
 demo: $(VENV)/installed  ## train a conditional GAN on real digits for a minute
 	$(BIN)/ganzoo train cgan --dataset digits --minutes 1
@@ -60,10 +60,14 @@ build/emulated/ganzoo.so: TORCH = $(shell $(BIN)/python -c "import torch; print(
 build/emulated/ganzoo.so: $(EMULATED)
 	$(CXX) -shared $(EMULATED) -o $@ -L$(TORCH)/lib -ltorch_cpu -ltorch -lc10
 
-cuda-sanitize:  ## on a GPU: the kernels without torch under compute-sanitizer's memcheck and racecheck
-	mkdir -p build/cuda
-	nvcc -std=c++17 -O1 -lineinfo -arch=native -x cu tests/csrc/cuda.cpp csrc/cuda/*.cu -o build/cuda/kernels
+cuda-kernels: build/cuda/kernels  ## on a GPU: the kernels without torch
 	build/cuda/kernels
+
+build/cuda/kernels: tests/csrc/cuda.cpp $(wildcard csrc/cuda/*)
+	mkdir -p build/cuda
+	nvcc -std=c++17 -O1 -lineinfo -arch=native -x cu tests/csrc/cuda.cpp csrc/cuda/*.cu -o $@
+
+cuda-sanitize: build/cuda/kernels  ## on a GPU: the kernels under compute-sanitizer's memcheck and racecheck
 	compute-sanitizer --tool memcheck --error-exitcode 1 build/cuda/kernels bfloat16
 	compute-sanitizer --tool racecheck --error-exitcode 1 build/cuda/kernels bfloat16
 

@@ -56,10 +56,12 @@ def main() -> None:
     results = Results(options.results, torch.cuda.get_device_name())
     results.add("Machine", machine())
     passed = True
-    passed &= stage(results, "Build", ["setup.py", "-q", "build_ext", "--inplace", "egg_info"], 150)
+    passed &= stage(results, "Build", [sys.executable, "setup.py", "-q", "build_ext", "--inplace", "egg_info"], 150)
     results.add("Kernels", kernels())
+    passed &= stage(results, "Kernels without torch", ["make", "cuda-kernels"], 90)
     results.add("Ceilings", ceilings())
-    tests = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/ops/test_cuda.py", "tests/training/test_graph.py"]
+    tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    tests += ["tests/ops/test_cuda.py", "tests/training/test_graph.py"]
     passed &= stage(results, "Tests", tests, 150)
     passed &= benchmarks(results, end - 45)
     train(results, end - time.time())
@@ -121,9 +123,9 @@ def ceilings() -> list[str]:
 
 
 def stage(results: Results, title: str, words: list[str], seconds: float) -> bool:
-    """Runs python with `words`; adds the end of what it printed. Whether it succeeded."""
+    """Runs a command; adds the end of what it printed. Whether it succeeded."""
     start = time.time()
-    code, output = run([sys.executable, *words], seconds)
+    code, output = run(words, seconds)
     kept = [line for line in output.splitlines() if line.strip()][-12 if code == 0 else -60 :]
     state = "done" if code == 0 else f"FAILED with {code}"
     results.add(title, [f"{state} in {time.time() - start:.0f} s", "", "```", *kept, "```"])

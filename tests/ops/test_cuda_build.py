@@ -1,4 +1,4 @@
-"""How the CUDA kernels are found and built, with a compiler that only writes files, and what is said where they are not."""
+"""How the CUDA kernels are found and built, by a compiler that only writes files; and why they are not, in words."""
 
 from __future__ import annotations
 
