@@ -202,9 +202,10 @@ def _reproducible(plan: Plan, threads: int | None = None) -> Iterator[None]:
     memory.fill_uninitialized_memory = False  # guards against reading garbage, at a pass per tensor
     torch.set_num_threads(threads or had_threads)
     products = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = plan.precision == "tf32"
     device = torch.device(plan.device)
     gpus = [device.index or 0] if device.type == "cuda" else []
+    if gpus:
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = plan.precision == "tf32"
     try:
         with torch.random.fork_rng(gpus):
             yield
@@ -214,7 +215,8 @@ def _reproducible(plan: Plan, threads: int | None = None) -> Iterator[None]:
             f"--batch-size {max(1, plan.config.batch_size // 2)}, --precision bf16, or --no-cuda-graph."
         ) from failure
     finally:
-        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = products
+        if gpus:
+            torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = products
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
         memory.fill_uninitialized_memory = fill
         torch.set_num_threads(had_threads)

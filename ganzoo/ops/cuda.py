@@ -87,7 +87,7 @@ def computed_in(x: Tensor) -> torch.dtype:
 def describe() -> str:
     """One line for people: what there is, or what is missing."""
     if torch.version.cuda is None:
-        return "none: this torch is built for the CPU only"
+        return "none: this torch is not built for CUDA"
     state = loaded()
     if state.library is None:
         return f"none: {state.how}"
@@ -99,7 +99,7 @@ def describe() -> str:
 
 def _load() -> Loaded:
     if torch.version.cuda is None:
-        return Loaded(None, None, "this torch is built for the CPU only")
+        return Loaded(None, None, "this torch is not built for CUDA")
     for number, card in enumerate(cards()):
         if card < cuda_recipe.OLDEST:
             return Loaded(None, None, f"cuda:{number} has compute capability {card[0]}.{card[1]}, and they need 8.0")

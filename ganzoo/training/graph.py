@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ganzoo.errors import TrainingError, UsageError
 from ganzoo.training.batches import Batches
-from ganzoo.training.snapshot import Snapshot, optimizers, same
+from ganzoo.training.snapshot import Snapshot, optimizers, same, scalers
 from ganzoo.training.state import TrainingState
 
 WARM_UP = 3  # steps without the graph: what is made on first use is made then, and they are what replays must equal
@@ -131,9 +131,11 @@ def _unfit(state: TrainingState, batches: Batches) -> str | None:
         return f"it is for NVIDIA GPUs, and this trains on {state.device.type}"
     if batches.images is None:
         return "the data set does not fit into the GPU's memory"
-    for optimizer in optimizers(state):
+    for optimizer, scaler in zip(optimizers(state), scalers(state)):
         if "capturable" not in optimizer.defaults:
             return f"{type(optimizer).__name__} cannot be captured"
+        if scaler.is_enabled() and not getattr(optimizer, "_step_supports_amp_scaling", False):
+            return f"{type(optimizer).__name__} in fp16 makes the CPU wait for the GPU"
     return None
 
 

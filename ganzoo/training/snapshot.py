@@ -15,7 +15,7 @@ class Snapshot:
 
     def __init__(self, state: TrainingState):
         self.tensors = {name: tensor.detach().clone() for name, tensor in _tensors(state).items()}
-        self.scalers = [scaler.state_dict() for scaler in _scalers(state)]
+        self.scalers = [scaler.state_dict() for scaler in scalers(state)]
         self.rng = state.rng.get_state()
         self.torch_rng = torch.get_rng_state()
         self.cuda_rng = torch.cuda.get_rng_state(state.device) if state.device.type == "cuda" else torch.empty(0)
@@ -34,7 +34,7 @@ class Snapshot:
         if as_new and not any(name.startswith("optimizer") for name in self.tensors):
             for optimizer in optimizers(state):
                 optimizer.state.clear()
-        for scaler, saved in zip(_scalers(state), self.scalers):
+        for scaler, saved in zip(scalers(state), self.scalers):
             scaler.load_state_dict(saved)
         state.rng.set_state(self.rng)
         torch.set_rng_state(self.torch_rng)
@@ -66,7 +66,7 @@ def optimizers(state: TrainingState) -> tuple[torch.optim.Optimizer, torch.optim
     return state.generator_optimizer, state.discriminator_optimizer
 
 
-def _scalers(state: TrainingState) -> tuple[torch.amp.GradScaler, torch.amp.GradScaler]:
+def scalers(state: TrainingState) -> tuple[torch.amp.GradScaler, torch.amp.GradScaler]:
     return state.generator_scaler, state.discriminator_scaler
 
 

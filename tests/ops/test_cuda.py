@@ -353,3 +353,15 @@ def test_training_steps_are_those_of_the_reference(precision: str, penalty: str)
         losses.append(torch.stack(list(signals.values())).float().cpu())
     assert torch.isfinite(losses[1]).all()
     torch.testing.assert_close(losses[1], losses[0], rtol=1e-3 if precision == "fp32" else 0.02, atol=1e-4)
+
+
+@every_block
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_torch_compile_has_no_graph_break(kind: str, precision: str) -> None:
+    block, _, x = make(kind, True)
+    with ops.use_backend("native"), products("fp32"):
+        expected = gradients(block, x.to(DEVICE), precision)
+        compiled = torch.compile(block, fullgraph=True, backend="aot_eager")
+        for found, tensor in zip(gradients(compiled, x.to(DEVICE), precision), expected):
+            assert torch.equal(found, tensor)
+    torch.compiler.reset()

@@ -108,7 +108,7 @@ def test_why_there_are_no_kernels(home: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(cuda, "cards", lambda: [(9, 0), (7, 5)])
     assert cuda._load().how == "cuda:1 has compute capability 7.5, and they need 8.0"
     monkeypatch.setattr(torch.version, "cuda", None)
-    assert cuda._load().how == "this torch is built for the CPU only"
+    assert cuda._load().how == "this torch is not built for CUDA"
 
 
 def test_what_doctor_says(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
