@@ -161,8 +161,10 @@ def train(results: Results, seconds: float) -> None:
     run_folder = HERE / "build" / f"run-{os.getpid()}"
     words = [sys.executable, "-m", "ganzoo", "train", "dcgan", "--dataset", "mnist", "--set", "image_size=64"]
     words += ["--epochs", "50", "--precision", "bf16", "--out", str(run_folder)]
-    data = HERE / "shared" / "datasets"
-    environment = {"GANZOO_OPS": "native"} | ({"GANZOO_DATA": str(data)} if data.is_dir() else {})
+    environment = {"GANZOO_OPS": "native"}
+    for data in (HERE / "shared" / "datasets", HERE.parent / "shared" / "datasets"):
+        if data.is_dir():
+            environment.setdefault("GANZOO_DATA", os.environ.get("GANZOO_DATA") or str(data))
     start = time.time()
     code, output = run(words, max(seconds, 30), environment)
     told = [line for line in output.splitlines() if "Trained" in line or "rror" in line or "graph" in line]

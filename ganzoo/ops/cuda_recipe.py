@@ -1,13 +1,15 @@
 """How the CUDA kernels are built: read by setup.py, by `ganzoo.ops.cuda` (on first use) and by `make cuda-check`.
 
 Imports neither torch nor ganzoo: setup.py runs this file where ganzoo is not installed. As a program it compiles every
-source for the architectures given (`python cuda_recipe.py CSRC BUILD 8.0 9.0+PTX`) and keeps the compiler's report.
+source for the architectures given (`python cuda_recipe.py CSRC BUILD 8.0 9.0+PTX`) and keeps the compiler's report; the
+binding, too, where a torch of any kind is installed.
 """
 
 from __future__ import annotations
 
 import csv
 import hashlib
+import importlib.util
 import os
 import re
 import shutil
@@ -141,8 +143,10 @@ def registers(report: str) -> list[tuple[str, str, int, int, int]]:
 
 def main(folder: str, build: str, *names: str) -> None:
     """Compile the kernels, keep the report in `build`, and print what stands out in it."""
+    torch = importlib.util.find_spec("torch")
+    home = Path(torch.origin).parent if torch and torch.origin else None
     try:
-        compile_objects(Path(folder), Path(build), names)
+        compile_objects(Path(folder), Path(build), names, home)
     except CudaBuildError as why:
         sys.exit(f"CUDA: {why}.")
     kernels = registers((Path(build) / "report.txt").read_text())
@@ -150,7 +154,8 @@ def main(folder: str, build: str, *names: str) -> None:
     with (Path(build) / "registers.csv").open("w", newline="") as file:
         csv.writer(file).writerows([header, *kernels])
     spilling = [f"{kernel} on {where}: {spilled} bytes" for kernel, where, _, _, spilled in kernels if spilled]
-    print(f"{len(kernels)} CUDA kernels compiled for {', '.join(names)}; registers in {build}/registers.csv")
+    what = f"{len(kernels)} CUDA kernels {'and their binding ' if home else ''}compiled for {', '.join(names)}"
+    print(f"{what}; registers in {build}/registers.csv")
     print("Spilling:", "; ".join(spilling) or "none")
 
 
