@@ -50,7 +50,7 @@ cuda-emulate: $(VENV)/installed build/emulated/ganzoo.so  ## run the CUDA kernel
 		tests/csrc/cuda.cpp csrc/cuda/*.cu -o build/emulated/kernels
 	build/emulated/kernels bfloat16
 	build/emulated/kernels float32
-	GANZOO_EMULATED_CUDA=$(CURDIR)/build/emulated/ganzoo.so $(BIN)/pytest -q tests/ops/test_cuda.py
+	GANZOO_EMULATED_CUDA=$(CURDIR)/build/emulated/ganzoo.so $(BIN)/pytest -q tests/ops/test_cuda.py tests/ops/test_cuda_blocks.py
 
 build/emulated/%.o: csrc/cuda/% $(CUDA_HEADERS)
 	mkdir -p build/emulated

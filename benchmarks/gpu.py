@@ -61,7 +61,7 @@ def main() -> None:
     passed &= stage(results, "Kernels without torch", ["make", "cuda-kernels"], 90)
     results.add("Ceilings", ceilings())
     tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    tests += ["tests/ops/test_cuda.py", "tests/training/test_graph.py"]
+    tests += ["tests/ops/test_cuda.py", "tests/ops/test_cuda_blocks.py", "tests/training/test_graph.py"]
     passed &= stage(results, "Tests", tests, 150)
     passed &= benchmarks(results, end - 45)
     train(results, end - time.time())

@@ -20,8 +20,10 @@ template <class T, class Weight>
 __global__ void __launch_bounds__(kThreads) pack_weights(const __grid_constant__ PackArguments<T, Weight> p) {
   float* tile = reinterpret_cast<float*>(shared_memory());
   const int cs = p.f.up ? p.f.cin : p.f.cout, cb = p.f.up ? p.f.cout : p.f.cin;
-  const int which = blockIdx.z / taps(p.f), tap = blockIdx.z % taps(p.f), element = tap_of(p.f, class_of(p.f, which), tap).kernel;
-  const int s0 = blockIdx.y * kPackTile, b0 = blockIdx.x * kPackTile, x = threadIdx.x % kPackTile, y = threadIdx.x / kPackTile;
+  const int which = blockIdx.z / taps(p.f), tap = blockIdx.z % taps(p.f),
+            element = tap_of(p.f, class_of(p.f, which), tap).kernel;
+  const int s0 = blockIdx.y * kPackTile, b0 = blockIdx.x * kPackTile, x = threadIdx.x % kPackTile,
+            y = threadIdx.x / kPackTile;
   const Weight* weight = p.weight + element / 4 * p.strides[2] + element % 4 * p.strides[3];
   for (int line = y; line < kPackTile && s0 + line < cs && b0 + x < cb; line += kThreads / kPackTile)
     tile[line * (kPackTile + 1) + x] = to_float(weight[(s0 + line) * p.strides[0] + (b0 + x) * p.strides[1]]);
@@ -29,15 +31,19 @@ __global__ void __launch_bounds__(kThreads) pack_weights(const __grid_constant__
   const int out0 = p.f.up ? b0 : s0, in = (p.f.up ? s0 : b0) + x;
   for (int line = y; line < kPackTile && out0 + line < p.f.cout && in < p.f.cin; line += kThreads / kPackTile) {
     const float value = p.f.up ? tile[x * (kPackTile + 1) + line] : tile[line * (kPackTile + 1) + x];
-    p.packed[static_cast<int64_t>(which * p.f.cout + out0 + line) * p.pitch + tap * p.f.cin + in] = from_float<T>(value);
+    p.packed[static_cast<int64_t>(which * p.f.cout + out0 + line) * p.pitch + tap * p.f.cin + in] =
+        from_float<T>(value);
   }
 }
 
 template <class T, class Weight>
 cudaError_t launch_pack(const Convolution& f, const void* weight, const int64_t strides[4], void* packed,
                         cudaStream_t stream) {
-  const PackArguments<T, Weight> p = {f, static_cast<const Weight*>(weight), static_cast<T*>(packed),
-                                      {strides[0], strides[1], strides[2], strides[3]}, pitch_of_packed(f, 16 / sizeof(T))};
+  const PackArguments<T, Weight> p = {f,
+                                      static_cast<const Weight*>(weight),
+                                      static_cast<T*>(packed),
+                                      {strides[0], strides[1], strides[2], strides[3]},
+                                      pitch_of_packed(f, 16 / sizeof(T))};
   const int cs = f.up ? f.cin : f.cout, cb = f.up ? f.cout : f.cin;
   const dim3 grid(ceil_div(cb, kPackTile), ceil_div(cs, kPackTile), 16);
   return launch(&pack_weights<T, Weight>, grid, kPackTile * (kPackTile + 1) * 4, stream, p);
@@ -90,9 +96,11 @@ cudaError_t pack(Type type, const Convolution& f, const void* weight, bool weigh
                  void* packed, cudaStream_t stream) {
   switch (type) {
     case Type::kFloat16:
-      return (weight_is_float32 ? launch_pack<float16, float> : launch_pack<float16, float16>)(f, weight, strides, packed, stream);
+      return (weight_is_float32 ? launch_pack<float16, float> : launch_pack<float16, float16>)(f, weight, strides,
+                                                                                               packed, stream);
     case Type::kBFloat16:
-      return (weight_is_float32 ? launch_pack<bfloat16, float> : launch_pack<bfloat16, bfloat16>)(f, weight, strides, packed, stream);
+      return (weight_is_float32 ? launch_pack<bfloat16, float> : launch_pack<bfloat16, bfloat16>)(f, weight, strides,
+                                                                                                  packed, stream);
     default:
       return launch_pack<float, float>(f, weight, strides, packed, stream);
   }
@@ -132,7 +140,8 @@ cudaError_t weight_gradient(Type type, const Gradient& g, const void* small, con
   const cudaError_t error = start(parts, stream);
   if (error != cudaSuccess || parts.splits == 1) return error;
   const int64_t size = int64_t{4} * g.cs * g.cb;
-  const AddArguments p = {reinterpret_cast<const float4*>(parts.out), reinterpret_cast<float4*>(out), size, parts.splits};
+  const AddArguments p = {reinterpret_cast<const float4*>(parts.out), reinterpret_cast<float4*>(out), size,
+                          parts.splits};
   return launch(&add_splits, dim3(ceil_div(size, kThreads), 1, 1), 0, stream, p);
 }
 

@@ -9,11 +9,11 @@ template <class T>
 struct ConvolutionArguments {
   Convolution f;
   const T *x, *packed;
-  T* out;                     // act(scale * sum + shift), act(v) = v > 0 ? v : slope * v
-  const float *scale, *shift; // per output channel, or null
-  float *mean, *m2;           // of each tile's sums, [class][tile][cout], or null
+  T* out;                      // act(scale * sum + shift), act(v) = v > 0 ? v : slope * v
+  const float *scale, *shift;  // per output channel, or null
+  float *mean, *m2;            // of each tile's sums, [class][tile][cout], or null
   float slope;
-  int pitch;                  // of `packed`
+  int pitch;  // of `packed`
 };
 
 // Where the stages come from. kVector: chunks of 16 bytes lie in one tap, aligned; otherwise number by number.
@@ -141,7 +141,8 @@ __device__ __forceinline__ void write_statistics(float* sums, int rows, int chan
 }
 
 template <class Tile, bool kVector>
-__global__ void __launch_bounds__(kThreads, Tile::kBlocksOfProcessor) convolve(const __grid_constant__ ConvolutionArguments<typename Tile::T> p) {
+__global__ void __launch_bounds__(kThreads, Tile::kBlocksOfProcessor)
+    convolve(const __grid_constant__ ConvolutionArguments<typename Tile::T> p) {
   using T = typename Tile::T;
   const int which = blockIdx.z, m0 = blockIdx.x * kTileM, n0 = blockIdx.y * Tile::kN;
   const Class k = class_of(p.f, which);

@@ -1,5 +1,5 @@
-// The instructions of the GPU that the kernels are made of, under names of their own. With GANZOO_EMULATE they come from
-// an emulator, and the same kernels run on a CPU (tests/csrc/emulator.h).
+// The instructions of the GPU that the kernels are made of, under names of their own. With GANZOO_EMULATE they come
+// from an emulator, and the same kernels run on a CPU (tests/csrc/emulator.h).
 #pragma once
 #include <cstdint>
 
@@ -81,12 +81,13 @@ __device__ __forceinline__ float round_to_tf32(float v) {
 template <class T>
 __device__ __forceinline__ void multiply_add(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]);
 
-#define GANZOO_MMA(T, SHAPE_AND_TYPES)                                                                                 \
-  template <>                                                                                                         \
-  __device__ __forceinline__ void multiply_add<T>(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {     \
-    asm volatile("mma.sync.aligned." SHAPE_AND_TYPES " {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};" \
-                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])                                                       \
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));                                   \
+#define GANZOO_MMA(T, SHAPE_AND_TYPES)                                                                             \
+  template <>                                                                                                      \
+  __device__ __forceinline__ void multiply_add<T>(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) { \
+    asm volatile("mma.sync.aligned." SHAPE_AND_TYPES                                                               \
+                 " {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"                                \
+                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])                                                  \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));                              \
   }
 GANZOO_MMA(bfloat16, "m16n8k16.row.col.f32.bf16.bf16.f32")
 GANZOO_MMA(float16, "m16n8k16.row.col.f32.f16.f16.f32")
@@ -100,7 +101,7 @@ cudaError_t launch(void (*kernel)(Arguments), dim3 grid, int bytes, cudaStream_t
     const cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
     if (error != cudaSuccess) return error;
   }
-  kernel<<<grid, 256, bytes, stream>>>(arguments);
+  kernel<<<grid, 256, bytes, stream> > >(arguments);
   return cudaGetLastError();
 }
 

@@ -15,8 +15,8 @@ struct Tile {
   using T = Number;
   static constexpr int kProducts = kProductsOf;
   static constexpr int kN = kColumns;
-  static constexpr int kVector = 16 / sizeof(T);           // numbers of a 16-byte chunk
-  static constexpr int kK = kStageBytes / sizeof(T);       // of one stage
+  static constexpr int kVector = 16 / sizeof(T);      // numbers of a 16-byte chunk
+  static constexpr int kK = kStageBytes / sizeof(T);  // of one stage
   static constexpr int kWarpsN = kN / 32, kWarpsM = 8 / kWarpsN;
   static constexpr int kFragmentsM = kTileM / kWarpsM / 16, kFragmentsN = 4;  // of a warp: 64 x 32 or 32 x 32
   static constexpr int kBytesA = kTileM * kStageBytes, kBytesB = kN * kStageBytes, kBytes = kBytesA + kBytesB;
@@ -29,8 +29,8 @@ struct Tile {
   float sum[kFragmentsM][kFragmentsN][4];
 };
 
-// The fragments of A (16 x 32 bytes of k, from row m) and of B (two of 8 columns, from n) at 32-byte step `step` of a stage.
-// Straight: stored [row][k]. Otherwise [k][row], as the weight gradient has its images.
+// The fragments of A (16 x 32 bytes of k, from row m) and of B (two of 8 columns, from n) at 32-byte step `step` of a
+// stage. Straight: stored [row][k]. Otherwise [k][row], as the weight gradient has its images.
 template <class Tile, bool kStraight>
 struct Fragments {
   using T = typename Tile::T;
@@ -42,7 +42,8 @@ struct Fragments {
       load_matrices(r, stage + 16 * swizzled(m + (matrix & 1) * 8 + line, step * 2 + (matrix >> 1), 8, false));
     } else if constexpr (!kWords) {
       const int chunk = (m + (matrix & 1) * 8) / 8;
-      load_matrices_transposed(r, stage + 16 * swizzled(step * 16 + (matrix >> 1) * 8 + line, chunk, kTileM / 8, false));
+      load_matrices_transposed(r,
+                               stage + 16 * swizzled(step * 16 + (matrix >> 1) * 8 + line, chunk, kTileM / 8, false));
     } else {
       for (int i = 0; i < 4; ++i)
         r[i] = word(stage, step * 8 + (lane & 3) + (i >> 1) * 4, m + (lane >> 2) + (i & 1) * 8, kTileM / 4);
@@ -55,7 +56,8 @@ struct Fragments {
       load_matrices(r, stage + 16 * swizzled(n + (matrix >> 1) * 8 + line, step * 2 + (matrix & 1), 8, false));
     } else if constexpr (!kWords) {
       const int chunk = (n + (matrix >> 1) * 8) / 8;
-      load_matrices_transposed(r, stage + 16 * swizzled(step * 16 + (matrix & 1) * 8 + line, chunk, Tile::kN / 8, false));
+      load_matrices_transposed(r,
+                               stage + 16 * swizzled(step * 16 + (matrix & 1) * 8 + line, chunk, Tile::kN / 8, false));
     } else {
       for (int i = 0; i < 4; ++i)
         r[i] = word(stage, step * 8 + (lane & 3) + (i & 1) * 4, n + (lane >> 2) + (i >> 1) * 8, Tile::kN / 4);
@@ -116,8 +118,8 @@ __device__ __forceinline__ void multiply(Tile& tile, const char* stage) {
   }
 }
 
-// The whole sum over k: stages first..last of `source`, kStages of them in shared memory, the next ones under way. When it
-// returns, shared memory is free.
+// The whole sum over k: stages first..last of `source`, kStages of them in shared memory, the next ones under way. When
+// it returns, shared memory is free.
 template <bool kStraight, class Tile, class Source>
 __device__ __forceinline__ void accumulate(Tile& tile, const Source& source, int first, int last) {
   char* shared = shared_memory();
@@ -148,7 +150,8 @@ template <class Tile>
 __device__ __forceinline__ float* stage_sums(const Tile& tile) {
   float* sums = reinterpret_cast<float*>(shared_memory());
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
-  const int m = warp / Tile::kWarpsN * Tile::kFragmentsM * 16 + (lane >> 2), n = warp % Tile::kWarpsN * 32 + (lane & 3) * 2;
+  const int m = warp / Tile::kWarpsN * Tile::kFragmentsM * 16 + (lane >> 2),
+            n = warp % Tile::kWarpsN * 32 + (lane & 3) * 2;
 #pragma unroll
   for (int i = 0; i < Tile::kFragmentsM; ++i)
 #pragma unroll

@@ -1,8 +1,8 @@
 // Where everything is: the index arithmetic of the kernels, the same on host and device, no pointers.
 //
-// Images are NHWC. A "small" image is [n, h, w, cs], a "big" one [n, H, W, cb] with H in {2h, 2h + 1}, W likewise, and a
-// weight is (cs, cb, 4, 4), as in cpu/kernels.h. Each operation is a matrix product C[m][n] = sum over k of A[m][k] B[k][n]
-// whose A is never written down: its rows are pixels, and row m is found from m by what is in here.
+// Images are NHWC. A "small" image is [n, h, w, cs], a "big" one [n, H, W, cb] with H in {2h, 2h + 1}, W likewise, and
+// a weight is (cs, cb, 4, 4), as in cpu/kernels.h. Each operation is a matrix product C[m][n] = sum over k of A[m][k]
+// B[k][n] whose A is never written down: its rows are pixels, and row m is found from m by what is in here.
 #pragma once
 #include <cstdint>
 
@@ -46,9 +46,9 @@ GANZOO_BOTH int most(int a, int b) { return a > b ? a : b; }
 
 // ---- the two convolutions -------------------------------------------------------------------------------------------
 
-// up (small -> big): four 2 x 2 convolutions, one for each parity of the output's row and column; down (big -> small): one
-// of 4 x 4. Rows of the product are the output pixels of a class, the image innermost, so that a tile is one pixel, or
-// few, of many images and a tap that leaves the image does so for the whole tile, and is left out.
+// up (small -> big): four 2 x 2 convolutions, one for each parity of the output's row and column; down (big -> small):
+// one of 4 x 4. Rows of the product are the output pixels of a class, the image innermost, so that a tile is one pixel,
+// or few, of many images and a tap that leaves the image does so for the whole tile, and is left out.
 struct Convolution {
   bool up;
   int n, h, w, cin, out_h, out_w, cout;
@@ -102,7 +102,8 @@ GANZOO_BOTH Place place_of(const Convolution& f, const Class& k, int m) {
 }
 
 GANZOO_BOTH bool inside(const Convolution& f, int row, int col) {
-  return static_cast<unsigned>(row) < static_cast<unsigned>(f.h) && static_cast<unsigned>(col) < static_cast<unsigned>(f.w);
+  return static_cast<unsigned>(row) < static_cast<unsigned>(f.h) &&
+         static_cast<unsigned>(col) < static_cast<unsigned>(f.w);
 }
 
 // Number of the input pixel that row `p` of the product starts from; a tap adds dh * w + dw.
@@ -144,8 +145,8 @@ GANZOO_BOTH int pitch_of_packed(const Convolution& f, int vector) { return ceil_
 
 // ---- the weight gradient --------------------------------------------------------------------------------------------
 
-// C[small channel][tap * cb + big channel] = sum over the small pixels, k, of small[k] x big[the pixel of k under tap]. The
-// pixels are cut into `splits` parts that are added in order.
+// C[small channel][tap * cb + big channel] = sum over the small pixels, k, of small[k] x big[the pixel of k under tap].
+// The pixels are cut into `splits` parts that are added in order.
 struct Gradient {
   int n, h, w, cs, H, W, cb;
   Divisor by_n, by_w, by_cb;
@@ -167,7 +168,8 @@ GANZOO_BOTH int small_pixel(const Gradient& g, const Place& p) { return (p.image
 // The big pixel that `tap` joins to small pixel `p`, or -1 where it is in the padding.
 GANZOO_BOTH int big_pixel(const Gradient& g, const Place& p, int tap) {
   const int row = 2 * p.row - 1 + (tap >> 2), col = 2 * p.col - 1 + (tap & 3);
-  const bool in = static_cast<unsigned>(row) < static_cast<unsigned>(g.H) && static_cast<unsigned>(col) < static_cast<unsigned>(g.W);
+  const bool in = static_cast<unsigned>(row) < static_cast<unsigned>(g.H) &&
+                  static_cast<unsigned>(col) < static_cast<unsigned>(g.W);
   return in ? (p.image * g.H + row) * g.W + col : -1;
 }
 

@@ -22,7 +22,7 @@ __device__ __forceinline__ double over_lanes(double value, double* scratch) {
 struct Blocks {
   bool of_tiles;
   Convolution f;
-  int tiles;       // of a class
+  int tiles;  // of a class
   int64_t pixels, share;
   int count;
 
@@ -47,7 +47,8 @@ static __global__ void __launch_bounds__(kThreads) join_statistics(const __grid_
   const bool real = channel < p.channels;
   double sum = 0, m2 = 0;
   for (int i = lane; i < p.blocks.count && real; i += kJoinLanes)
-    if (const int rows = p.blocks.rows(i)) sum += static_cast<double>(rows) * p.first[static_cast<int64_t>(i) * p.channels + channel];
+    if (const int rows = p.blocks.rows(i))
+      sum += static_cast<double>(rows) * p.first[static_cast<int64_t>(i) * p.channels + channel];
   const double mean = over_lanes(sum, scratch) / static_cast<double>(p.blocks.pixels);
   for (int i = lane; i < p.blocks.count && real; i += kJoinLanes)
     if (const int rows = p.blocks.rows(i)) {

@@ -58,7 +58,8 @@ cudaError_t norm_act_backward(Type type, const void* grad, const void* y, int64_
                               const BatchNorm& norm, void* dy, float* dgamma, float* dbeta, void* scratch,
                               cudaStream_t stream);
 
-// ---- parts of these, compiled for one type each (float32.cu, float16.cu, bfloat16.cu) ----------------------------------
+// ---- parts of these, compiled for one type each (float32.cu, float16.cu, bfloat16.cu)
+// ----------------------------------
 
 struct PartsOfConvolution {
   Convolution f;

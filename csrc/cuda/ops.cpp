@@ -1,128 +1,35 @@
-// The operations on CUDA tensors, for the schemas of ../ops.cpp: checks, tensors in and out, the stream. LibTorch's stable
-// ABI only. A shared object of its own: the CPU's libtorch lacks what is asked of torch here. With GANZOO_EMULATE it takes
-// CPU tensors to the emulated kernels, so that what is in here is tested without a GPU, too.
-#define USE_CUDA
-#include <torch/csrc/inductor/aoti_torch/c/shim.h>
-#include <torch/csrc/stable/accelerator.h>
+// The operations on CUDA tensors, for the schemas of ../ops.cpp: checks, tensors in and out, the stream. LibTorch's
+// stable ABI only. A shared object of its own: the CPU's libtorch lacks what is asked of torch here. With
+// GANZOO_EMULATE it takes CPU tensors to the emulated kernels, so that what is in here is tested without a GPU, too.
+#include "call.h"
+
 #include <torch/csrc/stable/library.h>
-#include <torch/csrc/stable/ops.h>
-#include <torch/csrc/stable/tensor.h>
 
-#include <atomic>
-#include <optional>
 #include <tuple>
-
-#include "kernels.h"
 
 namespace {
 
 using ganzoo::cuda::BatchNorm;
+using ganzoo::cuda::Call;
+using ganzoo::cuda::channel;
+using ganzoo::cuda::check;
+using ganzoo::cuda::check_same_type;
+using ganzoo::cuda::check_sizes;
 using ganzoo::cuda::Convolution;
+using ganzoo::cuda::empty_nhwc;
 using ganzoo::cuda::Epilogue;
 using ganzoo::cuda::Gradient;
+using ganzoo::cuda::kMostChannels;
+using ganzoo::cuda::kMostPixels;
+using ganzoo::cuda::Maybe;
+using ganzoo::cuda::nhwc;
+using ganzoo::cuda::ScalarType;
+using ganzoo::cuda::scratch;
+using ganzoo::cuda::Tensor;
+using ganzoo::cuda::tf32;
 using ganzoo::cuda::Type;
-using torch::headeronly::MemoryFormat;
-using torch::headeronly::ScalarType;
-using torch::stable::Tensor;
-using Maybe = std::optional<Tensor>;
-
-std::atomic<bool> tf32{false};  // whether float32 may be multiplied as tf32; follows torch's own setting
-
-constexpr int64_t kMostPixels = (int64_t{1} << 31) - 256, kMostChannels = 1 << 20;
-
-#ifdef GANZOO_EMULATE
-#define GANZOO_DEVICE CPU
-
-bool on_gpu(const Tensor& t) { return t.is_cpu(); }
-void check(cudaError_t) {}
-
-struct Call {
-  cudaStream_t stream = nullptr;
-  int processors = 4;
-  explicit Call(const Tensor&) {}
-};
-#else
-#define GANZOO_DEVICE CUDA
-
-bool on_gpu(const Tensor& t) { return t.is_cuda(); }
-
-void check(cudaError_t error) {
-  if (error == cudaSuccess) return;
-  cudaGetLastError();  // it is told here, and must not be told again by whoever asks next
-  STD_TORCH_CHECK(error != cudaErrorNoKernelImageForDevice && error != cudaErrorInvalidDeviceFunction,
-                  "ganzoo: no kernel image for this GPU: the CUDA kernels were built for ", GANZOO_ARCHITECTURES,
-                  ". Build them again on this machine, or with its architecture in TORCH_CUDA_ARCH_LIST; until then "
-                  "GANZOO_OPS=reference lets PyTorch compute.");
-  STD_TORCH_CHECK(error != cudaErrorInsufficientDriver && error != cudaErrorUnsupportedPtxVersion,
-                  "ganzoo: the NVIDIA driver is older than the CUDA toolkit that built the kernels (", CUDART_VERSION / 1000, ".",
-                  CUDART_VERSION % 1000 / 10, "): update the driver, or build them with an older toolkit.");
-  STD_TORCH_CHECK(false, "ganzoo: CUDA says ", cudaGetErrorString(error), " (", cudaGetErrorName(error), ")");
-}
-
-// Where a call runs: torch's current stream on the tensors' GPU.
-struct Call {
-  torch::stable::accelerator::DeviceGuard guard;
-  cudaStream_t stream = nullptr;
-  int processors = 0;
-
-  explicit Call(const Tensor& t) : guard(t.get_device_index()) {
-    void* current = nullptr;
-    STD_TORCH_CHECK(aoti_torch_get_current_cuda_stream(t.get_device_index(), &current) == AOTI_TORCH_SUCCESS,
-                    "ganzoo: torch has no current CUDA stream");
-    stream = static_cast<cudaStream_t>(current);
-    check(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, t.get_device_index()));
-  }
-};
-#endif
-
-void check(const Tensor& t, const char* name, int64_t dim, const Tensor& like) {
-  STD_TORCH_CHECK(on_gpu(t), "ganzoo: ", name, " must be on the GPU");
-  STD_TORCH_CHECK(t.get_device_index() == like.get_device_index(), "ganzoo: ", name, " is on cuda:", t.get_device_index(),
-                  ", but the first tensor on cuda:", like.get_device_index());
-  STD_TORCH_CHECK(t.layout() == torch::headeronly::Layout::Strided, "ganzoo: ", name, " must be a dense tensor");
-  STD_TORCH_CHECK(t.dim() == dim, "ganzoo: ", name, " must have ", dim, " dimensions, but has ", t.dim());
-}
-
-Type type_of(const Tensor& t, const char* name) {
-  if (t.scalar_type() == ScalarType::Half) return Type::kFloat16;
-  if (t.scalar_type() == ScalarType::BFloat16) return Type::kBFloat16;
-  STD_TORCH_CHECK(t.scalar_type() == ScalarType::Float, "ganzoo: ", name, " must be float32, float16 or bfloat16");
-  return tf32 ? Type::kTf32 : Type::kFloat32;
-}
-
-void check_same_type(const Tensor& t, const char* name, const Tensor& like) {
-  STD_TORCH_CHECK(t.scalar_type() == like.scalar_type(), "ganzoo: ", name, " must be of the first tensor's dtype");
-}
-
-Tensor nhwc(const Tensor& t) { return torch::stable::contiguous(t, MemoryFormat::ChannelsLast); }
-
-Tensor empty_nhwc(const Tensor& like, ScalarType type, int64_t n, int64_t c, int64_t h, int64_t w) {
-  const int64_t sizes[] = {n, c, h, w};
-  return torch::stable::empty({sizes, 4}, type, std::nullopt, like.device(), std::nullopt, MemoryFormat::ChannelsLast);
-}
-
-Tensor vector(const Tensor& like, int64_t size) { return torch::stable::new_empty(like, {&size, 1}, ScalarType::Float); }
-
-Tensor scratch(const Tensor& like, int64_t bytes) { return torch::stable::new_empty(like, {&bytes, 1}, ScalarType::Byte); }
-
-// A vector of `size` floats, or null; `keep` owns its contiguous copy.
-const float* channel(const Maybe& t, const char* name, int64_t size, const Tensor& like, Maybe& keep) {
-  if (!t) return nullptr;
-  check(*t, name, 1, like);
-  STD_TORCH_CHECK(t->scalar_type() == ScalarType::Float, "ganzoo: ", name, " must be float32");
-  STD_TORCH_CHECK(t->size(0) == size, "ganzoo: ", name, " must have ", size, " elements, but has ", t->size(0));
-  keep = torch::stable::contiguous(*t);
-  return keep->const_data_ptr<float>();
-}
-
-// Small h x w and big H x W: one of the two sizes that a k4 s2 p1 convolution takes to h x w.
-void check_sizes(int64_t n, int64_t h, int64_t w, int64_t cs, int64_t H, int64_t W, int64_t cb) {
-  STD_TORCH_CHECK(h > 0 && w > 0, "ganzoo: the image must have a height and a width, at least 2 to be halved");
-  STD_TORCH_CHECK(H / 2 == h && W / 2 == w, "ganzoo: ", H, " x ", W, " is not twice ", h, " x ", w, ", nor one more");
-  STD_TORCH_CHECK(cs > 0 && cb > 0, "ganzoo: images must have channels");
-  STD_TORCH_CHECK(H < kMostPixels && W < kMostPixels && (n == 0 || H * W <= kMostPixels / n) && cs <= kMostChannels &&
-                      cb <= kMostChannels && cs * cb <= kMostPixels / 16, "ganzoo: the images or weights are too large");
-}
+using ganzoo::cuda::type_of;
+using ganzoo::cuda::vector;
 
 struct Result {
   Tensor out, mean, var;
@@ -130,18 +37,20 @@ struct Result {
 
 // The weight as the kernel reads it: as it is where a channels_last one is that already, else packed.
 Tensor packed(const Call& call, Type type, const Convolution& f, const Tensor& x, const Tensor& weight) {
-  const int64_t cb = weight.size(1), strides[4] = {weight.stride(0), weight.stride(1), weight.stride(2), weight.stride(3)};
+  const int64_t cb = weight.size(1),
+                strides[4] = {weight.stride(0), weight.stride(1), weight.stride(2), weight.stride(3)};
   const bool as_it_is = !f.up && weight.scalar_type() == x.scalar_type() && strides[0] == 16 * cb && strides[1] == 1 &&
                         strides[2] == 4 * cb && strides[3] == cb && cb * ganzoo::cuda::bytes_of(type) % 16 == 0 &&
                         reinterpret_cast<uintptr_t>(weight.data_ptr()) % 16 == 0;
   if (as_it_is) return weight;
   Tensor panels = scratch(x, ganzoo::cuda::bytes_of_packed(type, f));
-  check(pack(type, f, weight.data_ptr(), weight.scalar_type() == ScalarType::Float, strides, panels.data_ptr(), call.stream));
+  check(pack(type, f, weight.data_ptr(), weight.scalar_type() == ScalarType::Float, strides, panels.data_ptr(),
+             call.stream));
   return panels;
 }
 
-Result convolve(bool up, const Tensor& x, const Tensor& weight, const Maybe& panels, const Maybe& scale, const Maybe& shift,
-                double slope, int64_t height, int64_t width, bool statistics) {
+Result convolve(bool up, const Tensor& x, const Tensor& weight, const Maybe& panels, const Maybe& scale,
+                const Maybe& shift, double slope, int64_t height, int64_t width, bool statistics) {
   check(x, "input", 4, x);
   check(weight, "weight", 4, x);
   const Type type = type_of(x, "input");
@@ -152,25 +61,30 @@ Result convolve(bool up, const Tensor& x, const Tensor& weight, const Maybe& pan
   const int64_t n = x.size(0), cs = weight.size(0), cb = weight.size(1), cin = up ? cs : cb, cout = up ? cb : cs;
   STD_TORCH_CHECK(x.size(1) == cin, "ganzoo: weight is for ", cin, " input channels, but there are ", x.size(1));
   const int64_t out_h = up ? height : x.size(2) / 2, out_w = up ? width : x.size(3) / 2;
-  if (up) check_sizes(n, x.size(2), x.size(3), cs, height, width, cb);
-  else check_sizes(n, out_h, out_w, cs, x.size(2), x.size(3), cb);
+  if (up)
+    check_sizes(n, x.size(2), x.size(3), cs, height, width, cb);
+  else
+    check_sizes(n, out_h, out_w, cs, x.size(2), x.size(3), cb);
   STD_TORCH_CHECK(!statistics || n > 0, "ganzoo: an empty batch has no statistics");
 
   Maybe keep_scale, keep_shift;
   Epilogue e = {channel(scale, "scale", cout, x, keep_scale), channel(shift, "shift", cout, x, keep_shift),
                 static_cast<float>(slope), nullptr, nullptr};
   const Call call(x);
-  Result r = {empty_nhwc(x, x.scalar_type(), n, cout, out_h, out_w), vector(x, statistics ? cout : 0), vector(x, statistics ? cout : 0)};
+  Result r = {empty_nhwc(x, x.scalar_type(), n, cout, out_h, out_w), vector(x, statistics ? cout : 0),
+              vector(x, statistics ? cout : 0)};
   if (n == 0) return r;
   const Convolution f = ganzoo::cuda::convolution(up, n, x.size(2), x.size(3), cin, out_h, out_w, cout);
   const Tensor in = nhwc(x), weights = packed(call, type, f, x, weight);
   if (statistics) e.mean = r.mean.mutable_data_ptr<float>(), e.var = r.var.mutable_data_ptr<float>();
   const Tensor partial = scratch(x, statistics ? bytes_of_statistics(f) : 0);
-  check(convolve(type, f, in.data_ptr(), weights.data_ptr(), e, r.out.data_ptr(), partial.data_ptr(), call.processors, call.stream));
+  check(convolve(type, f, in.data_ptr(), weights.data_ptr(), e, r.out.data_ptr(), partial.data_ptr(), call.processors,
+                 call.stream));
   return r;
 }
 
-Tensor up(Tensor x, Tensor weight, Maybe panels, Maybe scale, Maybe shift, double slope, int64_t height, int64_t width) {
+Tensor up(Tensor x, Tensor weight, Maybe panels, Maybe scale, Maybe shift, double slope, int64_t height,
+          int64_t width) {
   return convolve(true, x, weight, panels, scale, shift, slope, height, width, false).out;
 }
 
@@ -198,9 +112,11 @@ Tensor weight_gradient(Tensor small, Tensor big) {
   Tensor out = empty_nhwc(small, ScalarType::Float, small.size(1), big.size(1), 4, 4);
   if (small.size(0) == 0) return torch::stable::zero_(out);
   const Call call(small);
-  const Gradient g = ganzoo::cuda::gradient(small.size(0), small.size(2), small.size(3), small.size(1), big.size(2), big.size(3), big.size(1));
+  const Gradient g = ganzoo::cuda::gradient(small.size(0), small.size(2), small.size(3), small.size(1), big.size(2),
+                                            big.size(3), big.size(1));
   const Tensor a = nhwc(small), b = nhwc(big), splits = scratch(small, bytes_of_splits(type, g, call.processors));
-  check(weight_gradient(type, g, a.data_ptr(), b.data_ptr(), out.mutable_data_ptr<float>(), splits.data_ptr(), call.processors, call.stream));
+  check(weight_gradient(type, g, a.data_ptr(), b.data_ptr(), out.mutable_data_ptr<float>(), splits.data_ptr(),
+                        call.processors, call.stream));
   return out;
 }
 
@@ -226,11 +142,15 @@ struct Norm {
   Maybe keep[4];
   BatchNorm values;
 
-  Norm(const Tensor& y, const Tensor& mean, const Tensor& var, const Maybe& gamma, const Maybe& beta, double eps, double slope) {
+  Norm(const Tensor& y, const Tensor& mean, const Tensor& var, const Maybe& gamma, const Maybe& beta, double eps,
+       double slope) {
     const int64_t c = y.size(1);
-    values = {channel(mean, "mean", c, y, keep[0]),   channel(var, "var", c, y, keep[1]),
-              channel(gamma, "gamma", c, y, keep[2]), channel(beta, "beta", c, y, keep[3]),
-              static_cast<float>(eps),                static_cast<float>(slope)};
+    values = {channel(mean, "mean", c, y, keep[0]),
+              channel(var, "var", c, y, keep[1]),
+              channel(gamma, "gamma", c, y, keep[2]),
+              channel(beta, "beta", c, y, keep[3]),
+              static_cast<float>(eps),
+              static_cast<float>(slope)};
   }
 };
 
@@ -245,8 +165,8 @@ Tensor norm_act(Tensor y, Tensor mean, Tensor var, Maybe gamma, Maybe beta, doub
   return out;
 }
 
-std::tuple<Tensor, Tensor, Tensor> norm_act_backward(Tensor grad, Tensor y, Tensor mean, Tensor var, Maybe gamma, Maybe beta,
-                                                     double eps, double slope) {
+std::tuple<Tensor, Tensor, Tensor> norm_act_backward(Tensor grad, Tensor y, Tensor mean, Tensor var, Maybe gamma,
+                                                     Maybe beta, double eps, double slope) {
   check_pixels(y);
   check(grad, "grad", 4, y);
   check_same_type(grad, "grad", y);
@@ -255,10 +175,12 @@ std::tuple<Tensor, Tensor, Tensor> norm_act_backward(Tensor grad, Tensor y, Tens
   const Tensor in = nhwc(y), g = nhwc(grad);
   const int64_t c = y.size(1), pixels = y.numel() / c;
   const Norm norm(y, mean, var, gamma, beta, eps, slope);
-  Tensor dy = empty_nhwc(y, y.scalar_type(), y.size(0), c, y.size(2), y.size(3)), dgamma = vector(y, c), dbeta = vector(y, c);
+  Tensor dy = empty_nhwc(y, y.scalar_type(), y.size(0), c, y.size(2), y.size(3)), dgamma = vector(y, c),
+         dbeta = vector(y, c);
   const Tensor sums = scratch(y, ganzoo::cuda::bytes_of_sums(pixels, c));
   check(norm_act_backward(type_of(y, "y"), g.data_ptr(), in.data_ptr(), pixels, c, norm.values, dy.data_ptr(),
-                          dgamma.mutable_data_ptr<float>(), dbeta.mutable_data_ptr<float>(), sums.data_ptr(), call.stream));
+                          dgamma.mutable_data_ptr<float>(), dbeta.mutable_data_ptr<float>(), sums.data_ptr(),
+                          call.stream));
   return {dy, dgamma, dbeta};
 }
 

@@ -11,8 +11,15 @@ inline bool aligned(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 
 template <class Tile, bool kVector>
 cudaError_t launch_tiles(const PartsOfConvolution& c, cudaStream_t stream) {
   using T = typename Tile::T;
-  const ConvolutionArguments<T> p = {c.f, static_cast<const T*>(c.x), static_cast<const T*>(c.packed),
-                                     static_cast<T*>(c.out), c.e.scale, c.e.shift, c.mean, c.m2, c.e.slope,
+  const ConvolutionArguments<T> p = {c.f,
+                                     static_cast<const T*>(c.x),
+                                     static_cast<const T*>(c.packed),
+                                     static_cast<T*>(c.out),
+                                     c.e.scale,
+                                     c.e.shift,
+                                     c.mean,
+                                     c.m2,
+                                     c.e.slope,
                                      pitch_of_packed(c.f, Tile::kVector)};
   const dim3 grid(tiles_of_class(c.f), ceil_div(c.f.cout, Tile::kN), classes(c.f));
   return launch(&convolve<Tile, kVector>, grid, Tile::kSharedBytes, stream, p);

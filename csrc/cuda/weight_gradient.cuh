@@ -1,5 +1,5 @@
-// The gradient of both convolutions' weights as one implicit matrix product: rows are small channels, columns taps and big
-// channels, k runs over the small image's pixels.
+// The gradient of both convolutions' weights as one implicit matrix product: rows are small channels, columns taps and
+// big channels, k runs over the small image's pixels.
 #pragma once
 #include "gemm.cuh"
 
@@ -69,7 +69,8 @@ struct GradientSource {
 };
 
 template <class Tile, bool kVector>
-__global__ void __launch_bounds__(kThreads, Tile::kBlocksOfProcessor) weight_gradient(const __grid_constant__ GradientArguments<typename Tile::T> p) {
+__global__ void __launch_bounds__(kThreads, Tile::kBlocksOfProcessor)
+    weight_gradient(const __grid_constant__ GradientArguments<typename Tile::T> p) {
   const int m0 = blockIdx.y * kTileM, n0 = blockIdx.x * Tile::kN, columns = 16 * p.g.cb;
   const int stages = ceil_div(pixels_of(p.g), Tile::kK), first = blockIdx.z * p.stages_of_split;
   Tile tile;

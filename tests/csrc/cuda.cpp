@@ -1,5 +1,5 @@
-// The CUDA kernels against plain loops in double: on a CPU through the emulator, under the sanitizers (`make cuda-emulate`),
-// or on a GPU, under compute-sanitizer (`make cuda-sanitize`). No torch.
+// The CUDA kernels against plain loops in double: on a CPU through the emulator, under the sanitizers (`make
+// cuda-emulate`), or on a GPU, under compute-sanitizer (`make cuda-sanitize`). No torch.
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -37,7 +37,8 @@ static std::vector<T> numbers(size_t count, Type type) {
 
 // |found - expected| <= relative |expected| + a share of what sums of this size round off.
 template <class T>
-static void compare(const char* what, const std::vector<T>& found, const std::vector<double>& expected, double relative, double absolute) {
+static void compare(const char* what, const std::vector<T>& found, const std::vector<double>& expected, double relative,
+                    double absolute) {
   for (size_t i = 0; i < expected.size(); ++i)
     if (!(std::fabs(to_float(found[i]) - expected[i]) <= relative * std::fabs(expected[i]) + absolute))
       fail(what, i, to_float(found[i]), expected[i]);
@@ -105,7 +106,8 @@ static void each_pair(const Shape& s, const Body& body) {
       for (int j = 0; j < s.w; ++j)
         for (int k = 0; k < 16; ++k) {
           const int row = 2 * i - 1 + k / 4, col = 2 * j - 1 + k % 4;
-          if (row >= 0 && row < s.H && col >= 0 && col < s.W) body((image * s.h + i) * s.w + j, (image * s.H + row) * s.W + col, k);
+          if (row >= 0 && row < s.H && col >= 0 && col < s.W)
+            body((image * s.h + i) * s.w + j, (image * s.H + row) * s.W + col, k);
         }
 }
 
@@ -118,7 +120,8 @@ static Moments moments(const std::vector<Number>& values, int channels) {
   Moments m = {std::vector<double>(channels), std::vector<double>(channels)};
   const double pixels = static_cast<double>(values.size()) / channels;
   for (size_t i = 0; i < values.size(); ++i) m.mean[i % channels] += values[i] / pixels;
-  for (size_t i = 0; i < values.size(); ++i) m.var[i % channels] += std::pow(values[i] - m.mean[i % channels], 2) / pixels;
+  for (size_t i = 0; i < values.size(); ++i)
+    m.var[i % channels] += std::pow(values[i] - m.mean[i % channels], 2) / pixels;
   return m;
 }
 
@@ -128,9 +131,11 @@ static void check_products(const Shape& s, Type type, int weight_order, int proc
   const int pixels_small = s.n * s.h * s.w, pixels_big = s.n * s.H * s.W;
   const std::vector<T> small = numbers<T>(pixels_small * s.cs, type), big = numbers<T>(pixels_big * s.cb, type);
   const std::vector<float> weight = numbers<float>(16 * s.cs * s.cb, type);
-  const std::vector<int64_t> strides = weight_order ? std::vector<int64_t>{16 * s.cb, 1, 4 * s.cb, s.cb}
-                                                    : std::vector<int64_t>{16 * s.cb, 16, 4, 1};
-  const auto weight_at = [&](int a, int b, int k) { return double{weight[a * strides[0] + b * strides[1] + k / 4 * strides[2] + k % 4 * strides[3]]}; };
+  const std::vector<int64_t> strides =
+      weight_order ? std::vector<int64_t>{16 * s.cb, 1, 4 * s.cb, s.cb} : std::vector<int64_t>{16 * s.cb, 16, 4, 1};
+  const auto weight_at = [&](int a, int b, int k) {
+    return double{weight[a * strides[0] + b * strides[1] + k / 4 * strides[2] + k % 4 * strides[3]]};
+  };
   std::vector<double> up(pixels_big * s.cb), down(pixels_small * s.cs), gradient(16 * s.cs * s.cb);
   each_pair(s, [&](int p, int q, int k) {
     for (int a = 0; a < s.cs; ++a)
@@ -143,7 +148,8 @@ static void check_products(const Shape& s, Type type, int weight_order, int proc
   const double sums = type == Type::kFloat32 ? 3e-4 : 2e-5;  // where products are not exact, nor are sums
 
   for (const bool is_up : {true, false}) {
-    const Convolution f = is_up ? convolution(true, s.n, s.h, s.w, s.cs, s.H, s.W, s.cb) : convolution(false, s.n, s.H, s.W, s.cb, s.h, s.w, s.cs);
+    const Convolution f = is_up ? convolution(true, s.n, s.h, s.w, s.cs, s.H, s.W, s.cb)
+                                : convolution(false, s.n, s.H, s.W, s.cb, s.h, s.w, s.cs);
     const std::vector<double>& exact = is_up ? up : down;
     Buffer<char> packed(bytes_of_packed(type, f)), scratch(bytes_of_statistics(f));
     Buffer<float> weights(weight);
@@ -159,7 +165,8 @@ static void check_products(const Shape& s, Type type, int weight_order, int proc
     const std::vector<float> scale = numbers<float>(f.cout, type), shift = numbers<float>(f.cout, type);
     Buffer<float> scales(scale), shifts(shift);
     Buffer<T> activated(poison<T>(exact.size()));
-    check(convolve(type, f, x, packed, {scales, shifts, 0.2f, nullptr, nullptr}, activated, nullptr, processors, nullptr));
+    check(convolve(type, f, x, packed, {scales, shifts, 0.2f, nullptr, nullptr}, activated, nullptr, processors,
+                   nullptr));
     std::vector<double> expected(exact.size());
     for (size_t i = 0; i < exact.size(); ++i) {
       const double v = scale[i % f.cout] * exact[i] + shift[i % f.cout];
@@ -193,8 +200,11 @@ static void check_passes(Type type, int pixels, int channels, bool affine) {
   const std::vector<float> gamma = numbers<float>(channels, type), beta = numbers<float>(channels, type);
   const float eps = 1e-5f, slope = 0.2f;
   Buffer<float> gammas(gamma), betas(beta);
-  const BatchNorm norm = {mean, var, affine ? static_cast<float*>(gammas) : nullptr, affine ? static_cast<float*>(betas) : nullptr, eps, slope};
-  std::vector<double> activated(y.size()), through(y.size()), dy(y.size()), dgamma(channels), dbeta(channels), edge(y.size());
+  const BatchNorm norm = {
+      mean, var,  affine ? static_cast<float*>(gammas) : nullptr, affine ? static_cast<float*>(betas) : nullptr,
+      eps,  slope};
+  std::vector<double> activated(y.size()), through(y.size()), dy(y.size()), dgamma(channels), dbeta(channels),
+      edge(y.size());
   const auto xhat = [&](size_t i) { return (exact[i] - m.mean[i % channels]) / std::sqrt(m.var[i % channels] + eps); };
   for (size_t i = 0; i < y.size(); ++i) {
     const size_t c = i % channels;
@@ -205,16 +215,19 @@ static void check_passes(Type type, int pixels, int channels, bool affine) {
   }
   for (size_t i = 0; i < y.size(); ++i) {
     const size_t c = i % channels;
-    dy[i] = (affine ? gamma[c] : 1) / std::sqrt(m.var[c] + eps) * (through[i] - dbeta[c] / pixels - xhat(i) * dgamma[c] / pixels);
+    dy[i] = (affine ? gamma[c] : 1) / std::sqrt(m.var[c] + eps) *
+            (through[i] - dbeta[c] / pixels - xhat(i) * dgamma[c] / pixels);
   }
   const double rounding = sizeof(T) == 2 ? 0x1p-8 : 1e-4;
   check(norm_act(type, ys, pixels, channels, norm, out, nullptr));
   compare("norm_act", out.back(), activated, rounding, 1e-4);
   Buffer<float> gradient_of_gamma(poison<float>(channels)), gradient_of_beta(poison<float>(channels));
-  check(norm_act_backward(type, grads, ys, pixels, channels, norm, back, gradient_of_gamma, gradient_of_beta, scratch, nullptr));
+  check(norm_act_backward(type, grads, ys, pixels, channels, norm, back, gradient_of_gamma, gradient_of_beta, scratch,
+                          nullptr));
   std::vector<T> found = back.back();
   for (size_t i = 0; i < y.size(); ++i)
-    if (edge[i]) found[i] = from_float<T>(static_cast<float>(dy[i]));  // which side of 0 it is on is a matter of rounding
+    if (edge[i])
+      found[i] = from_float<T>(static_cast<float>(dy[i]));  // which side of 0 it is on is a matter of rounding
   compare("norm_act_backward", found, dy, rounding, 1e-3);
   compare("dgamma", gradient_of_gamma.back(), dgamma, 1e-3, 1e-2);
   compare("dbeta", gradient_of_beta.back(), dbeta, 1e-3, 1e-2);
@@ -222,7 +235,8 @@ static void check_passes(Type type, int pixels, int channels, bool affine) {
 
 template <class T>
 static void check_type(const char* name, Type type) {
-  // whole chunks, in both widths of a tile and several splits; chunks of numbers that are not; one image; many of one pixel
+  // whole chunks, in both widths of a tile and several splits; chunks of numbers that are not; one image; many of one
+  // pixel
   check_products<T>({3, 5, 3, 72, 10, 7, 136}, type, 1, 0);
   check_products<T>({3, 5, 3, 72, 10, 7, 136}, type, 0, 50);
   check_products<T>({2, 3, 4, 13, 7, 9, 19}, type, 0, 0);
@@ -241,8 +255,10 @@ static void check_type(const char* name, Type type) {
 static void check_arithmetic() {
   for (int round = 0; round < 200000; ++round) {
     const uint32_t d = round < 1000 ? round + 1 : (rng() >> (1 + rng() % 31)) + (rng() & 1), value = d ? d : 1;
-    const int x = static_cast<int>(round % 3 ? rng() >> (1 + rng() % 31) : value * ((rng() >> 1) / value) - (rng() & 1 && value > 1));
-    if (x >= 0 && quotient(x, divisor(value)) != x / static_cast<int>(value)) fail("quotient", x, quotient(x, divisor(value)), value);
+    const int x = static_cast<int>(round % 3 ? rng() >> (1 + rng() % 31)
+                                             : value * ((rng() >> 1) / value) - (rng() & 1 && value > 1));
+    if (x >= 0 && quotient(x, divisor(value)) != x / static_cast<int>(value))
+      fail("quotient", x, quotient(x, divisor(value)), value);
   }
   for (int k = 0; k < 64; k += 4)  // what a warp reads of 32-bit numbers stored k by k: 32 different banks
     for (int row = 0; row < 128; row += 8) {

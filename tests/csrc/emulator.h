@@ -1,8 +1,9 @@
 // The GPU's instructions for a CPU: a block's threads are fibers, and warps do together what lanes do together.
 //
-// It is strict where a GPU is only sometimes wrong: shared memory starts as NaN, asynchronous copies happen at once or when
-// they are waited for, by chance, warps and lanes run in random order, fragments are laid out as the PTX manual says, and
-// an unaligned or bank-conflicting ldmatrix ends the program. Under AddressSanitizer every access is checked, too.
+// It is strict where a GPU is only sometimes wrong: shared memory starts as NaN, asynchronous copies happen at once or
+// when they are waited for, by chance, warps and lanes run in random order, fragments are laid out as the PTX manual
+// says, and an unaligned or bank-conflicting ldmatrix ends the program. Under AddressSanitizer every access is checked,
+// too.
 #pragma once
 #include <ucontext.h>
 
@@ -110,7 +111,8 @@ alignas(128) inline char shared[kSharedBytes];
 inline int shared_bytes;
 
 [[noreturn]] inline void fail(const char* why) {
-  std::fprintf(stderr, "emulated GPU: %s (block %u %u %u, thread %d)\n", why, blockIdx.x, blockIdx.y, blockIdx.z, running);
+  std::fprintf(stderr, "emulated GPU: %s (block %u %u %u, thread %d)\n", why, blockIdx.x, blockIdx.y, blockIdx.z,
+               running);
   std::_Exit(1);  // no destructors: this may be a fiber
 }
 
@@ -133,7 +135,8 @@ inline void enter() {
 }
 
 inline bool all(int begin, int end, State state) {
-  return std::all_of(&fibers[begin], &fibers[0] + end, [=](const Fiber& f) { return f.state == state || f.state == State::kDone; });
+  return std::all_of(&fibers[begin], &fibers[0] + end,
+                     [=](const Fiber& f) { return f.state == state || f.state == State::kDone; });
 }
 
 // Runs a warp until all its lanes wait for the block or are done.
@@ -199,8 +202,10 @@ inline char* shared_memory() { return emulator::shared; }
 
 inline void copy_async(void* to, const void* from, bool valid) {
   char* byte = static_cast<char*>(to);
-  if (byte < emulator::shared || byte + 16 > emulator::shared + emulator::shared_bytes) emulator::fail("a copy outside of shared memory");
-  if (reinterpret_cast<uintptr_t>(to) % 16 || reinterpret_cast<uintptr_t>(from) % 16) emulator::fail("a copy is not aligned");
+  if (byte < emulator::shared || byte + 16 > emulator::shared + emulator::shared_bytes)
+    emulator::fail("a copy outside of shared memory");
+  if (reinterpret_cast<uintptr_t>(to) % 16 || reinterpret_cast<uintptr_t>(from) % 16)
+    emulator::fail("a copy is not aligned");
   const emulator::Copy copy = {to, from, valid};
   if (emulator::chance() & 1) copy.run();
   emulator::fibers[emulator::running].open.push_back(copy);
@@ -233,7 +238,8 @@ inline void load_matrices_transposed(uint32_t (&r)[4], const void* row) {
   for (int i = 0; i < 4; ++i) {
     uint16_t pair[2];
     for (int e = 0; e < 2; ++e)
-      std::memcpy(&pair[e], static_cast<const char*>(emulator::of_lane(i * 8 + lane % 4 * 2 + e).row) + lane / 4 * 2, 2);
+      std::memcpy(&pair[e], static_cast<const char*>(emulator::of_lane(i * 8 + lane % 4 * 2 + e).row) + lane / 4 * 2,
+                  2);
     std::memcpy(&r[i], pair, 4);
   }
 }

@@ -1,16 +1,7 @@
-"""The CUDA kernels against float64, through the operations and the blocks, in every precision.
-
-They need a GPU, or an emulated one: `make cuda-emulate` compiles the kernels for the CPU and runs this file with
-GANZOO_EMULATED_CUDA naming them, on smaller examples.
-"""
+"""torch.ops.ganzoo.* on a GPU, called directly: against float64, in every precision."""
 
 from __future__ import annotations
 
-import contextlib
-import copy
-import ctypes
-import os
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,65 +9,13 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import Tensor
 
-from ganzoo import ops
-from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU
-from ganzoo.ops import cuda, native
-from ganzoo.training import loop, plan
-from ganzoo.training.batches import Batches
-from ganzoo.training.state import TrainingState
+from .conftest import LAYOUTS, random
+from .cuda_support import DEVICE, DTYPES, EMULATED, LIMITS, every_precision, near, needs_cuda, only_on_a_gpu, products
 
-from .conftest import LAYOUTS, random, shaken
-from .test_blocks import plain
-
-EMULATED = os.environ.get("GANZOO_EMULATED_CUDA")
-DEVICE = "cpu" if EMULATED else "cuda"
-
-
-def missing() -> str | None:
-    """Why nothing in here can run; loads the emulated kernels over the CPU's where they are asked for."""
-    if native.unavailable() is not None:
-        return native.unavailable()
-    if EMULATED:
-        torch.ops.load_library(EMULATED)
-        cuda.KIND, cuda._loaded = "cpu", cuda.Loaded(ctypes.CDLL(EMULATED), None, "emulated")
-        return None
-    if not torch.cuda.is_available():
-        return "there is no GPU"
-    return cuda.unavailable()
-
-
-REASON = missing()
-pytestmark = pytest.mark.skipif(REASON is not None, reason=f"no CUDA kernels: {REASON}")
+pytestmark = needs_cuda
 kernels = torch.ops.ganzoo
-only_on_a_gpu = pytest.mark.skipif(EMULATED is not None, reason="the emulator has no streams, graphs or second device")
-
-LIMITS = {"fp32": 2e-5, "tf32": 1e-3, "fp16": 1.5e-3, "bf16": 1e-2}
-"""Of ||found - exact|| / ||exact||, exact being float64 on the same numbers."""
-DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-every_precision = pytest.mark.parametrize("precision", LIMITS)
-
-
-@contextlib.contextmanager
-def products(precision: str) -> Iterator[None]:
-    """float32 multiplied as this precision says."""
-    before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = precision == "tf32"
-    try:
-        cuda.unavailable()  # tells the kernels
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32 = before
-
-
-def near(found: Tensor, exact: Tensor, limit: float, size: Tensor | None = None) -> None:
-    """||found - exact|| <= limit ||size||; `size`, else `exact`, is how large the sums are that were rounded."""
-    assert found.shape == exact.shape
-    found, exact = found.detach().double().cpu(), exact.detach().double().cpu()
-    size = exact if size is None else size.detach().double().cpu()
-    assert (found - exact).norm() <= limit * size.norm() + 1e-6, f"{float((found - exact).norm() / size.norm()):.2e}"
-
 
 shapes = st.tuples(
     st.sampled_from([1, 2, 5, 130]),  # images: a tile of few pixels, and of one
@@ -141,71 +80,6 @@ def test_normalisation(precision: str, n: int, c: int, h: int, affine: bool, slo
     gradients = torch.autograd.grad(out, exact, grad.double())
     for found, expected in zip(kernels.norm_act_backward(grad, y, mean, var, gamma, beta, 1e-5, slope), gradients):
         near(found, expected, limit)
-
-
-BLOCKS: dict[str, tuple[Any, tuple[int, ...]]] = {
-    "up": (lambda: ConvTransposeBNReLU(16, 24), (6, 16, 3, 4)),
-    "first": (lambda: ConvTransposeBNReLU(16, 24, 4, 1, 0), (6, 16, 1, 1)),
-    "down": (lambda: ConvBNLeakyReLU(16, 24), (6, 16, 7, 8)),
-    "plain": (lambda: ConvBNLeakyReLU(3, 24, norm=False), (6, 3, 7, 8)),
-}
-every_block = pytest.mark.parametrize("kind", BLOCKS)
-
-
-def make(kind: str, training: bool) -> tuple[nn.Sequential, nn.Sequential, Tensor]:
-    """A block on the device, the same in float64 on the CPU, and an input."""
-    build, shape = BLOCKS[kind]
-    block = shaken(build()).train(training)
-    assert isinstance(block, nn.Sequential)
-    exact = plain(block)
-    x = random(torch.Generator().manual_seed(3), *shape).to(torch.bfloat16).float()
-    return block.to(DEVICE, memory_format=torch.channels_last), exact, x  # type: ignore[call-overload]
-
-
-def gradients(block: nn.Sequential, x: Tensor, precision: str | None) -> list[Tensor]:
-    x = x.clone().requires_grad_()
-    dtype = DTYPES[precision or "fp32"]
-    autocast = torch.autocast(DEVICE, dtype) if dtype != torch.float32 else contextlib.nullcontext()
-    with autocast:
-        out = block(x)
-    weights = torch.linspace(-1, 1, out.numel(), dtype=torch.float64).view(out.shape).to(out)
-    return [out, *torch.autograd.grad((out * weights).sum(), [x, *block.parameters()])]
-
-
-@every_block
-@every_precision
-@pytest.mark.parametrize("training", [True, False])
-def test_the_blocks(kind: str, precision: str, training: bool) -> None:
-    block, exact, x = make(kind, training)
-    with ops.use_backend("native"), products(precision):
-        found = gradients(block, x.to(DEVICE), precision)
-        assert found[0].dtype == DTYPES[precision]
-        with torch.no_grad():
-            out = block.eval()(x.to(DEVICE, DTYPES[precision]))
-            rounded = copy.deepcopy(block).to(DTYPES[precision])(x.to(DEVICE, DTYPES[precision]))
-    for tensor, expected in zip(found, gradients(exact, x.double(), None)):
-        near(tensor, expected, 10 * LIMITS[precision])
-    for name, tensor in exact.state_dict().items():
-        near(block.state_dict()[name], tensor, LIMITS[precision])
-    near(out, exact.eval()(x.double()), 2 * LIMITS[precision])
-    near(rounded, exact(x.double()), 3 * LIMITS[precision])
-
-
-@every_block
-def test_second_derivatives(kind: str) -> None:
-    block, exact, x = make(kind, True)
-
-    def second(network: nn.Module, x: Tensor) -> tuple[Tensor | None, ...]:
-        x = x.clone().requires_grad_()
-        (first,) = torch.autograd.grad(network(x).square().sum(), x, create_graph=True)
-        return torch.autograd.grad(first.square().sum(), [x, *network.parameters()], allow_unused=True)
-
-    with ops.use_backend("native"), products("fp32"):
-        found = second(block, x.to(DEVICE))
-    for tensor, expected in zip(found, second(exact, x.double())):
-        assert (tensor is None) == (expected is None)
-        if tensor is not None and expected is not None:
-            near(tensor, expected, 1e-3)
 
 
 def test_results_are_the_same_bits_every_time() -> None:
@@ -291,38 +165,6 @@ def test_what_does_not_fit_is_refused(case: str) -> None:
         getattr(kernels, name)(*(t.to(DEVICE) if isinstance(t, Tensor) else t for t in arguments))
 
 
-def test_native_says_why_it_cannot() -> None:
-    block, _, x = make("up", True)
-    x = x.to(DEVICE)
-    with ops.use_backend("native"):
-        with pytest.raises(native.NativeError, match="they are for float32, float16, bfloat16"):
-            block(x.double())
-        with pytest.raises(native.NativeError, match="the tensors are on different devices, "):
-            ops.conv_leaky_relu(x, torch.empty(4, 16, 4, 4, device="meta"), None)
-        with pytest.raises(native.NativeError, match="the batch norm is not in float32"):
-            block.to(torch.bfloat16)(x.to(torch.bfloat16))
-
-
-@only_on_a_gpu
-@every_block
-def test_a_captured_graph_computes_the_same(kind: str) -> None:
-    block, _, x = make(kind, True)
-    x = x.to(DEVICE)
-    with ops.use_backend("native"):
-        stream = torch.cuda.Stream()
-        with torch.cuda.stream(stream):
-            gradients(block, x, "bf16")
-        torch.cuda.synchronize()
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, stream=stream):
-            captured = gradients(block, x, "bf16")
-        for tensor in captured:
-            tensor.fill_(float("nan"))
-        graph.replay()
-        for tensor, expected in zip(captured, gradients(block, x, "bf16")):
-            assert torch.equal(tensor, expected)
-
-
 @only_on_a_gpu
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there is one GPU")
 def test_the_second_gpu() -> None:
@@ -335,33 +177,3 @@ def test_the_second_gpu() -> None:
     )
     with pytest.raises(RuntimeError, match="weight is on cuda:1, but the first tensor on cuda:0"):
         kernels.down(images.to("cuda:0"), weight, None, None, None, 1.0)
-
-
-@pytest.mark.parametrize("penalty", ["none", "gradient"])
-@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
-def test_training_steps_are_those_of_the_reference(precision: str, penalty: str) -> None:
-    losses = []
-    settings = {"batch_size": 8, "width": 8, "image_size": 16, "penalty": penalty}
-    made = plan.make(plan.Request("dcgan", "digits", settings, steps=1, device=DEVICE, precision=precision))
-    for backend in ("reference", "native"):
-        state = TrainingState(made.build().train(), made.seed, made.precision)
-        batches = Batches(made.data, 8, made.seed, state.device)
-        with ops.use_backend(backend), products("fp32"):
-            for _ in range(3):
-                signals = loop.train_step(state, batches)
-                state.step += 1
-        losses.append(torch.stack(list(signals.values())).float().cpu())
-    assert torch.isfinite(losses[1]).all()
-    torch.testing.assert_close(losses[1], losses[0], rtol=1e-3 if precision == "fp32" else 0.02, atol=1e-4)
-
-
-@every_block
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_torch_compile_has_no_graph_break(kind: str, precision: str) -> None:
-    block, _, x = make(kind, True)
-    with ops.use_backend("native"), products("fp32"):
-        expected = gradients(block, x.to(DEVICE), precision)
-        compiled = torch.compile(block, fullgraph=True, backend="aot_eager")
-        for found, tensor in zip(gradients(compiled, x.to(DEVICE), precision), expected):
-            assert torch.equal(found, tensor)
-    torch.compiler.reset()
