@@ -101,7 +101,7 @@ cudaError_t launch(void (*kernel)(Arguments), dim3 grid, int bytes, cudaStream_t
     const cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
     if (error != cudaSuccess) return error;
   }
-  kernel<<<grid, 256, bytes, stream> > >(arguments);
+  kernel<<<grid, kThreads, bytes, stream>>>(arguments);
   return cudaGetLastError();
 }
 
