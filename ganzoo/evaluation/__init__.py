@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from ganzoo.evaluation.evaluate import evaluate
+from ganzoo.evaluation.measure import evaluate
 
 __all__ = ["evaluate"]

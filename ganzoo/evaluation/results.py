@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ganzoo import imaging
+from ganzoo.config import word
 from ganzoo.errors import GanzooError
 from ganzoo.metrics.metric import Finding
 from ganzoo.training.run import Run, replace
@@ -15,6 +16,7 @@ from ganzoo.training.run import Run, replace
 FILE = "evaluation.json"
 FOLDER = "evaluation"
 FORMAT = 1
+BETTER = {"higher": "higher", "lower": "lower", "real": "as real data"}
 
 
 @dataclass
@@ -56,11 +58,13 @@ class Evaluation:
 
     def write(self, run: Run) -> None:
         """Write evaluation.json, all or nothing. What other calls found of the same checkpoint stays."""
+        whole = self
         before = read(run)
         if before is not None and before.checkpoint == self.checkpoint:
-            self.findings = dict(sorted((before.findings | self.findings).items()))
-            self.skipped = {k: v for k, v in (before.skipped | self.skipped).items() if k not in self.findings}
-        replace(run.path / FILE, json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, indent=2) + "\n")
+            findings = dict(sorted((before.findings | self.findings).items()))
+            skipped = {name: why for name, why in (before.skipped | self.skipped).items() if name not in findings}
+            whole = Evaluation(self.run, self.checkpoint, findings, skipped)
+        replace(run.path / FILE, json.dumps({"format": FORMAT, **dataclasses.asdict(whole)}, indent=2) + "\n")
 
 
 def read(run: Run) -> Evaluation | None:
@@ -74,6 +78,32 @@ def read(run: Run) -> Evaluation | None:
         return None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as why:
         raise GanzooError(f"{run.path / FILE} is damaged ({why}). Delete it to evaluate again.") from None
+
+
+def number(value: float | None) -> str:
+    """A figure for people; nothing for None."""
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+
+
+def protocol_lines(evaluation: Evaluation) -> list[str]:
+    """Every protocol in full, what several metrics share said once."""
+    protocols = {name: finding["protocol"] for name, finding in evaluation.findings.items()}
+    values: dict[str, list[Any]] = {}
+    for protocol in protocols.values():
+        for key, value in protocol.items():
+            values.setdefault(key, []).append(value)
+    shared = {key: v[0] for key, v in values.items() if len(v) > 1 and all(value == v[0] for value in v)}
+    own: dict[str, list[str]] = {}
+    for name, protocol in protocols.items():
+        own.setdefault(_listed({k: v for k, v in protocol.items() if k not in shared}), []).append(name)
+    lines = [f"Protocol  {_listed(shared)}"] if shared else []
+    return lines + [f"  {', '.join(names)}: {said}" for said, names in own.items() if said]
+
+
+def _listed(protocol: dict[str, Any]) -> str:
+    return "; ".join(f"{key.replace('_', ' ')} {word(value)}" for key, value in protocol.items())
 
 
 def _said(entry: dict[str, Any]) -> dict[str, Any]:

@@ -36,6 +36,11 @@ class Pool:
     def __len__(self) -> int:
         return len(self.images)
 
+    def first(self, count: int) -> Pool:
+        """A fair choice of at most `count` images."""
+        labels = None if self.labels is None else self.labels[:count]
+        return self if count >= len(self) else Pool(self._subject, self.images[:count], labels, self.what)
+
     @cached_property
     def features(self) -> Tensor:
         """The judge's features, float32 [N, D], on the subject's device. Only where the data have labels."""
@@ -104,6 +109,11 @@ class Subject:
     @cached_property
     def control(self) -> Pool | None:
         return None if self._control is None else self._shuffled(self._control)
+
+    @property
+    def pools(self) -> tuple[Pool, ...]:
+        """samples, reference, and control where there is one."""
+        return (self.samples, self.reference) if self.control is None else (self.samples, self.reference, self.control)
 
     @cached_property
     def train(self) -> Pool:
