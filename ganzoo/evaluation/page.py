@@ -27,7 +27,8 @@ tr.differs td { background: var(--mark); } .faint { opacity: .7; font-size: .87r
 svg { width: 100%; height: auto; } svg text { font: 11px system-ui, sans-serif; fill: currentColor; }
 svg .title { font-weight: 600; font-size: 12.5px; } svg .rule { stroke: var(--line); }
 svg polyline { fill: none; stroke-width: 1.5; stroke-linejoin: round; }
-figure { margin: 0; } figure img { max-width: 100%; image-rendering: pixelated; } figcaption { font-size: .87rem; }
+figure { margin: 0; } figcaption { font-size: .87rem; }
+figure img { width: 100%; max-width: 32rem; image-rendering: pixelated; }
 .key { display: inline-block; width: .8em; height: .8em; border-radius: 2px; margin-right: .4em; }
 """
 
@@ -61,7 +62,7 @@ def _figures(columns: Sequence[Column], names: Sequence[str]) -> str:
         cells = []
         for i, figure in enumerate(row.figures):
             value = number(figure["value"]) if figure else ""
-            spread = f" ± {number(figure['spread'])}" if figure and "spread" in figure else ""
+            spread = f" ± {number(figure['spread'], 2)}" if figure and "spread" in figure else ""
             cells.append(f'<td class="number{" best" * (i in row.best)}">{value}{spread}</td>')
         foot = "<sup>*</sup>" if row.differences else ""
         body.append(
@@ -110,7 +111,8 @@ def _findings(columns: Sequence[Column]) -> Iterable[tuple[str, Path]]:
     for column in columns:
         for finding in column.evaluation.findings.values():
             for picture in finding.get("pictures", []):
-                yield f"{column.name}: {Path(picture).stem}", column.run.path / picture
+                said = finding["protocol"].get("picture")
+                yield column.name + (f": {said}" if said else ""), column.run.path / picture
 
 
 def _pictures(found: Iterable[tuple[str, Path | None]]) -> str:
