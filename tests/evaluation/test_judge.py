@@ -113,11 +113,11 @@ def test_a_cache_that_cannot_be_written_is_named(digits: tuple[ImageData, ImageD
 
 
 def test_large_images_are_made_smaller_and_colour_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(judges, "LEAST_STEPS", 60)
+    monkeypatch.setattr(judges, "LEAST_STEPS", 40)
     rng = np.random.default_rng(0)
-    labels = rng.integers(0, 2, 200)
-    images = rng.integers(0, 80, (200, 3, 40, 40)).astype(np.uint8)
-    images[np.arange(200), labels] += 100  # red or green
+    labels = rng.integers(0, 2, 80)
+    images = rng.integers(0, 80, (80, 3, 40, 40)).astype(np.uint8)
+    images[np.arange(80), labels] += 100  # red or green
     spec = ImageData(images, labels, ("red", "green"), "colours", "train", "colours")
     judge = Judge.of(spec, None, cache=tmp_path)
     assert judge.size == 32

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,16 @@ def test_a_metric_says_what_it_is(metric: Metric) -> None:
     assert metric.paper
     assert all(isinstance(need, Need) for need in metric.needs)
     assert type(metric).measure is not Metric.measure
+
+
+def test_the_documentation_names_every_metric_and_its_example_works(workshop: Workshop) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
+    for name in metrics():
+        assert f"| `{name}` |" in text
+    scope: dict[str, Any] = {}
+    exec(text.partition("```python\n")[2].partition("```")[0], scope)
+    found = scope["Brightness"]().measure(workshop.subject(workshop.test.images))
+    assert found.figures["brightness"].value == found.figures["brightness"].real
 
 
 def test_metrics_are_found_by_name() -> None:
