@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 
 from ganzoo import __version__
-from ganzoo.evaluation.compare import Column, rows, settings
+from ganzoo.evaluation.compare import Column, incomparable, rows, settings
 from ganzoo.evaluation.curves import COLOURS, chart
 from ganzoo.evaluation.results import BETTER, number, protocol_lines
 
@@ -57,8 +57,9 @@ def page(columns: Sequence[Column]) -> str:
 
 
 def _figures(columns: Sequence[Column], names: Sequence[str]) -> str:
-    body, remarks = [], []
-    for row in rows(columns):
+    found = rows(columns)
+    body, remarks = [], [f"* {line}" for line in incomparable(found)]
+    for row in found:
         cells = []
         for i, figure in enumerate(row.figures):
             value = number(figure["value"]) if figure else ""
@@ -69,8 +70,6 @@ def _figures(columns: Sequence[Column], names: Sequence[str]) -> str:
             f"<tr><th>{escape(row.name)}{foot}</th>{''.join(cells)}"
             f'<td class="number">{number(row.real)}</td><td>{BETTER[row.better]}</td></tr>'
         )
-        if row.differences:
-            remarks.append(f"* {row.name} cannot be compared: {', '.join(row.differences)} differ.")
     remarks += [f"{column.name}: {note}" for column in columns for note in column.notes]
     protocols = "".join(
         f"<p>{escape(column.name)}, {escape(column.evaluation.checkpoint)}<br>"
