@@ -103,6 +103,8 @@ class Architecture:
     conditional: ClassVar[bool] = False
     """Whether the networks use class labels. A conditional architecture refuses data without them."""
     Config: ClassVar[type[Any]] = Config
+    expected_failures: ClassVar[Mapping[str, str]] = {}
+    """Checks of `ganzoo check` that the architecture cannot pass, each with the reason: `{"compile": "..."}`."""
 
     def build(self, config: Any, spec: DataSpec) -> GAN:
         """Networks for `spec`, freshly initialised from torch's global random state. Import torch in here."""
@@ -139,6 +141,8 @@ class Dataset:
     source: ClassVar[str]
     """Where the images come from: authors, year, licence."""
     argument: ClassVar[str | None] = None
+    expected_failures: ClassVar[Mapping[str, str]] = {}
+    """As of an architecture."""
 
     def on_disk(self, where: DataLocation) -> bool:
         """Whether `load` would need no network. Cheap: looks at names, not contents."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 from collections.abc import Mapping
@@ -57,9 +58,8 @@ class Plan:
 
     @property
     def spec(self) -> DataSpec:
-        """What the networks are built for: an unconditional architecture is not told of classes."""
-        spec = self.data.spec
-        return spec if self.entry.card.conditional else DataSpec(spec.channels, spec.size)
+        """What the networks are built for."""
+        return self.data.spec
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -75,7 +75,7 @@ class Plan:
                 "channels": self.spec.channels,
                 "size": self.spec.size,
                 "classes": self.spec.classes,
-                "class_names": list(self.data.class_names) if self.spec.classes else [],
+                "class_names": list(self.data.class_names),
             },
             "settings": configs.to_dict(self.config),
             "seed": self.seed,
@@ -117,6 +117,8 @@ def make(request: Request) -> Plan:
             f"{entry.name} is conditional and needs labels, but {images.name} has none. Choose a labelled data set "
             "(for a folder: one sub-folder per class), or an unconditional architecture."
         )
+    if not entry.card.conditional:  # it is not told of classes, neither when built nor in training
+        images = dataclasses.replace(images, labels=None, class_names=())
     return Plan(
         entry=entry,
         config=config,
