@@ -145,7 +145,7 @@ def load(path: str | os.PathLike[str], device: str | None = None) -> GAN:
     for problem in problems:
         logging.getLogger("ganzoo").warning(f"{problem}; the checkpoint before it is used.")
     data = run.config["dataset"]
-    spec = DataSpec(data["channels"], data["size"], data["classes"])
+    spec = DataSpec(data["channels"], data["size"], data["classes"], data["inputs"])
     gan = entry.build(configs.make(entry.card.Config, run.config["settings"]), spec)
     checkpoint.read_weights(found, "model", gan)
     checkpoint.read_weights(found, "ema", gan.generator)

@@ -34,6 +34,7 @@ KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
     "source": ("text", (str,)),
     "argument": ("text or None", (str, type(None))),
     "conditional": ("True or False", (bool,)),
+    "paired": ("True or False", (bool,)),
     "expected_failures": ("a dict from check to reason", (dict,)),
 }
 
@@ -70,7 +71,8 @@ class Entry:
         except Exception as failure:  # a stranger's code may raise anything; the whole cause is shown
             raise PluginError(
                 f"{self.name} from {self.distribution} {self.version} could not build its networks for "
-                f"{spec.channels}x{spec.size}x{spec.size} images and {spec.classes} classes.\n\n"
+                f"{spec.channels}x{spec.size}x{spec.size} images, {spec.classes} classes and {spec.inputs} channels "
+                f"of input.\n\n"
                 f"{traceback.format_exc().rstrip()}"
             ) from failure
         return gan
@@ -101,6 +103,11 @@ def architectures() -> tuple[Entry, ...]:
 def datasets() -> tuple[Entry, ...]:
     """Every installed data set plugin, working or broken."""
     return entries(DATASETS)
+
+
+def paired_datasets() -> list[Entry]:
+    """The working data sets that yield pairs of images."""
+    return [entry for entry in datasets() if entry.error is None and entry.card.paired]
 
 
 def get_architecture(name: str) -> Entry:
@@ -189,6 +196,8 @@ def card_of(target: Any, contract: type) -> Any:
         if not isinstance(value, kinds):
             raise PluginError(f"its {attribute} must be {wanted}, but is a {type(value).__name__}")
     if contract is Architecture:
+        if card.conditional and card.paired:
+            raise PluginError("it is both conditional and paired: its networks can be given labels or images, not both")
         _check_config(card.Config)
     return card
 

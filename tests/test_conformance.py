@@ -23,6 +23,11 @@ def test_conformance(check: Check) -> None:
     check()
 
 
+@parametrize_checks(datasets=["mosaic:digits", "blur:3:digits", "mask:digits"])
+def test_conformance_of_pairs(check: Check) -> None:
+    check()
+
+
 @parametrize_checks("cgan", networks="mlp")
 def test_conformance_of_the_perceptrons(check: Check) -> None:
     check()

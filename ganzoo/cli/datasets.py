@@ -65,6 +65,7 @@ def _row(entry: registry.Entry, where: DataLocation) -> dict[str, object]:
     return {
         "name": entry.name,
         "argument": card.argument if card else None,
+        "paired": card.paired if card else None,
         "summary": card.summary if card else None,
         "source": card.source if card else None,
         "on_disk": _availability(entry, where) == "yes",

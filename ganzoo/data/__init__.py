@@ -14,7 +14,7 @@ from ganzoo.plugin import DataLocation, Split
 if TYPE_CHECKING:
     from ganzoo.data.images import ImageData
 
-__all__ = ["ImageData", "open"]
+__all__ = ["ImageData", "load", "open"]
 
 
 def open(
@@ -29,14 +29,19 @@ def open(
     Files are looked for in `data_dir` (else the environment's GANZOO_DATA), then in the cache, then downloaded. Raises
     `UsageError` for an unknown name or split, `DataError` where files are missing or damaged.
     """
-    from ganzoo.registry import get_dataset
-
     if split not in ("train", "test"):
         raise UsageError(f"No split is called {split!r}. {did_you_mean(split, ('train', 'test'))}")
     if image_size is not None and image_size < 1:
         raise UsageError(f"image_size={image_size} is not valid: expected integer >= 1.")
+    return load(name, DataLocation.find(data_dir), split, image_size)
+
+
+def load(name: str, where: DataLocation, split: Split, image_size: int | None) -> ImageData:
+    """`open` with a location at hand: for data sets that are made of another one."""
+    from ganzoo.registry import get_dataset
+
     card, argument = get_dataset(name)
-    return card.load(DataLocation.find(data_dir), split, image_size, argument)
+    return card.load(where, split, image_size, argument)
 
 
 def __getattr__(name: str) -> Any:

@@ -83,6 +83,23 @@ def labels(subject: DataSubject) -> None:
         raise CheckError(f"no image is of the class {', '.join(empty)}")
 
 
+@rule("set paired on the card where images come with inputs or corrupt, uint8 [N, C', size, size], and only there.")
+def pairs(subject: DataSubject) -> None:
+    """Images come with input images exactly where the card says so."""
+    data = subject.train
+    if data.paired != subject.card.paired:
+        raise CheckError(f"the card says paired={subject.card.paired}, the images say {data.paired}")
+    if not data.paired:
+        return
+    (inputs, images), (again, _) = data.examples(8), data.examples(8)
+    if inputs.dtype != images.dtype or inputs.shape[::2] != images.shape[::2] or inputs.shape[3] != images.shape[3]:
+        raise CheckError(f"inputs are {inputs.dtype} {list(inputs.shape)} where images are {list(images.shape)}")
+    if not inputs.equal(again):
+        raise CheckError("made twice, inputs differ", "draw random numbers from the generator that corrupt is given.")
+    if inputs.equal(images):
+        raise CheckError("inputs equal the images", "let the inputs lack what the generator is to add.")
+
+
 @rule("load in one fixed order, without drawing random numbers.")
 def repeatable(subject: DataSubject) -> None:
     """Loaded twice it is the same in the same order: resume needs it."""

@@ -12,10 +12,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ganzoo.errors import UsageError
-from ganzoo.gan import GAN
+from ganzoo.gan import GAN, from_uint8
 from ganzoo.plugin import DataSpec
 from ganzoo.testing.kit import CheckError, rule
-from ganzoo.testing.subject import Subject
+from ganzoo.testing.subject import CLASSES, Subject
 
 FORMS = ((1, 8, 10), (3, 16, 1), (1, 28, 10), (3, 32, 100), (3, 64, 2))
 ODD_SIZES = (1, 7, 29, 36)
@@ -31,8 +31,8 @@ def shapes(subject: Subject) -> None:
             gan = subject.build(subject.spec(*form))
         except UsageError:
             continue  # an honest refusal; `impossible_size` reads what it says
-        _fits(gan)
-    _fits(subject.build())
+        _fits(subject, gan)
+    _fits(subject, subject.build())
 
 
 @rule("end the generator with tanh.")
@@ -40,12 +40,11 @@ def output_range(subject: Subject) -> None:
     """Images stay within -1 and 1 whatever the noise, and differ."""
     gan = subject.build().eval()
     torch.manual_seed(1)
-    z, labels = gan.latent(32), gan.class_labels(32)
+    z, condition = gan.latent(32), subject.condition(gan, 32)
     for scale in (1.0, 1000.0):
-        images = gan.generate(z * scale, labels)
+        images = gan.generate(z * scale, condition)
         if not images.isfinite().all() or images.abs().max() > 1:
-            low, high = images.min().item(), images.max().item()
-            raise CheckError(f"the generator's images go from {low:g} to {high:g}", "end the generator with tanh.")
+            raise CheckError(f"the generator's images go from {images.min().item():g} to {images.max().item():g}")
     if (images - images[:1]).abs().max() == 0:
         raise CheckError("32 noise vectors give 32 equal images", "let the noise z enter the generator.")
 
@@ -56,30 +55,35 @@ def logits(subject: Subject) -> None:
     gan = subject.build().eval()
     torch.manual_seed(1)
     images = torch.randn(64, gan.spec.channels, gan.spec.size, gan.spec.size) * 100
-    scores = gan.discriminator(images, gan.class_labels(64))
+    scores = gan.discriminator(images, subject.condition(gan, 64))
     if not scores.isfinite().all():
         raise CheckError("some logits are not finite", "look for a division or a log without bounds.")
     if scores.min() >= 0 and scores.max() <= 1:
         raise CheckError(f"for any image its values lie within {scores.min():g} and {scores.max():g}")
 
 
-@rule("declare conditional=True if the networks take labels, and let spec.classes decide how many there are.")
-def conditional(subject: Subject) -> None:
-    """Labels matter to both networks where the card says so, only there."""
+@rule("let the condition enter the generator and the discriminator, or declare neither conditional nor paired.")
+def condition(subject: Subject) -> None:
+    """What the card asks for, labels or input images, matters to both networks."""
     gan = subject.build().eval()
-    if not gan.conditional:
-        gan.discriminator(gan.generate(gan.latent(N)))
+    n = N * CLASSES
+    real = from_uint8(torch.from_numpy(subject.data(gan.spec).images[:n]))
+    first = subject.condition(gan, n)
+    if first is None:
         return
-    (real, _), z = subject.batches(gan)(0), gan.latent(gan.config.batch_size)
-    one, other = torch.zeros(len(z), dtype=torch.int64), torch.ones(len(z), dtype=torch.int64)
-    if torch.equal(gan.generate(z, one), gan.generate(z, other)):
-        raise CheckError("other labels give the same images", "let labels enter the generator, or drop conditional.")
+    torch.manual_seed(1)
+    z, other = gan.latent(n), first.roll(1, 0)
+    images = gan.generate(z, first)
+    what = "inputs" if subject.card.paired else "labels"
+    if torch.equal(images, gan.generate(z, other)):
+        raise CheckError(f"other {what} give the same images")
     losses = []
-    for labels in (one, other):
+    for each in (first, other):
         torch.manual_seed(0)
-        losses.append(gan.discriminator_loss(real, real, labels, torch.Generator().manual_seed(0))[0])
+        rng = torch.Generator().manual_seed(0)
+        losses.append(gan.discriminator_loss(real, images, each, rng)[0] + gan.generator_loss(real, images, each)[0])
     if torch.equal(*losses):
-        raise CheckError("other labels give the same discriminator loss", "let the discriminator judge the label too.")
+        raise CheckError(f"other {what} for the same images give the same losses")
 
 
 @rule("draw every random number of build() from torch's global state, and noise from the rng that is given.")
@@ -93,7 +97,7 @@ def seed(subject: Subject) -> None:
         raise CheckError("another seed gives the same weights", "initialise weights with torch.nn.init.")
     first.train()
     modes, state = [module.training for module in first.modules()], torch.get_rng_state()
-    same = torch.equal(first.sample(N, seed=0), again.sample(N, seed=0))
+    same = torch.equal(subject.sample(first, N, seed=0), subject.sample(again, N, seed=0))
     if not torch.equal(torch.get_rng_state(), state):
         raise CheckError("sample(seed=0) draws from the global random state")
     if not same:
@@ -106,12 +110,12 @@ def seed(subject: Subject) -> None:
 def safetensors(subject: Subject) -> None:
     """Weights written to a file and read back give the same images."""
     gan, again = subject.build(seed=0), subject.build(seed=1)
-    gan.generate(gan.latent(N), gan.class_labels(N))  # moves running statistics
+    gan.generate(gan.latent(N), subject.condition(gan, N))  # moves running statistics
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.safetensors"
         save_file({name: tensor.contiguous() for name, tensor in gan.state_dict().items()}, file)
         again.load_state_dict(load_file(file))
-    _same_outputs(gan.eval(), again.eval(), "read back from safetensors", 0.0)
+    _same_outputs(subject, gan.eval(), again.eval(), "read back from safetensors", 0.0)
 
 
 @rule("index dimensions as [N, C, H, W] and use reshape or flatten where view fails on strides.")
@@ -119,7 +123,7 @@ def channels_last(subject: Subject) -> None:
     """In the channels_last memory format the networks compute the same."""
     gan = subject.build()
     other = copy.deepcopy(gan).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    _same_outputs(other, gan, "in channels_last")
+    _same_outputs(subject, other, gan, "in channels_last")
 
 
 @rule("replace Python code that depends on values of tensors, and calls that torch.compile cannot trace.")
@@ -132,7 +136,7 @@ def compile(subject: Subject) -> None:
         for name in ("generator", "discriminator"):
             network: nn.Module = getattr(other, name)
             network.forward = torch.compile(network.forward, backend="aot_eager", fullgraph=True)  # type: ignore[method-assign]
-        _same_outputs(gan, other, "under torch.compile")
+        _same_outputs(subject, gan, other, "under torch.compile")
     except torch._dynamo.exc.TorchDynamoException as why:
         places = re.findall(r'File "(.+)", line (\d+)', str(why))
         raise CheckError(f"{str(why).splitlines()[0]} ({':'.join(places[-1])})" if places else str(why)) from why
@@ -149,7 +153,7 @@ def impossible_size(subject: Subject) -> None:
         except UsageError as refusal:
             _check_refusal(subject, size, str(refusal))
         else:
-            _fits(gan)
+            _fits(subject, gan)
 
 
 def _check_refusal(subject: Subject, size: int, refusal: str) -> None:
@@ -165,17 +169,17 @@ def _check_refusal(subject: Subject, size: int, refusal: str) -> None:
         ) from None
 
 
-def _fits(gan: GAN) -> None:
+def _fits(subject: Subject, gan: GAN) -> None:
     spec: DataSpec = gan.spec
-    images = gan.generate(gan.latent(N), gan.class_labels(N))
+    images = gan.generate(gan.latent(N), subject.condition(gan, N))
     wanted = (N, spec.channels, spec.size, spec.size)
     if images.shape != wanted:
         raise CheckError(f"the generator returns {list(images.shape)} where {list(wanted)} is asked for")
-    logits = gan.discriminator(images, gan.class_labels(N))
-    if logits.shape != (N,):
+    logits = gan.discriminator(images, subject.condition(gan, N))
+    if logits.shape[:1] != (N,):
         raise CheckError(
-            f"the discriminator returns {list(logits.shape)} for {N} images, expected [{N}]",
-            "return one logit an image: end with .flatten() or .squeeze(1).",
+            f"the discriminator returns {list(logits.shape)} for {N} images, expected [{N}] or [{N}, ...]",
+            "return one logit an image, or one for each of its patches.",
         )
 
 
@@ -185,14 +189,14 @@ def _difference(first: nn.Module, other: nn.Module) -> str | None:
     return next((name for name in one if name not in two or not torch.equal(one[name], two[name])), None)
 
 
-def _same_outputs(gan: GAN, other: GAN, how: str, tolerance: float = 1e-3) -> None:
+def _same_outputs(subject: Subject, gan: GAN, other: GAN, how: str, tolerance: float = 1e-3) -> None:
     """Images, logits and gradients of both, drawn from one random state, must be the same."""
     results: list[dict[str, Tensor]] = []
     for each in (gan, other):
         torch.manual_seed(2)
-        z, labels = each.latent(N), each.class_labels(N)
-        images = each.generate(z, labels)
-        logits = each.discriminator(images, labels)
+        z, condition = each.latent(N), subject.condition(each, N)
+        images = each.generate(z, condition)
+        logits = each.discriminator(images, condition)
         logits.square().sum().backward()
         gradients = {f"the gradient of {name}": p.grad for name, p in each.named_parameters() if p.grad is not None}
         results.append({"the generator's images": images, "the discriminator's logits": logits, **gradients})

@@ -12,7 +12,7 @@ from torch import Tensor
 from ganzoo import config as configs
 from ganzoo.data.images import ImageData, resize, sha256_of
 from ganzoo.errors import UsageError
-from ganzoo.gan import GAN
+from ganzoo.gan import GAN, from_uint8
 from ganzoo.plugin import Architecture, DataSpec
 from ganzoo.testing.kit import CheckError
 from ganzoo.training.batches import Batches
@@ -36,8 +36,9 @@ class Subject:
         return configs.make(self.card.Config, {"batch_size": BATCH, **self.overrides, **overrides})
 
     def spec(self, channels: int, size: int, classes: int = CLASSES) -> DataSpec:
-        """The images as the architecture is told of them: without classes where it is not conditional."""
-        return DataSpec(channels, size, classes if self.card.conditional else 0)
+        """The data as the architecture is told of them: with classes, or with input images, only if its card asks."""
+        inputs = 4 - channels if self.card.paired else 0  # others than the images have: nothing says they are as many
+        return DataSpec(channels, size, classes if self.card.conditional else 0, inputs)
 
     def build(self, spec: DataSpec | None = None, seed: int = 0, **overrides: Any) -> GAN:
         """New networks from `seed`, for `smallest` where no spec is given."""
@@ -73,10 +74,23 @@ class Subject:
         state.step += 1
         return signals
 
+    def data(self, spec: DataSpec) -> ImageData:
+        """Digits as `spec` describes them."""
+        return _digits(spec.channels, spec.size, self.card.conditional, spec.inputs)
+
     def batches(self, gan: GAN) -> Batches:
         """Digits as training would give them to `gan`."""
-        data = _digits(gan.spec.channels, gan.spec.size, gan.conditional)
-        return Batches(data, gan.config.batch_size, 0, gan.device)
+        return Batches(self.data(gan.spec), gan.config.batch_size, 0, gan.device)
+
+    def condition(self, gan: GAN, n: int) -> Tensor | None:
+        """What would steer the networks of `gan` for n images of a batch."""
+        if self.card.paired:
+            return gan.condition(from_uint8(self.data(gan.spec).examples(n)[0]), n)
+        return gan.condition(torch.arange(n) % gan.spec.classes if self.card.conditional else None, n)
+
+    def sample(self, gan: GAN, n: int, seed: int) -> Tensor:
+        """Samples as a user would draw them."""
+        return gan.sample(n, seed=seed, inputs=self.data(gan.spec).examples(n)[0] if self.card.paired else None)
 
     def choices(self, name: str) -> tuple[Any, ...]:
         """The values of the setting `name` to be tried: the one under test, or else all it offers."""
@@ -86,12 +100,14 @@ class Subject:
 
 
 @functools.cache
-def _digits(channels: int, size: int, labelled: bool) -> ImageData:
-    """scikit-learn's handwritten digits, which need no file."""
+def _digits(channels: int, size: int, labelled: bool, inputs: int) -> ImageData:
+    """scikit-learn's handwritten digits, which need no file, and coarser ones as their input images."""
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
-    grey = resize(np.round(bunch.images * (255 / 16)).astype(np.uint8)[:, None], size)
-    images, labels = np.repeat(grey, channels, axis=1), bunch.target.astype(np.int64) if labelled else None
-    names = tuple(map(str, range(CLASSES))) if labelled else ()
-    return ImageData(images, labels, names, "digits of scikit-learn", "train", sha256_of(images, labels))
+    small = np.round(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
+    images = np.repeat(resize(small, size), channels, axis=1)
+    coarse = np.repeat(resize(resize(small, 4), size), inputs, axis=1) if inputs else None
+    labels, names = (bunch.target.astype(np.int64), tuple("0123456789")) if labelled else (None, ())
+    identity = sha256_of(images, labels)
+    return ImageData(images, labels, names, "digits of scikit-learn", "train", identity, inputs=coarse)

@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ganzoo.errors import UsageError
+from ganzoo.gan import GAN
 from ganzoo.testing.kit import CheckError, rule, where
 from ganzoo.testing.subject import Subject
 from ganzoo.training import checkpoint
@@ -22,30 +23,30 @@ from ganzoo.training.state import TrainingState
 STEPS = 20
 
 
-@rule("let each optimizer of optimizers() hold the parameters of its own network, all of them, and no others.")
+OWN_PARAMETERS = (
+    "let each optimizer of optimizers() hold the parameters of its own network, all of them, and no others."
+)
+
+
+@rule(OWN_PARAMETERS)
 def generator_step(subject: Subject) -> None:
     """A generator step changes the generator and nothing else."""
-    state = subject.state()
-    gan = state.gan
-    _, labels = subject.batches(gan)(0)
+    state, gan, real, condition = _prepared(subject)
     before = _copy(gan)
     state.train_discriminator(False)
-    fake = gan.generate(gan.latent(gan.config.batch_size, state.rng), labels)
-    state.update_generator(gan.generator_loss(fake, labels))
+    fake = gan.generate(gan.latent(len(real), state.rng), condition)
+    state.update_generator(gan.generator_loss(real, fake, condition)[0])
     _only_moved("generator", gan, before)
 
 
-@rule("let each optimizer of optimizers() hold the parameters of its own network, all of them, and no others.")
+@rule(OWN_PARAMETERS)
 def discriminator_step(subject: Subject) -> None:
     """A discriminator step changes the discriminator and nothing else."""
-    state = subject.state()
-    gan = state.gan
-    real, labels = subject.batches(gan)(0)
+    state, gan, real, condition = _prepared(subject)
     before = _copy(gan)
     with torch.no_grad():
-        fake = gan.generate(gan.latent(gan.config.batch_size, state.rng), labels)
-    loss, _ = gan.discriminator_loss(real, fake, labels, state.rng)
-    state.update_discriminator(loss)
+        fake = gan.generate(gan.latent(len(real), state.rng), condition)
+    state.update_discriminator(gan.discriminator_loss(real, fake, condition, state.rng)[0])
     gan.after_discriminator_step()
     _only_moved("discriminator", gan, before)
 
@@ -60,8 +61,10 @@ def gradients(subject: Subject) -> None:
         subject.step(state)
         waiting -= _with_gradient(gan)
     state.train_discriminator(True)
-    real, labels = subject.batches(gan)(0)
-    gan.discriminator(real, labels).sum().backward()  # a Wasserstein critic's last bias drops out of its loss
+    real, given = subject.batches(gan)(0)
+    gan.discriminator(
+        real, gan.condition(given, len(real), state.rng)
+    ).sum().backward()  # a Wasserstein critic's last bias drops out of its loss
     waiting -= _with_gradient(gan)
     if waiting:
         raise CheckError(f"no gradient reaches {', '.join(sorted(waiting))}")
@@ -137,10 +140,17 @@ def trains(subject: Subject) -> None:
     if not state.finite():
         raise CheckError(f"after {STEPS} steps some weights are not finite")
     gan = state.gan.eval()
-    images = gan.generate(gan.latent(64), gan.class_labels(64))
+    images = gan.generate(gan.latent(64), subject.condition(gan, 64))
     if not (images.abs() <= 1).all():
         raise CheckError("the trained generator's images leave -1..1", "end the generator with tanh.")
-    gan.sample(2, seed=0)
+    subject.sample(gan, 2, seed=0)
+
+
+def _prepared(subject: Subject) -> tuple[TrainingState, GAN, Tensor, Tensor | None]:
+    """A training before its first step, its networks, and a batch of images with their condition."""
+    state = subject.state()
+    real, given = subject.batches(state.gan)(0)
+    return state, state.gan, real, state.gan.condition(given, len(real), state.rng)
 
 
 def _with_gradient(network: nn.Module) -> set[str]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ganzoo import imaging
+from ganzoo.data import ImageData
 from ganzoo.errors import TrainingError
 from ganzoo.training import checkpoint
 from ganzoo.training.batches import Batches
@@ -47,7 +48,7 @@ def train(
     start = time.monotonic() - state.seconds
     state.gan.train()
     if state.step == 0:
-        write_grid(state, run, report)
+        write_grid(state, batches, run, report)
         save(state, run, history, report)
     while not schedule.over(state.step, state.seconds) and not stop.requested:
         history.add(train_step(state, batches))
@@ -57,10 +58,10 @@ def train(
         if state.step % LOG_EVERY == 0:
             history.write(report)
         if state.step % schedule.sample_every == 0:
-            write_grid(state, run, report)
+            write_grid(state, batches, run, report)
         if state.step % schedule.checkpoint_every == 0:
             save(state, run, history, report)
-    write_grid(state, run, report)
+    write_grid(state, batches, run, report)
     save(state, run, history, report)
 
 
@@ -70,23 +71,25 @@ def train_step(state: TrainingState, batches: Batches) -> dict[str, Tensor]:
 
     state.train_discriminator(True)
     for k in range(config.discriminator_steps):
-        real, labels = batches(state.step * config.discriminator_steps + k)
+        real, given = batches(state.step * config.discriminator_steps + k)
+        condition = gan.condition(given, config.batch_size, state.rng)
         last = k == config.discriminator_steps - 1  # the generator then learns from the fakes of the last step
         with state.autocast():
             with torch.set_grad_enabled(last):
-                fake = gan.generate(gan.latent(config.batch_size, state.rng), labels)
-            discriminator_loss, signals = gan.discriminator_loss(real, fake.detach(), labels, state.rng)
+                fake = gan.generate(gan.latent(config.batch_size, state.rng), condition)
+            discriminator_loss, signals = gan.discriminator_loss(real, fake.detach(), condition, state.rng)
         state.update_discriminator(discriminator_loss)
         gan.after_discriminator_step()
 
     state.train_discriminator(False)
     with state.autocast():
-        generator_loss = gan.generator_loss(fake, labels)
+        generator_loss, more = gan.generator_loss(real, fake, condition)
     state.update_generator(generator_loss)
 
     images = config.discriminator_steps * config.batch_size
     state.ema.update(state.images_seen + images, images)
-    return {"discriminator_loss": discriminator_loss.detach(), "generator_loss": generator_loss.detach()} | signals
+    losses = {"discriminator_loss": discriminator_loss.detach(), "generator_loss": generator_loss.detach()}
+    return losses | signals | more
 
 
 def save(state: TrainingState, run: Run, history: History, report: Report) -> None:
@@ -100,25 +103,33 @@ def save(state: TrainingState, run: Run, history: History, report: Report) -> No
         report.checkpoint(path, state.step)
 
 
-def write_grid(state: TrainingState, run: Run, report: Report) -> None:
+def write_grid(state: TrainingState, batches: Batches, run: Run, report: Report) -> None:
     """Images of the generator's average for noise that is the same all through the training."""
     path = run.samples / f"step-{state.step:08d}.png"
     if not path.exists():
-        imaging.save(sample_grid(state), path)
+        imaging.save(sample_grid(state, batches.data), path)
         report.grid(path, state.step)
 
 
-def sample_grid(state: TrainingState, columns: int = 10) -> Tensor:
-    """A picture uint8 [C, H, W]: one row per class (at most 10) for a conditional GAN, else 8 rows."""
+def sample_grid(state: TrainingState, data: ImageData, columns: int = 10) -> Tensor:
+    """A picture uint8 [C, H, W] of what the generator's average draws.
+
+    One row per class (at most 10) for a conditional GAN, else 8 rows; for a paired GAN 3 times three rows, which are
+    inputs, outputs and truths.
+    """
     gan = state.gan
-    rows = min(gan.spec.classes, 10) or 8
-    labels = torch.arange(rows).repeat_interleave(columns) if gan.conditional else None
     live, gan.generator = gan.generator, state.ema.network
     try:
-        images = gan.sample(rows * columns, labels, seed=SAMPLE_SEED)
+        if gan.paired:
+            inputs, truths = data.examples(3 * columns)
+            columns = min(columns, len(inputs))
+            outputs = gan.sample(len(inputs), inputs=inputs, seed=SAMPLE_SEED)
+            return imaging.grid(imaging.interleave([inputs, outputs, truths], columns), columns)
+        rows = min(gan.classes, 10) or 8
+        labels = torch.arange(rows).repeat_interleave(columns) if gan.conditional else None
+        return imaging.grid(gan.sample(rows * columns, labels, seed=SAMPLE_SEED), columns)
     finally:
         gan.generator = live
-    return imaging.grid(images, columns)
 
 
 class History:

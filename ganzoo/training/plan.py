@@ -76,6 +76,7 @@ class Plan:
                 "size": self.spec.size,
                 "classes": self.spec.classes,
                 "class_names": list(self.data.class_names),
+                "inputs": self.spec.inputs,
             },
             "settings": configs.to_dict(self.config),
             "seed": self.seed,
@@ -112,24 +113,35 @@ def make(request: Request) -> Plan:
     from ganzoo import data
 
     images = data.open(request.dataset, image_size=config.image_size, data_dir=request.data_dir)
-    if entry.card.conditional and images.labels is None:
-        raise UsageError(
-            f"{entry.name} is conditional and needs labels, but {images.name} has none. Choose a labelled data set "
-            "(for a folder: one sub-folder per class), or an unconditional architecture."
-        )
-    if not entry.card.conditional:  # it is not told of classes, neither when built nor in training
-        images = dataclasses.replace(images, labels=None, class_names=())
     return Plan(
         entry=entry,
         config=config,
         dataset=absolute(request.dataset),
         data_dir=None if request.data_dir is None else os.path.abspath(os.path.expanduser(request.data_dir)),
-        data=images,
+        data=_used(images, entry),
         seed=seed,
         device=device,
         precision=precision,
         schedule=_schedule(request, config, len(images.images)),
     )
+
+
+def _used(data: ImageData, entry: registry.Entry) -> ImageData:
+    """The part of the data that the architecture uses: no labels and no inputs unless its card asks for them."""
+    if entry.card.conditional and data.labels is None:
+        raise UsageError(
+            f"{entry.name} is conditional and needs labels, but {data.name} has none. Choose a labelled data set "
+            "(for a folder: one sub-folder per class), or an unconditional architecture."
+        )
+    if entry.card.paired and not data.paired:
+        known = [f"{e.name}:{e.card.argument}" if e.card.argument else e.name for e in registry.paired_datasets()]
+        raise UsageError(
+            f"{entry.name} turns images into images and needs pairs, but {data.name} has none. "
+            f"Choose a data set of pairs: {', '.join(known)}."
+        )
+    unused: dict[str, Any] = {} if entry.card.conditional else {"labels": None, "class_names": ()}
+    unused |= {} if entry.card.paired else {"inputs": None, "corrupt": None}
+    return dataclasses.replace(data, **unused)
 
 
 def merge(run_config: Mapping[str, Any], request: Request) -> Request:
@@ -209,11 +221,11 @@ def _schedule(request: Request, config: Any, images: int) -> Schedule:
 
 
 def absolute(dataset: str) -> str:
-    """A data set name that means the same from any working directory: an argument that is a PATH made absolute."""
+    """A data set name that means the same from any working directory: paths in it made absolute."""
     card, argument = registry.get_dataset(dataset)
-    if argument is None or card.argument != "PATH":
+    if argument is None:
         return dataset
-    return dataset[: len(dataset) - len(argument)] + os.path.abspath(os.path.expanduser(argument))
+    return dataset[: len(dataset) - len(argument)] + card.absolute(argument)
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

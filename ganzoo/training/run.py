@@ -26,7 +26,8 @@ TYPES: dict[str, tuple[type, ...]] = {
     "architecture": (str,), "distribution": (str,), "dataset": (dict,), "settings": (dict,), "seed": (int,),
     "device": (str,), "precision": (str,), "schedule": (dict,), "data_dir": (str, type(None)),
     "dataset.name": (str,), "dataset.channels": (int,), "dataset.size": (int,), "dataset.classes": (int,),
-    "dataset.class_names": (list,), "schedule.steps": (int, type(None)), "schedule.minutes": (int, float, type(None)),
+    "dataset.class_names": (list,), "dataset.inputs": (int,), "schedule.steps": (int, type(None)),
+    "schedule.minutes": (int, float, type(None)),
     "schedule.checkpoint_every": (int,), "schedule.sample_every": (int,),
 }  # fmt: skip
 """What a config.json must hold for a run to be used."""

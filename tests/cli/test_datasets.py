@@ -12,7 +12,10 @@ from ganzoo.plugin import DataLocation
 
 from ..conftest import Command
 
-KEYS = ["name", "argument", "summary", "source", "on_disk", "distribution", "version", "status", "error"]
+KEYS = ["name", "argument", "paired", "summary", "source", "on_disk", "distribution", "version", "status", "error"]
+
+PAIRED = ("mosaic", "blur", "mask", "pairs")
+ARGUMENTS = {"folder": "PATH", "pairs": "PATH"} | dict.fromkeys(("mosaic", "blur", "mask"), "[PIXELS:]DATASET")
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +47,10 @@ def test_json_describes_every_data_set(ganzoo_cli: Command) -> None:
         assert (row["status"], row["error"]) == ("ok", None)
         assert row["summary"]
         assert row["source"]
-        assert row["argument"] == ("PATH" if row["name"] == "folder" else None)
+        assert row["paired"] is (row["name"] in PAIRED)
+        assert row["argument"] == (
+            "PATH" if row["name"] in ("folder", "pairs") else "[PIXELS:]DATASET" if row["paired"] else None
+        )
     assert on_disk(result.out) == {"digits"}
 
 
