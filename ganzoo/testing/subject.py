@@ -42,9 +42,9 @@ class Subject:
 
     def build(self, spec: DataSpec | None = None, seed: int = 0, **overrides: Any) -> GAN:
         """New networks from `seed`, for `smallest` where no spec is given."""
-        config = self.config(**overrides)
+        config, spec = self.config(**overrides), spec or self.smallest
         torch.manual_seed(seed)
-        gan = self.card.build(config, spec or self.smallest)
+        gan = self.card.build(config, spec)
         return gan.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     @functools.cached_property

@@ -32,6 +32,7 @@ OWN_PARAMETERS = (
 def generator_step(subject: Subject) -> None:
     """A generator step changes the generator and nothing else."""
     state, gan, real, condition = _prepared(subject)
+    _check_owned(state.generator_optimizer, "generator", gan)
     before = _copy(gan)
     state.train_discriminator(False)
     fake = gan.generate(gan.latent(len(real), state.rng), condition)
@@ -43,6 +44,7 @@ def generator_step(subject: Subject) -> None:
 def discriminator_step(subject: Subject) -> None:
     """A discriminator step changes the discriminator and nothing else."""
     state, gan, real, condition = _prepared(subject)
+    _check_owned(state.discriminator_optimizer, "discriminator", gan)
     before = _copy(gan)
     with torch.no_grad():
         fake = gan.generate(gan.latent(len(real), state.rng), condition)
@@ -99,7 +101,7 @@ def objectives(subject: Subject) -> None:
     for penalty in subject.choices("penalty"):
         twins: dict[tuple[float, float], str] = {}
         for loss in subject.choices("loss"):
-            chosen: dict[str, Any] = {"loss": loss, "penalty": penalty}
+            chosen: dict[str, Any] = {"loss": loss, "penalty": penalty, "batch_size": 4}
             try:
                 state = subject.state(**chosen)
             except UsageError:
@@ -159,6 +161,15 @@ def _with_gradient(network: nn.Module) -> set[str]:
 
 def _copy(network: nn.Module) -> dict[str, Tensor]:
     return {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
+
+
+def _check_owned(optimizer: torch.optim.Optimizer, part: str, gan: GAN) -> None:
+    held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    for name, parameter in gan.named_parameters():
+        if name.startswith(f"{part}.") and parameter.requires_grad and id(parameter) not in held:
+            raise CheckError(f"the {part}'s optimizer lacks {name}")
+        if not name.startswith(f"{part}.") and id(parameter) in held:
+            raise CheckError(f"the {part}'s optimizer holds {name}")
 
 
 def _only_moved(part: str, gan: nn.Module, before: dict[str, Tensor]) -> None:
