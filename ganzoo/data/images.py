@@ -85,14 +85,18 @@ class ImageData:
         return DataSpec(channels=self.images.shape[1], size=self.images.shape[2], classes=classes, inputs=inputs)
 
     def examples(self, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The first `count` input images of paired data and the images they belong to, uint8; always the same ones."""
+        """The first `count` input images, and the images they belong to, uint8; corruptions are always the same.
+
+        In data without pairs every image is its own input.
+        """
         import torch
 
         images = torch.from_numpy(np.array(self.images[:count]))
         if self.inputs is not None:
             return torch.from_numpy(np.array(self.inputs[:count])), images
-        assert self.corrupt is not None, "only paired data have inputs"
-        return self.corrupt(images, torch.Generator().manual_seed(0)), images
+        if self.corrupt is not None:
+            return self.corrupt(images, torch.Generator().manual_seed(0)), images
+        return images, images
 
 
 def resize(images: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:

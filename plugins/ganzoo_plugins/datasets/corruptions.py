@@ -67,7 +67,7 @@ def split_argument(argument: str) -> tuple[int | None, str]:
 
 
 class Mosaic(_Corrupted):
-    summary = "pairs: any data set's images from square blocks of so many pixels (4), each of one colour"
+    summary = "pairs: the images of any data set, out of square blocks of 4 pixels"
     word = "mosaic"
 
     def pixels(self, size: int) -> int:
@@ -82,7 +82,7 @@ class Mosaic(_Corrupted):
 
 
 class Blur(_Corrupted):
-    summary = "pairs: any data set's images from Gaussian blurs, their standard deviation so many pixels (2)"
+    summary = "pairs: the images of any data set, out of Gaussian blurs of 2 pixels"
     word = "blur"
 
     def pixels(self, size: int) -> int:
@@ -102,7 +102,7 @@ class Blur(_Corrupted):
 
 
 class Mask(_Corrupted):
-    summary = "pairs: any data set's images with a square of so many pixels (half the side) missing, anywhere"
+    summary = "pairs: the images of any data set, with a square of half their side missing"
     word = "mask"
 
     GREY = 128
