@@ -42,6 +42,11 @@ class Setting:
     def type_name(self) -> str:
         return _type_name(self.type)
 
+    @property
+    def choices(self) -> tuple[Any, ...]:
+        """The values of a setting that is one of a few words; empty for every other kind."""
+        return get_args(self.type) if get_origin(self.type) is Literal else ()
+
 
 def settings(config_type: type) -> list[Setting]:
     """The settings of `config_type` in the order they are declared.

@@ -110,6 +110,8 @@ class Architecture:
     paired: ClassVar[bool] = False
     """Whether the networks use an input image. It refuses data without pairs, and cannot be conditional, too."""
     Config: ClassVar[type[Any]] = Config
+    expected_failures: ClassVar[Mapping[str, str]] = {}
+    """Checks of `ganzoo check` that the architecture cannot pass, each with the reason: `{"compile": "..."}`."""
 
     def build(self, config: Any, spec: DataSpec) -> GAN:
         """Networks for `spec`, freshly initialised from torch's global random state. Import torch in here."""
@@ -148,6 +150,8 @@ class Dataset:
     argument: ClassVar[str | None] = None
     paired: ClassVar[bool] = False
     """Whether every image comes with an input image, for paired architectures."""
+    expected_failures: ClassVar[Mapping[str, str]] = {}
+    """As of an architecture."""
 
     def absolute(self, argument: str) -> str:
         """`argument` in a form that means the same from any working directory; runs remember it."""

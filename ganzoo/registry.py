@@ -35,6 +35,7 @@ KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
     "argument": ("text or None", (str, type(None))),
     "conditional": ("True or False", (bool,)),
     "paired": ("True or False", (bool,)),
+    "expected_failures": ("a dict from check to reason", (dict,)),
 }
 
 
@@ -165,7 +166,7 @@ def _load(point: importlib.metadata.EntryPoint) -> Entry:
     try:
         # What a plugin prints while it is imported must not end up in the JSON that somebody parses.
         with contextlib.redirect_stdout(sys.stderr):
-            card = _card(point.load(), CONTRACTS[point.group])
+            card = card_of(point.load(), CONTRACTS[point.group])
     except PluginError as refusal:
         error = str(refusal)
     except (Exception, SystemExit) as failure:  # a stranger's import may raise anything; it is kept and shown on use
@@ -175,7 +176,8 @@ def _load(point: importlib.metadata.EntryPoint) -> Entry:
     return Entry(point.name, point.group, distribution, version, point.value, card, error, cause, seconds)
 
 
-def _card(target: Any, contract: type) -> Any:
+def card_of(target: Any, contract: type) -> Any:
+    """An instance of the plugin class `target`; PluginError where it does not keep the `contract`."""
     if not (isinstance(target, type) and issubclass(target, contract)):
         what = f"the class {target.__name__}" if isinstance(target, type) else f"a {type(target).__name__}"
         raise PluginError(f"it must be a subclass of ganzoo.plugin.{contract.__name__}, but is {what}")
