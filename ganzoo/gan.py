@@ -13,18 +13,21 @@ from ganzoo.errors import UsageError
 from ganzoo.losses import LOSSES, clip_weights, gradient_penalty, r1_penalty
 from ganzoo.nn import uses_batch_statistics
 from ganzoo.plugin import DataSpec
+from ganzoo.representation import decode
 
 
 class GAN(nn.Module):
     """A generator against a discriminator (a critic, where the loss says so).
 
     Args:
-        generator: called as `generator(z, labels)`, z [N, latent_dim]; returns images [N, C, size, size] in [-1, 1].
+        generator: called as `generator(z, labels)`, z [N, latent_dim]; returns images [N, C, size, size] in [-1, 1], or
+            points [N, C].
         discriminator: called as `discriminator(images, labels)`; returns logits [N], the higher the more real.
         config: the architecture's settings, a `ganzoo.plugin.Config`.
-        spec: the images the networks were built for.
+        spec: the images or points the networks were built for.
 
-    `labels` is int64 [N] for a conditional architecture and None otherwise. Plugins may override any method.
+    `labels` is int64 [N] for a conditional architecture and None otherwise. Where images are spoken of, points [N, C]
+    do as well. Plugins may override any method.
     """
 
     def __init__(self, generator: nn.Module, discriminator: nn.Module, config: Any, spec: DataSpec):
@@ -98,13 +101,13 @@ class GAN(nn.Module):
     def sample(
         self, count: int, labels: Sequence[int] | Tensor | None = None, seed: int | None = None, chunk: int = 256
     ) -> Tensor:
-        """`count` generated images, uint8 [count, C, size, size] on the CPU, made in eval mode.
+        """`count` generated images, uint8 [count, C, size, size], or points, float32 [count, C]; on the CPU.
 
         `labels` (conditional only) are `count` class indices; without them the classes take turns. The same `seed`
-        gives the same images.
+        gives the same samples. The generator works in eval mode.
         """
         if count < 0:
-            raise UsageError(f"Cannot draw {count} images.")
+            raise UsageError(f"Cannot draw {count} {self.spec.kind}.")
         labels = self._sample_labels(count, labels)
         rng = torch.Generator(self.device)
         if seed is None:
@@ -114,11 +117,10 @@ class GAN(nn.Module):
         z = self.latent(count, rng)
         with evaluating(self.generator):
             made = [
-                to_uint8(self.generate(z[i : i + chunk], None if labels is None else labels[i : i + chunk]))
+                decode(self.generate(z[i : i + chunk], None if labels is None else labels[i : i + chunk]), self.spec)
                 for i in range(0, count, chunk)
             ]
-        empty = torch.empty(0, self.spec.channels, self.spec.size, self.spec.size, dtype=torch.uint8)
-        return torch.cat(made) if made else empty
+        return torch.cat(made) if made else decode(torch.empty(0, *self.spec.shape), self.spec)
 
     def class_labels(self, count: int) -> Tensor | None:
         """Labels int64 [count] that take turns over the classes; None where the GAN is not conditional."""
@@ -133,7 +135,7 @@ class GAN(nn.Module):
             return None
         result = torch.as_tensor(labels, dtype=torch.int64)
         if result.shape != (count,):
-            raise UsageError(f"Expected {count} labels, one for each image, but got {result.numel()}.")
+            raise UsageError(f"Expected {count} labels, one for each sample, but got {result.numel()}.")
         if count and not (int(result.min()) >= 0 and int(result.max()) < self.spec.classes):
             raise UsageError(f"Labels must lie in 0..{self.spec.classes - 1}.")
         return result.to(self.device)
@@ -171,8 +173,3 @@ def evaluating(network: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
-
-
-def to_uint8(images: Tensor) -> Tensor:
-    """Images in [-1, 1] of any float type as uint8 0..255 on the CPU, same shape."""
-    return images.float().add(1).mul(127.5).round().clamp(0, 255).to("cpu", torch.uint8)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ganzoo import imaging
 from ganzoo.errors import TrainingError
+from ganzoo.gan import GAN
 from ganzoo.training import checkpoint
 from ganzoo.training.batches import Batches
 from ganzoo.training.report import Report
@@ -47,7 +48,7 @@ def train(
     start = time.monotonic() - state.seconds
     state.gan.train()
     if state.step == 0:
-        write_grid(state, run, report)
+        write_samples(state, batches, run, report)
         save(state, run, history, report)
     while not schedule.over(state.step, state.seconds) and not stop.requested:
         history.add(train_step(state, batches))
@@ -57,10 +58,10 @@ def train(
         if state.step % LOG_EVERY == 0:
             history.write(report)
         if state.step % schedule.sample_every == 0:
-            write_grid(state, run, report)
+            write_samples(state, batches, run, report)
         if state.step % schedule.checkpoint_every == 0:
             save(state, run, history, report)
-    write_grid(state, run, report)
+    write_samples(state, batches, run, report)
     save(state, run, history, report)
 
 
@@ -100,25 +101,28 @@ def save(state: TrainingState, run: Run, history: History, report: Report) -> No
         report.checkpoint(path, state.step)
 
 
-def write_grid(state: TrainingState, run: Run, report: Report) -> None:
-    """Images of the generator's average for noise that is the same all through the training."""
+def write_samples(state: TrainingState, batches: Batches, run: Run, report: Report) -> None:
+    """A picture of what the generator's average makes of noise that is the same all through the training."""
     path = run.samples / f"step-{state.step:08d}.png"
     if not path.exists():
-        imaging.save(sample_grid(state), path)
+        with state.average():
+            imaging.save(PICTURES[state.gan.spec.kind](state.gan, batches), path)
         report.grid(path, state.step)
 
 
-def sample_grid(state: TrainingState, columns: int = 10) -> Tensor:
+def sample_grid(gan: GAN, batches: Batches, columns: int = 10) -> Tensor:
     """A picture uint8 [C, H, W]: one row per class (at most 10) for a conditional GAN, else 8 rows."""
-    gan = state.gan
     rows = min(gan.spec.classes, 10) or 8
     labels = torch.arange(rows).repeat_interleave(columns) if gan.conditional else None
-    live, gan.generator = gan.generator, state.ema.network
-    try:
-        images = gan.sample(rows * columns, labels, seed=SAMPLE_SEED)
-    finally:
-        gan.generator = live
-    return imaging.grid(images, columns)
+    return imaging.grid(gan.sample(rows * columns, labels, seed=SAMPLE_SEED), columns)
+
+
+def sample_scatter(gan: GAN, batches: Batches, count: int = 2500) -> Tensor:
+    """A picture uint8 [3, H, W] of generated points over real ones."""
+    return imaging.scatter(gan.sample(count, seed=SAMPLE_SEED), gan.spec.scale, batches.first(count))
+
+
+PICTURES = {"images": sample_grid, "points": sample_scatter}
 
 
 class History:

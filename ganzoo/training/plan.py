@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from ganzoo.plugin import DataSpec
 if TYPE_CHECKING:
     import torch
 
-    from ganzoo.data import ImageData
+    from ganzoo.data import Data
     from ganzoo.gan import GAN
     from ganzoo.training.loop import Schedule
 
@@ -49,7 +50,7 @@ class Plan:
     config: Any
     dataset: str
     data_dir: str | None
-    data: ImageData
+    data: Data
     seed: int
     device: str
     precision: str
@@ -59,7 +60,7 @@ class Plan:
     def spec(self) -> DataSpec:
         """What the networks are built for: an unconditional architecture is not told of classes."""
         spec = self.data.spec
-        return spec if self.entry.card.conditional else DataSpec(spec.channels, spec.size)
+        return spec if self.entry.card.conditional else dataclasses.replace(spec, classes=0)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -71,10 +72,11 @@ class Plan:
                 "name": self.dataset,
                 "split": self.data.split,
                 "sha256": self.data.sha256,
-                "images": len(self.data.images),
+                "images": len(self.data),
                 "channels": self.spec.channels,
                 "size": self.spec.size,
                 "classes": self.spec.classes,
+                "scale": self.spec.scale,
                 "class_names": list(self.data.class_names) if self.spec.classes else [],
             },
             "settings": configs.to_dict(self.config),
@@ -106,15 +108,22 @@ def make(request: Request) -> Plan:
     if precision not in PRECISIONS:
         raise UsageError(f"precision={precision} is not valid: expected one of {', '.join(PRECISIONS)}.")
     entry = registry.get_architecture(request.architecture)
-    config = configs.make(entry.card.Config, request.settings)
+    kind = registry.get_dataset(request.dataset)[0].kind
+    if kind not in entry.card.kinds:
+        able = [e.name for e in registry.architectures() if e.error is None and kind in e.card.kinds]
+        raise UsageError(
+            f"{entry.name} is made for {' and '.join(entry.card.kinds)}, but {request.dataset} has {kind}. "
+            f"Choose {' or '.join(able)}."
+        )
+    config = configs.make(entry.card.Config, request.settings, kind)
     device = str(find_device(request.device))
 
     from ganzoo import data
 
-    images = data.open(request.dataset, image_size=config.image_size, data_dir=request.data_dir)
-    if entry.card.conditional and images.labels is None:
+    opened = data.open(request.dataset, image_size=config.image_size, data_dir=request.data_dir)
+    if entry.card.conditional and opened.labels is None:
         raise UsageError(
-            f"{entry.name} is conditional and needs labels, but {images.name} has none. Choose a labelled data set "
+            f"{entry.name} is conditional and needs labels, but {opened.name} has none. Choose a labelled data set "
             "(for a folder: one sub-folder per class), or an unconditional architecture."
         )
     return Plan(
@@ -122,11 +131,11 @@ def make(request: Request) -> Plan:
         config=config,
         dataset=absolute(request.dataset),
         data_dir=None if request.data_dir is None else os.path.abspath(os.path.expanduser(request.data_dir)),
-        data=images,
+        data=opened,
         seed=seed,
         device=device,
         precision=precision,
-        schedule=_schedule(request, config, len(images.images)),
+        schedule=_schedule(request, config, len(opened)),
     )
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ganzoo.errors import GanzooError, UsageError
+from ganzoo.plugin import DataSpec
 
 CONFIG = "config.json"
 FORMAT = 1
@@ -69,6 +70,12 @@ class Run:
             raise GanzooError(f"{directory / CONFIG} is not a run of this version of ganzoo (format {FORMAT}).")
         check_config(config, directory / CONFIG)
         return cls(directory, config)
+
+    @property
+    def spec(self) -> DataSpec:
+        """What its networks are built for."""
+        data = self.config["dataset"]
+        return DataSpec(data["channels"], data["size"], data["classes"], data.get("scale", 1.0))
 
     @property
     def checkpoints(self) -> Path:
