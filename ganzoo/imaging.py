@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,20 @@ def _density(points: np.ndarray, reach: float, side: int) -> np.ndarray:
     padded = np.pad(counts, 1)
     dots = np.sum([padded[i : i + side, j : j + side] for i in range(3) for j in range(3)], axis=0)
     return np.asarray(1 - 0.5**dots)
+
+
+def interleave(kinds: Sequence[Tensor], columns: int) -> Tensor:
+    """Images of several kinds, each uint8 [N, C, H, W], in the order in which `grid` puts them below each other.
+
+    `columns` of the first kind, then those of the second, and so on, then the next `columns` of each; black images fill
+    incomplete rows. Grey kinds become RGB where others are.
+    """
+    channels = max(images.shape[1] for images in kinds)
+    missing = -len(kinds[0]) % columns
+    kinds = [images.expand(-1, channels, -1, -1) for images in kinds]
+    kinds = [torch.cat([images, images.new_zeros(missing, *images.shape[1:])]) for images in kinds]
+    rows = [torch.stack(parts) for parts in zip(*(images.split(columns) for images in kinds))]
+    return torch.cat([row.flatten(0, 1) for row in rows])
 
 
 def to_pil(picture: Tensor) -> Image.Image:

@@ -36,6 +36,7 @@ KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
     "conditional": ("True or False", (bool,)),
     "kind": ("text", (str,)),
     "kinds": ("a tuple", (tuple,)),
+    "paired": ("True or False", (bool,)),
 }
 
 
@@ -71,7 +72,8 @@ class Entry:
         except Exception as failure:  # a stranger's code may raise anything; the whole cause is shown
             raise PluginError(
                 f"{self.name} from {self.distribution} {self.version} could not build its networks for "
-                f"{spec.channels}x{spec.size}x{spec.size} images and {spec.classes} classes.\n\n"
+                f"{spec.channels}x{spec.size}x{spec.size} images, {spec.classes} classes and {spec.inputs} channels "
+                f"of input.\n\n"
                 f"{traceback.format_exc().rstrip()}"
             ) from failure
         return gan
@@ -102,6 +104,11 @@ def architectures() -> tuple[Entry, ...]:
 def datasets() -> tuple[Entry, ...]:
     """Every installed data set plugin, working or broken."""
     return entries(DATASETS)
+
+
+def paired_datasets() -> list[Entry]:
+    """The working data sets that yield pairs of images."""
+    return [entry for entry in datasets() if entry.error is None and entry.card.paired]
 
 
 def get_architecture(name: str) -> Entry:
@@ -193,6 +200,8 @@ def _card(target: Any, contract: type) -> Any:
             raise PluginError(f"it names {kind!r} as a kind of data; expected {' or '.join(get_args(DataKind))}")
         if contract is Architecture:
             _check_config(card.Config, kind)
+    if contract is Architecture and card.conditional and card.paired:
+        raise PluginError("it is both conditional and paired: its networks can be given labels or images, not both")
     return card
 
 

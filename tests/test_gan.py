@@ -206,7 +206,7 @@ def test_signals_are_probabilities_where_the_loss_has_them(loss: str, probabilit
     assert not any(signal.requires_grad for signal in signals.values())
 
 
-@pytest.mark.parametrize(("penalty", "expected"), [("r1", 2.0), ("gradient", 1.0)])
+@pytest.mark.parametrize(("penalty", "expected"), [("r1", 2.0), ("r1r2", 4.0), ("gradient", 1.0)])
 def test_the_penalty_enters_the_loss_with_its_weight(penalty: str, expected: float) -> None:
     real, fake = torch.rand(3, 1, 2, 2), torch.rand(3, 1, 2, 2)
     values = {}

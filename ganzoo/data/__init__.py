@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Data: TypeAlias = ImageData | PointData
 
-__all__ = ["ImageData", "PointData", "open"]
+__all__ = ["ImageData", "PointData", "load", "open"]
 
 
 def open(
@@ -33,16 +33,21 @@ def open(
     Files are looked for in `data_dir` (else the environment's GANZOO_DATA), then in the cache, then downloaded. Raises
     `UsageError` for an unknown name or split, `DataError` where files are missing or damaged.
     """
-    from ganzoo.registry import get_dataset
-
     if split not in ("train", "test"):
         raise UsageError(f"No split is called {split!r}. {did_you_mean(split, ('train', 'test'))}")
     if image_size is not None and image_size < 1:
         raise UsageError(f"image_size={image_size} is not valid: expected integer >= 1.")
+    return load(name, DataLocation.find(data_dir), split, image_size)
+
+
+def load(name: str, where: DataLocation, split: Split, image_size: int | None) -> Data:
+    """`open` with a location at hand: for data sets that are made of another one."""
+    from ganzoo.registry import get_dataset
+
     card, argument = get_dataset(name)
     if image_size is not None and card.kind != "images":
         raise UsageError(f"{name} has {card.kind}, not images: it takes no image_size.")
-    return card.load(DataLocation.find(data_dir), split, image_size, argument)
+    return card.load(where, split, image_size, argument)
 
 
 def __getattr__(name: str) -> Any:

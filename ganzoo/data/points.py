@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +50,9 @@ class PointData:
     mixture: Mixture | None = None
     """What the points were drawn from, where it is known."""
     notes: tuple[str, ...] = ()
+    paired: ClassVar[bool] = False
+    inputs: ClassVar[None] = None
+    corrupt: ClassVar[None] = None
 
     def __post_init__(self) -> None:
         points = self.points

@@ -6,11 +6,13 @@ import json
 import math
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from ganzoo import imaging
+from ganzoo.data import ImageData
 from ganzoo.errors import TrainingError
 from ganzoo.gan import GAN
 from ganzoo.training import checkpoint
@@ -20,9 +22,13 @@ from ganzoo.training.run import Run
 from ganzoo.training.signals import StopRequest
 from ganzoo.training.state import TrainingState
 
+if TYPE_CHECKING:
+    from ganzoo.data import Data
+
 LOG_EVERY = 50
 KEEP_CHECKPOINTS = 2
 SAMPLE_SEED = 0
+POINTS_DRAWN = 2500
 
 
 @dataclass(frozen=True)
@@ -71,23 +77,25 @@ def train_step(state: TrainingState, batches: Batches) -> dict[str, Tensor]:
 
     state.train_discriminator(True)
     for k in range(config.discriminator_steps):
-        real, labels = batches(state.step * config.discriminator_steps + k)
+        real, given = batches(state.step * config.discriminator_steps + k)
+        condition = gan.condition(given, config.batch_size, state.rng)
         last = k == config.discriminator_steps - 1  # the generator then learns from the fakes of the last step
         with state.autocast():
             with torch.set_grad_enabled(last):
-                fake = gan.generate(gan.latent(config.batch_size, state.rng), labels)
-            discriminator_loss, signals = gan.discriminator_loss(real, fake.detach(), labels, state.rng)
+                fake = gan.generate(gan.latent(config.batch_size, state.rng), condition)
+            discriminator_loss, signals = gan.discriminator_loss(real, fake.detach(), condition, state.rng)
         state.update_discriminator(discriminator_loss)
         gan.after_discriminator_step()
 
     state.train_discriminator(False)
     with state.autocast():
-        generator_loss = gan.generator_loss(fake, labels)
+        generator_loss, more = gan.generator_loss(real, fake, condition)
     state.update_generator(generator_loss)
 
     images = config.discriminator_steps * config.batch_size
     state.ema.update(state.images_seen + images, images)
-    return {"discriminator_loss": discriminator_loss.detach(), "generator_loss": generator_loss.detach()} | signals
+    losses = {"discriminator_loss": discriminator_loss.detach(), "generator_loss": generator_loss.detach()}
+    return losses | signals | more
 
 
 def save(state: TrainingState, run: Run, history: History, report: Report) -> None:
@@ -106,23 +114,27 @@ def write_samples(state: TrainingState, batches: Batches, run: Run, report: Repo
     path = run.samples / f"step-{state.step:08d}.png"
     if not path.exists():
         with state.average():
-            imaging.save(PICTURES[state.gan.spec.kind](state.gan, batches), path)
+            imaging.save(sample_picture(state.gan, batches.data), path)
         report.grid(path, state.step)
 
 
-def sample_grid(gan: GAN, batches: Batches, columns: int = 10) -> Tensor:
-    """A picture uint8 [C, H, W]: one row per class (at most 10) for a conditional GAN, else 8 rows."""
-    rows = min(gan.spec.classes, 10) or 8
+def sample_picture(gan: GAN, data: Data, columns: int = 10) -> Tensor:
+    """A picture uint8 [C, H, W] of what `gan` draws.
+
+    Points over real ones; of images one row per class (at most 10) for a conditional GAN, else 8 rows; for a paired GAN
+    3 times three rows, which are inputs, outputs and truths.
+    """
+    if not isinstance(data, ImageData):
+        real = torch.from_numpy(data.points[:POINTS_DRAWN])
+        return imaging.scatter(gan.sample(POINTS_DRAWN, seed=SAMPLE_SEED), gan.spec.scale, real)
+    if gan.paired:
+        inputs, truths = data.examples(3 * columns)
+        columns = min(columns, len(inputs))
+        outputs = gan.sample(len(inputs), inputs=inputs, seed=SAMPLE_SEED)
+        return imaging.grid(imaging.interleave([inputs, outputs, truths], columns), columns)
+    rows = min(gan.classes, 10) or 8
     labels = torch.arange(rows).repeat_interleave(columns) if gan.conditional else None
     return imaging.grid(gan.sample(rows * columns, labels, seed=SAMPLE_SEED), columns)
-
-
-def sample_scatter(gan: GAN, batches: Batches, count: int = 2500) -> Tensor:
-    """A picture uint8 [3, H, W] of generated points over real ones."""
-    return imaging.scatter(gan.sample(count, seed=SAMPLE_SEED), gan.spec.scale, batches.first(count))
-
-
-PICTURES = {"images": sample_grid, "points": sample_scatter}
 
 
 class History:

@@ -58,9 +58,8 @@ class Plan:
 
     @property
     def spec(self) -> DataSpec:
-        """What the networks are built for: an unconditional architecture is not told of classes."""
-        spec = self.data.spec
-        return spec if self.entry.card.conditional else dataclasses.replace(spec, classes=0)
+        """What the networks are built for."""
+        return self.data.spec
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -76,8 +75,9 @@ class Plan:
                 "channels": self.spec.channels,
                 "size": self.spec.size,
                 "classes": self.spec.classes,
+                "class_names": list(self.data.class_names),
+                "inputs": self.spec.inputs,
                 "scale": self.spec.scale,
-                "class_names": list(self.data.class_names) if self.spec.classes else [],
             },
             "settings": configs.to_dict(self.config),
             "seed": self.seed,
@@ -121,22 +121,35 @@ def make(request: Request) -> Plan:
     from ganzoo import data
 
     opened = data.open(request.dataset, image_size=config.image_size, data_dir=request.data_dir)
-    if entry.card.conditional and opened.labels is None:
-        raise UsageError(
-            f"{entry.name} is conditional and needs labels, but {opened.name} has none. Choose a labelled data set "
-            "(for a folder: one sub-folder per class), or an unconditional architecture."
-        )
     return Plan(
         entry=entry,
         config=config,
         dataset=absolute(request.dataset),
         data_dir=None if request.data_dir is None else os.path.abspath(os.path.expanduser(request.data_dir)),
-        data=opened,
+        data=_used(opened, entry),
         seed=seed,
         device=device,
         precision=precision,
         schedule=_schedule(request, config, len(opened)),
     )
+
+
+def _used(data: Data, entry: registry.Entry) -> Data:
+    """The part of the data that the architecture uses: no labels and no inputs unless its card asks for them."""
+    if entry.card.conditional and data.labels is None:
+        raise UsageError(
+            f"{entry.name} is conditional and needs labels, but {data.name} has none. Choose a labelled data set "
+            "(for a folder: one sub-folder per class), or an unconditional architecture."
+        )
+    if entry.card.paired and not data.paired:
+        known = [f"{e.name}:{e.card.argument}" if e.card.argument else e.name for e in registry.paired_datasets()]
+        raise UsageError(
+            f"{entry.name} turns images into images and needs pairs, but {data.name} has none. "
+            f"Choose a data set of pairs: {', '.join(known)}."
+        )
+    unused: dict[str, Any] = {} if entry.card.conditional else {"labels": None, "class_names": ()}
+    unused |= {"inputs": None, "corrupt": None} if data.paired and not entry.card.paired else {}
+    return dataclasses.replace(data, **unused)
 
 
 def merge(run_config: Mapping[str, Any], request: Request) -> Request:
@@ -216,11 +229,11 @@ def _schedule(request: Request, config: Any, images: int) -> Schedule:
 
 
 def absolute(dataset: str) -> str:
-    """A data set name that means the same from any working directory: an argument that is a PATH made absolute."""
+    """A data set name that means the same from any working directory: paths in it made absolute."""
     card, argument = registry.get_dataset(dataset)
-    if argument is None or card.argument != "PATH":
+    if argument is None:
         return dataset
-    return dataset[: len(dataset) - len(argument)] + os.path.abspath(os.path.expanduser(argument))
+    return dataset[: len(dataset) - len(argument)] + card.absolute(argument)
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

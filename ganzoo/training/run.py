@@ -27,7 +27,8 @@ TYPES: dict[str, tuple[type, ...]] = {
     "architecture": (str,), "distribution": (str,), "dataset": (dict,), "settings": (dict,), "seed": (int,),
     "device": (str,), "precision": (str,), "schedule": (dict,), "data_dir": (str, type(None)),
     "dataset.name": (str,), "dataset.channels": (int,), "dataset.size": (int,), "dataset.classes": (int,),
-    "dataset.class_names": (list,), "schedule.steps": (int, type(None)), "schedule.minutes": (int, float, type(None)),
+    "dataset.class_names": (list,), "dataset.inputs": (int,), "schedule.steps": (int, type(None)),
+    "schedule.minutes": (int, float, type(None)),
     "schedule.checkpoint_every": (int,), "schedule.sample_every": (int,),
 }  # fmt: skip
 """What a config.json must hold for a run to be used."""
@@ -75,7 +76,7 @@ class Run:
     def spec(self) -> DataSpec:
         """What its networks are built for."""
         data = self.config["dataset"]
-        return DataSpec(data["channels"], data["size"], data["classes"], data.get("scale", 1.0))
+        return DataSpec(data["channels"], data["size"], data["classes"], data["inputs"], data["scale"])
 
     @property
     def checkpoints(self) -> Path:

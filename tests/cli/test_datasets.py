@@ -12,8 +12,11 @@ from ganzoo.plugin import DataLocation
 
 from ..conftest import Command
 
-KEYS = ["name", "kind", "argument", "summary", "source", "on_disk", "distribution", "version", "status", "error"]
+KEYS = [
+    "name", "kind", "argument", "paired", "summary", "source", "on_disk", "distribution", "version", "status", "error"
+]  # fmt: skip
 ALWAYS = {"digits", "ring", "grid"}
+PAIRED = ("mosaic", "blur", "mask", "pairs")
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +48,10 @@ def test_json_describes_every_data_set(ganzoo_cli: Command) -> None:
         assert (row["status"], row["error"]) == ("ok", None)
         assert row["summary"]
         assert row["source"]
-        assert row["argument"] == ("PATH" if row["name"] == "folder" else None)
+        assert row["paired"] is (row["name"] in PAIRED)
+        assert row["argument"] == (
+            "PATH" if row["name"] in ("folder", "pairs") else "[PIXELS:]DATASET" if row["paired"] else None
+        )
     assert on_disk(result.out) == ALWAYS
 
 
