@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ganzoo import config as configs
 from ganzoo import registry
 from ganzoo.errors import UsageError
-from ganzoo.plugin import DataSpec, Split
+from ganzoo.plugin import Split
 from ganzoo.training.plan import Plan, Request, entry_of, flat, make, merge
 from ganzoo.training.run import Run
 
@@ -146,9 +146,7 @@ def load(path: str | os.PathLike[str], device: str | None = None) -> GAN:
     found, problems = checkpoint.newest_valid(run.checkpoints)
     for problem in problems:
         logging.getLogger("ganzoo").warning(f"{problem}; the checkpoint before it is used.")
-    data = run.config["dataset"]
-    spec = DataSpec(data["channels"], data["size"], data["classes"], data["inputs"])
-    gan = entry.build(configs.make(entry.card.Config, run.config["settings"]), spec)
+    gan = entry.build(configs.make(entry.card.Config, run.config["settings"]), run.spec)
     checkpoint.read_weights(found, "model", gan)
     checkpoint.read_weights(found, "ema", gan.generator)
     return gan.to(find_device(device)).eval()
@@ -166,6 +164,7 @@ def translate(
 
     name = dataset or run.config["dataset"]["name"]
     found = data.open(name, split=split, image_size=gan.spec.size, data_dir=run.config["data_dir"])
+    assert isinstance(found, data.ImageData), "an image_size is refused where there are no images"
     if len(found) < count:
         raise UsageError(f"{name} has {len(found)} {split} images, not {count}.")
     inputs, truths = found.examples(count)

@@ -1,4 +1,4 @@
-"""`ganzoo sample RUN`: images from a trained GAN."""
+"""`ganzoo sample RUN`: images or points from a trained GAN."""
 
 from __future__ import annotations
 
@@ -15,29 +15,32 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ganzoo.gan import GAN
+    from ganzoo.plugin import DataSpec
 
 
 @click.command()
 @click.argument("run")
-@click.option("--count", type=click.IntRange(1, 10_000_000), default=64, show_default=True, help="How many images.")
+@click.option("--count", type=click.IntRange(1, 10_000_000), default=64, show_default=True, help="How many.")
 @click.option("--label", "labels", multiple=True, metavar="L", help="Class, by number or name; repeat for several.")
 @click.option(
     "--inputs", metavar="NAME", help="Paired GANs: take inputs from this data set.  [default: the run's, held out]"
 )
 @click.option("--split", type=click.Choice(["train", "test"]), default="test", show_default=True, help="Of --inputs.")
 @click.option(
-    "--seed", type=click.IntRange(0, (1 << 63) - 1), help="The same seed, the same images.  [default: random]"
+    "--seed", type=click.IntRange(0, (1 << 63) - 1), help="The same seed, the same samples.  [default: random]"
 )
 @click.option(
     "--out", metavar="PATH", default="samples.png", show_default=True,
-    help="FILE.png: a grid. FILE.npz: arrays images and labels. Anything else: a directory of PNG files.",
+    help="FILE.png: a picture of all. FILE.npz: arrays images (or points) and labels. Else: a directory of PNG files.",
 )  # fmt: skip
 @click.option("--device", metavar="auto|cpu|cuda|cuda:N", help="[default: auto]")
 def sample(
     run: str, count: int, labels: tuple[str, ...], inputs: str | None, split: Any, seed: int | None, out: str,
     device: str | None,
 ) -> None:  # fmt: skip
-    """Draw images from the run directory RUN. A paired GAN shows its inputs, outputs and the truths below each other.
+    """Draw images, or points, from the run directory RUN.
+
+    A paired GAN shows its inputs, outputs and the truths below each other.
 
     \b
     ganzoo sample runs/cgan-mnist-001 --label 3 --count 16 --seed 0
@@ -47,41 +50,42 @@ def sample(
     """
     import torch
 
-    from ganzoo import api, imaging
+    from ganzoo import api
     from ganzoo.cli.console import Console
     from ganzoo.cli.terminal import draw
     from ganzoo.training.run import Run
 
     target = Path(out)
-    _check_target(target)
-    gan = api.load(run, device)
+    kind = target.suffix.lower()
     opened = Run.open(run)
+    spec = opened.spec
+    _check_target(target)
+    if spec.kind != "images" and kind not in (".png", ".npz"):
+        raise UsageError(f"--out {out}: this run draws {spec.kind}; they go into FILE.png or FILE.npz.")
+    gan = api.load(run, device)
     names = opened.config["dataset"]["class_names"] or [str(number) for number in range(gan.classes)]
     chosen = None
     if labels:
         indices = [_class_index(label, gan, names) for label in labels]
         chosen = torch.tensor([indices[i % len(indices)] for i in range(count)])
-    if not gan.paired:
-        if inputs is not None:
-            raise UsageError("This GAN is not paired: it takes no --inputs.")
-        kinds = {"images": gan.sample(count, chosen, seed)}
-    else:
+    if gan.paired:
         kinds = api.translate(gan, opened, count, inputs, split, seed)
+    elif inputs is not None:
+        raise UsageError("This GAN is not paired: it takes no --inputs.")
+    else:
+        kinds = {spec.kind: gan.sample(count, chosen, seed)}
     used = chosen if chosen is not None else gan.class_labels(count)
 
-    kind = target.suffix.lower()
     if kind == ".npz":
         _write_npz(target, kinds, used)
     elif kind == ".png":
-        columns = min(count, 8 if count <= 64 else 16)
-        imaging.save(imaging.grid(imaging.interleave(list(kinds.values()), columns), columns), target)
+        _write_picture(target, spec, list(kinds.values()))
     else:
         _write_directory(target, kinds, used, names)
     console = Console(highlight=False)
     if console.is_terminal:
-        shown = [images[: 5 if gan.paired else 10] for images in kinds.values()]
-        draw(imaging.interleave(shown, min(5, count)), console)
-    console.print(f"{count:,} images written to {target}", soft_wrap=True)
+        draw(list(kinds.values()), spec, console)
+    console.print(f"{count:,} {spec.kind} written to {target}", soft_wrap=True)
 
 
 def _class_index(label: str, gan: GAN, names: list[str]) -> int:
@@ -104,13 +108,24 @@ def _check_target(target: Path) -> None:
         raise UsageError(f"--out {target}: the directory {target.parent} does not exist.")
 
 
+def _write_picture(target: Path, spec: DataSpec, kinds: list[Tensor]) -> None:
+    from ganzoo import imaging
+
+    if spec.kind == "points":
+        picture = imaging.scatter(kinds[0], spec.scale)
+    else:
+        columns = min(len(kinds[0]), 8 if len(kinds[0]) <= 64 else 16)
+        picture = imaging.grid(imaging.interleave(kinds, columns), columns)
+    imaging.save(picture, target)
+
+
 def _write_npz(target: Path, kinds: Mapping[str, Tensor], labels: Tensor | None) -> None:
     import contextlib
     import os
 
     import numpy as np
 
-    arrays = {kind: images.numpy() for kind, images in kinds.items()}
+    arrays = {kind: values.numpy() for kind, values in kinds.items()}
     arrays |= {} if labels is None else {"labels": labels.cpu().numpy()}
     temporary = target.with_name(f".{target.stem}-{os.getpid()}.npz")
     try:

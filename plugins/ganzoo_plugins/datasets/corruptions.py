@@ -45,10 +45,12 @@ class _Corrupted(Dataset):
         return absolute(name) if pixels is None else f"{pixels}:{absolute(name)}"
 
     def load(self, where: DataLocation, split: Split, image_size: int | None, argument: str | None) -> ImageData:
-        from ganzoo.data import load
+        from ganzoo.data import ImageData, load
 
         pixels, name = split_argument(argument or "")
         data = load(name, where, split, image_size)
+        if not isinstance(data, ImageData):
+            raise UsageError(f"{self.word}:{argument}: {data.name} has {data.spec.kind}, not images.")
         if data.paired:
             raise UsageError(f"{self.word}:{argument}: the images of {data.name} have input images already.")
         size = data.spec.size
