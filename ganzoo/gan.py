@@ -13,20 +13,23 @@ from ganzoo.errors import UsageError
 from ganzoo.losses import LOSSES, PENALTIES, clip_weights
 from ganzoo.nn import uses_batch_statistics
 from ganzoo.plugin import DataSpec
+from ganzoo.representation import decode, from_uint8
 
 
 class GAN(nn.Module):
     """A generator against a discriminator (a critic, where the loss says so).
 
     Args:
-        generator: called as `generator(z, condition)`, z [N, latent_dim]; returns images [N, C, size, size] in [-1, 1].
+        generator: called as `generator(z, condition)`, z [N, latent_dim]; returns images [N, C, size, size] in [-1, 1],
+            or points [N, C].
         discriminator: called as `discriminator(images, condition)`; returns logits [N], the higher the more real, or
             [N, ...] where it judges patches of an image.
         config: the architecture's settings, a `ganzoo.plugin.Config`.
-        spec: the images the networks were built for.
+        spec: the images or points the networks were built for.
 
     `condition` is what the card asked for: labels, int64 [N], for a conditional architecture, input images
-    [N, inputs, size, size] in [-1, 1] for a paired one, else None. Plugins may override any method.
+    [N, inputs, size, size] in [-1, 1] for a paired one, else None. Where images are spoken of, points [N, C] do as
+    well. Plugins may override any method.
     """
 
     def __init__(self, generator: nn.Module, discriminator: nn.Module, config: Any, spec: DataSpec):
@@ -154,14 +157,14 @@ class GAN(nn.Module):
         chunk: int = 256,
         inputs: Tensor | None = None,
     ) -> Tensor:
-        """`count` generated images, uint8 [count, C, size, size] on the CPU, made in eval mode.
+        """`count` generated images, uint8 [count, C, size, size], or points, float32 [count, C]; on the CPU.
 
         `labels` (conditional only) are `count` class indices; without them the classes take turns. `inputs` (paired
         only, and needed there) are the images to start from, uint8 [count, spec.inputs, size, size]. The same `seed`
-        gives the same images.
+        gives the same samples. The generator works in eval mode.
         """
         if count < 0:
-            raise UsageError(f"Cannot draw {count} images.")
+            raise UsageError(f"Cannot draw {count} {self.spec.kind}.")
         given = self._sample_inputs(count, inputs) if self.paired else self._sample_labels(count, labels)
         if (self.paired and labels is not None) or (inputs is not None and not self.paired):
             kind, wanted = ("paired", "inputs and no labels") if self.paired else ("not paired", "no inputs")
@@ -174,11 +177,12 @@ class GAN(nn.Module):
         z, condition = self.latent(count, rng), self.condition(given, count, rng)
         with evaluating(self.generator):
             made = [
-                to_uint8(self.generate(z[i : i + chunk], None if condition is None else condition[i : i + chunk]))
+                decode(
+                    self.generate(z[i : i + chunk], None if condition is None else condition[i : i + chunk]), self.spec
+                )
                 for i in range(0, count, chunk)
             ]
-        empty = torch.empty(0, self.spec.channels, self.spec.size, self.spec.size, dtype=torch.uint8)
-        return torch.cat(made) if made else empty
+        return torch.cat(made) if made else decode(torch.empty(0, *self.spec.shape), self.spec)
 
     def class_labels(self, count: int) -> Tensor | None:
         """Labels int64 [count] that take turns over the classes; None where the GAN is not conditional."""
@@ -193,7 +197,7 @@ class GAN(nn.Module):
             return None
         result = torch.as_tensor(labels, dtype=torch.int64)
         if result.shape != (count,):
-            raise UsageError(f"Expected {count} labels, one for each image, but got {result.numel()}.")
+            raise UsageError(f"Expected {count} labels, one for each sample, but got {result.numel()}.")
         if count and not (int(result.min()) >= 0 and int(result.max()) < self.classes):
             raise UsageError(f"Labels must lie in 0..{self.classes - 1}.")
         return result.to(self.device)
@@ -222,13 +226,3 @@ def evaluating(network: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
-
-
-def from_uint8(images: Tensor) -> Tensor:
-    """Images uint8 0..255 as float32 in [-1, 1], same shape and device."""
-    return images.float().mul_(1 / 127.5).sub_(1)
-
-
-def to_uint8(images: Tensor) -> Tensor:
-    """Images in [-1, 1] of any float type as uint8 0..255 on the CPU, same shape."""
-    return images.float().add(1).mul(127.5).round().clamp(0, 255).to("cpu", torch.uint8)

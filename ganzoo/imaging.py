@@ -1,4 +1,4 @@
-"""Pictures: grids of images, written as PNG."""
+"""Pictures: grids of images, scatter plots of points, written as PNG."""
 
 from __future__ import annotations
 
@@ -7,11 +7,16 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
 from ganzoo.errors import GanzooError
+
+MARGIN = 1.25
+"""A scatter plot shows so many times the data's scale to each side."""
+COLOURS = {"real": (214, 218, 224), "made": (196, 30, 58)}
 
 
 def grid(images: Tensor, columns: int, gap: int = 2) -> Tensor:
@@ -24,6 +29,29 @@ def grid(images: Tensor, columns: int, gap: int = 2) -> Tensor:
         left = gap + (i % columns) * (width + gap)
         picture[:, top : top + height, left : left + width] = image
     return picture
+
+
+def scatter(points: Tensor, scale: float, real: Tensor | None = None, side: int = 480) -> Tensor:
+    """Points [N, D >= 2] by their first two coordinates, red on white: a picture uint8 [3, side, side].
+
+    `real` points lie beneath them in grey. Where more points fall, the colour is fuller. The picture shows the square
+    of `scale` times MARGIN to each side of the origin; what is outside is not drawn.
+    """
+    canvas = np.full((side, side, 3), 255.0)
+    for cloud, colour in ((real, COLOURS["real"]), (points, COLOURS["made"])):
+        if cloud is not None:
+            cover = _density(cloud.double().numpy()[:, :2], scale * MARGIN, side)[..., None]
+            canvas += cover * (np.array(colour) - canvas)
+    return torch.from_numpy(canvas.round().astype(np.uint8)).permute(2, 0, 1)
+
+
+def _density(points: np.ndarray, reach: float, side: int) -> np.ndarray:
+    """How full each pixel of [side, side] is, 0..1, where every point [N, 2] is a dot of 3 by 3 pixels."""
+    edges = np.linspace(-reach, reach, side + 1)
+    counts = np.histogram2d(-points[:, 1], points[:, 0], bins=(edges, edges))[0]
+    padded = np.pad(counts, 1)
+    dots = np.sum([padded[i : i + side, j : j + side] for i in range(3) for j in range(3)], axis=0)
+    return np.asarray(1 - 0.5**dots)
 
 
 def interleave(kinds: Sequence[Tensor], columns: int) -> Tensor:

@@ -24,7 +24,7 @@ from ganzoo.config import setting
 from ganzoo.errors import UsageError
 
 if TYPE_CHECKING:
-    from ganzoo.data import ImageData
+    from ganzoo.data import Data
     from ganzoo.gan import GAN
 
 API_VERSION = 1
@@ -33,21 +33,33 @@ API_VERSION = 1
 LossName = Literal["nonsaturating", "minimax", "least_squares", "wasserstein", "hinge", "relativistic"]
 PenaltyName = Literal["none", "clip", "gradient", "r1", "r1r2"]
 OptimizerName = Literal["adam", "rmsprop"]
+DataKind = Literal["images", "points"]
 Variants = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
 class DataSpec:
-    """What an architecture is told about the images: [channels, size, size], and what comes with each of them.
+    """What an architecture is told about its data: images [channels, size, size], or points [channels] of size 0.
 
     `classes` is how many labels there are, `inputs` how many channels the input image of a pair has, which is of the
-    same size; 0 where the data have none, or where the architecture's card asks for none.
+    same size; 0 where the data have none, or where the architecture's card asks for none. Networks see points divided
+    by `scale`, which brings them into [-1, 1], where images are as well.
     """
 
     channels: int
     size: int
     classes: int = 0
     inputs: int = 0
+    scale: float = 1.0
+
+    @property
+    def kind(self) -> DataKind:
+        return "images" if self.size else "points"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one example."""
+        return (self.channels, self.size, self.size) if self.size else (self.channels,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +67,8 @@ class Config:
     """The settings every architecture has. Subclass it to add fields with `setting`, or to change a default."""
 
     variants: ClassVar[Variants] = {}
-    """Defaults that depend on another choice: `{"penalty=gradient": {"optimizer": "adam"}}`."""
+    """Defaults that depend on another choice, `{"penalty=gradient": {"optimizer": "adam"}}`, or on the kind of data,
+    `{"data=points": {"latent_dim": 2}}`."""
 
     loss: LossName = setting("nonsaturating", "the adversarial objective")
     penalty: PenaltyName = setting("none", "what keeps the discriminator smooth")
@@ -109,6 +122,8 @@ class Architecture:
     """Whether the networks use class labels. A conditional architecture refuses data without them."""
     paired: ClassVar[bool] = False
     """Whether the networks use an input image. It refuses data without pairs, and cannot be conditional, too."""
+    kinds: ClassVar[tuple[DataKind, ...]] = ("images",)
+    """The kinds of data it can be built for."""
     Config: ClassVar[type[Any]] = Config
     expected_failures: ClassVar[Mapping[str, str]] = {}
     """Checks of `ganzoo check` that the architecture cannot pass, each with the reason: `{"compile": "..."}`."""
@@ -146,7 +161,8 @@ class Dataset:
     api_version: ClassVar[int]
     summary: ClassVar[str]
     source: ClassVar[str]
-    """Where the images come from: authors, year, licence."""
+    """Where the data come from: authors, year, licence."""
+    kind: ClassVar[DataKind] = "images"
     argument: ClassVar[str | None] = None
     paired: ClassVar[bool] = False
     """Whether every image comes with an input image, for paired architectures."""
@@ -161,6 +177,6 @@ class Dataset:
         """Whether `load` would need no network. Cheap: looks at names, not contents."""
         return True
 
-    def load(self, where: DataLocation, split: Split, image_size: int | None, argument: str | None) -> ImageData:
-        """The images as uint8 [N, C, H, W], resized to `image_size` where it is given. Raises `DataError`."""
+    def load(self, where: DataLocation, split: Split, image_size: int | None, argument: str | None) -> Data:
+        """`ImageData`, resized to `image_size` where it is given, or `PointData`. Raises `DataError`."""
         raise NotImplementedError

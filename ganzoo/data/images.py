@@ -1,4 +1,4 @@
-"""What every data set yields, and the two things done to all of them: resize and hash."""
+"""What data sets of images yield, and the two things done to all of them: resize and hash."""
 
 from __future__ import annotations
 
@@ -73,6 +73,11 @@ class ImageData:
         return len(self.images)
 
     @property
+    def values(self) -> npt.NDArray[np.uint8]:
+        """What networks learn from, whatever the kind of data."""
+        return self.images
+
+    @property
     def paired(self) -> bool:
         """Whether every image has an input image."""
         return self.inputs is not None or self.corrupt is not None
@@ -85,14 +90,18 @@ class ImageData:
         return DataSpec(channels=self.images.shape[1], size=self.images.shape[2], classes=classes, inputs=inputs)
 
     def examples(self, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The first `count` input images of paired data and the images they belong to, uint8; always the same ones."""
+        """The first `count` input images, and the images they belong to, uint8; corruptions are always the same.
+
+        In data without pairs every image is its own input.
+        """
         import torch
 
         images = torch.from_numpy(np.array(self.images[:count]))
         if self.inputs is not None:
             return torch.from_numpy(np.array(self.inputs[:count])), images
-        assert self.corrupt is not None, "only paired data have inputs"
-        return self.corrupt(images, torch.Generator().manual_seed(0)), images
+        if self.corrupt is not None:
+            return self.corrupt(images, torch.Generator().manual_seed(0)), images
+        return images, images
 
 
 def resize(images: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
@@ -110,13 +119,13 @@ def resize(images: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
     return result
 
 
-def sha256_of(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64] | None) -> str:
-    """The SHA-256, in hex, of the images' values and shape and the labels. Reads memory maps piece by piece."""
+def sha256_of(values: npt.NDArray[np.uint8 | np.float32], labels: npt.NDArray[np.int64] | None) -> str:
+    """The SHA-256, in hex, of images or points, their shape and the labels. Reads memory maps piece by piece."""
     digest = hashlib.sha256()
-    step = _chunk(int(np.prod(images.shape[1:])))
-    for start in range(0, len(images), step):
-        digest.update(np.ascontiguousarray(images[start : start + step]).data)
-    digest.update(f"uint8 {_shape(images)}".encode())
+    step = _chunk(int(np.prod(values.shape[1:])))
+    for start in range(0, len(values), step):
+        digest.update(np.ascontiguousarray(values[start : start + step]).data)
+    digest.update(f"{values.dtype} {_shape(values)}".encode())
     if labels is not None:
         digest.update(np.ascontiguousarray(labels, dtype="<i8").data)
     return digest.hexdigest()

@@ -12,8 +12,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ganzoo.errors import UsageError
-from ganzoo.gan import GAN, from_uint8
+from ganzoo.gan import GAN
 from ganzoo.plugin import DataSpec
+from ganzoo.representation import from_uint8
 from ganzoo.testing.kit import CheckError, rule
 from ganzoo.testing.subject import CLASSES, Subject
 

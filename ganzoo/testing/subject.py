@@ -12,8 +12,9 @@ from torch import Tensor
 from ganzoo import config as configs
 from ganzoo.data.images import ImageData, resize, sha256_of
 from ganzoo.errors import UsageError
-from ganzoo.gan import GAN, from_uint8
+from ganzoo.gan import GAN
 from ganzoo.plugin import Architecture, DataSpec
+from ganzoo.representation import from_uint8
 from ganzoo.testing.kit import CheckError
 from ganzoo.training.batches import Batches
 from ganzoo.training.loop import train_step

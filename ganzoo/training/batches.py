@@ -1,15 +1,19 @@
-"""Batches of real images: uint8 in memory, shuffled by a pure function of (seed, epoch)."""
+"""Batches of real images, uint8 in memory, or points: shuffled by a pure function of (seed, epoch)."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ganzoo.data import ImageData
 from ganzoo.errors import UsageError
-from ganzoo.gan import from_uint8
+from ganzoo.representation import encode, from_uint8
+
+if TYPE_CHECKING:
+    from ganzoo.data import Data
 
 
 class Batches:
@@ -21,42 +25,44 @@ class Batches:
     batch by batch.
     """
 
-    def __init__(self, data: ImageData, batch_size: int, seed: int, device: torch.device):
-        count = len(data.images)
+    def __init__(self, data: Data, batch_size: int, seed: int, device: torch.device):
+        count = len(data)
         if batch_size > count:
             raise UsageError(
-                f"batch_size={batch_size} is larger than the data set: {data.name} has {count} images. "
+                f"batch_size={batch_size} is larger than the data set: {data.name} has {count} {data.spec.kind}. "
                 f"Choose batch_size <= {count}."
             )
         self.data = data
+        self.spec = data.spec
         self.count = count
         self.batch_size = batch_size
         self.per_epoch = count // batch_size
         self.seed = seed
         self.device = device
-        self.images = _resident(data.images, device)
+        self.values = _resident(data.values, device)
         self.inputs = None if data.inputs is None else _resident(data.inputs, device)
-        mapped = isinstance(self.images, np.memmap) or isinstance(self.inputs, np.memmap)
+        mapped = isinstance(self.values, np.memmap) or isinstance(self.inputs, np.memmap)
         # a memory map is indexed on the CPU: an order kept elsewhere would have to come back for every batch
         self.home = torch.device("cpu") if mapped else device
         self.labels = None if data.labels is None else torch.from_numpy(data.labels).to(self.home)
         self._order: tuple[int, Tensor] | None = None
 
     def __call__(self, number: int) -> tuple[Tensor, Tensor | None]:
-        """Images in [-1, 1], float32 [batch_size, C, size, size], and what is given for them.
+        """Images or points in [-1, 1], float32 [batch_size, *spec.shape], and what is given for them.
 
         That is input images in [-1, 1], float32 [batch_size, C', size, size], where the data are paired, else labels
         int64 [batch_size], or None.
         """
         epoch, position = divmod(number, self.per_epoch)
         chosen = self._permutation(epoch)[position * self.batch_size : (position + 1) * self.batch_size]
-        images = self._take(self.images, chosen)
+        values = self._take(self.values, chosen)
+        real = encode(values, self.spec)
         if self.inputs is not None:
-            return from_uint8(images), from_uint8(self._take(self.inputs, chosen))
+            return real, from_uint8(self._take(self.inputs, chosen))
         if self.data.corrupt is not None:
             rng = torch.Generator(self.device).manual_seed(_seed_of(self.seed, number))
-            return from_uint8(images), from_uint8(self.data.corrupt(images, rng))
-        return from_uint8(images), None if self.labels is None else self.labels[chosen].to(self.device)
+            return real, from_uint8(self.data.corrupt(values, rng))
+        return real, None if self.labels is None else self.labels[chosen].to(self.device)
 
     def _take(self, images: Tensor | np.memmap, chosen: Tensor) -> Tensor:
         if isinstance(images, Tensor):
@@ -70,7 +76,7 @@ class Batches:
         return self._order[1]
 
 
-def _resident(images: npt.NDArray[np.uint8], device: torch.device) -> Tensor | np.memmap:
+def _resident(images: npt.NDArray[np.uint8] | npt.NDArray[np.float32], device: torch.device) -> Tensor | np.memmap:
     """The images on the device; a memory map that does not fit there, as it is.
 
     To a GPU a map goes up to half of the free memory. A CPU reads from the map anyway.

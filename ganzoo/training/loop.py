@@ -6,6 +6,7 @@ import json
 import math
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from torch import Tensor
 from ganzoo import imaging
 from ganzoo.data import ImageData
 from ganzoo.errors import TrainingError
+from ganzoo.gan import GAN
 from ganzoo.training import checkpoint
 from ganzoo.training.batches import Batches
 from ganzoo.training.report import Report
@@ -20,9 +22,13 @@ from ganzoo.training.run import Run
 from ganzoo.training.signals import StopRequest
 from ganzoo.training.state import TrainingState
 
+if TYPE_CHECKING:
+    from ganzoo.data import Data
+
 LOG_EVERY = 50
 KEEP_CHECKPOINTS = 2
 SAMPLE_SEED = 0
+POINTS_DRAWN = 2500
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,7 @@ def train(
     start = time.monotonic() - state.seconds
     state.gan.train()
     if state.step == 0:
-        write_grid(state, batches, run, report)
+        write_samples(state, batches, run, report)
         save(state, run, history, report)
     while not schedule.over(state.step, state.seconds) and not stop.requested:
         history.add(train_step(state, batches))
@@ -58,10 +64,10 @@ def train(
         if state.step % LOG_EVERY == 0:
             history.write(report)
         if state.step % schedule.sample_every == 0:
-            write_grid(state, batches, run, report)
+            write_samples(state, batches, run, report)
         if state.step % schedule.checkpoint_every == 0:
             save(state, run, history, report)
-    write_grid(state, batches, run, report)
+    write_samples(state, batches, run, report)
     save(state, run, history, report)
 
 
@@ -103,33 +109,32 @@ def save(state: TrainingState, run: Run, history: History, report: Report) -> No
         report.checkpoint(path, state.step)
 
 
-def write_grid(state: TrainingState, batches: Batches, run: Run, report: Report) -> None:
-    """Images of the generator's average for noise that is the same all through the training."""
+def write_samples(state: TrainingState, batches: Batches, run: Run, report: Report) -> None:
+    """A picture of what the generator's average makes of noise that is the same all through the training."""
     path = run.samples / f"step-{state.step:08d}.png"
     if not path.exists():
-        imaging.save(sample_grid(state, batches.data), path)
+        with state.average():
+            imaging.save(sample_picture(state.gan, batches.data), path)
         report.grid(path, state.step)
 
 
-def sample_grid(state: TrainingState, data: ImageData, columns: int = 10) -> Tensor:
-    """A picture uint8 [C, H, W] of what the generator's average draws.
+def sample_picture(gan: GAN, data: Data, columns: int = 10) -> Tensor:
+    """A picture uint8 [C, H, W] of what `gan` draws.
 
-    One row per class (at most 10) for a conditional GAN, else 8 rows; for a paired GAN 3 times three rows, which are
-    inputs, outputs and truths.
+    Points over real ones; of images one row per class (at most 10) for a conditional GAN, else 8 rows; for a paired GAN
+    3 times three rows, which are inputs, outputs and truths.
     """
-    gan = state.gan
-    live, gan.generator = gan.generator, state.ema.network
-    try:
-        if gan.paired:
-            inputs, truths = data.examples(3 * columns)
-            columns = min(columns, len(inputs))
-            outputs = gan.sample(len(inputs), inputs=inputs, seed=SAMPLE_SEED)
-            return imaging.grid(imaging.interleave([inputs, outputs, truths], columns), columns)
-        rows = min(gan.classes, 10) or 8
-        labels = torch.arange(rows).repeat_interleave(columns) if gan.conditional else None
-        return imaging.grid(gan.sample(rows * columns, labels, seed=SAMPLE_SEED), columns)
-    finally:
-        gan.generator = live
+    if not isinstance(data, ImageData):
+        real = torch.from_numpy(data.points[:POINTS_DRAWN])
+        return imaging.scatter(gan.sample(POINTS_DRAWN, seed=SAMPLE_SEED), gan.spec.scale, real)
+    if gan.paired:
+        inputs, truths = data.examples(3 * columns)
+        columns = min(columns, len(inputs))
+        outputs = gan.sample(len(inputs), inputs=inputs, seed=SAMPLE_SEED)
+        return imaging.grid(imaging.interleave([inputs, outputs, truths], columns), columns)
+    rows = min(gan.classes, 10) or 8
+    labels = torch.arange(rows).repeat_interleave(columns) if gan.conditional else None
+    return imaging.grid(gan.sample(rows * columns, labels, seed=SAMPLE_SEED), columns)
 
 
 class History:

@@ -17,7 +17,7 @@ from ganzoo.plugin import DataSpec
 if TYPE_CHECKING:
     import torch
 
-    from ganzoo.data import ImageData
+    from ganzoo.data import Data
     from ganzoo.gan import GAN
     from ganzoo.training.loop import Schedule
 
@@ -50,7 +50,7 @@ class Plan:
     config: Any
     dataset: str
     data_dir: str | None
-    data: ImageData
+    data: Data
     seed: int
     device: str
     precision: str
@@ -71,12 +71,13 @@ class Plan:
                 "name": self.dataset,
                 "split": self.data.split,
                 "sha256": self.data.sha256,
-                "images": len(self.data.images),
+                "images": len(self.data),
                 "channels": self.spec.channels,
                 "size": self.spec.size,
                 "classes": self.spec.classes,
                 "class_names": list(self.data.class_names),
                 "inputs": self.spec.inputs,
+                "scale": self.spec.scale,
             },
             "settings": configs.to_dict(self.config),
             "seed": self.seed,
@@ -107,26 +108,33 @@ def make(request: Request) -> Plan:
     if precision not in PRECISIONS:
         raise UsageError(f"precision={precision} is not valid: expected one of {', '.join(PRECISIONS)}.")
     entry = registry.get_architecture(request.architecture)
-    config = configs.make(entry.card.Config, request.settings)
+    kind = registry.get_dataset(request.dataset)[0].kind
+    if kind not in entry.card.kinds:
+        able = [e.name for e in registry.architectures() if e.error is None and kind in e.card.kinds]
+        raise UsageError(
+            f"{entry.name} is made for {' and '.join(entry.card.kinds)}, but {request.dataset} has {kind}. "
+            f"Choose {' or '.join(able)}."
+        )
+    config = configs.make(entry.card.Config, request.settings, kind)
     device = str(find_device(request.device))
 
     from ganzoo import data
 
-    images = data.open(request.dataset, image_size=config.image_size, data_dir=request.data_dir)
+    opened = data.open(request.dataset, image_size=config.image_size, data_dir=request.data_dir)
     return Plan(
         entry=entry,
         config=config,
         dataset=absolute(request.dataset),
         data_dir=None if request.data_dir is None else os.path.abspath(os.path.expanduser(request.data_dir)),
-        data=_used(images, entry),
+        data=_used(opened, entry),
         seed=seed,
         device=device,
         precision=precision,
-        schedule=_schedule(request, config, len(images.images)),
+        schedule=_schedule(request, config, len(opened)),
     )
 
 
-def _used(data: ImageData, entry: registry.Entry) -> ImageData:
+def _used(data: Data, entry: registry.Entry) -> Data:
     """The part of the data that the architecture uses: no labels and no inputs unless its card asks for them."""
     if entry.card.conditional and data.labels is None:
         raise UsageError(
@@ -140,7 +148,7 @@ def _used(data: ImageData, entry: registry.Entry) -> ImageData:
             f"Choose a data set of pairs: {', '.join(known)}."
         )
     unused: dict[str, Any] = {} if entry.card.conditional else {"labels": None, "class_names": ()}
-    unused |= {} if entry.card.paired else {"inputs": None, "corrupt": None}
+    unused |= {"inputs": None, "corrupt": None} if data.paired and not entry.card.paired else {}
     return dataclasses.replace(data, **unused)
 
 

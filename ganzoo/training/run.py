@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ganzoo.errors import GanzooError, UsageError
+from ganzoo.plugin import DataSpec
 
 CONFIG = "config.json"
 FORMAT = 1
@@ -72,6 +73,12 @@ class Run:
         return cls(directory, config)
 
     @property
+    def spec(self) -> DataSpec:
+        """What its networks are built for."""
+        data = self.config["dataset"]
+        return DataSpec(data["channels"], data["size"], data["classes"], data["inputs"], data["scale"])
+
+    @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 
@@ -99,14 +106,14 @@ class Run:
 
     def write_config(self) -> None:
         """Write `config` to config.json, all or nothing."""
-        _replace(self.path / CONFIG, json.dumps(self.config, indent=2) + "\n")
+        replace(self.path / CONFIG, json.dumps(self.config, indent=2) + "\n")
 
     def forget_after(self, step: int) -> None:
         """Drop what is later than `step`, damaged checkpoints included: a resumed training makes it again."""
         from ganzoo.training import checkpoint
 
         kept = [line for line in self._lines() if _step_of(line) <= step]
-        _replace(self.metrics_file, "".join(f"{line}\n" for line in kept))
+        replace(self.metrics_file, "".join(f"{line}\n" for line in kept))
         self.samples.mkdir(exist_ok=True)
         for grid in self.samples.glob("step-????????.png"):
             number = grid.stem.removeprefix("step-")
@@ -180,7 +187,8 @@ def _step_of(line: str) -> int:
         return TORN
 
 
-def _replace(path: Path, text: str) -> None:
+def replace(path: Path, text: str) -> None:
+    """Write `text` to `path`, which appears complete or stays as it was."""
     temporary = path.with_name(f".{path.name}-{os.getpid()}")
     temporary.write_text(text)
     os.replace(temporary, path)

@@ -45,10 +45,12 @@ class _Corrupted(Dataset):
         return absolute(name) if pixels is None else f"{pixels}:{absolute(name)}"
 
     def load(self, where: DataLocation, split: Split, image_size: int | None, argument: str | None) -> ImageData:
-        from ganzoo.data import load
+        from ganzoo.data import ImageData, load
 
         pixels, name = split_argument(argument or "")
         data = load(name, where, split, image_size)
+        if not isinstance(data, ImageData):
+            raise UsageError(f"{self.word}:{argument}: {data.name} has {data.spec.kind}, not images.")
         if data.paired:
             raise UsageError(f"{self.word}:{argument}: the images of {data.name} have input images already.")
         size = data.spec.size
@@ -67,7 +69,7 @@ def split_argument(argument: str) -> tuple[int | None, str]:
 
 
 class Mosaic(_Corrupted):
-    summary = "pairs: any data set's images from square blocks of so many pixels (4), each of one colour"
+    summary = "pairs: the images of any data set, out of square blocks of 4 pixels"
     word = "mosaic"
 
     def pixels(self, size: int) -> int:
@@ -82,7 +84,7 @@ class Mosaic(_Corrupted):
 
 
 class Blur(_Corrupted):
-    summary = "pairs: any data set's images from Gaussian blurs, their standard deviation so many pixels (2)"
+    summary = "pairs: the images of any data set, out of Gaussian blurs of 2 pixels"
     word = "blur"
 
     def pixels(self, size: int) -> int:
@@ -102,7 +104,7 @@ class Blur(_Corrupted):
 
 
 class Mask(_Corrupted):
-    summary = "pairs: any data set's images with a square of so many pixels (half the side) missing, anywhere"
+    summary = "pairs: the images of any data set, with a square of half their side missing"
     word = "mask"
 
     GREY = 128
