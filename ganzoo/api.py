@@ -155,10 +155,10 @@ def load(path: str | os.PathLike[str], device: str | None = None) -> GAN:
 def translate(
     gan: GAN, run: Run, count: int, dataset: str | None = None, split: Split = "test", seed: int | None = None
 ) -> dict[str, Tensor]:
-    """What the paired `gan` of `run` makes of the first `count` input images: "inputs", "images" and "truths", uint8.
+    """What the paired `gan` of `run` makes of the first `count` input images: "inputs", "images" and "targets", uint8.
 
     They are of the run's own data set, by default of the part that was held out. In another `dataset` without pairs the
-    images themselves are the inputs, and there are no truths.
+    images themselves are the inputs, and there are no targets.
     """
     from ganzoo import data
 
@@ -167,11 +167,11 @@ def translate(
     assert isinstance(found, data.ImageData), "an image_size is refused where there are no images"
     if len(found) < count:
         raise UsageError(f"{name} has {len(found)} {split} images, not {count}.")
-    inputs, truths = found.examples(count)
+    inputs, targets = found.examples(count)
     if inputs.shape[1] != gan.spec.inputs:
         raise UsageError(f"{name} has input images of {inputs.shape[1]} channels; this GAN's have {gan.spec.inputs}.")
     made = {"inputs": inputs, "images": gan.sample(count, seed=seed, inputs=inputs)}
-    return made | ({"truths": truths} if found.paired else {})
+    return made | ({"targets": targets} if found.paired else {})
 
 
 def _changed_versions(run: Run, now: dict[str, Any]) -> list[str]:

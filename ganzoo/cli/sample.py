@@ -40,7 +40,7 @@ def sample(
 ) -> None:  # fmt: skip
     """Draw images, or points, from the run directory RUN.
 
-    A paired GAN shows its inputs, outputs and the truths below each other.
+    A paired GAN shows its inputs, outputs and the targets below each other.
 
     \b
     ganzoo sample runs/cgan-mnist-001 --label 3 --count 16 --seed 0

@@ -122,16 +122,16 @@ def sample_picture(gan: GAN, data: Data, columns: int = 10) -> Tensor:
     """A picture uint8 [C, H, W] of what `gan` draws.
 
     Points over real ones; of images one row per class (at most 10) for a conditional GAN, else 8 rows; for a paired GAN
-    3 times three rows, which are inputs, outputs and truths.
+    3 times three rows, which are inputs, outputs and targets.
     """
     if not isinstance(data, ImageData):
         real = torch.from_numpy(data.points[:POINTS_DRAWN])
         return imaging.scatter(gan.sample(POINTS_DRAWN, seed=SAMPLE_SEED), gan.spec.scale, real)
     if gan.paired:
-        inputs, truths = data.examples(3 * columns)
+        inputs, targets = data.examples(3 * columns)
         columns = min(columns, len(inputs))
         outputs = gan.sample(len(inputs), inputs=inputs, seed=SAMPLE_SEED)
-        return imaging.grid(imaging.interleave([inputs, outputs, truths], columns), columns)
+        return imaging.grid(imaging.interleave([inputs, outputs, targets], columns), columns)
     rows = min(gan.classes, 10) or 8
     labels = torch.arange(rows).repeat_interleave(columns) if gan.conditional else None
     return imaging.grid(gan.sample(rows * columns, labels, seed=SAMPLE_SEED), columns)

@@ -58,10 +58,10 @@ def test_any_data_set_becomes_pairs(name: str) -> None:
     assert data.spec == DataSpec(1, 8, 10, inputs=1)
     assert plain.spec.inputs == 0
     assert (data.sha256, data.labels is None) == (plain.sha256, False)
-    inputs, truths = data.examples(4)
-    assert np.array_equal(truths, plain.images[:4])
-    assert inputs.shape == truths.shape
-    assert not torch.equal(inputs, truths)
+    inputs, targets = data.examples(4)
+    assert np.array_equal(targets, plain.images[:4])
+    assert inputs.shape == targets.shape
+    assert not torch.equal(inputs, targets)
     assert torch.equal(inputs, data.examples(4)[0])
     assert ganzoo.data.open(f"{name}:digits", image_size=16).spec == DataSpec(1, 16, 10, inputs=1)
 
