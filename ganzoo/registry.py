@@ -119,6 +119,11 @@ def paired_datasets() -> list[Entry]:
     return [entry for entry in datasets() if entry.error is None and entry.card.paired]
 
 
+def names(group: str) -> list[str]:
+    """The names in a group of entry points, sorted, without importing what they name: for shell completion."""
+    return sorted({point.name for point in importlib.metadata.entry_points(group=group)})
+
+
 def get_architecture(name: str) -> Entry:
     """The working architecture called `name` or `distribution:name`.
 
