@@ -8,10 +8,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.metadata
+import os
+import re
 import sys
+import threading
 import time
 import traceback
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -39,6 +43,9 @@ KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
     "paired": ("True or False", (bool,)),
     "expected_failures": ("a dict from check to reason", (dict,)),
 }
+
+STDOUT, STDERR = 1, 2
+SLOW_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -112,6 +119,11 @@ def paired_datasets() -> list[Entry]:
     return [entry for entry in datasets() if entry.error is None and entry.card.paired]
 
 
+def names(group: str) -> list[str]:
+    """The names in a group of entry points, sorted, without importing what they name: for shell completion."""
+    return sorted({point.name for point in importlib.metadata.entry_points(group=group)})
+
+
 def get_architecture(name: str) -> Entry:
     """The working architecture called `name` or `distribution:name`.
 
@@ -166,8 +178,8 @@ def _load(point: importlib.metadata.EntryPoint) -> Entry:
     start = time.perf_counter()
     card = error = cause = None
     try:
-        # What a plugin prints while it is imported must not end up in the JSON that somebody parses.
-        with contextlib.redirect_stdout(sys.stderr):
+        _check_target(point.value)
+        with _stdout_to_stderr(), _told_if_slow(f"{point.name} from {distribution} {version}"):
             card = card_of(point.load(), CONTRACTS[point.group])
     except PluginError as refusal:
         error = str(refusal)
@@ -176,6 +188,48 @@ def _load(point: importlib.metadata.EntryPoint) -> Entry:
         cause = traceback.format_exc()
     seconds = time.perf_counter() - start
     return Entry(point.name, point.group, distribution, version, point.value, card, error, cause, seconds)
+
+
+def _check_target(value: str) -> None:
+    if re.fullmatch(r"\w+(\.\w+)*\s*:\s*\w+(\.\w+)*", value):
+        return
+    module, colon, name = value.replace("-", "_").partition(":")
+    if not colon and "." in module:  # the way Python's own import spells it
+        module, _, name = module.rpartition(".")
+    proposal = f"{module}:{name if name.isidentifier() else 'MyClass'}"
+    raise PluginError(f"its entry point is {value!r}, which is not of the form module:Class; perhaps {proposal}")
+
+
+@contextlib.contextmanager
+def _stdout_to_stderr() -> Iterator[None]:
+    """What a plugin writes while it is imported, in C or in a process it starts, too, must not get into our JSON."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+    try:
+        kept = os.dup(STDOUT)
+        os.dup2(STDERR, STDOUT)
+    except OSError:  # a process without these two has nothing to protect
+        kept = None
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        if kept is not None:
+            os.dup2(kept, STDOUT)
+            os.close(kept)
+
+
+@contextlib.contextmanager
+def _told_if_slow(what: str) -> Iterator[None]:
+    """Names the plugin whose import keeps everybody waiting, while it does."""
+    message = f"ganzoo: still importing the plugin {what} ..."
+    timer = threading.Timer(SLOW_SECONDS, print, (message,), {"file": sys.stderr, "flush": True})
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def card_of(target: Any, contract: type) -> Any:

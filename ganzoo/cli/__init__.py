@@ -13,6 +13,7 @@ import click
 from ganzoo import __version__
 from ganzoo.cli.check import check
 from ganzoo.cli.compare import compare
+from ganzoo.cli.completion import completion
 from ganzoo.cli.datasets import datasets
 from ganzoo.cli.doctor import doctor
 from ganzoo.cli.evaluate import evaluate
@@ -46,7 +47,7 @@ def cli() -> None:
     """
 
 
-for command in (train, sample, evaluate, compare, list_, info, datasets, check, doctor):
+for command in (train, sample, evaluate, compare, list_, info, datasets, check, doctor, completion):
     cli.add_command(command)
 
 

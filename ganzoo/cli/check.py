@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ganzoo.cli import words
 from ganzoo.cli.overrides import key_values
 
 if TYPE_CHECKING:
@@ -15,9 +16,21 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("name", required=False)
-@click.option("--dataset", metavar="NAME", help="Check a data set instead; it is loaded, and so may be downloaded.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Check with these settings.")
+@click.argument("name", required=False, shell_complete=words.architectures)
+@click.option(
+    "--dataset",
+    metavar="NAME",
+    shell_complete=words.datasets,
+    help="Check a data set instead; it is loaded, and so may be downloaded.",
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    shell_complete=words.settings,
+    help="Check with these settings.",
+)
 @click.pass_context
 def check(ctx: click.Context, name: str | None, dataset: str | None, overrides: tuple[str, ...]) -> None:
     """Check an architecture or a data set against the plugin contract.

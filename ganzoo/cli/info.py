@@ -8,17 +8,25 @@ import click
 
 from ganzoo import config as configs
 from ganzoo import registry
+from ganzoo.cli import words
 from ganzoo.plugin import DataSpec
 
 COUNT = click.IntRange(min=1)
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=words.architectures)
 @click.option("--image-size", type=COUNT, default=28, show_default=True, help="Count parameters for this image size.")
 @click.option("--channels", type=COUNT, default=1, show_default=True, help="... and this number of channels.")
 @click.option("--classes", type=COUNT, default=10, show_default=True, help="... and this number of classes.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="... and with these settings.")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    shell_complete=words.settings,
+    help="... and with these settings.",
+)
 def info(name: str, image_size: int, channels: int, classes: int, overrides: tuple[str, ...]) -> None:
     """Show an architecture's paper, settings and networks."""
     from ganzoo.cli.console import Console, escape, table

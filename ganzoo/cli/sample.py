@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ganzoo.cli import words
 from ganzoo.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("run")
+@click.argument("run", shell_complete=words.runs)
 @click.option("--count", type=click.IntRange(1, 10_000_000), default=64, show_default=True, help="How many.")
 @click.option("--label", "labels", multiple=True, metavar="L", help="Class, by number or name; repeat for several.")
 @click.option(

@@ -37,7 +37,7 @@ ARCHITECTURE: tuple[Rule[Subject], ...] = (
 DATASET: tuple[Rule[DataSubject], ...] = (
     card.metadata,
     datasets.on_disk,
-    datasets.images,
+    datasets.values,
     datasets.labels,
     datasets.pairs,
     datasets.repeatable,

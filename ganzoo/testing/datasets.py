@@ -6,13 +6,18 @@ import dataclasses
 import functools
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ganzoo.data.images import ImageData, sha256_of
+from ganzoo.data.points import PointData
 from ganzoo.errors import GanzooError
 from ganzoo.plugin import DataLocation, Dataset, Split
 from ganzoo.testing.kit import CheckError, rule
+
+if TYPE_CHECKING:
+    from ganzoo.data import Data
 
 INSTANT = 0.5
 SIZE = 16
@@ -29,12 +34,12 @@ class DataSubject:
     def where(self) -> DataLocation:
         return DataLocation.find()
 
-    def load(self, split: Split = "train", image_size: int | None = None) -> ImageData:
+    def load(self, split: Split = "train", image_size: int | None = None) -> Data:
         return self.card.load(self.where, split, image_size, self.argument)
 
     @functools.cached_property
-    def train(self) -> ImageData:
-        """The training images as they are."""
+    def train(self) -> Data:
+        """The training images, or points, as they are."""
         return self.load()
 
 
@@ -50,21 +55,19 @@ def on_disk(subject: DataSubject) -> None:
         raise CheckError(f"on_disk takes {seconds:.1f} s")
 
 
-@rule(
-    "return an ImageData of uint8 images [N, C, size, size] with values from 0 to 255; raise DataError with a reason."
-)
-def images(subject: DataSubject) -> None:
-    """Images are bytes that use their range and differ from each other."""
+@rule("return an ImageData or a PointData as the card's kind says; raise DataError with a reason where you cannot.")
+def values(subject: DataSubject) -> None:
+    """Values are of the card's kind, use their range and differ."""
     data = subject.train
-    if not isinstance(data, ImageData):
-        raise CheckError(f"load returns a {type(data).__name__}")
-    some = np.asarray(data.images[:1000])
-    if some.max() <= 1:
+    if not isinstance(data, (ImageData, PointData)) or data.spec.kind != subject.card.kind:
+        raise CheckError(f"load returns {type(data).__name__} where the card says kind={subject.card.kind!r}")
+    some = np.asarray(data.values[:1000])
+    if isinstance(data, ImageData) and some.max() <= 1:
         raise CheckError(
             f"no value is above {some.max()}", "scale values from 0..1 to 0..255 before the cast to uint8."
         )
     if len(some) > 1 and (some == some[:1]).all():
-        raise CheckError(f"the first {len(some)} images are equal")
+        raise CheckError(f"the first {len(some)} examples are equal")
 
 
 @rule("number classes from 0 and name each of them once in class_names; without labels, give None and ().")
@@ -87,6 +90,8 @@ def labels(subject: DataSubject) -> None:
 def pairs(subject: DataSubject) -> None:
     """Images come with input images exactly where the card says so."""
     data = subject.train
+    if isinstance(data, PointData):
+        return
     if data.paired != subject.card.paired:
         raise CheckError(f"the card says paired={subject.card.paired}, the images say {data.paired}")
     if not data.paired:
@@ -104,8 +109,8 @@ def pairs(subject: DataSubject) -> None:
 def repeatable(subject: DataSubject) -> None:
     """Loaded twice it is the same in the same order: resume needs it."""
     data, again = subject.train, subject.load()
-    if not np.array_equal(data.images, again.images):
-        raise CheckError("loaded twice, images differ")
+    if not np.array_equal(data.values, again.values):
+        raise CheckError("loaded twice, values differ")
     if data.labels is not None and (again.labels is None or not np.array_equal(data.labels, again.labels)):
         raise CheckError("loaded twice, labels differ")
 
@@ -114,7 +119,7 @@ def repeatable(subject: DataSubject) -> None:
 def identity(subject: DataSubject) -> None:
     """sha256 is that of the images and labels."""
     data = subject.train
-    expected = sha256_of(data.images, data.labels)
+    expected = sha256_of(data.values, data.labels)
     if data.sha256 != expected:
         raise CheckError(f"sha256 is {data.sha256!r}, expected {expected}")
 
@@ -122,6 +127,8 @@ def identity(subject: DataSubject) -> None:
 @rule("resize with ganzoo.data.images.resize where image_size is given.")
 def image_size(subject: DataSubject) -> None:
     """Images come in the size that is asked for."""
+    if subject.card.kind != "images":
+        return
     data, small = subject.train.spec, subject.load(image_size=SIZE).spec
     if small != dataclasses.replace(data, size=SIZE):
         raise CheckError(f"asked for {SIZE} pixels, it gives {small} where the data are {data}")
@@ -138,7 +145,7 @@ def splits(subject: DataSubject) -> None:
     for data, split in ((train, "train"), (test, "test")):
         if data.split != split:
             raise CheckError(f"asked for {split}, it says it is {data.split}")
-    if test.spec != train.spec or test.class_names != train.class_names:
+    if test.spec.shape != train.spec.shape or test.class_names != train.class_names:
         raise CheckError(f"the test images are {test.spec}, those for training {train.spec}")
     if test.sha256 == train.sha256:
         raise CheckError("the test images are those for training")

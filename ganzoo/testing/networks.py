@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from ganzoo.errors import UsageError
 from ganzoo.gan import GAN
 from ganzoo.plugin import DataSpec
-from ganzoo.representation import from_uint8
+from ganzoo.representation import encode
 from ganzoo.testing.kit import CheckError, rule
 from ganzoo.testing.subject import CLASSES, Subject
 
 FORMS = ((1, 8, 10), (3, 16, 1), (1, 28, 10), (3, 32, 100), (3, 64, 2))
+POINT_FORMS = ((2, 0, 10), (5, 0, 3))
 ODD_SIZES = (1, 7, 29, 36)
 N = 4
 """How many images most checks look at."""
@@ -27,7 +28,8 @@ N = 4
 @rule("let the layers follow spec.channels, spec.size and spec.classes.")
 def shapes(subject: Subject) -> None:
     """Images and logits have their shapes for any size, channels, classes."""
-    for form in {FORMS[0]: None, **dict.fromkeys(FORMS)}:
+    forms = {"images": FORMS, "points": POINT_FORMS}
+    for form in (form for kind in subject.card.kinds for form in forms[kind]):
         try:
             gan = subject.build(subject.spec(*form))
         except UsageError:
@@ -44,7 +46,8 @@ def output_range(subject: Subject) -> None:
     z, condition = gan.latent(32), subject.condition(gan, 32)
     for scale in (1.0, 1000.0):
         images = gan.generate(z * scale, condition)
-        if not images.isfinite().all() or images.abs().max() > 1:
+        bound = 1 if gan.spec.kind == "images" else float("inf")
+        if not images.isfinite().all() or images.abs().max() > bound:
             raise CheckError(f"the generator's images go from {images.min().item():g} to {images.max().item():g}")
     if (images - images[:1]).abs().max() == 0:
         raise CheckError("32 noise vectors give 32 equal images", "let the noise z enter the generator.")
@@ -55,7 +58,7 @@ def logits(subject: Subject) -> None:
     """The discriminator returns finite logits, not probabilities."""
     gan = subject.build().eval()
     torch.manual_seed(1)
-    images = torch.randn(64, gan.spec.channels, gan.spec.size, gan.spec.size) * 100
+    images = torch.randn(64, *gan.spec.shape) * 100
     scores = gan.discriminator(images, subject.condition(gan, 64))
     if not scores.isfinite().all():
         raise CheckError("some logits are not finite", "look for a division or a log without bounds.")
@@ -68,7 +71,7 @@ def condition(subject: Subject) -> None:
     """What the card asks for, labels or input images, matters to both networks."""
     gan = subject.build().eval()
     n = N * CLASSES
-    real = from_uint8(torch.from_numpy(subject.data(gan.spec).images[:n]))
+    real = encode(torch.from_numpy(subject.data(gan.spec).values[:n]), gan.spec)
     first = subject.condition(gan, n)
     if first is None:
         return
@@ -122,6 +125,8 @@ def safetensors(subject: Subject) -> None:
 @rule("index dimensions as [N, C, H, W] and use reshape or flatten where view fails on strides.")
 def channels_last(subject: Subject) -> None:
     """In the channels_last memory format the networks compute the same."""
+    if subject.smallest.kind == "points":
+        return
     try:  # a single channel is laid out alike in both formats
         gan = subject.build(subject.spec(3, subject.smallest.size))
     except UsageError:
@@ -151,7 +156,7 @@ def compile(subject: Subject) -> None:
 @rule("raise ganzoo.errors.UsageError from build() for a size that the networks cannot reach.")
 def impossible_size(subject: Subject) -> None:
     """A size that cannot be reached is refused with one that can."""
-    for size in ODD_SIZES:
+    for size in ODD_SIZES if "images" in subject.card.kinds else ():
         try:
             gan = subject.build(subject.spec(subject.smallest.channels, size))
         except UsageError as refusal:
@@ -176,7 +181,7 @@ def _check_refusal(subject: Subject, size: int, refusal: str) -> None:
 def _fits(subject: Subject, gan: GAN) -> None:
     spec: DataSpec = gan.spec
     images = gan.generate(gan.latent(N), subject.condition(gan, N))
-    wanted = (N, spec.channels, spec.size, spec.size)
+    wanted = (N, *spec.shape)
     if images.shape != wanted:
         raise CheckError(f"the generator returns {list(images.shape)} where {list(wanted)} is asked for")
     logits = gan.discriminator(images, subject.condition(gan, N))
@@ -203,7 +208,8 @@ def _same_outputs(subject: Subject, gan: GAN, other: GAN, how: str, tolerance: f
         torch.manual_seed(2)
         z, condition = each.latent(N), subject.condition(each, N)
         images = each.generate(z, condition)
-        logits = each.discriminator(images.contiguous(memory_format=torch.channels_last), condition)
+        seen = images.contiguous(memory_format=torch.channels_last) if images.dim() == 4 else images
+        logits = each.discriminator(seen, condition)
         logits.square().sum().backward()
         gradients = {f"the gradient of {name}": p.grad for name, p in each.named_parameters() if p.grad is not None}
         results.append({"the generator's images": images, "the discriminator's logits": logits, **gradients})

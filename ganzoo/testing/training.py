@@ -135,17 +135,19 @@ def resume(subject: Subject) -> None:
 
 @rule("lower generator_lr and discriminator_lr, bound the loss, or initialise the weights smaller.")
 def trains(subject: Subject) -> None:
-    """Twenty steps on digits leave losses, weights and images finite."""
-    state = subject.state()
-    for _ in range(STEPS):
-        _refuse_non_finite(subject.step(state))
-    if not state.finite():
-        raise CheckError(f"after {STEPS} steps some weights are not finite")
-    gan = state.gan.eval()
-    images = gan.generate(gan.latent(64), subject.condition(gan, 64))
-    if not (images.abs() <= 1).all():
-        raise CheckError("the trained generator's images leave -1..1", "end the generator with tanh.")
-    subject.sample(gan, 2, seed=0)
+    """Twenty steps on digits, or points, leave losses, weights and samples finite."""
+    specs = {"images": subject.smallest, "points": subject.spec(2, 0)}
+    for kind in subject.card.kinds:
+        state = subject.state(spec=specs[kind])
+        for _ in range(STEPS):
+            _refuse_non_finite(subject.step(state))
+        if not state.finite():
+            raise CheckError(f"after {STEPS} steps some weights are not finite")
+        gan = state.gan.eval()
+        made = gan.generate(gan.latent(64), subject.condition(gan, 64))
+        if kind == "images" and not (made.abs() <= 1).all():
+            raise CheckError("the trained generator's images leave -1..1", "end the generator with tanh.")
+        subject.sample(gan, 2, seed=0)
 
 
 def _prepared(subject: Subject) -> tuple[TrainingState, GAN, Tensor, Tensor | None]:
