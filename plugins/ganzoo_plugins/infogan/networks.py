@@ -39,7 +39,8 @@ class InformativeGAN(AuxiliaryGAN):
         if given is None:
             given = torch.randint(categories, (n,), device=self.device, generator=rng)
         numbers = torch.rand(n, continuous, device=self.device, generator=rng) * 2 - 1
-        return torch.cat([F.one_hot(given, categories).float(), numbers], dim=1)
+        one_hot = given[:, None] == torch.arange(categories, device=self.device)  # F.one_hot would wait for a GPU
+        return torch.cat([one_hot.float(), numbers], dim=1)
 
     def auxiliary_loss(self, read: Tensor, condition: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Minus the lower bound of the information, but for constants, with Gaussians of variance 1 for the numbers."""
