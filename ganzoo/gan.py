@@ -97,10 +97,10 @@ class GAN(nn.Module):
 
         `real` and `fake` are [N, C, size, size] of one batch and share the `condition`.
         """
-        loss = LOSSES[self.config.loss]
-        if loss.relativistic:
-            return loss.generator(*self.logits(real, fake, condition)), {}
-        return loss.generator(self.discriminator(fake, condition).float()), {}
+        if LOSSES[self.config.loss].relativistic:
+            on_real, on_fake = self.logits(real, fake, condition)
+            return self.generator_objective(on_real, on_fake), {}
+        return self.generator_objective(None, self.discriminator(fake, condition).float()), {}
 
     def logits(self, real: Tensor, fake: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:
         """What the discriminator says of real and of fake images that share the `condition`."""
@@ -121,6 +121,11 @@ class GAN(nn.Module):
             signals = {name: logits.sigmoid() for name, logits in signals.items()}
         value = loss.discriminator(on_real, on_fake, self.config.real_label)
         return value, {name: scores.mean() for name, scores in signals.items()}
+
+    def generator_objective(self, on_real: Tensor | None, on_fake: Tensor) -> Tensor:
+        """The adversarial loss of these logits; no loss but a relativistic one looks at those of reals."""
+        loss = LOSSES[self.config.loss]
+        return loss.generator(on_real, on_fake) if loss.relativistic else loss.generator(on_fake)
 
     def penalty(
         self, real: Tensor, fake: Tensor, condition: Tensor | None, rng: torch.Generator | None

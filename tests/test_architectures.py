@@ -24,7 +24,7 @@ SMALL = {
     "embedding": 4,
     "latent_dim": 6,
 }
-CONVOLUTIONAL = ["cgan", "dcgan", "wgan"]
+CONVOLUTIONAL = ["acgan", "cgan", "dcgan", "infogan", "lsgan", "r3gan", "wgan"]
 
 
 def build(name: str, spec: DataSpec, seed: int = 0, **overrides: Any) -> GAN:
@@ -67,10 +67,10 @@ def test_a_size_that_cannot_be_reached_names_the_nearest(name: str, size: int, n
 def test_sizes_that_an_error_may_name_are_possible(name: str, size: int) -> None:
     with torch.device("meta"):
         gan = build(name, DataSpec(3, size, 10))
-        labels = torch.zeros(2, dtype=torch.int64) if gan.conditional else None
-        images = gan.generate(torch.zeros(2, 6), labels)
+        condition = gan.condition(torch.zeros(2, dtype=torch.int64) if gan.conditional else None, 2)
+        images = gan.generate(torch.zeros(2, 6), condition)
         assert images.shape == (2, 3, size, size)
-        assert gan.discriminator(images, labels).shape == (2,)
+        assert gan.discriminator(images, condition).shape == (2,)
 
 
 @pytest.mark.parametrize("size", [1, 7, 29])
