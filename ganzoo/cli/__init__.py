@@ -19,6 +19,7 @@ from ganzoo.cli.doctor import doctor
 from ganzoo.cli.evaluate import evaluate
 from ganzoo.cli.info import info
 from ganzoo.cli.list import list_
+from ganzoo.cli.new import new
 from ganzoo.cli.sample import sample
 from ganzoo.cli.train import train
 from ganzoo.errors import GanzooError, did_you_mean
@@ -47,7 +48,7 @@ def cli() -> None:
     """
 
 
-for command in (train, sample, evaluate, compare, list_, info, datasets, check, doctor, completion):
+for command in (train, sample, evaluate, compare, list_, info, datasets, new, check, doctor, completion):
     cli.add_command(command)
 
 

@@ -58,7 +58,7 @@ def logits(subject: Subject) -> None:
     """The discriminator returns finite logits, not probabilities."""
     gan = subject.build().eval()
     torch.manual_seed(1)
-    images = torch.randn(64, *gan.spec.shape) * 100
+    images = torch.randn(64, *gan.spec.shape) * 1e6  # far beyond where a sigmoid ends
     scores = gan.discriminator(images, subject.condition(gan, 64))
     if not scores.isfinite().all():
         raise CheckError("some logits are not finite", "look for a division or a log without bounds.")

@@ -13,7 +13,19 @@ from ganzoo import __version__
 
 from ..conftest import Command
 
-COMMANDS = ["train", "sample", "evaluate", "compare", "list", "info", "datasets", "check", "completion", "doctor"]
+COMMANDS = [
+    "train",
+    "sample",
+    "evaluate",
+    "compare",
+    "list",
+    "info",
+    "datasets",
+    "new",
+    "check",
+    "completion",
+    "doctor",
+]
 
 
 def test_version(ganzoo_cli: Command) -> None:
