@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 from ganzoo import config as configs
 from ganzoo import registry
 from ganzoo.errors import TrainingError, UsageError
-from ganzoo.plugin import DataSpec
+from ganzoo.plugin import Split
 from ganzoo.training.plan import Plan, Request, entry_of, flat, make, merge
 from ganzoo.training.run import Run
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ganzoo.gan import GAN
     from ganzoo.training.batches import Batches
     from ganzoo.training.report import Report
@@ -146,12 +148,32 @@ def load(path: str | os.PathLike[str], device: str | None = None) -> GAN:
     found, problems = checkpoint.newest_valid(run.checkpoints)
     for problem in problems:
         logging.getLogger("ganzoo").warning(f"{problem}; the checkpoint before it is used.")
-    data = run.config["dataset"]
-    spec = DataSpec(data["channels"], data["size"], data["classes"])
-    gan = entry.build(configs.make(entry.card.Config, run.config["settings"]), spec)
+    gan = entry.build(configs.make(entry.card.Config, run.config["settings"]), run.spec)
     checkpoint.read_weights(found, "model", gan)
     checkpoint.read_weights(found, "ema", gan.generator)
     return gan.to(find_device(device)).eval()
+
+
+def translate(
+    gan: GAN, run: Run, count: int, dataset: str | None = None, split: Split = "test", seed: int | None = None
+) -> dict[str, Tensor]:
+    """What the paired `gan` of `run` makes of the first `count` input images: "inputs", "images" and "targets", uint8.
+
+    They are of the run's own data set, by default of the part that was held out. In another `dataset` without pairs the
+    images themselves are the inputs, and there are no targets.
+    """
+    from ganzoo import data
+
+    name = dataset or run.config["dataset"]["name"]
+    found = data.open(name, split=split, image_size=gan.spec.size, data_dir=run.config["data_dir"])
+    assert isinstance(found, data.ImageData), "an image_size is refused where there are no images"
+    if len(found) < count:
+        raise UsageError(f"{name} has {len(found)} {split} images, not {count}.")
+    inputs, targets = found.examples(count)
+    if inputs.shape[1] != gan.spec.inputs:
+        raise UsageError(f"{name} has input images of {inputs.shape[1]} channels; this GAN's have {gan.spec.inputs}.")
+    made = {"inputs": inputs, "images": gan.sample(count, seed=seed, inputs=inputs)}
+    return made | ({"targets": targets} if found.paired else {})
 
 
 def _changed_versions(run: Run, now: dict[str, Any]) -> list[str]:

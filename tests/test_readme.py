@@ -15,7 +15,7 @@ from ganzoo import registry
 from ganzoo.config import make
 from ganzoo.evaluation import judge
 from ganzoo.plugin import Architecture
-from ganzoo.registry import _card
+from ganzoo.registry import card_of
 from tests.conftest import Command
 
 ROOT = Path(__file__).parent.parent
@@ -88,7 +88,7 @@ def test_the_plugin_is_a_valid_card(monkeypatch: pytest.MonkeyPatch) -> None:
     module = types.ModuleType("my_package")
     monkeypatch.setitem(sys.modules, "my_package", module)  # dataclasses look their module up
     exec(example, module.__dict__)
-    card = _card(module.MyGAN, Architecture)
+    card = card_of(module.MyGAN, Architecture)
     assert make(card.Config, {"width": "32"}).width == 32
 
 

@@ -11,12 +11,15 @@ from types import FrameType
 import click
 
 from ganzoo import __version__
+from ganzoo.cli.check import check
 from ganzoo.cli.compare import compare
+from ganzoo.cli.completion import completion
 from ganzoo.cli.datasets import datasets
 from ganzoo.cli.doctor import doctor
 from ganzoo.cli.evaluate import evaluate
 from ganzoo.cli.info import info
 from ganzoo.cli.list import list_
+from ganzoo.cli.new import new
 from ganzoo.cli.sample import sample
 from ganzoo.cli.train import train
 from ganzoo.errors import GanzooError, did_you_mean
@@ -45,7 +48,7 @@ def cli() -> None:
     """
 
 
-for command in (train, sample, evaluate, compare, list_, info, datasets, doctor):
+for command in (train, sample, evaluate, compare, list_, info, datasets, new, check, doctor, completion):
     cli.add_command(command)
 
 

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ganzoo.cli import words
+
 if TYPE_CHECKING:
     from ganzoo.cli.console import Console
     from ganzoo.evaluation.compare import Column
 
 
 @click.command()
-@click.argument("runs", nargs=-1, required=True, metavar="RUN ...")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN ...", shell_complete=words.runs)
 @click.option("--evaluate", "missing", is_flag=True, help="Evaluate the runs that were not, or were trained on since.")
 @click.option("--html", metavar="FILE", help="Also write a page with settings, curves, grids and figures in one file.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

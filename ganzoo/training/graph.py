@@ -129,8 +129,10 @@ def record_graph(state: TrainingState, work: Callable[[], Signals]) -> tuple[Sig
 def _unfit(state: TrainingState, batches: Batches) -> str | None:
     if state.device.type != "cuda":
         return f"it is for NVIDIA GPUs, and this trains on {state.device.type}"
-    if batches.images is None:
+    if batches.home != state.device:
         return "the data set does not fit into the GPU's memory"
+    if batches.data.corrupt is not None:
+        return "its input images are made anew for every batch"
     for optimizer, scaler in zip(optimizers(state), scalers(state)):
         if "capturable" not in optimizer.defaults:
             return f"{type(optimizer).__name__} cannot be captured"

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ganzoo.errors import GanzooError, UsageError
+from ganzoo.plugin import DataSpec
 
 CONFIG = "config.json"
 FORMAT = 1
@@ -26,7 +27,8 @@ TYPES: dict[str, tuple[type, ...]] = {
     "architecture": (str,), "distribution": (str,), "dataset": (dict,), "settings": (dict,), "seed": (int,),
     "device": (str,), "precision": (str,), "schedule": (dict,), "data_dir": (str, type(None)),
     "dataset.name": (str,), "dataset.channels": (int,), "dataset.size": (int,), "dataset.classes": (int,),
-    "dataset.class_names": (list,), "schedule.steps": (int, type(None)), "schedule.minutes": (int, float, type(None)),
+    "dataset.class_names": (list,), "dataset.inputs": (int,), "schedule.steps": (int, type(None)),
+    "schedule.minutes": (int, float, type(None)),
     "schedule.checkpoint_every": (int,), "schedule.sample_every": (int,),
 }  # fmt: skip
 """What a config.json must hold for a run to be used."""
@@ -69,6 +71,12 @@ class Run:
             raise GanzooError(f"{directory / CONFIG} is not a run of this version of ganzoo (format {FORMAT}).")
         check_config(config, directory / CONFIG)
         return cls(directory, config)
+
+    @property
+    def spec(self) -> DataSpec:
+        """What its networks are built for."""
+        data = self.config["dataset"]
+        return DataSpec(data["channels"], data["size"], data["classes"], data["inputs"], data["scale"])
 
     @property
     def checkpoints(self) -> Path:
