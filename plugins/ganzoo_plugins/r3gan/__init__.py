@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 class R3GANConfig(Config):
     loss: LossName = "relativistic"
     penalty: PenaltyName = "r1r2"
-    penalty_weight: float = 1.0
+    penalty_weight: float = 10.0
     latent_dim: int = 64
+    generator_lr: float = 5e-4
+    discriminator_lr: float = 5e-4
     beta1: float = 0.0
     beta2: float = 0.99
     width: int = setting(32, "channels next to the image; every stage away from it has twice as many", ge=1)
