@@ -103,7 +103,7 @@ BROKEN = {
     "contested": r"'contested' is also claimed by rival-[ab] 1.0; use it as rival-[ab]:contested",
 }
 WITH_TRACEBACK = ["raises", "exits", "syntax", "no_such_module", "no_such_object", "summary_raises"]
-BUILT_IN = ["cgan", "dcgan", "vanilla", "wgan"]
+BUILT_IN = ["acgan", "cgan", "dcgan", "infogan", "lsgan", "r3gan", "vanilla", "wgan"]
 
 
 def camel(name: str) -> str:
@@ -273,7 +273,7 @@ def test_unknown_architecture_is_wrong_usage_with_a_hint(
 
 
 def test_name_like_nothing_lists_what_there_is() -> None:
-    with pytest.raises(UsageError, match="Known: cgan, dcgan, vanilla, wgan"):
+    with pytest.raises(UsageError, match="Known: acgan, cgan, dcgan, infogan, lsgan, r3gan, vanilla, wgan"):
         registry.get_architecture("zzzzzzzz")
 
 
