@@ -54,13 +54,14 @@ def check(ctx: click.Context, name: str | None, dataset: str | None, overrides: 
     else:
         raise click.UsageError("Give the name of an architecture, or --dataset NAME.")
     console = Console(highlight=False)
-    failed = total = 0
+    counts = {"ok": 0, "expected": 0, "failed": 0}
     for result in map(testing.run, checks):
         console.print(_line(result))
-        failed += result.status == "failed"
-        total += 1
-    console.print(f"\n{total - failed} of {total} checks passed." if failed else f"\nAll {total} checks passed.")
-    ctx.exit(1 if failed else 0)
+        counts[result.status] += 1
+    total, passed = sum(counts.values()), counts["ok"]
+    announced = f", {counts['expected']} failed as expected" if counts["expected"] else ""
+    console.print(f"\n{'All' if passed == total else f'{passed} of'} {total} checks passed{announced}.")
+    ctx.exit(1 if counts["failed"] else 0)
 
 
 def _line(result: Result) -> Table:
@@ -72,7 +73,7 @@ def _line(result: Result) -> Table:
     if result.error is None:
         text = result.check.rule.summary
     elif result.status == "expected":
-        text = f"fails as expected: {result.check.expected_failure}"
+        text = f"failed as expected: {result.check.expected_failure}"
     else:
         text = str(result.error)
     line = Table.grid(padding=(0, 2, 0, 0))

@@ -43,6 +43,8 @@ def info(name: str, image_size: int, channels: int, classes: int, overrides: tup
         console.print("conditional: needs data with labels, and draws the class asked for", highlight=False)
     if card.paired:
         console.print("paired: needs data with an input image for each image, and turns the one into the other")
+    for check, reason in card.expected_failures.items():
+        console.print(f"does not pass the check {escape(check)}: {escape(str(reason))}", highlight=False)
 
     rows = [(s.name, configs.word(getattr(config, s.name)), s.type_name, s.help) for s in configs.settings(card.Config)]
     console.print()

@@ -14,9 +14,10 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-from .workbench import Workbench
+from ..workbench import Workbench
+from .conftest import EXAMPLES as ROOT
 
-EXAMPLES = sorted(path.parent for path in (Path(__file__).parent.parent / "examples").glob("*/pyproject.toml"))
+EXAMPLES = sorted(path.parent for path in ROOT.glob("*/pyproject.toml"))
 
 
 @pytest.fixture(scope="module", params=EXAMPLES, ids=lambda path: path.name)
