@@ -36,6 +36,7 @@ def norm_act_gradients(
     grad: Tensor, y: Tensor, gamma: Tensor | None, beta: Tensor | None, eps: float, slope: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """What `norm_act_backward` computes, from differentiable operations: for derivatives of derivatives."""
+    grad, y = grad.float(), y.float()
     var, mean = torch.var_mean(y, (0, 2, 3), correction=0, keepdim=True)
     rstd = torch.rsqrt(var + eps)
     xhat = (y - mean) * rstd
@@ -48,13 +49,13 @@ def norm_act_gradients(
     return dy, dgamma, dbeta
 
 
-def _image(like: Tensor, n: Any, c: Any, h: Any, w: Any) -> Tensor:
-    return torch.empty((n, c, h, w), dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
+def _image(like: Tensor, n: Any, c: Any, h: Any, w: Any, dtype: torch.dtype | None = None) -> Tensor:
+    return torch.empty((n, c, h, w), dtype=dtype or like.dtype, device=like.device, memory_format=torch.channels_last)
 
 
-def _fake_pack(weight: Tensor, up: bool) -> Tensor:
+def _fake_pack(weight: Tensor, up: bool, winograd: bool) -> Tensor:
     cin, cout = (weight.shape[0], weight.shape[1]) if up else (weight.shape[1], weight.shape[0])
-    return weight.new_empty(((cout + 31) // 32 * 32 * 16 * cin,))
+    return weight.new_empty(((cout + 31) // 32 * 32 * (36 if winograd else 16) * cin,))
 
 
 def _fake_up(x: Tensor, weight: Tensor, packed: Any, scale: Any, shift: Any, slope: float, h: Any, w: Any) -> Tensor:
@@ -66,7 +67,8 @@ def _fake_down(x: Tensor, weight: Tensor, packed: Any, scale: Any, shift: Any, s
 
 
 def _with_statistics(y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    return y, y.new_empty((y.shape[1],)), y.new_empty((y.shape[1],))
+    of_channels = torch.float32  # whatever the images are
+    return y, y.new_empty((y.shape[1],), dtype=of_channels), y.new_empty((y.shape[1],), dtype=of_channels)
 
 
 FAKES: dict[str, Any] = {
@@ -75,7 +77,8 @@ FAKES: dict[str, Any] = {
     "down": _fake_down,
     "up_statistics": lambda x, weight, h, w: _with_statistics(_fake_up(x, weight, None, None, None, 1.0, h, w)),
     "down_statistics": lambda x, weight: _with_statistics(_fake_down(x, weight, None, None, None, 1.0)),
-    "weight_gradient": lambda small, big: _image(small, small.shape[1], big.shape[1], 4, 4),
+    "weight_gradient": lambda small, big: _image(small, small.shape[1], big.shape[1], 4, 4, torch.float32),
+    "matmul": lambda a, b, bias: a.new_empty((a.shape[0], b.shape[1])),
     "channel_statistics": lambda y: _with_statistics(y)[1:],
     "norm_act": lambda y, mean, var, gamma, beta, eps, slope: _image(y, *y.shape),
     "norm_act_backward": lambda grad, y, mean, var, gamma, beta, eps, slope: _with_statistics(_image(y, *y.shape)),
@@ -140,6 +143,19 @@ def _weight_gradient_backward(ctx: Any, grad: Tensor) -> Gradients:
     )
 
 
+def _save_product(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    ctx.save_for_backward(*inputs[:2])
+
+
+def _matmul_backward(ctx: Any, grad: Tensor) -> Gradients:
+    a, b = ctx.saved_tensors
+    return (
+        ops.matmul(grad, b.t(), None) if ctx.needs_input_grad[0] else None,
+        ops.matmul(a.t(), grad, None) if ctx.needs_input_grad[1] else None,
+        grad.sum(0) if ctx.needs_input_grad[2] else None,
+    )
+
+
 def _save_norm_act(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     y, mean, var, gamma, beta, ctx.eps, ctx.slope = inputs
     ctx.save_for_backward(y, mean, var, gamma, beta)
@@ -160,5 +176,6 @@ DERIVATIVES: dict[str, Any] = {
     "up_statistics": (_up_statistics_backward, _save_statistics),
     "down_statistics": (_down_statistics_backward, _save_statistics),
     "weight_gradient": (_weight_gradient_backward, _save_pair),
+    "matmul": (_matmul_backward, _save_product),
     "norm_act": (_norm_act_backward, _save_norm_act),
 }

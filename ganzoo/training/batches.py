@@ -53,8 +53,15 @@ class Batches:
         That is input images in [-1, 1], float32 [batch_size, C', size, size], where the data are paired, else labels
         int64 [batch_size], or None.
         """
+        return self.take(self.chosen(number), number)
+
+    def chosen(self, number: int) -> Tensor:
+        """Which examples are in batch `number`, int64 [batch_size], where they are read from."""
         epoch, position = divmod(number, self.per_epoch)
-        chosen = self._permutation(epoch)[position * self.batch_size : (position + 1) * self.batch_size]
+        return self._permutation(epoch)[position * self.batch_size : (position + 1) * self.batch_size]
+
+    def take(self, chosen: Tensor, number: int = 0) -> tuple[Tensor, Tensor | None]:
+        """The examples with these numbers, as a batch; random corruptions depend on its `number`."""
         values = self._take(self.values, chosen)
         real = encode(values, self.spec)
         if self.inputs is not None:

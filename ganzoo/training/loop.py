@@ -17,7 +17,7 @@ from ganzoo.data import ImageData
 from ganzoo.errors import TrainingError
 from ganzoo.gan import GAN
 from ganzoo.losses import LOSSES
-from ganzoo.training import checkpoint
+from ganzoo.training import checkpoint, graph
 from ganzoo.training.alarms import Watch
 from ganzoo.training.batches import Batches
 from ganzoo.training.health import Health
@@ -59,11 +59,13 @@ def train(
     schedule: Schedule,
     report: Report,
     stop: StopRequest,
+    cuda_graph: bool | None = None,
     evaluate: Callable[[TrainingState], None] | None = None,
 ) -> None:
     """Train until `schedule` is over or `stop` is requested; the last thing done is always a checkpoint.
 
-    `evaluate` is called every `schedule.evaluate_every` steps.
+    `cuda_graph` says whether steps are replayed from a CUDA graph; None is where that works. `evaluate` is called every
+    `schedule.evaluate_every` steps.
     """
     history = History(run, state, Health(state, batches))
     start = time.monotonic() - state.seconds
@@ -71,8 +73,12 @@ def train(
     if state.step == 0:
         write_samples(state, batches, run, report)
         save(state, run, history, report)
+    if not schedule.over(state.step, state.seconds):
+        play = graph.stepper(state, batches, play_step, cuda_graph, report.note)
     while not schedule.over(state.step, state.seconds) and not stop.requested:
-        history.add(train_step(state, batches))
+        state.decay_learning_rates()
+        history.add(play())
+        average(state)
         state.step += 1
         state.seconds = time.monotonic() - start
         report.progress(state.step, state.seconds)
@@ -90,12 +96,23 @@ def train(
 
 def train_step(state: TrainingState, batches: Batches) -> dict[str, Tensor]:
     """One generator step after its discriminator steps. Returns signals that stay on the device."""
-    gan, config = state.gan, state.gan.config
+    first = state.step * state.gan.config.discriminator_steps
     state.decay_learning_rates()
+    signals = play_step(state, lambda k: batches(first + k))
+    average(state)
+    return signals
+
+
+def play_step(state: TrainingState, draw: graph.Draw) -> dict[str, Tensor]:
+    """All of a step but the moving average; `draw(k)` gives the real images of discriminator step k.
+
+    It does the same on the device in every step, so that it can be captured in a CUDA graph.
+    """
+    gan, config = state.gan, state.gan.config
 
     state.train_discriminator(True)
     for k in range(config.discriminator_steps):
-        real, given = batches(state.step * config.discriminator_steps + k)
+        real, given = draw(k)
         condition = gan.condition(given, config.batch_size, state.rng)
         last = k == config.discriminator_steps - 1  # the generator then learns from the fakes of the last step
         with state.autocast():
@@ -109,11 +126,14 @@ def train_step(state: TrainingState, batches: Batches) -> dict[str, Tensor]:
     with state.autocast():
         generator_loss, more = gan.generator_loss(real, fake, condition)
     state.update_generator(generator_loss)
-
-    images = config.discriminator_steps * config.batch_size
-    state.ema.update(state.images_seen + images, images)
     losses = {"discriminator_loss": discriminator_loss.detach(), "generator_loss": generator_loss.detach()}
     return losses | signals | more
+
+
+def average(state: TrainingState) -> None:
+    """Fold the generator that a step has made into the moving average."""
+    images = state.gan.config.discriminator_steps * state.gan.config.batch_size
+    state.ema.update(state.images_seen + images, images)
 
 
 def save(state: TrainingState, run: Run, history: History, report: Report) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ganzoo.gan import GAN
     from ganzoo.training.loop import Schedule
 
-PRECISIONS = ("fp32", "bf16", "fp16")
+PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class Request:
     evaluate_every: int | None = None
     best_by: str | None = None
     data_dir: str | os.PathLike[str] | None = None
+    cuda_graph: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class Plan:
     device: str
     precision: str
     schedule: Schedule
+    cuda_graph: bool | None = None  # None: where it works; the bits are the same
 
     @property
     def spec(self) -> DataSpec:
@@ -119,6 +121,8 @@ def make(request: Request) -> Plan:
         )
     config = configs.make(entry.card.Config, request.settings, kind)
     device = str(find_device(request.device))
+    if precision == "tf32" and not device.startswith("cuda"):
+        raise UsageError(f"precision=tf32 is for NVIDIA GPUs, and this trains on {device}. Choose fp32 or bf16.")
 
     from ganzoo import data
 
@@ -133,6 +137,7 @@ def make(request: Request) -> Plan:
         device=device,
         precision=precision,
         schedule=_schedule(request, config, len(opened)),
+        cuda_graph=request.cuda_graph,
     )
 
 
