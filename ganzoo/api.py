@@ -50,6 +50,8 @@ def train(
     resume: str | os.PathLike[str] | None = None,
     checkpoint_every: int | None = None,
     sample_every: int | None = None,
+    evaluate_every: int | None = None,
+    best_by: str | None = None,
     data_dir: str | os.PathLike[str] | None = None,
     cuda_graph: bool | None = None,
     report: Report | None = None,
@@ -67,6 +69,8 @@ def train(
         out: directory of the run, new or empty; default `runs/ARCHITECTURE-DATASET-001` and so on.
         resume: directory of a run to continue exactly where its last checkpoint stands; all else is taken from it.
         checkpoint_every, sample_every: in steps; default 1000 and 500.
+        evaluate_every: in steps; measure `best_by` and keep the best checkpoint besides the last. Default never.
+        best_by: a metric of `ganzoo evaluate`; default frechet where it applies.
         data_dir: where data files already are; default the environment's GANZOO_DATA.
         cuda_graph: replay each step on a GPU from one captured graph; default where it works.
         report: hears of progress.
@@ -77,7 +81,7 @@ def train(
     """
     request = Request(
         architecture, dataset, settings, steps, epochs, minutes, seed, device, precision,
-        checkpoint_every, sample_every, data_dir, cuda_graph,
+        checkpoint_every, sample_every, evaluate_every, best_by, data_dir, cuda_graph,
     )  # fmt: skip
     if resume is None:
         return start(make(request), out, report)
@@ -134,18 +138,19 @@ def proceed(run: Run, request: Request, report: Report | None = None) -> Run:
             return _train(plan, state, batches, run, report, notes)
 
 
-def load(path: str | os.PathLike[str], device: str | None = None) -> GAN:
+def load(path: str | os.PathLike[str], device: str | None = None, best: bool = False) -> GAN:
     """The GAN of the run at `path`, its generator the moving average, ready to `sample`.
 
-    `device` is as in `train`. Raises UsageError where `path` is no run, CheckpointError where none of its checkpoints
-    is intact, PluginError where the architecture's package is not installed.
+    It is that of the last checkpoint or, with `best`, of the best one by `evaluate_every`. `device` is as in `train`.
+    Raises UsageError where `path` is no run, CheckpointError where none of its checkpoints is intact, PluginError where
+    the architecture's package is not installed.
     """
     from ganzoo.training import checkpoint
     from ganzoo.training.plan import find_device
 
     run = Run.open(path)
     entry = entry_of(run.config)
-    found, problems = checkpoint.newest_valid(run.checkpoints)
+    found, problems = checkpoint.newest_valid(run.kept(best))
     for problem in problems:
         logging.getLogger("ganzoo").warning(f"{problem}; the checkpoint before it is used.")
     gan = entry.build(configs.make(entry.card.Config, run.config["settings"]), run.spec)
@@ -197,7 +202,12 @@ def _train(
             reports.start(run, plan.schedule.steps, state.step)
             for note in (*notes, *problem):
                 reports.note(note)
-            loop.train(state, batches, run, plan.schedule, reports, stop, plan.cuda_graph)
+            evaluate = None
+            if plan.schedule.evaluate_every:
+                from ganzoo.evaluation.best import Best
+
+                evaluate = Best(run, state, plan.schedule.best_by, reports).measure
+            loop.train(state, batches, run, plan.schedule, reports, stop, plan.cuda_graph, evaluate)
         finally:
             reports.finish()
     if stop.signal == signal.SIGINT:

@@ -34,10 +34,11 @@ if TYPE_CHECKING:
     "--out", metavar="PATH", default="samples.png", show_default=True,
     help="FILE.png: a picture of all. FILE.npz: arrays images (or points) and labels. Else: a directory of PNG files.",
 )  # fmt: skip
+@click.option("--best", is_flag=True, help="From the best checkpoint, by train --evaluate-every, not the last.")
 @click.option("--device", metavar="auto|cpu|cuda|cuda:N", help="[default: auto]")
 def sample(
     run: str, count: int, labels: tuple[str, ...], inputs: str | None, split: Any, seed: int | None, out: str,
-    device: str | None,
+    device: str | None, best: bool,
 ) -> None:  # fmt: skip
     """Draw images, or points, from the run directory RUN.
 
@@ -63,7 +64,7 @@ def sample(
     _check_target(target)
     if spec.kind != "images" and kind not in (".png", ".npz"):
         raise UsageError(f"--out {out}: this run draws {spec.kind}; they go into FILE.png or FILE.npz.")
-    gan = api.load(run, device)
+    gan = api.load(run, device, best)
     names = opened.config["dataset"]["class_names"] or [str(number) for number in range(gan.classes)]
     chosen = None
     if labels:

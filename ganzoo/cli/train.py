@@ -67,6 +67,13 @@ def _config_file(ctx: click.Context, _: click.Parameter, path: str | None) -> No
 @click.option("--checkpoint-every", type=click.IntRange(min=1), metavar="N", help="[default: 1000 steps]")
 @click.option("--sample-every", type=click.IntRange(min=1), metavar="N", help="[default: 500 steps]")
 @click.option(
+    "--evaluate-every",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Measure, and keep the best checkpoint.  [default: never]",
+)
+@click.option("--best-by", metavar="METRIC", help="... by this metric.  [default: frechet, where it applies]")
+@click.option(
     "--resume",
     metavar="RUN",
     shell_complete=words.runs,

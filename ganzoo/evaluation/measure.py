@@ -32,6 +32,7 @@ def evaluate(
     seed: int = 0,
     reference: Split | None = None,
     device: str | None = None,
+    best: bool = False,
     data_dir: str | os.PathLike[str] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Evaluation:
@@ -43,6 +44,7 @@ def evaluate(
         samples: how many images are drawn from the generator's moving average.
         seed: of the samples and of everything random in the metrics.
         reference: the split whose images samples are compared with; default "test", or "train" where there is no test.
+        best: measure the best checkpoint by `evaluate_every`, not the newest.
         device, data_dir: as in `ganzoo.train`; default where the run's data were.
         progress: is told in a few words what is being done.
 
@@ -56,9 +58,9 @@ def evaluate(
     )
     if samples < 1:
         raise UsageError(f"samples={samples} is not valid: expected an integer above 0.")
-    gan, step = _newest(run, device)
+    gan, step = _newest(run, device, best)
     train, test = splits(run, data_dir)
-    subject = Subject(gan, train, test, samples, seed, reference, tell)
+    subject = Subject(gan, train, test, samples, seed, reference, tell, data_dir or run.config["data_dir"])
     result = Evaluation(run.path.name, step)
     tell(f"drawing {samples:,} samples")
     refusals = {metric.name: why for metric in chosen if (why := metric.why_not(subject))}
@@ -74,12 +76,12 @@ def evaluate(
     return result
 
 
-def _newest(run: Run, device: str | None) -> tuple[GAN, str]:
+def _newest(run: Run, device: str | None, best: bool) -> tuple[GAN, str]:
     """The GAN of the newest intact checkpoint and the name of that, also while a training writes new ones."""
     while True:
-        path, _ = checkpoint.newest_valid(run.checkpoints)
-        gan = api.load(run.path, device)
-        if checkpoint.newest_valid(run.checkpoints)[0] == path:
+        path, _ = checkpoint.newest_valid(run.kept(best))
+        gan = api.load(run.path, device, best)
+        if checkpoint.newest_valid(run.kept(best))[0] == path:
             return gan, path.name
 
 

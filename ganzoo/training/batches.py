@@ -53,29 +53,28 @@ class Batches:
         That is input images in [-1, 1], float32 [batch_size, C', size, size], where the data are paired, else labels
         int64 [batch_size], or None.
         """
-        chosen = self.chosen(number)
-        if self.data.corrupt is None:
-            return self.take(chosen)
-        images = self._read(self.values, chosen)
-        rng = torch.Generator(self.device).manual_seed(_seed_of(self.seed, number))
-        return encode(images, self.spec), from_uint8(self.data.corrupt(images, rng))
+        return self.take(self.chosen(number), number)
 
     def chosen(self, number: int) -> Tensor:
-        """Which images are in batch `number`, int64 [batch_size], where they are read from."""
+        """Which examples are in batch `number`, int64 [batch_size], where they are read from."""
         epoch, position = divmod(number, self.per_epoch)
         return self._permutation(epoch)[position * self.batch_size : (position + 1) * self.batch_size]
 
-    def take(self, chosen: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The images with these numbers and what is stored with them, as a batch."""
-        real = encode(self._read(self.values, chosen), self.spec)
+    def take(self, chosen: Tensor, number: int = 0) -> tuple[Tensor, Tensor | None]:
+        """The examples with these numbers, as a batch; random corruptions depend on its `number`."""
+        values = self._take(self.values, chosen)
+        real = encode(values, self.spec)
         if self.inputs is not None:
-            return real, from_uint8(self._read(self.inputs, chosen))
+            return real, from_uint8(self._take(self.inputs, chosen))
+        if self.data.corrupt is not None:
+            rng = torch.Generator(self.device).manual_seed(_seed_of(self.seed, number))
+            return real, from_uint8(self.data.corrupt(values, rng))
         return real, None if self.labels is None else self.labels[chosen].to(self.device)
 
-    def _read(self, values: Tensor | np.memmap, chosen: Tensor) -> Tensor:
-        if isinstance(values, Tensor):
-            return values[chosen.to(self.device)]
-        return torch.from_numpy(values[chosen.numpy()]).to(self.device)
+    def _take(self, images: Tensor | np.memmap, chosen: Tensor) -> Tensor:
+        if isinstance(images, Tensor):
+            return images[chosen.to(self.device)]
+        return torch.from_numpy(images[chosen.numpy()]).to(self.device)
 
     def _permutation(self, epoch: int) -> Tensor:
         if self._order is None or self._order[0] != epoch:

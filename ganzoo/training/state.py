@@ -61,6 +61,15 @@ class TrainingState:
         finally:
             self.gan.generator = live
 
+    def decay_learning_rates(self) -> None:
+        """Set both optimizers' learning rates as this step has them: a function of the images seen and nothing else."""
+        half_life = self.gan.config.lr_half_life
+        if half_life:
+            for optimizer in (self.generator_optimizer, self.discriminator_optimizer):
+                for group in optimizer.param_groups:
+                    first = group.setdefault("initial_lr", group["lr"])
+                    group["lr"] = first * 0.5 ** (self.images_seen / half_life)
+
     def train_discriminator(self, on: bool) -> None:
         """Let the discriminator's parameters collect gradients, or not; what a plugin froze stays frozen."""
         for parameter in self.trained_discriminator:
@@ -92,9 +101,7 @@ class TrainingState:
             "torch_rng": torch.get_rng_state(),
             "cuda_rng": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
         }
-        path = checkpoint.save(directory, self.step, self.gan.state_dict(), self.ema.network.state_dict(), state)
-        self.saved_step = self.step
-        return path
+        return checkpoint.save(directory, self.step, self.gan.state_dict(), self.ema.network.state_dict(), state)
 
     def restore(self, path: Path, state: dict[str, Any]) -> None:
         """Take over the checkpoint at `path`, whose state.pt holds `state`; CheckpointError where any part is amiss."""
