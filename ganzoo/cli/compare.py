@@ -66,7 +66,7 @@ def compare(runs: tuple[str, ...], missing: bool, html: str | None, as_json: boo
 def show(columns: list[Column], console: Console) -> None:
     """The figures, the best in bold, and the settings that differ."""
     from ganzoo.cli.console import escape, table
-    from ganzoo.evaluation.compare import rows, settings
+    from ganzoo.evaluation.compare import incomparable, rows, settings
     from ganzoo.evaluation.results import BETTER, number
 
     figures = rows(columns)
@@ -79,9 +79,8 @@ def show(columns: list[Column], console: Console) -> None:
     console.print(table(("figure", *names, "real data", "better"), lines))
     if any(row.best for row in figures):
         console.print("* best of comparable figures")
-    for row in figures:
-        if row.differences:
-            console.print(f"(1) {row.name} cannot be compared: {', '.join(row.differences)} differ", soft_wrap=True)
+    for line in incomparable(figures):
+        console.print(f"(1) {line}", soft_wrap=True)
     for column in columns:
         for note in column.notes:
             console.print(f"{escape(column.name)}: {escape(note)}", soft_wrap=True)

@@ -72,8 +72,8 @@ def show(run: Run, result: Evaluation, console: Console) -> None:
     from ganzoo.evaluation.results import BETTER, number, protocol_lines
 
     rows = [
-        (name, *(number(figure.get(key)) for key in ("value", "spread", "real")), BETTER[figure["better"]])
-        for name, figure in result.figures.items()
+        (name, number(f["value"]), number(f.get("spread"), 2), number(f.get("real")), BETTER[f["better"]])
+        for name, f in result.figures.items()
     ]
     console.print(table((f"{result.run}, {result.checkpoint}", "value", "+-", "real data", "better"), rows))
     console.print()

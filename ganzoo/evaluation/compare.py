@@ -13,7 +13,7 @@ from ganzoo.training import checkpoint
 from ganzoo.training.plan import flat
 from ganzoo.training.run import Run
 
-NO_MATTER = ("seed",)
+NO_MATTER = ("seed", "picture")
 """What may differ between two protocols whose figures can be compared."""
 SETTINGS = ("architecture", "distribution", "dataset", "settings", "seed", "device", "precision", "versions")
 """The parts of config.json that say how a run came about."""
@@ -100,6 +100,15 @@ def rows(columns: Sequence[Column]) -> list[Row]:
         for metric, finding in column.evaluation.findings.items():
             found |= dict.fromkeys(finding["figures"], metric)
     return [_row(name, metric, columns) for name, metric in found.items()]
+
+
+def incomparable(found: Sequence[Row]) -> list[str]:
+    """Lines that say which figures cannot be compared, and why."""
+    reasons: dict[str, list[str]] = {}
+    for row in found:
+        if row.differences:
+            reasons.setdefault(", ".join(row.differences), []).append(row.name)
+    return [f"{', '.join(names)} cannot be compared: different {parts}." for parts, names in reasons.items()]
 
 
 def settings(columns: Sequence[Column]) -> dict[str, list[str]]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 WIDTH, HEIGHT = 420, 220
-LEFT, RIGHT, TOP, BOTTOM = 52, 12, 26, 24
+LEFT, RIGHT, TOP, BOTTOM = 52, 20, 26, 24
 MOST_POINTS = 300
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999933", "#882255")
 """Okabe and Ito's, which people who see few colours can tell apart."""

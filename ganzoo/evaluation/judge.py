@@ -34,6 +34,8 @@ LARGEST = 32
 FEATURES = 128
 BATCH = 128
 MOST_EPOCHS = 40
+LEAST_STEPS = 500
+"""However few images there are."""
 PIXELS = 4 * 60_000 * 28 * 28
 """How many pixels are learnt from, all epochs together: this bounds the time whatever the data."""
 HELD_OUT = 0.1
@@ -170,7 +172,7 @@ def _learn(
     assert data.labels is not None
     device = next(network.parameters()).device
     batch = min(BATCH, len(learnt))
-    steps = max(1, min(MOST_EPOCHS * len(learnt), PIXELS // size**2) // batch)
+    steps = max(1, min(max(MOST_EPOCHS * len(learnt), LEAST_STEPS * batch), PIXELS // size**2) // batch)
     optimizer = torch.optim.AdamW(network.parameters(), 1e-3, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps + 1)
     reach = size // 14
@@ -192,21 +194,22 @@ def _learn(
 
 
 def _prepare(images: npt.NDArray[np.uint8], size: int, device: torch.device) -> Tensor:
-    pixels = torch.from_numpy(np.ascontiguousarray(resize(images, size) if images.shape[-1] > size else images))
+    pixels = torch.from_numpy(resize(images, size) if images.shape[-1] > size else np.array(images))
     return pixels.to(device, torch.float32, memory_format=torch.channels_last).div_(127.5).sub_(1)
 
 
 def _read(file: Path, data: ImageData) -> Judge | None:
     """The judge stored at `file`; None where there is none, or where it is no longer what was written."""
     size = min(data.spec.size, LARGEST)
-    network = Classifier(data.spec.channels, size, data.spec.classes)
+    with torch.device("meta"):  # its weights come from the file: nothing is drawn at random
+        network = Classifier(data.spec.channels, size, data.spec.classes)
     try:
         with safe_open(file, "pt") as stored:
             facts = stored.metadata()
             weights = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
         if _sha256(weights) != facts["sha256"]:
             return None
-        network.load_state_dict(weights)
+        network.load_state_dict(weights, assign=True)
         accuracy, tested_on = float(facts["accuracy"]), int(facts["tested_on"])
     except (OSError, SafetensorError, RuntimeError, KeyError, TypeError, ValueError):
         return None

@@ -11,6 +11,7 @@ from ganzoo import api, data
 from ganzoo.errors import DataError, SplitError, UsageError
 from ganzoo.evaluation.results import Evaluation
 from ganzoo.evaluation.subject import Subject
+from ganzoo.gan import GAN
 from ganzoo.metrics import metrics as every_metric
 from ganzoo.metrics import named
 from ganzoo.plugin import Split
@@ -55,11 +56,10 @@ def evaluate(
     )
     if samples < 1:
         raise UsageError(f"samples={samples} is not valid: expected an integer above 0.")
-    path, _ = checkpoint.newest_valid(run.checkpoints)
-    gan = api.load(run.path, device)
+    gan, step = _newest(run, device)
     train, test = splits(run, data_dir)
     subject = Subject(gan, train, test, samples, seed, reference, tell)
-    result = Evaluation(run.path.name, path.name)
+    result = Evaluation(run.path.name, step)
     tell(f"drawing {samples:,} samples")
     refusals = {metric.name: why for metric in chosen if (why := metric.why_not(subject))}
     if metrics is not None and refusals:
@@ -72,6 +72,15 @@ def evaluate(
             result.add(run, metric.name, metric.measure(subject), time.monotonic() - began)
     result.write(run)
     return result
+
+
+def _newest(run: Run, device: str | None) -> tuple[GAN, str]:
+    """The GAN of the newest intact checkpoint and the name of that, also while a training writes new ones."""
+    while True:
+        path, _ = checkpoint.newest_valid(run.checkpoints)
+        gan = api.load(run.path, device)
+        if checkpoint.newest_valid(run.checkpoints)[0] == path:
+            return gan, path.name
 
 
 def splits(run: Run, data_dir: str | os.PathLike[str] | None = None) -> tuple[Data, Data | None]:

@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 
 from ganzoo import __version__
-from ganzoo.evaluation.compare import Column, rows, settings
+from ganzoo.evaluation.compare import Column, incomparable, rows, settings
 from ganzoo.evaluation.curves import COLOURS, chart
 from ganzoo.evaluation.results import BETTER, number, protocol_lines
 
@@ -27,7 +27,8 @@ tr.differs td { background: var(--mark); } .faint { opacity: .7; font-size: .87r
 svg { width: 100%; height: auto; } svg text { font: 11px system-ui, sans-serif; fill: currentColor; }
 svg .title { font-weight: 600; font-size: 12.5px; } svg .rule { stroke: var(--line); }
 svg polyline { fill: none; stroke-width: 1.5; stroke-linejoin: round; }
-figure { margin: 0; } figure img { max-width: 100%; image-rendering: pixelated; } figcaption { font-size: .87rem; }
+figure { margin: 0; } figcaption { font-size: .87rem; }
+figure img { width: 100%; max-width: 32rem; image-rendering: pixelated; }
 .key { display: inline-block; width: .8em; height: .8em; border-radius: 2px; margin-right: .4em; }
 """
 
@@ -56,20 +57,19 @@ def page(columns: Sequence[Column]) -> str:
 
 
 def _figures(columns: Sequence[Column], names: Sequence[str]) -> str:
-    body, remarks = [], []
-    for row in rows(columns):
+    found = rows(columns)
+    body, remarks = [], [f"* {line}" for line in incomparable(found)]
+    for row in found:
         cells = []
         for i, figure in enumerate(row.figures):
             value = number(figure["value"]) if figure else ""
-            spread = f" ± {number(figure['spread'])}" if figure and "spread" in figure else ""
+            spread = f" ± {number(figure['spread'], 2)}" if figure and "spread" in figure else ""
             cells.append(f'<td class="number{" best" * (i in row.best)}">{value}{spread}</td>')
         foot = "<sup>*</sup>" if row.differences else ""
         body.append(
             f"<tr><th>{escape(row.name)}{foot}</th>{''.join(cells)}"
             f'<td class="number">{number(row.real)}</td><td>{BETTER[row.better]}</td></tr>'
         )
-        if row.differences:
-            remarks.append(f"* {row.name} cannot be compared: {', '.join(row.differences)} differ.")
     remarks += [f"{column.name}: {note}" for column in columns for note in column.notes]
     protocols = "".join(
         f"<p>{escape(column.name)}, {escape(column.evaluation.checkpoint)}<br>"
@@ -110,7 +110,8 @@ def _findings(columns: Sequence[Column]) -> Iterable[tuple[str, Path]]:
     for column in columns:
         for finding in column.evaluation.findings.values():
             for picture in finding.get("pictures", []):
-                yield f"{column.name}: {Path(picture).stem}", column.run.path / picture
+                said = finding["protocol"].get("picture")
+                yield column.name + (f": {said}" if said else ""), column.run.path / picture
 
 
 def _pictures(found: Iterable[tuple[str, Path | None]]) -> str:

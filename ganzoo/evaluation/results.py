@@ -80,11 +80,11 @@ def read(run: Run) -> Evaluation | None:
         raise GanzooError(f"{run.path / FILE} is damaged ({why}). Delete it to evaluate again.") from None
 
 
-def number(value: float | None) -> str:
+def number(value: float | None, digits: int = 4) -> str:
     """A figure for people; nothing for None."""
     if value is None:
         return ""
-    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.{digits}g}"
 
 
 def protocol_lines(evaluation: Evaluation) -> list[str]:

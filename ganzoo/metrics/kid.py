@@ -49,6 +49,10 @@ def kernel_distance(
 def unbiased_mmd(x: Tensor, y: Tensor) -> Tensor:
     """MMD^2 of [N, D] and [N, D] under the cubic kernel, without the terms of a point with itself (may be negative)."""
     n, d = x.shape
-    within_x, within_y, between = ((u @ v.T / d + 1) ** 3 for u, v in ((x, x), (y, y), (x, y)))
+    within_x, within_y, between = (_cubed(u @ v.T / d + 1) for u, v in ((x, x), (y, y), (x, y)))
     within = within_x.sum() - within_x.trace() + within_y.sum() - within_y.trace()
     return within / (n * (n - 1)) - 2 * between.mean()
+
+
+def _cubed(values: Tensor) -> Tensor:
+    return values * values * values  # many times as fast as ** 3

@@ -51,11 +51,12 @@ class Memorisation(Metric):
         protocol = subject.protocol(
             held_out=f"{len(held)} {held.what}", train=len(subject.train), runners_up=RUNNERS_UP,
             mark=f"{MARK:.0%} of held-out images",
+            picture=f"{SHOWN} samples above their nearest training images, by {', then by '.join(spaces)}",
             pixels=f"at most {LARGEST} a side, 0 to 1, Euclidean",
             **(subject.judge.protocol if "features" in spaces else {}),
         ) | {"samples": len(samples)}  # fmt: skip
         details: dict[str, Any] = {name: {"expected_at_most": space.limit} for name, space in spaces.items()}
-        verdict = " ".join(space.verdict(name, len(samples)) for name, space in spaces.items())
+        verdict = _verdict(spaces)
         picture = _pairs(samples, subject.train.images, spaces)
         return Finding(figures, protocol, details, verdict, {"memorisation": picture})
 
@@ -108,16 +109,19 @@ class Space:
         rank = max(1, round(MARK * len(self.held_out)))
         return rank, float(lead(self.held_out).sort().values[rank - 1])
 
-    def verdict(self, name: str, count: int) -> str:
-        share = f"{self.copies:.1%} of {count:,} samples are as close to one training image as the closest {MARK:.0%}"
-        if self.copies <= self.limit:
-            return f"No sign of copying in {name}: {share} of held-out images."
-        return f"COPIES in {name}: {share} of held-out images; chance allows {self.limit:.1%}. Look at the picture."
-
 
 def lead(distances: Tensor) -> Tensor:
     """The first of distances [N, K], ascending, by the mean of the others; 0 where all are 0."""
     return distances[:, 0] / distances[:, 1:].mean(1).clamp_min(1e-12)
+
+
+def _verdict(spaces: dict[str, Space]) -> str:
+    shares = " and ".join(f"{space.copies:.1%} by {name}" for name, space in spaces.items())
+    said = f"{shares} of the samples are as close to one training image as the closest {MARK:.0%} of held-out images"
+    if all(space.copies <= space.limit for space in spaces.values()):
+        return f"No sign of copying: {said}."
+    limit = max(space.limit for space in spaces.values())
+    return f"COPIES OF TRAINING IMAGES: {said}; chance allows {limit:.1%}. Look at the picture."
 
 
 def _held_out(subject: Subject) -> Pool:
@@ -129,8 +133,8 @@ def _held_out(subject: Subject) -> Pool:
 
 
 def _pixels(images: npt.NDArray[np.uint8]) -> Tensor:
-    small = resize(images, LARGEST) if images.shape[-1] > LARGEST else np.ascontiguousarray(images)
-    return torch.from_numpy(small).flatten(1).float().div_(255)
+    small = resize(images, LARGEST) if images.shape[-1] > LARGEST else images
+    return torch.from_numpy(small.astype(np.float32)).flatten(1).div_(255)
 
 
 def _pairs(samples: npt.NDArray[np.uint8], train: npt.NDArray[np.uint8], spaces: dict[str, Space]) -> Tensor:

@@ -22,20 +22,24 @@ class MSSSIM(Metric):
     paper = "Wang et al. 2003; Odena et al. 2017, arXiv:1610.09585; windows as in Karras et al. 2018"
 
     def measure(self, subject: Subject) -> Finding:
-        n = min(MOST, len(subject.samples), len(subject.reference)) // 2 * 2
-        found, real = (self._of_pairs(subject, pool, n) for pool in (subject.samples, subject.reference))
+        found, real = (self._of_pairs(subject, pool) for pool in (subject.samples, subject.reference))
         protocol = subject.protocol(
-            pairs=n // 2, paired="at random, across classes", scales=len(WEIGHTS), window=WINDOW, resize="none"
-        ) | {"samples": n, "reference": n}
+            pairs=_pairs(subject.samples), reference_pairs=_pairs(subject.reference),
+            paired="at random, across classes", scales=len(WEIGHTS), window=WINDOW, resize="none",
+        )  # fmt: skip
         return Finding({self.name: Figure(found, "real", real)}, protocol)
 
-    def _of_pairs(self, subject: Subject, pool: Pool, n: int) -> float:
-        pairs = subject.rng(self.name).permutation(len(pool))[:n].reshape(2, -1)
+    def _of_pairs(self, subject: Subject, pool: Pool) -> float:
+        sides = subject.rng(self.name).permutation(len(pool))[: 2 * _pairs(pool)].reshape(2, -1)
         scores = [
-            ms_ssim(*(torch.from_numpy(pool.images[side[i : i + CHUNK]]) for side in pairs))
-            for i in range(0, n // 2, CHUNK)
+            ms_ssim(*(torch.from_numpy(pool.images[side[i : i + CHUNK]]) for side in sides))
+            for i in range(0, sides.shape[1], CHUNK)
         ]
         return float(torch.cat(scores).mean())
+
+
+def _pairs(pool: Pool) -> int:
+    return min(MOST, len(pool)) // 2
 
 
 def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
