@@ -75,15 +75,17 @@ def train(
         architecture, dataset, settings, steps, epochs, minutes, seed, device, precision,
         checkpoint_every, sample_every, data_dir,
     )  # fmt: skip
-    if resume is None:
-        return start(make(request), out, report)
-    if out is not None:
+    from ganzoo import distributed
+
+    if resume is not None and out is not None:
         raise UsageError("A resumed run stays where it is: give --resume or --out, not both.")
-    return proceed(Run.open(resume), request, report)
+    with distributed.joined():
+        return start(make(request), out, report) if resume is None else proceed(Run.open(resume), request, report)
 
 
 def start(plan: Plan, out: str | os.PathLike[str] | None = None, report: Report | None = None) -> Run:
     """Train `plan` in a new run directory."""
+    from ganzoo import distributed
     from ganzoo.training.batches import Batches
     from ganzoo.training.provenance import provenance
     from ganzoo.training.state import TrainingState
@@ -93,22 +95,24 @@ def start(plan: Plan, out: str | os.PathLike[str] | None = None, report: Report 
         batches = Batches(plan.data, plan.config.batch_size, plan.seed, state.device)
         name = f"{plan.entry.name}-{plan.dataset.partition(':')[0]}"
         schedule = {"schedule": dataclasses.asdict(plan.schedule), "data_dir": plan.data_dir}
-        run = Run.create(out, name, {**plan.identity, **schedule, **provenance(plan.entry)})
-        with run.locked():
+        config = {**plan.identity, **schedule, **provenance(plan.entry)}
+        run = distributed.first(lambda: Run.create(out, name, config))
+        with _locked(run):
             return _train(plan, state, batches, run, report, plan.data.notes)
 
 
 def proceed(run: Run, request: Request, report: Report | None = None) -> Run:
     """Train `run` on from its newest intact checkpoint. `request` may change the schedule and nothing else."""
+    from ganzoo import distributed
     from ganzoo.training import checkpoint
     from ganzoo.training.batches import Batches
     from ganzoo.training.provenance import provenance
     from ganzoo.training.state import TrainingState
 
     entry_of(run.config)
-    with run.locked():
+    with _locked(run):
         run = Run.open(run.path)  # as the last process that held the lock left it
-        path, problems = checkpoint.newest_valid(run.checkpoints)
+        path, problems = distributed.first(lambda: checkpoint.newest_valid(run.checkpoints))
         saved = checkpoint.read_state(path)
         plan = make(merge(run.config, request))
         changes = configs.difference(flat(saved.get("identity", {})), flat(plan.identity))
@@ -116,17 +120,24 @@ def proceed(run: Run, request: Request, report: Report | None = None) -> Run:
             raise UsageError(
                 f"A resumed run must stay as {path.name} was trained, but this would change:\n  " + "\n  ".join(changes)
             )
-        with _reproducible(plan.device, saved.get("threads")):
+        ranks = len(saved.get("torch_rng", ()))
+        with _reproducible(plan.device, saved.get("threads") if ranks == distributed.size() else None):
             state = TrainingState(plan.build(), plan.seed, plan.precision, plan.identity)
             state.restore(path, saved)
             batches = Batches(plan.data, plan.config.batch_size, plan.seed, state.device)
             now = provenance(plan.entry)
             notes = [*plan.data.notes, *(f"{problem}; the checkpoint before it is used." for problem in problems)]
             notes += _changed_versions(run, now)
-            run.forget_after(state.step)
+            if ranks != distributed.size():
+                notes.append(
+                    f"{path.name} is of {ranks} ranks and goes on with {distributed.size()}: weights, order of the "
+                    "data and noise stay as they were; dropout draws anew, and sums are rounded in another order."
+                )
             run.config |= {"schedule": dataclasses.asdict(plan.schedule), "data_dir": plan.data_dir}
             run.config["resumes"] = [*run.config.get("resumes", []), {"step": state.step, **now}]
-            run.write_config()
+            if distributed.rank() == 0:
+                run.forget_after(state.step)
+                run.write_config()
             return _train(plan, state, batches, run, report, notes)
 
 
@@ -152,6 +163,16 @@ def load(path: str | os.PathLike[str], device: str | None = None) -> GAN:
     return gan.to(find_device(device)).eval()
 
 
+@contextlib.contextmanager
+def _locked(run: Run) -> Iterator[None]:
+    """`run.locked()` by rank 0, for all."""
+    from ganzoo import distributed
+
+    with contextlib.ExitStack() as held:
+        distributed.first(lambda: held.enter_context(run.locked()))
+        yield
+
+
 def _changed_versions(run: Run, now: dict[str, Any]) -> list[str]:
     last = [run.config, *run.config.get("resumes", [])][-1]
     changes = configs.difference(last.get("versions", {}), now["versions"])
@@ -161,13 +182,13 @@ def _changed_versions(run: Run, now: dict[str, Any]) -> list[str]:
 def _train(
     plan: Plan, state: TrainingState, batches: Batches, run: Run, report: Report | None, notes: Iterable[str]
 ) -> Run:
+    from ganzoo import distributed
     from ganzoo.training import loop
     from ganzoo.training.report import Report, Reports, tensorboard
     from ganzoo.training.signals import StopRequest
 
-    report = report or Report()
-    board, problem = tensorboard(run, state.step)
-    reports = Reports(report, *board)
+    board, problem = tensorboard(run, state.step) if distributed.rank() == 0 else ([], [])
+    reports = Reports(report or Report(), *board) if distributed.rank() == 0 else Reports()
     with StopRequest() as stop:
         try:
             reports.start(run, plan.schedule.steps, state.step)
@@ -196,7 +217,7 @@ def _reproducible(device: str, threads: int | None = None) -> Iterator[None]:
     torch.use_deterministic_algorithms(True, warn_only=True)
     memory.fill_uninitialized_memory = False  # guards against reading garbage, at a pass per tensor
     torch.set_num_threads(threads or had_threads)
-    gpus = [torch.device(device).index or 0] if torch.device(device).type == "cuda" else []
+    gpus = [torch.empty(0, device=device).get_device()] if torch.device(device).type == "cuda" else []
     try:
         with torch.random.fork_rng(gpus):
             yield

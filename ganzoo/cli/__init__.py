@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import signal
 import sys
 from types import FrameType
@@ -72,6 +73,8 @@ def _run() -> int:
         error.show()
         return error.exit_code
     except GanzooError as error:
+        if os.environ.get("RANK", "0") != "0" and error.on_every_rank:
+            return error.exit_code  # rank 0 says it
         return _fail(str(error), error.exit_code)
     except OSError as error:
         place = f": {error.filename}" if error.filename else ""

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ganzoo import distributed
 from ganzoo.data import ImageData
 from ganzoo.errors import UsageError
 
@@ -15,7 +16,8 @@ class Batches:
 
     Every epoch is a permutation that depends on (seed, epoch) alone and its incomplete last batch is dropped, so a
     batch number says all there is to say about the position: nothing else has to be stored for an exact resume. Images
-    that fit stay on the device as uint8; a larger memory map is read batch by batch.
+    that fit stay on the device as uint8; a larger memory map is read batch by batch. Of several ranks each gets its
+    share of the batch.
     """
 
     def __init__(self, data: ImageData, batch_size: int, seed: int, device: torch.device):
@@ -37,9 +39,10 @@ class Batches:
         self._order: tuple[int, Tensor] | None = None
 
     def __call__(self, number: int) -> tuple[Tensor, Tensor | None]:
-        """Images in [-1, 1], float32 [batch_size, C, size, size], and labels int64 [batch_size] or None."""
+        """Images in [-1, 1], float32 [n, C, size, size], and labels int64 [n] or None; n is the rank's share."""
         epoch, position = divmod(number, self.per_epoch)
         chosen = self._permutation(epoch)[position * self.batch_size : (position + 1) * self.batch_size]
+        chosen = distributed.share(chosen)
         if self.images is not None:
             images = self.images[chosen]
         else:

@@ -33,11 +33,12 @@ TEMPORARY = ".writing-"
 
 def save(directory: Path, step: int, model: dict[str, Tensor], ema: dict[str, Tensor], state: dict[str, Any]) -> Path:
     """Write the checkpoint of `step` into `directory` and return its path. All or nothing."""
-    target = directory / f"{PREFIX}{step:08d}"
+    target = place(directory, step)
     temporary = directory / f"{TEMPORARY}{step:08d}-{os.getpid()}"
     shutil.rmtree(temporary, ignore_errors=True)
     try:
-        temporary.mkdir(parents=True)
+        directory.mkdir(exist_ok=True)  # but not its parents: a run that was removed stays removed
+        temporary.mkdir()
         save_file(_plain(model), temporary / "model.safetensors")
         save_file(_plain(ema), temporary / "ema.safetensors")
         torch.save(state, temporary / "state.pt")
@@ -53,6 +54,11 @@ def save(directory: Path, step: int, model: dict[str, Tensor], ema: dict[str, Te
         shutil.rmtree(temporary, ignore_errors=True)
         raise CheckpointError(f"Cannot write the checkpoint of step {step} to {directory}: {failure}") from failure
     return target
+
+
+def place(directory: Path, step: int) -> Path:
+    """Where the checkpoint of `step` belongs."""
+    return directory / f"{PREFIX}{step:08d}"
 
 
 def prune(directory: Path, keep: int) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ganzoo import imaging
+from ganzoo import distributed, imaging
 from ganzoo.errors import TrainingError
 from ganzoo.training import checkpoint
 from ganzoo.training.batches import Batches
@@ -20,6 +20,7 @@ from ganzoo.training.signals import StopRequest
 from ganzoo.training.state import TrainingState
 
 LOG_EVERY = 50
+AGREE_EVERY = 10
 KEEP_CHECKPOINTS = 2
 SAMPLE_SEED = 0
 
@@ -49,19 +50,35 @@ def train(
     if state.step == 0:
         write_grid(state, run, report)
         save(state, run, history, report)
-    while not schedule.over(state.step, state.seconds) and not stop.requested:
+    while not over(state, schedule, stop):
         history.add(train_step(state, batches))
         state.step += 1
         state.seconds = time.monotonic() - start
         report.progress(state.step, state.seconds)
         if state.step % LOG_EVERY == 0:
             history.write(report)
+            distributed.check_same(state.gan.state_dict(), state.step)
         if state.step % schedule.sample_every == 0:
             write_grid(state, run, report)
         if state.step % schedule.checkpoint_every == 0:
             save(state, run, history, report)
     write_grid(state, run, report)
     save(state, run, history, report)
+
+
+def over(state: TrainingState, schedule: Schedule, stop: StopRequest) -> bool:
+    """Whether training ends here. Ranks, whose clocks and signals differ, agree about these every AGREE_EVERY steps."""
+    if schedule.steps is not None and state.step >= schedule.steps:
+        return True
+    wish = stop.signal or int(schedule.over(state.step, state.seconds))
+    if distributed.size() == 1:
+        return wish > 0
+    if state.step % AGREE_EVERY:
+        return False
+    wish = distributed.highest(wish)
+    if wish > 1:  # else leave it: a signal may just have come in
+        stop.signal = wish
+    return wish > 0
 
 
 def train_step(state: TrainingState, batches: Batches) -> dict[str, Tensor]:
@@ -74,36 +91,38 @@ def train_step(state: TrainingState, batches: Batches) -> dict[str, Tensor]:
         last = k == config.discriminator_steps - 1  # the generator then learns from the fakes of the last step
         with state.autocast():
             with torch.set_grad_enabled(last):
-                fake = gan.generate(gan.latent(config.batch_size, state.rng), labels)
+                fake = gan.generate(distributed.share(gan.latent(config.batch_size, state.rng)), labels)
             discriminator_loss, signals = gan.discriminator_loss(real, fake.detach(), labels, state.rng)
-        state.update_discriminator(discriminator_loss)
+        signals = state.update_discriminator(discriminator_loss) | signals
         gan.after_discriminator_step()
 
     state.train_discriminator(False)
     with state.autocast():
         generator_loss = gan.generator_loss(fake, labels)
-    state.update_generator(generator_loss)
+    signals |= state.update_generator(generator_loss)
 
     images = config.discriminator_steps * config.batch_size
     state.ema.update(state.images_seen + images, images)
-    return {"discriminator_loss": discriminator_loss.detach(), "generator_loss": generator_loss.detach()} | signals
+    return signals
 
 
 def save(state: TrainingState, run: Run, history: History, report: Report) -> None:
-    """Write a checkpoint, after making sure that what it would hold is finite."""
+    """Write a checkpoint, after making sure that what it would hold is finite and the same on all ranks."""
     history.write(report)
     if state.step != state.saved_step:
         if not state.finite():
             raise diverged(run, f"after step {state.step} some weights are not finite")
+        distributed.check_same(state.gan.state_dict(), state.step)
         path = state.save(run.checkpoints)
-        checkpoint.prune(run.checkpoints, KEEP_CHECKPOINTS)
+        if distributed.rank() == 0:
+            checkpoint.prune(run.checkpoints, KEEP_CHECKPOINTS)
         report.checkpoint(path, state.step)
 
 
 def write_grid(state: TrainingState, run: Run, report: Report) -> None:
     """Images of the generator's average for noise that is the same all through the training."""
     path = run.samples / f"step-{state.step:08d}.png"
-    if not path.exists():
+    if distributed.rank() == 0 and not path.exists():
         imaging.save(sample_grid(state), path)
         report.grid(path, state.step)
 
@@ -139,8 +158,10 @@ class History:
         """Average what was added since the last call into one line. TrainingError if any step was not finite."""
         if not self.rows:
             return
-        table = torch.stack(self.rows).cpu()
+        table = torch.stack(self.rows)
         self.rows.clear()
+        distributed.average([table])
+        table = table.cpu()
         self._refuse_non_finite(table)
         now = time.monotonic()
         config = self.state.gan.config
@@ -149,8 +170,9 @@ class History:
         row |= {name: round(value, 6) for name, value in zip(self.names, table.mean(dim=0).tolist())}
         row["images_per_second"] = round(images / max(now - self.since, 1e-9), 1)
         self.since = now
-        with self.run.metrics_file.open("a") as file:
-            file.write(json.dumps(row) + "\n")
+        if distributed.rank() == 0:
+            with self.run.metrics_file.open("a") as file:
+                file.write(json.dumps(row) + "\n")
         report.metrics(row)
 
     def _refuse_non_finite(self, table: Tensor) -> None:
@@ -158,7 +180,7 @@ class History:
             for name, value in zip(self.names, row):
                 if not math.isfinite(value):
                     step = self.state.step - len(table) + back + 1
-                    phase = "generator" if name == "generator_loss" else "discriminator"
+                    phase = "generator" if name.startswith("generator") else "discriminator"
                     raise diverged(self.run, f"at step {step}, in the {phase}'s phase, {name} became {value}")
 
 

@@ -84,11 +84,16 @@ class Plan:
         }
 
     def build(self) -> GAN:
-        """The networks, initialised from the plan's seed, on the plan's device."""
+        """The networks, initialised from the plan's seed, on the plan's device; batch norms are those of all ranks."""
         import torch
+
+        from ganzoo import distributed
+        from ganzoo.nn import synchronise
 
         torch.manual_seed(self.seed)
         gan = self.entry.build(self.config, self.spec)
+        if distributed.size() > 1:
+            synchronise(gan)
         return gan.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
@@ -109,7 +114,9 @@ def make(request: Request) -> Plan:
     config = configs.make(entry.card.Config, request.settings)
     device = str(find_device(request.device))
 
-    from ganzoo import data
+    from ganzoo import data, distributed
+
+    distributed.check_batch_size(config.batch_size)
 
     images = data.open(request.dataset, image_size=config.image_size, data_dir=request.data_dir)
     if entry.card.conditional and images.labels is None:
