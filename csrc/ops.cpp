@@ -150,6 +150,23 @@ Tensor weight_gradient(Tensor small, Tensor big) {
   return out;
 }
 
+Tensor matmul(Tensor a, Tensor b, Maybe bias) {
+  check(a, "the left matrix", 2);
+  check(b, "the right matrix", 2);
+  STD_TORCH_CHECK(a.size(1) == b.size(0), "ganzoo: a matrix of ", a.size(1), " columns cannot be multiplied by one of ",
+                  b.size(0), " rows");
+  const int64_t m = a.size(0), n = b.size(1), k = a.size(1), sizes[] = {m, n};
+  STD_TORCH_CHECK(m == 0 || n == 0 || n <= kLargest / 4 / m, "ganzoo: the result is too large");
+  const int64_t a_strides[] = {a.stride(0), a.stride(1)}, b_strides[] = {b.stride(0), b.stride(1)};
+  Maybe keep;
+  const float* shift = channel(bias, "bias", n, keep);
+  Tensor c = torch::stable::new_empty(a, {sizes, 2}, ScalarType::Float);
+  if (m > 0 && n > 0)
+    ganzoo::multiply(a.const_data_ptr<float>(), a_strides, b.const_data_ptr<float>(), b_strides, shift, m, n, k,
+                     c.mutable_data_ptr<float>(), run);
+  return c;
+}
+
 void check_pixels(const Tensor& y) {
   check(y, "y", 4);
   STD_TORCH_CHECK(y.numel() > 0, "ganzoo: an empty batch has no statistics");
@@ -213,6 +230,7 @@ STABLE_TORCH_LIBRARY(ganzoo, m) {
   m.def("up_statistics(Tensor x, Tensor weight, SymInt height, SymInt width) -> (Tensor, Tensor, Tensor)");
   m.def("down_statistics(Tensor x, Tensor weight) -> (Tensor, Tensor, Tensor)");
   m.def("weight_gradient(Tensor small, Tensor big) -> Tensor");
+  m.def("matmul(Tensor a, Tensor b, Tensor? bias) -> Tensor");
   m.def("channel_statistics(Tensor y) -> (Tensor, Tensor)");
   m.def(
       "norm_act(Tensor y, Tensor mean, Tensor var, Tensor? gamma, Tensor? beta, float eps, float slope) -> Tensor");
@@ -228,6 +246,7 @@ STABLE_TORCH_LIBRARY_IMPL(ganzoo, CPU, m) {
   m.impl("up_statistics", TORCH_BOX(&up_statistics));
   m.impl("down_statistics", TORCH_BOX(&down_statistics));
   m.impl("weight_gradient", TORCH_BOX(&weight_gradient));
+  m.impl("matmul", TORCH_BOX(&matmul));
   m.impl("channel_statistics", TORCH_BOX(&channel_statistics));
   m.impl("norm_act", TORCH_BOX(&norm_act));
   m.impl("norm_act_backward", TORCH_BOX(&norm_act_backward));

@@ -32,6 +32,10 @@ void convolve(bool up, const Shape& s, const float* x, const float* packed, cons
 // weight (cs, 4, 4, cb) = sum over pixels of small x big: the gradient of both convolutions.
 void weight_gradient(const Shape& s, const float* small, const float* big, float* out, Parallel run);
 
+// c [m, n], row after row, = a [m, k] b [k, n] + bias [n] (or null). a and b have any strides.
+void multiply(const float* a, const int64_t a_strides[2], const float* b, const int64_t b_strides[2], const float* bias,
+              int64_t m, int64_t n, int64_t k, float* c, Parallel run);
+
 void channel_statistics(const float* y, int64_t pixels, int64_t c, float* mean, float* var, Parallel run);
 
 struct BatchNorm {

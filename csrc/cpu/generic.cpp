@@ -6,4 +6,6 @@
 #define KERNELS kGeneric
 #define LANES 4
 #define PIXELS 4
+#define FIRST_HALVES 0, 4, 1, 5
+#define SECOND_HALVES 2, 6, 3, 7
 #include "kernels.inc"

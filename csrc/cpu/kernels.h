@@ -16,6 +16,8 @@ constexpr int kPitch = kPairs + 2;  // from panel to panel: not a power of two, 
 constexpr int kGradPixels = 1024; // small pixels that every tap passes over before the next ones: they stay in the caches
 constexpr int kGradRows = 128;   // small channels of one work item of the weight gradient
 constexpr int kGradTile = 8;     // small channels of one register tile of the weight gradient
+constexpr int kProductRows = 48; // rows of a block of a matrix product: whole register tiles, and whole transposed blocks
+constexpr int kGroupRows = 24;   // rows that are packed together where a product reads its left matrix by columns
 constexpr int kPixelChunk = 256; // pixels of one work item of the passes over channels
 
 // The pixels (i * step_out + a, j * step_out + b), i < rows, j < cols, of the output, each the sum over `taps` of the
@@ -54,6 +56,24 @@ struct Norm {
   int64_t pixels, c;
 };
 
+// The element (i, j) is values[i * row + j * column].
+struct Matrix {
+  const float* values;
+  int64_t row, column;
+};
+
+// c [m, n] = a [m, k] b [k, n] + bias
+struct Product {
+  Matrix a, b;
+  int64_t group, group_stride;  // row i of a is at i / group * group_stride + i % group * a.row
+  const float* panels;          // b as [n / 32][k][32], or null: then the kernel packs what it needs
+  const float* bias;            // along n, with room for whole panels; or null
+  float* c;
+  int64_t stride;  // of c's rows, or, where `transposed`, of its columns; the other stride is 1
+  bool transposed; // then the bias is along m
+  int64_t m, n, k;
+};
+
 // The kernels of one instruction set; begin and end are ranges of work items.
 struct Kernels {
   const char* name;
@@ -63,6 +83,8 @@ struct Kernels {
   void (*norm_act)(const Norm&, int64_t begin, int64_t end);         // out = act(a y + b)
   void (*norm_act_sums)(const Norm&, int64_t begin, int64_t end);    // first: sums of g, second: of g (y - mean)
   void (*norm_act_backward)(const Norm&, int64_t begin, int64_t end);
+  void (*pack_panel)(const Matrix& b, int64_t k, int64_t n, int64_t panel, float* to);
+  void (*multiply)(const Product&, int64_t begin, int64_t end, float* scratch);
   double (*fma_loop)(int64_t rounds);  // floating-point operations done in registers: the peak to compare with
 };
 

@@ -23,7 +23,7 @@ def doctor() -> None:
 
     torch_seconds = time.perf_counter() - start
     from ganzoo.cli.console import Console, table
-    from ganzoo.ops.linear import unavailable
+    from ganzoo.ops.linear import mkl_is_at_its_best
 
     console = Console()
     where = DataLocation.find()
@@ -37,7 +37,7 @@ def doctor() -> None:
         ("cpu instructions", torch.backends.cpu.get_cpu_capability()),
         ("threads", f"{torch.get_num_threads()} of {os.cpu_count()} processors"),
         ("native extension", _native()),
-        ("linear layers", f"PyTorch: {reason}" if (reason := unavailable()) else "oneDNN, faster than MKL on this CPU"),
+        ("linear layers", "PyTorch's" if mkl_is_at_its_best() else "native where large: MKL is slow on this CPU"),
         ("data cache", str(where.cache)),
         ("GANZOO_DATA", str(where.given) if where.given else "not set"),
         ("terminal", _terminal(console)),

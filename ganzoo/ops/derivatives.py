@@ -76,6 +76,7 @@ FAKES: dict[str, Any] = {
     "up_statistics": lambda x, weight, h, w: _with_statistics(_fake_up(x, weight, None, None, None, 1.0, h, w)),
     "down_statistics": lambda x, weight: _with_statistics(_fake_down(x, weight, None, None, None, 1.0)),
     "weight_gradient": lambda small, big: _image(small, small.shape[1], big.shape[1], 4, 4),
+    "matmul": lambda a, b, bias: a.new_empty((a.shape[0], b.shape[1])),
     "channel_statistics": lambda y: _with_statistics(y)[1:],
     "norm_act": lambda y, mean, var, gamma, beta, eps, slope: _image(y, *y.shape),
     "norm_act_backward": lambda grad, y, mean, var, gamma, beta, eps, slope: _with_statistics(_image(y, *y.shape)),
@@ -140,6 +141,19 @@ def _weight_gradient_backward(ctx: Any, grad: Tensor) -> Gradients:
     )
 
 
+def _save_product(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    ctx.save_for_backward(*inputs[:2])
+
+
+def _matmul_backward(ctx: Any, grad: Tensor) -> Gradients:
+    a, b = ctx.saved_tensors
+    return (
+        ops.matmul(grad, b.t(), None) if ctx.needs_input_grad[0] else None,
+        ops.matmul(a.t(), grad, None) if ctx.needs_input_grad[1] else None,
+        grad.sum(0) if ctx.needs_input_grad[2] else None,
+    )
+
+
 def _save_norm_act(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     y, mean, var, gamma, beta, ctx.eps, ctx.slope = inputs
     ctx.save_for_backward(y, mean, var, gamma, beta)
@@ -160,5 +174,6 @@ DERIVATIVES: dict[str, Any] = {
     "up_statistics": (_up_statistics_backward, _save_statistics),
     "down_statistics": (_down_statistics_backward, _save_statistics),
     "weight_gradient": (_weight_gradient_backward, _save_pair),
+    "matmul": (_matmul_backward, _save_product),
     "norm_act": (_norm_act_backward, _save_norm_act),
 }

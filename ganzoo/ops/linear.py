@@ -1,8 +1,8 @@
-"""A fully connected layer on the CPU, by the faster of the two matrix libraries inside PyTorch.
+"""A fully connected layer on the CPU: PyTorch's, or a product of our own where PyTorch's library is not at its best.
 
-PyTorch sends float32 products to MKL, which takes a slower path on processors that are not Intel's: on an AMD EPYC
-(Zen 5, AVX-512) a layer's forward and backward pass is 1.13 to 1.97 times as fast with oneDNN at batch 64 and 128
-(benchmarks/test_linear.py). It is reached through the op that torch.compile uses for it.
+PyTorch sends float32 products to MKL, which takes a slower path on processors that are not Intel's. The kernel in
+csrc/cpu/matmul.inc is made for what a GAN of perceptrons does: a batch of 64 or 128, and weights that are used once and
+then change, so that packing them would cost more than it saves. benchmarks/test_linear.py compares the two.
 """
 
 from __future__ import annotations
@@ -16,34 +16,65 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-WORTH_IT = 1 << 20
+from ganzoo.ops import native
+from ganzoo.ops.backend import resolve, tell_once
+
+WORTH_IT = 1 << 19
 """Products of fewer multiplications than this are left to PyTorch: the call costs as much as it saves."""
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, backend: str = "auto") -> Tensor:
     """x @ weight.T + bias, as `torch.nn.functional.linear`, which is the reference: same shapes, dtypes and errors.
 
-    `x` is [N, in], `weight` [out, in], `bias` [out]. Differentiable any number of times. What is not a large enough
-    float32 product on a non-Intel CPU, or runs under autocast or torch.compile, goes to `torch.nn.functional.linear`.
+    `x` is [N, in], `weight` [out, in], `bias` [out]. Differentiable any number of times. `auto` takes the native
+    kernels for float32 products that are large enough, on CPUs on which PyTorch's own library is not at its best.
     """
-    if _fits(x, weight, bias) and x.shape[0] * weight.numel() >= WORTH_IT and unavailable() is None:
+    if _is_native(resolve(backend), x, weight, bias):
+        if torch.compiler.is_compiling():
+            return _multiply(x, weight.t(), bias)
         result: Tensor = _Linear.apply(x, weight, bias)  # type: ignore[no-untyped-call]
         return result
     return F.linear(x, weight, bias)
 
 
-@functools.cache
-def unavailable() -> str | None:
-    """Why `linear` is plain PyTorch on this machine; None where oneDNN is used."""
-    if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
-        return "this torch has no oneDNN linear op"
-    if not torch.backends.mkl.is_available():
-        return "this torch does not use MKL"
-    if _vendor() == "GenuineIntel":
-        return "MKL is at its best on Intel processors"
+def _is_native(backend: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
+    if backend == "reference":
+        return False
+    unfit = _unfit(x, weight, bias)
+    if backend == "auto":
+        if unfit or mkl_is_at_its_best() or x.shape[0] * weight.numel() < WORTH_IT:
+            return False
+        if unfit := native.unavailable():
+            tell_once(unfit)
+        return unfit is None
+    if unfit := unfit or native.unavailable():
+        raise native.NativeError(f"The native kernels cannot compute this: {unfit}.")
+    return True
+
+
+def _unfit(x: Tensor, weight: Tensor, bias: Tensor | None) -> str | None:
+    """Why the native kernels are not for these arguments, as a clause; None if they are."""
+    tensors = (x, weight) if bias is None else (x, weight, bias)
+    if any(t.device.type != "cpu" or t.layout != torch.strided for t in tensors):
+        return "they are for dense tensors on the CPU"
+    if any(t.dtype != torch.float32 for t in tensors):
+        return "they are for float32"
+    if torch.is_autocast_enabled("cpu"):
+        return "autocast asks for another precision than their float32"
+    if x.dim() != 2 or weight.dim() != 2 or x.shape[1] != weight.shape[1]:
+        return "they are for matrices that can be multiplied"
+    if bias is not None and bias.shape != weight.shape[:1]:
+        return "the bias is for another number of outputs"
     return None
 
 
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def mkl_is_at_its_best() -> bool:
+    """Whether PyTorch's own products are as fast as they get here: with MKL on Intel, or on what is no x86."""
+    return not torch.backends.mkl.is_available() or _vendor() == "GenuineIntel"
+
+
+@functools.cache
 def _vendor() -> str:
     """The processor's maker as CPUID spells it, or what the platform says."""
     try:
@@ -53,37 +84,25 @@ def _vendor() -> str:
     return next((line.split(":")[1].strip() for line in lines if line.startswith("vendor_id")), "unknown")
 
 
-def _fits(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
-    tensors = (x, weight) if bias is None else (x, weight, bias)
-    return (
-        all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors)
-        and x.dim() == weight.dim() == 2
-        and x.shape[1] == weight.shape[1]
-        and (bias is None or bias.shape == weight.shape[:1])
-        and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
-    )
-
-
 class _Linear(torch.autograd.Function):
-    """The three products of a layer; its backward is made of `linear` again, so it can be differentiated further."""
+    """The three products of a layer: what the operation's own derivatives are, at half the cost of the call."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return _onednn(x, weight, bias)
+        return _multiply(x, weight.t(), bias)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         (grad,) = grads
         x, weight = ctx.saved_tensors
         return (
-            linear(grad, weight.t()) if ctx.needs_input_grad[0] else None,
-            linear(grad.t(), x.t()) if ctx.needs_input_grad[1] else None,
+            _multiply(grad, weight) if ctx.needs_input_grad[0] else None,
+            _multiply(grad.t(), x) if ctx.needs_input_grad[1] else None,
             grad.sum(dim=0) if ctx.needs_input_grad[2] else None,
         )
 
 
-def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    result: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+def _multiply(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
+    result: Tensor = torch.ops.ganzoo.matmul.default(a, b, bias)
     return result

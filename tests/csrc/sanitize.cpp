@@ -86,12 +86,33 @@ static void check(const Shape& s) {
   compare("weight gradient", found, gradient);
 }
 
+static void check_product(int64_t m, int64_t n, int64_t k) {
+  const Floats a = numbers(m * k, 1), b = numbers(k * n, 2), bias = numbers(n, 3);
+  std::vector<double> expected(m * n);
+  for (int64_t i = 0; i < m; ++i)
+    for (int64_t j = 0; j < n; ++j) {
+      expected[i * n + j] = bias[j];
+      for (int64_t l = 0; l < k; ++l) expected[i * n + j] += double(a[i * k + l]) * b[l * n + j];
+    }
+  Floats a_columns(m * k), b_columns(k * n), c(m * n);
+  for (int64_t i = 0; i < m * k; ++i) a_columns[i % k * m + i / k] = a[i];
+  for (int64_t i = 0; i < k * n; ++i) b_columns[i % n * k + i / n] = b[i];
+  const int64_t a_rows[2] = {k, 1}, b_rows[2] = {n, 1}, a_by_column[2] = {1, m}, b_by_column[2] = {1, k};
+  for (const bool turned_a : {false, true})
+    for (const bool turned_b : {false, true}) {
+      multiply((turned_a ? a_columns : a).data(), turned_a ? a_by_column : a_rows, (turned_b ? b_columns : b).data(),
+               turned_b ? b_by_column : b_rows, bias.data(), m, n, k, c.data(), two_threads);
+      compare("product", c, expected);
+    }
+}
+
 int main() {
   for (const char* name : {"avx512", "avx2", "generic"}) {
     if (!choose(name)) continue;
     for (const Shape& s : {Shape{1, 1, 1, 1, 2, 2, 1}, Shape{2, 3, 5, 17, 6, 11, 33}, Shape{25, 2, 3, 130, 5, 6, 31},
                            Shape{9, 10, 2, 16, 20, 5, 70}})
       check(s);
+    check_product(1, 1, 1), check_product(64, 100, 33), check_product(7, 300, 50), check_product(130, 17, 16);
     std::printf("%s: as expected\n", kernels().name);
   }
 }

@@ -53,6 +53,30 @@ def test_against_float64(instruction_set: str, shape: tuple[int, ...], layout: s
             close(tensor, expected)
 
 
+def matrix(rng: torch.Generator, rows: int, columns: int, layout: str) -> Tensor:
+    if layout == "columns":
+        return torch.randn(columns, rows, generator=rng).t()
+    if layout == "strided":
+        return torch.randn(rows, 2 * columns, generator=rng)[:, ::2]
+    if layout == "expanded":
+        return torch.randn(1, columns, generator=rng).expand(rows, columns)
+    return torch.randn(rows, columns, generator=rng)
+
+
+sizes = st.sampled_from([1, 2, 7, 16, 33, 48, 64, 100, 300])
+matrix_layouts = st.sampled_from(["rows", "columns", "strided", "expanded"])
+
+
+@over_shapes
+@given(m=sizes, n=sizes, k=sizes, of_a=matrix_layouts, of_b=matrix_layouts, bias=st.booleans(), seed=st.integers(0, 9))
+def test_products_against_float64(
+    instruction_set: str, m: int, n: int, k: int, of_a: str, of_b: str, bias: bool, seed: int
+) -> None:
+    rng = torch.Generator().manual_seed(seed)
+    a, b, shift = matrix(rng, m, k, of_a), matrix(rng, k, n, of_b), torch.randn(n, generator=rng) if bias else None
+    close(ops.matmul(a, b, shift), a.double() @ b.double() + (0 if shift is None else shift.double()))
+
+
 @over_shapes
 @given(n=st.integers(1, 5), c=st.sampled_from([1, 5, 16, 70]), h=st.integers(1, 20), slope=st.sampled_from([0.0, 0.2]),
        affine=st.booleans(), layout=st.sampled_from(LAYOUTS))  # fmt: skip
@@ -77,6 +101,7 @@ def test_normalisation_against_float64(
 def test_threads_and_chunks_do_not_change_a_bit() -> None:
     rng = torch.Generator().manual_seed(0)
     small, weight = random(rng, 50, 130, 9, 5), random(rng, 130, 40, 4, 4)
+    flat = random(rng, 300, 90)
     before, results = torch.get_num_threads(), []
     try:
         for threads in (1, 2, 4):
@@ -85,7 +110,8 @@ def test_threads_and_chunks_do_not_change_a_bit() -> None:
             out = ops.norm_act(y, mean, var, None, None, 1e-5, 0.0)
             back = ops.norm_act_backward(out, y, mean, var, None, None, 1e-5, 0.2)
             gradient, again = ops.weight_gradient(small, y), ops.down_statistics(y, weight)
-            results.append([y, mean, var, out, *back, gradient, *again, *ops.channel_statistics(y)])
+            products = ops.matmul(flat, flat.t(), None), ops.matmul(flat.t(), flat, None)
+            results.append([*products, y, mean, var, out, *back, gradient, *again, *ops.channel_statistics(y)])
     finally:
         torch.set_num_threads(before)
     for other in results[1:]:
@@ -99,6 +125,10 @@ def test_an_empty_batch_is_empty() -> None:
     assert ops.down(torch.empty(0, 5, 4, 4), weight, None, None, None, 1.0).shape == (0, 3, 2, 2)
     gradient = ops.weight_gradient(torch.empty(0, 3, 2, 2), torch.empty(0, 5, 4, 4))
     assert torch.equal(gradient, torch.zeros(3, 5, 4, 4))
+    assert ops.matmul(torch.empty(0, 3), torch.empty(3, 5), None).shape == (0, 5)
+    assert torch.equal(
+        ops.matmul(torch.empty(2, 0), torch.empty(0, 3), torch.arange(3.0)), torch.arange(3.0).expand(2, 3)
+    )
 
 
 S, B, W = torch.zeros(2, 3, 2, 2), torch.zeros(2, 5, 4, 4), torch.zeros(3, 5, 4, 4)
@@ -122,6 +152,10 @@ BAD: dict[str, tuple[str, tuple[Any, ...]]] = {
     "batches": ("weight_gradient", (S[:1], B)),
     "sizes": ("weight_gradient", (S, S)),
     "sparse": ("weight_gradient", (S.to_sparse(), B)),
+    "inner size": ("matmul", (torch.zeros(2, 3), torch.zeros(2, 3), None)),
+    "matrix bias": ("matmul", (torch.zeros(2, 3), torch.zeros(3, 4), torch.zeros(3))),
+    "three dimensions": ("matmul", (S[0], torch.zeros(3, 4), None)),
+    "integers": ("matmul", (torch.zeros(2, 3), torch.zeros(3, 4, dtype=torch.int32), None)),
     "empty": ("channel_statistics", (S[:0],)),
     "mean": ("norm_act", (S, torch.zeros(2), V, None, None, 1e-5, 0.0)),
     "gamma": ("norm_act", (S, V, V, torch.zeros(4), None, 1e-5, 0.0)),
@@ -141,7 +175,7 @@ def sample(name: str, grad: bool) -> tuple[Any, ...]:
     rng = torch.Generator().manual_seed(1)
 
     def make(*shape: int) -> Tensor:
-        return random(rng, *shape).requires_grad_(grad)
+        return random(rng, *shape).detach().requires_grad_(grad)
 
     small, big, weight, vector = make(2, 3, 2, 3), make(2, 5, 4, 7), make(3, 5, 4, 4), make(3)
     positive = torch.rand(3, generator=rng) + 0.5
@@ -152,6 +186,7 @@ def sample(name: str, grad: bool) -> tuple[Any, ...]:
         "up_statistics": (small, weight, 4, 7),
         "down_statistics": (big, weight),
         "weight_gradient": (small, big),
+        "matmul": (make(3, 5).t(), make(3, 4), make(4)),
         "channel_statistics": (small,),
         "norm_act": (small, torch.zeros(3), positive, vector, make(3), 1e-5, 0.2),
         "norm_act_backward": (make(2, 3, 2, 3), small, torch.zeros(3), positive, vector, None, 1e-5, 0.2),
@@ -161,7 +196,10 @@ def sample(name: str, grad: bool) -> tuple[Any, ...]:
 @needs_native
 @pytest.mark.parametrize(
     ("name", "grad"),
-    [(name, True) for name in ("up", "down", "up_statistics", "down_statistics", "weight_gradient", "norm_act")]
+    [
+        (name, True)
+        for name in ("up", "down", "up_statistics", "down_statistics", "weight_gradient", "norm_act", "matmul")
+    ]
     + [(name, False) for name in ("pack", "channel_statistics", "norm_act_backward", "up", "norm_act")],
 )
 def test_opcheck(name: str, grad: bool) -> None:

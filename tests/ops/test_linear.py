@@ -1,19 +1,20 @@
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ganzoo.errors import GanzooError
 from ganzoo.ops import linear
-from ganzoo.ops import linear as public
-from ganzoo.ops.linear import _Linear  # the fast path itself, forced: small shapes would go to the reference
 
-needs_onednn = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch is built without oneDNN")
+from .conftest import needs_native
 
 
-@needs_onednn
+@needs_native
 @settings(deadline=None, max_examples=40)
 @given(
     n=st.integers(1, 70), inputs=st.integers(1, 130), outputs=st.integers(1, 90), bias=st.booleans(),
@@ -30,7 +31,7 @@ def test_against_float64(n: int, inputs: int, outputs: int, bias: bool, seed: in
         x = torch.randn(1, inputs, generator=rng).expand(n, inputs)
     b = torch.randn(outputs, generator=rng) if bias else None
     x, weight = x.detach().requires_grad_(), weight.detach().requires_grad_()
-    y = _Linear.apply(x, weight, b)
+    y = linear(x, weight, b, backend="native")
     exact_x, exact_weight = x.detach().double().requires_grad_(), weight.detach().double().requires_grad_()
     exact = F.linear(exact_x, exact_weight, None if b is None else b.double())
     grad = torch.randn(n, outputs, generator=rng)
@@ -40,7 +41,7 @@ def test_against_float64(n: int, inputs: int, outputs: int, bias: bool, seed: in
         torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-4)
 
 
-@needs_onednn
+@needs_native
 def test_second_derivatives_match_the_reference() -> None:
     torch.manual_seed(0)
     x, weight, b = torch.randn(16, 30), torch.randn(20, 30), torch.randn(20)
@@ -51,7 +52,7 @@ def test_second_derivatives_match_the_reference() -> None:
         (first,) = torch.autograd.grad(y, leaves[0], create_graph=True)
         return list(torch.autograd.grad(first.square().sum(), leaves))
 
-    for found, expected in zip(second(_Linear.apply), second(F.linear)):
+    for found, expected in zip(second(partial(linear, backend="native")), second(F.linear)):
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-3)
 
 
@@ -64,7 +65,7 @@ def test_large_products_agree_with_the_reference_through_the_public_function() -
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_other_dtypes_go_to_the_reference(dtype: torch.dtype) -> None:
     x, weight = torch.randn(64, 512, dtype=dtype), torch.randn(256, 512, dtype=dtype)
-    assert torch.equal(public(x, weight), F.linear(x, weight))
+    assert torch.equal(linear(x, weight), F.linear(x, weight))
 
 
 def test_autocast_is_honoured() -> None:
@@ -92,7 +93,24 @@ def test_an_empty_batch_works() -> None:
     assert linear(torch.randn(0, 512), torch.randn(256, 512)).shape == (0, 256)
 
 
-def test_torch_compile_has_no_graph_break() -> None:
-    compiled = torch.compile(lambda x, w: linear(x, w).relu(), fullgraph=True, backend="eager")
-    x, weight = torch.randn(64, 512), torch.randn(256, 512)
-    torch.testing.assert_close(compiled(x, weight), F.linear(x, weight).relu())
+@pytest.mark.parametrize("backend", ["auto", "reference", pytest.param("native", marks=needs_native)])
+def test_torch_compile_has_no_graph_break(backend: str) -> None:
+    compiled = torch.compile(lambda x, w: linear(x, w, backend=backend).relu(), fullgraph=True, backend="aot_eager")
+    x, weight = torch.randn(64, 512, requires_grad=True), torch.randn(256, 512, requires_grad=True)
+    found, expected = compiled(x, weight), F.linear(x, weight).relu()
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    grads = [torch.autograd.grad(y.sum(), (x, weight)) for y in (found, expected)]
+    for ours, theirs in zip(*grads):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("x", "weight", "reason"),
+    [
+        (torch.zeros(2, 3).double(), torch.zeros(4, 3).double(), "float32"),
+        (torch.zeros(2, 5, 3), torch.zeros(4, 3), "matrices"),
+    ],
+)
+def test_native_raises_with_the_cause(x: torch.Tensor, weight: torch.Tensor, reason: str) -> None:
+    with pytest.raises(GanzooError, match=reason):
+        linear(x, weight, backend="native")

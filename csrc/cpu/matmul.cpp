@@ -1,0 +1,72 @@
+// Matrix products: which side is packed, and how the work is cut.
+#include <algorithm>
+#include <memory>
+#include <vector>
+
+#include "driver.h"
+#include "kernels.h"
+
+namespace ganzoo {
+namespace {
+
+constexpr int64_t kFewPanels = 8;  // so many panels of b are packed before all else and shared by the threads
+
+int64_t parts(int64_t whole, int64_t part) { return (whole + part - 1) / part; }
+
+// Rows in groups of kGroupRows, [group][k][row of the group]: a tile then reads its rows side by side.
+void pack_rows(const Matrix& a, int64_t m, int64_t k, float* to, Parallel run) {
+  run(parts(m, kGroupRows), [&](int64_t begin, int64_t end) {
+    for (int64_t group = begin; group < end; ++group) {
+      const int64_t rows = std::min<int64_t>(kGroupRows, m - group * kGroupRows);
+      const float* from = a.values + group * kGroupRows * a.row;
+      float* packed = to + group * kGroupRows * k;
+      for (int64_t i = 0; i < k; ++i, from += a.column, packed += kGroupRows)
+        for (int64_t r = 0; r < rows; ++r) packed[r] = from[r * a.row];
+    }
+  });
+}
+
+}  // namespace
+
+void multiply(const float* a, const int64_t a_strides[2], const float* b, const int64_t b_strides[2], const float* bias,
+              int64_t m, int64_t n, int64_t k, float* c, Parallel run) {
+  Product f = {};
+  f.a = {a, a_strides[0], a_strides[1]}, f.b = {b, b_strides[0], b_strides[1]};
+  f.m = m, f.n = n, f.k = k, f.c = c, f.stride = n;
+  // b by columns, as in x W^T: W then takes the left side, which is read where it lies, and c comes out transposed.
+  f.transposed = f.b.row == 1 && n > 1 && m < n;
+  if (f.transposed) {
+    std::swap(f.a, f.b), std::swap(f.m, f.n);
+    std::swap(f.a.row, f.a.column), std::swap(f.b.row, f.b.column);
+  }
+  std::vector<float> padded_bias;
+  std::unique_ptr<float[]> rows, panels;  // not vectors: those would write their zeros first
+  if (bias) {
+    padded_bias.resize(parts(n, kBlock) * kBlock);
+    std::copy(bias, bias + n, padded_bias.begin());
+    f.bias = padded_bias.data();
+  }
+  f.group = 1, f.group_stride = f.a.row;
+  if (f.a.column != 1) {
+    rows.reset(new float[parts(f.m, kGroupRows) * kGroupRows * k]);
+    pack_rows(f.a, f.m, k, rows.get(), run);
+    f.a = {rows.get(), 1, kGroupRows};
+    f.group = kGroupRows, f.group_stride = kGroupRows * k;
+  }
+  const Kernels& isa = kernels();
+  const int64_t count = parts(f.n, kBlock);
+  if (count <= kFewPanels) {
+    panels.reset(new float[count * k * kBlock]);
+    run(count, [&](int64_t begin, int64_t end) {
+      for (int64_t panel = begin; panel < end; ++panel)
+        isa.pack_panel(f.b, k, f.n, panel, panels.get() + panel * k * kBlock);
+    });
+    f.panels = panels.get();
+  }
+  run(f.panels ? parts(f.m, kProductRows) : count, [&](int64_t begin, int64_t end) {
+    const std::unique_ptr<float[]> scratch(new float[f.panels ? 1 : k * kBlock]);
+    isa.multiply(f, begin, end, scratch.get());
+  });
+}
+
+}  // namespace ganzoo
