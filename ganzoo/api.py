@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from ganzoo import config as configs
 from ganzoo import registry
 from ganzoo.errors import UsageError
-from ganzoo.plugin import DataSpec
 from ganzoo.training.plan import Plan, Request, entry_of, flat, make, merge
 from ganzoo.training.run import Run
 
@@ -155,9 +154,7 @@ def load(path: str | os.PathLike[str], device: str | None = None) -> GAN:
     found, problems = checkpoint.newest_valid(run.checkpoints)
     for problem in problems:
         logging.getLogger("ganzoo").warning(f"{problem}; the checkpoint before it is used.")
-    data = run.config["dataset"]
-    spec = DataSpec(data["channels"], data["size"], data["classes"])
-    gan = entry.build(configs.make(entry.card.Config, run.config["settings"]), spec)
+    gan = entry.build(configs.make(entry.card.Config, run.config["settings"]), run.spec)
     checkpoint.read_weights(found, "model", gan)
     checkpoint.read_weights(found, "ema", gan.generator)
     return gan.to(find_device(device)).eval()

@@ -61,13 +61,14 @@ def settings(config_type: type) -> list[Setting]:
     return result
 
 
-def make(config_type: type[C], overrides: Mapping[str, Any]) -> C:
+def make(config_type: type[C], overrides: Mapping[str, Any], data: str = "images") -> C:
     """A checked `config_type` with `overrides` applied over its defaults.
 
     Values may be of the field's own type (from Python or TOML) or words (from the command line): `"128,128"` for a
     tuple, `"none"` for an optional setting. Where the config declares `variants` (defaults that depend on another
-    choice, such as the optimizer of a gradient-penalised critic) those of the chosen values apply, and what is given
-    explicitly still wins. Raises `UsageError` for unknown names, wrong types and values out of range.
+    choice, such as the optimizer of a gradient-penalised critic, or on the kind of `data`) those of the chosen values
+    apply, and what is given explicitly still wins. Raises `UsageError` for unknown names, wrong types and values out of
+    range.
     """
     known = {s.name: s for s in settings(config_type)}
     given = {}
@@ -78,7 +79,7 @@ def make(config_type: type[C], overrides: Mapping[str, Any]) -> C:
     values = {s.name: s.default for s in known.values()} | given
     for condition, defaults in getattr(config_type, "variants", {}).items():
         name, _, wanted = condition.partition("=")
-        if word(values[name]) == wanted:
+        if word(data if name == "data" else values[name]) == wanted:
             values = values | dict(defaults) | given
     config = config_type(**{name: parse(known[name], value) for name, value in values.items()})
     check = getattr(config, "check", None)

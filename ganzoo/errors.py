@@ -29,6 +29,10 @@ class DataError(GanzooError):
     """A data set is missing, damaged or of an unexpected shape."""
 
 
+class SplitError(DataError):
+    """A data set has no images of the split that was asked for."""
+
+
 class CheckpointError(GanzooError):
     """A checkpoint is missing, damaged, or does not belong to this run."""
 

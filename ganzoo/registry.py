@@ -13,11 +13,11 @@ import time
 import traceback
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from ganzoo import config as configs
 from ganzoo.errors import GanzooError, PluginError, UsageError, did_you_mean
-from ganzoo.plugin import API_VERSION, Architecture, Config, Dataset, DataSpec
+from ganzoo.plugin import API_VERSION, Architecture, Config, DataKind, Dataset, DataSpec
 
 if TYPE_CHECKING:
     from ganzoo.gan import GAN
@@ -34,6 +34,9 @@ KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
     "source": ("text", (str,)),
     "argument": ("text or None", (str, type(None))),
     "conditional": ("True or False", (bool,)),
+    "kind": ("text", (str,)),
+    "kinds": ("a tuple", (tuple,)),
+    "paired": ("True or False", (bool,)),
 }
 
 
@@ -69,7 +72,8 @@ class Entry:
         except Exception as failure:  # a stranger's code may raise anything; the whole cause is shown
             raise PluginError(
                 f"{self.name} from {self.distribution} {self.version} could not build its networks for "
-                f"{spec.channels}x{spec.size}x{spec.size} images and {spec.classes} classes.\n\n"
+                f"{spec.channels}x{spec.size}x{spec.size} images, {spec.classes} classes and {spec.inputs} channels "
+                f"of input.\n\n"
                 f"{traceback.format_exc().rstrip()}"
             ) from failure
         return gan
@@ -100,6 +104,11 @@ def architectures() -> tuple[Entry, ...]:
 def datasets() -> tuple[Entry, ...]:
     """Every installed data set plugin, working or broken."""
     return entries(DATASETS)
+
+
+def paired_datasets() -> list[Entry]:
+    """The working data sets that yield pairs of images."""
+    return [entry for entry in datasets() if entry.error is None and entry.card.paired]
 
 
 def get_architecture(name: str) -> Entry:
@@ -186,15 +195,20 @@ def _card(target: Any, contract: type) -> Any:
         value = getattr(card, attribute)
         if not isinstance(value, kinds):
             raise PluginError(f"its {attribute} must be {wanted}, but is a {type(value).__name__}")
-    if contract is Architecture:
-        _check_config(card.Config)
+    for kind in card.kinds if contract is Architecture else (card.kind,):
+        if kind not in get_args(DataKind):
+            raise PluginError(f"it names {kind!r} as a kind of data; expected {' or '.join(get_args(DataKind))}")
+        if contract is Architecture:
+            _check_config(card.Config, kind)
+    if contract is Architecture and card.conditional and card.paired:
+        raise PluginError("it is both conditional and paired: its networks can be given labels or images, not both")
     return card
 
 
-def _check_config(config: Any) -> None:
+def _check_config(config: Any, kind: str) -> None:
     if not (isinstance(config, type) and issubclass(config, Config)):
         raise PluginError("its Config must be a subclass of ganzoo.plugin.Config")
     try:
-        configs.make(config, {})
+        configs.make(config, {}, kind)
     except UsageError as failure:
         raise PluginError(f"its Config cannot be made from its defaults: {failure}") from failure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
@@ -47,13 +48,15 @@ def standard(name: str, spec: DataSpec, **overrides: Any) -> GAN:
 
 
 def told(name: str, spec: DataSpec) -> DataSpec:
-    return spec if CARDS[name].conditional else DataSpec(spec.channels, spec.size)
+    card = CARDS[name]
+    return replace(spec, classes=spec.classes if card.conditional else 0, inputs=spec.channels if card.paired else 0)
 
 
 def batch(gan: GAN, n: int = 6) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Images that could be real, noise, and labels where they are wanted."""
-    shape = (n, gan.spec.channels, gan.spec.size, gan.spec.size)
-    return torch.rand(shape) * 2 - 1, gan.latent(n), gan.class_labels(n)
+    """Images that could be real, noise, and the condition that is wanted."""
+    size = (gan.spec.size, gan.spec.size)
+    given = torch.rand(n, gan.spec.inputs, *size) * 2 - 1 if gan.paired else gan.class_labels(n)
+    return torch.rand(n, gan.spec.channels, *size) * 2 - 1, gan.latent(n), gan.condition(given, n)
 
 
 def layers(network: nn.Module, *kinds: type[nn.Module]) -> list[nn.Module]:
@@ -101,9 +104,9 @@ def test_conditional_means_that_labels_matter(name: str) -> None:
 @every_architecture
 def test_generator_step_gives_the_discriminator_no_gradient(name: str) -> None:
     gan = build(name, DataSpec(1, 8, 10))
-    _, z, labels = batch(gan)
+    real, z, labels = batch(gan)
     gan.discriminator.requires_grad_(False)
-    gan.generator_loss(gan.generate(z, labels), labels).backward()
+    gan.generator_loss(real, gan.generate(z, labels), labels)[0].backward()
     assert all(p.grad is None for p in gan.discriminator.parameters())
     assert all(p.grad is not None for p in gan.generator.parameters())
 
@@ -125,7 +128,7 @@ def test_gradients_reach_every_parameter(name: str, spec: DataSpec) -> None:
     gan = build(name, spec, loss="nonsaturating", penalty="none")
     real, z, labels = batch(gan, 16)
     fake = gan.generate(z, labels)
-    gan.generator_loss(fake, labels).backward()
+    gan.generator_loss(real, fake, labels)[0].backward()
     for parameter_name, parameter in gan.generator.named_parameters():
         assert parameter.grad is not None, parameter_name
         assert parameter.grad.abs().sum() > 0, parameter_name
@@ -165,12 +168,12 @@ def test_every_loss_and_sensible_penalty_trains(name: str, loss: str, penalty: s
     assert value.shape == ()
     assert value.isfinite()
     assert {"d_real", "d_fake"} <= set(signals)
-    assert ("penalty" in signals) is (penalty in ("gradient", "r1"))
+    assert ("penalty" in signals) is (penalty in ("gradient", "r1", "r1r2"))
     assert all(signal.shape == () and signal.isfinite() for signal in signals.values())
     if penalty == "clip":
         assert all(p.abs().max() <= 0.01 for p in gan.discriminator.parameters())
 
-    value = gan.generator_loss(gan.generate(z, labels), labels)
+    value, _ = gan.generator_loss(real, gan.generate(z, labels), labels)
     value.backward()
     generator_optimizer.step()
     assert value.isfinite()
@@ -295,7 +298,7 @@ def test_wgan_with_a_gradient_penalty_is_wgan_gp() -> None:
     assert all(torch.equal(p, old) for p, old in zip(gan.discriminator.parameters(), before))
 
 
-@pytest.mark.parametrize("penalty", ["gradient", "r1"])
+@pytest.mark.parametrize("penalty", ["gradient", "r1", "r1r2"])
 @pytest.mark.parametrize("name", ["dcgan", "wgan"])
 def test_penalties_with_batch_norm_in_the_discriminator_are_refused(name: str, penalty: str) -> None:
     assert not uses_batch_statistics(build(name, DataSpec(1, 16), penalty=penalty).discriminator)

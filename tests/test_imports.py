@@ -75,4 +75,4 @@ def test_public_names_resolve_and_others_do_not() -> None:
 
 def test_public_lists_hold_the_built_ins() -> None:
     assert {"vanilla", "dcgan", "cgan", "wgan"} <= set(ganzoo.architectures())
-    assert {"mnist", "fashion_mnist", "kmnist", "cifar10", "digits", "folder"} <= set(ganzoo.datasets())
+    assert {"mnist", "fashion_mnist", "kmnist", "cifar10", "digits", "folder", "ring", "grid"} <= set(ganzoo.datasets())

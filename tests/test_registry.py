@@ -53,6 +53,9 @@ MALFORMED = """
     class ConditionalNoBool(Complete):
         conditional = "yes"
 
+    class BothKinds(Complete):
+        conditional = paired = True
+
     class SummaryRaises(Complete):
         @property
         def summary(self):
@@ -91,6 +94,7 @@ BROKEN = {
     "no_paper": r"lacks the attribute 'paper'",
     "summary_no_text": r"summary must be text, but is a PosixPath",
     "conditional_no_bool": r"conditional must be True or False, but is a str",
+    "both_kinds": r"both conditional and paired",
     "summary_raises": r"RuntimeError: no summary today",
     "no_build": r"does not implement build",
     "config_no_config": r"Config must be a subclass of ganzoo.plugin.Config",
@@ -175,6 +179,7 @@ def test_good_stranger_is_listed(rows: list[dict[str, Any]]) -> None:
         "summary": "a stranger's own",
         "paper": "Nobody 2026, A Paper",
         "conditional": False,
+        "paired": False,
         "distribution": "zoo-good",
         "version": "2.1",
         "status": "ok",

@@ -12,8 +12,10 @@ from types import FrameType
 import click
 
 from ganzoo import __version__
+from ganzoo.cli.compare import compare
 from ganzoo.cli.datasets import datasets
 from ganzoo.cli.doctor import doctor
+from ganzoo.cli.evaluate import evaluate
 from ganzoo.cli.info import info
 from ganzoo.cli.list import list_
 from ganzoo.cli.sample import sample
@@ -44,7 +46,7 @@ def cli() -> None:
     """
 
 
-for command in (train, sample, list_, info, datasets, doctor):
+for command in (train, sample, evaluate, compare, list_, info, datasets, doctor):
     cli.add_command(command)
 
 

@@ -33,6 +33,8 @@ def info(name: str, image_size: int, channels: int, classes: int, overrides: tup
     console.print(f"from {escape(entry.distribution)} {entry.version} ({entry.target})", highlight=False)
     if card.conditional:
         console.print("conditional: needs data with labels, and draws the class asked for", highlight=False)
+    if card.paired:
+        console.print("paired: needs data with an input image for each image, and turns the one into the other")
 
     rows = [(s.name, configs.word(getattr(config, s.name)), s.type_name, s.help) for s in configs.settings(card.Config)]
     console.print()
@@ -42,7 +44,7 @@ def info(name: str, image_size: int, channels: int, classes: int, overrides: tup
         console.print(f"With {condition} the defaults become {words}.", highlight=False)
 
     image_size = config.image_size or image_size
-    spec = DataSpec(channels, image_size, classes if card.conditional else 0)
+    spec = DataSpec(channels, image_size, classes if card.conditional else 0, channels if card.paired else 0)
     gan = entry.build(config, spec)
     networks = [(part, f"{_parameters(getattr(gan, part)):,}") for part in ("generator", "discriminator")]
     console.print()

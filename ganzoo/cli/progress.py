@@ -89,8 +89,9 @@ def describe(row: dict[str, Any]) -> str:
 
 def _describe(run: Run) -> str:
     data, config = run.config["dataset"], run.config
-    shape = f"{data['channels']}x{data['size']}x{data['size']}"
+    spec = run.spec
+    shape = "x".join(map(str, spec.shape)) if spec.kind == "images" else f"of {spec.channels} numbers"
     return (
-        f"{escape(config['architecture'])} on {data['images']:,} images {shape} of {escape(data['name'])}, "
+        f"{escape(config['architecture'])} on {data['images']:,} {spec.kind} {shape} of {escape(data['name'])}, "
         f"{config['device']} {config['precision']}, seed {config['seed']}"
     )

@@ -1,4 +1,4 @@
-"""`ganzoo sample RUN`: images from a trained GAN."""
+"""`ganzoo sample RUN`: images or points from a trained GAN."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ganzoo.gan import GAN
+    from ganzoo.plugin import DataSpec
 
 
 @click.command()
 @click.argument("run")
-@click.option("--count", type=click.IntRange(1, 10_000_000), default=64, show_default=True, help="How many images.")
+@click.option("--count", type=click.IntRange(1, 10_000_000), default=64, show_default=True, help="How many.")
 @click.option("--label", "labels", multiple=True, metavar="L", help="Class, by number or name; repeat for several.")
 @click.option(
-    "--seed", type=click.IntRange(0, (1 << 63) - 1), help="The same seed, the same images.  [default: random]"
+    "--seed", type=click.IntRange(0, (1 << 63) - 1), help="The same seed, the same samples.  [default: random]"
 )
 @click.option(
     "--out", metavar="PATH", default="samples.png", show_default=True,
-    help="FILE.png: a grid. FILE.npz: arrays images and labels. Anything else: a directory of PNG files.",
+    help="FILE.png: a picture of all. FILE.npz: arrays images (or points) and labels. Else: a directory of PNG files.",
 )  # fmt: skip
 @click.option("--device", metavar="auto|cpu|cuda|cuda:N", help="[default: auto]")
 def sample(run: str, count: int, labels: tuple[str, ...], seed: int | None, out: str, device: str | None) -> None:
-    """Draw images from the run directory RUN.
+    """Draw images, or points, from the run directory RUN.
 
     \b
     ganzoo sample runs/cgan-mnist-001 --label 3 --count 16 --seed 0
@@ -44,27 +45,30 @@ def sample(run: str, count: int, labels: tuple[str, ...], seed: int | None, out:
     from ganzoo.training.run import Run
 
     target = Path(out)
+    kind = target.suffix.lower()
+    spec = Run.open(run).spec
     _check_target(target)
+    if spec.kind != "images" and kind not in (".png", ".npz"):
+        raise UsageError(f"--out {out}: this run draws {spec.kind}; they go into FILE.png or FILE.npz.")
     gan = api.load(run, device)
     names = Run.open(run).config["dataset"]["class_names"]
     chosen = None
     if labels:
         indices = [_class_index(label, gan, names) for label in labels]
         chosen = torch.tensor([indices[i % len(indices)] for i in range(count)])
-    images = gan.sample(count, chosen, seed)
+    samples = gan.sample(count, chosen, seed)
     used = chosen if chosen is not None else gan.class_labels(count)
 
-    kind = target.suffix.lower()
     if kind == ".npz":
-        _write_npz(target, images, used)
+        _write_npz(target, spec, samples, used)
     elif kind == ".png":
-        _write_grid(target, images)
+        _write_picture(target, spec, samples)
     else:
-        _write_directory(target, images, used, names)
+        _write_directory(target, samples, used, names)
     console = Console(highlight=False)
     if console.is_terminal:
-        draw(images[:10], console)
-    console.print(f"{count:,} images written to {target}", soft_wrap=True)
+        draw(samples, spec, console)
+    console.print(f"{count:,} {spec.kind} written to {target}", soft_wrap=True)
 
 
 def _class_index(label: str, gan: GAN, names: list[str]) -> int:
@@ -87,19 +91,23 @@ def _check_target(target: Path) -> None:
         raise UsageError(f"--out {target}: the directory {target.parent} does not exist.")
 
 
-def _write_grid(target: Path, images: Tensor) -> None:
+def _write_picture(target: Path, spec: DataSpec, samples: Tensor) -> None:
     from ganzoo import imaging
 
-    imaging.save(imaging.grid(images, columns=min(len(images), 8 if len(images) <= 64 else 16)), target)
+    if spec.kind == "points":
+        picture = imaging.scatter(samples, spec.scale)
+    else:
+        picture = imaging.grid(samples, columns=min(len(samples), 8 if len(samples) <= 64 else 16))
+    imaging.save(picture, target)
 
 
-def _write_npz(target: Path, images: Tensor, labels: Tensor | None) -> None:
+def _write_npz(target: Path, spec: DataSpec, samples: Tensor, labels: Tensor | None) -> None:
     import contextlib
     import os
 
     import numpy as np
 
-    arrays = {"images": images.numpy()} | ({} if labels is None else {"labels": labels.cpu().numpy()})
+    arrays = {spec.kind: samples.numpy()} | ({} if labels is None else {"labels": labels.cpu().numpy()})
     temporary = target.with_name(f".{target.stem}-{os.getpid()}.npz")
     try:
         np.savez_compressed(temporary, allow_pickle=False, **arrays)

@@ -1,4 +1,4 @@
-"""Images drawn with characters: two pixels in each, an upper and a lower half block."""
+"""Images and points drawn with characters: two pixels in each, an upper and a lower half block."""
 
 from __future__ import annotations
 
@@ -7,10 +7,24 @@ from rich.text import Text
 from torch import Tensor
 
 from ganzoo.data.images import resize
-from ganzoo.imaging import grid
+from ganzoo.imaging import grid, scatter
+from ganzoo.plugin import DataSpec
+
+PREVIEW = {"images": 10, "points": 1000}
+"""How many samples are drawn."""
+PLOT_SIDE = 48
 
 
-def draw(images: Tensor, console: Console, columns: int = 5) -> None:
+def draw(samples: Tensor, spec: DataSpec, console: Console) -> None:
+    """Print images [N, C, H, W] in rows, or points [N, D] as a plot; no more of them than PREVIEW says."""
+    samples = samples[: PREVIEW[spec.kind]]
+    if spec.kind == "images":
+        draw_images(samples, console)
+    elif len(samples):
+        draw_images(255 - scatter(samples, spec.scale, side=PLOT_SIDE)[None], console, columns=1)
+
+
+def draw_images(images: Tensor, console: Console, columns: int = 5) -> None:
     """Print uint8 images [N, C, H, W] in rows of `columns`, made small enough for the console's width.
 
     With colours every pixel keeps its own; without, bright and dark pixels are told apart by a full or an empty block.

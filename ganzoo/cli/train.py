@@ -141,11 +141,12 @@ def _conclude(run: Run, step: int, console: Any, elapsed: float, as_json: bool) 
         }
         return click.echo(json.dumps(result))
     from ganzoo import api
-    from ganzoo.cli.terminal import draw
+    from ganzoo.cli.terminal import PREVIEW, draw
 
     speed = last["images"] / max(last["seconds"], 1e-9)
     console.print(f"Trained {last['step']:,} steps in {last['seconds']:.0f} s, {speed:,.0f} images/s.\n")
-    draw(api.load(run.path, "cpu").sample(10, seed=0), console)
+    gan = api.load(run.path, "cpu")
+    draw(gan.sample(PREVIEW[gan.spec.kind], seed=0), gan.spec, console)
     console.print(f"\nSamples  {grid}", soft_wrap=True)
     console.print(f"Run      {run.path}", soft_wrap=True)
     console.print(f"Go on    ganzoo sample {run.path}", soft_wrap=True)

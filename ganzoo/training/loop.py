@@ -6,12 +6,15 @@ import json
 import math
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from ganzoo import distributed, imaging
+from ganzoo.data import ImageData
 from ganzoo.errors import TrainingError
+from ganzoo.gan import GAN
 from ganzoo.training import checkpoint
 from ganzoo.training.batches import Batches
 from ganzoo.training.report import Report
@@ -19,10 +22,14 @@ from ganzoo.training.run import Run
 from ganzoo.training.signals import StopRequest
 from ganzoo.training.state import TrainingState
 
+if TYPE_CHECKING:
+    from ganzoo.data import Data
+
 LOG_EVERY = 50
 AGREE_EVERY = 10
 KEEP_CHECKPOINTS = 2
 SAMPLE_SEED = 0
+POINTS_DRAWN = 2500
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,7 @@ def train(
     start = time.monotonic() - state.seconds
     state.gan.train()
     if state.step == 0:
-        write_grid(state, run, report)
+        write_samples(state, batches, run, report)
         save(state, run, history, report)
     while not over(state, schedule, stop):
         history.add(train_step(state, batches))
@@ -59,10 +66,10 @@ def train(
             history.write(report)
             distributed.check_same(state.gan.state_dict(), state.step)
         if state.step % schedule.sample_every == 0:
-            write_grid(state, run, report)
+            write_samples(state, batches, run, report)
         if state.step % schedule.checkpoint_every == 0:
             save(state, run, history, report)
-    write_grid(state, run, report)
+    write_samples(state, batches, run, report)
     save(state, run, history, report)
 
 
@@ -87,19 +94,22 @@ def train_step(state: TrainingState, batches: Batches) -> dict[str, Tensor]:
 
     state.train_discriminator(True)
     for k in range(config.discriminator_steps):
-        real, labels = batches(state.step * config.discriminator_steps + k)
+        real, given = batches(state.step * config.discriminator_steps + k)
+        condition = gan.condition(given, config.batch_size, state.rng)
+        if given is None and condition is not None:  # it was drawn, for all ranks
+            condition = distributed.share(condition)
         last = k == config.discriminator_steps - 1  # the generator then learns from the fakes of the last step
         with state.autocast():
             with torch.set_grad_enabled(last):
-                fake = gan.generate(distributed.share(gan.latent(config.batch_size, state.rng)), labels)
-            discriminator_loss, signals = gan.discriminator_loss(real, fake.detach(), labels, state.rng)
+                fake = gan.generate(distributed.share(gan.latent(config.batch_size, state.rng)), condition)
+            discriminator_loss, signals = gan.discriminator_loss(real, fake.detach(), condition, state.rng)
         signals = state.update_discriminator(discriminator_loss) | signals
         gan.after_discriminator_step()
 
     state.train_discriminator(False)
     with state.autocast():
-        generator_loss = gan.generator_loss(fake, labels)
-    signals |= state.update_generator(generator_loss)
+        generator_loss, more = gan.generator_loss(real, fake, condition)
+    signals |= state.update_generator(generator_loss) | more
 
     images = config.discriminator_steps * config.batch_size
     state.ema.update(state.images_seen + images, images)
@@ -119,25 +129,32 @@ def save(state: TrainingState, run: Run, history: History, report: Report) -> No
         report.checkpoint(path, state.step)
 
 
-def write_grid(state: TrainingState, run: Run, report: Report) -> None:
-    """Images of the generator's average for noise that is the same all through the training."""
+def write_samples(state: TrainingState, batches: Batches, run: Run, report: Report) -> None:
+    """A picture of what the generator's average makes of noise that is the same all through the training."""
     path = run.samples / f"step-{state.step:08d}.png"
     if distributed.rank() == 0 and not path.exists():
-        imaging.save(sample_grid(state), path)
+        with state.average():
+            imaging.save(sample_picture(state.gan, batches.data), path)
         report.grid(path, state.step)
 
 
-def sample_grid(state: TrainingState, columns: int = 10) -> Tensor:
-    """A picture uint8 [C, H, W]: one row per class (at most 10) for a conditional GAN, else 8 rows."""
-    gan = state.gan
-    rows = min(gan.spec.classes, 10) or 8
+def sample_picture(gan: GAN, data: Data, columns: int = 10) -> Tensor:
+    """A picture uint8 [C, H, W] of what `gan` draws.
+
+    Points over real ones; of images one row per class (at most 10) for a conditional GAN, else 8 rows; for a paired GAN
+    3 times three rows, which are inputs, outputs and truths.
+    """
+    if not isinstance(data, ImageData):
+        real = torch.from_numpy(data.points[:POINTS_DRAWN])
+        return imaging.scatter(gan.sample(POINTS_DRAWN, seed=SAMPLE_SEED), gan.spec.scale, real)
+    if gan.paired:
+        inputs, truths = data.examples(3 * columns)
+        columns = min(columns, len(inputs))
+        outputs = gan.sample(len(inputs), inputs=inputs, seed=SAMPLE_SEED)
+        return imaging.grid(imaging.interleave([inputs, outputs, truths], columns), columns)
+    rows = min(gan.classes, 10) or 8
     labels = torch.arange(rows).repeat_interleave(columns) if gan.conditional else None
-    live, gan.generator = gan.generator, state.ema.network
-    try:
-        images = gan.sample(rows * columns, labels, seed=SAMPLE_SEED)
-    finally:
-        gan.generator = live
-    return imaging.grid(images, columns)
+    return imaging.grid(gan.sample(rows * columns, labels, seed=SAMPLE_SEED), columns)
 
 
 class History:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from ganzoo.plugin import DataSpec
 if TYPE_CHECKING:
     import torch
 
-    from ganzoo.data import ImageData
+    from ganzoo.data import Data
     from ganzoo.gan import GAN
     from ganzoo.training.loop import Schedule
 
@@ -49,7 +50,7 @@ class Plan:
     config: Any
     dataset: str
     data_dir: str | None
-    data: ImageData
+    data: Data
     seed: int
     device: str
     precision: str
@@ -57,9 +58,8 @@ class Plan:
 
     @property
     def spec(self) -> DataSpec:
-        """What the networks are built for: an unconditional architecture is not told of classes."""
-        spec = self.data.spec
-        return spec if self.entry.card.conditional else DataSpec(spec.channels, spec.size)
+        """What the networks are built for."""
+        return self.data.spec
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -71,11 +71,13 @@ class Plan:
                 "name": self.dataset,
                 "split": self.data.split,
                 "sha256": self.data.sha256,
-                "images": len(self.data.images),
+                "images": len(self.data),
                 "channels": self.spec.channels,
                 "size": self.spec.size,
                 "classes": self.spec.classes,
-                "class_names": list(self.data.class_names) if self.spec.classes else [],
+                "class_names": list(self.data.class_names),
+                "inputs": self.spec.inputs,
+                "scale": self.spec.scale,
             },
             "settings": configs.to_dict(self.config),
             "seed": self.seed,
@@ -111,30 +113,50 @@ def make(request: Request) -> Plan:
     if precision not in PRECISIONS:
         raise UsageError(f"precision={precision} is not valid: expected one of {', '.join(PRECISIONS)}.")
     entry = registry.get_architecture(request.architecture)
-    config = configs.make(entry.card.Config, request.settings)
+    kind = registry.get_dataset(request.dataset)[0].kind
+    if kind not in entry.card.kinds:
+        able = [e.name for e in registry.architectures() if e.error is None and kind in e.card.kinds]
+        raise UsageError(
+            f"{entry.name} is made for {' and '.join(entry.card.kinds)}, but {request.dataset} has {kind}. "
+            f"Choose {' or '.join(able)}."
+        )
+    config = configs.make(entry.card.Config, request.settings, kind)
     device = str(find_device(request.device))
 
     from ganzoo import data, distributed
 
     distributed.check_batch_size(config.batch_size)
 
-    images = data.open(request.dataset, image_size=config.image_size, data_dir=request.data_dir)
-    if entry.card.conditional and images.labels is None:
-        raise UsageError(
-            f"{entry.name} is conditional and needs labels, but {images.name} has none. Choose a labelled data set "
-            "(for a folder: one sub-folder per class), or an unconditional architecture."
-        )
+    opened = data.open(request.dataset, image_size=config.image_size, data_dir=request.data_dir)
     return Plan(
         entry=entry,
         config=config,
         dataset=absolute(request.dataset),
         data_dir=None if request.data_dir is None else os.path.abspath(os.path.expanduser(request.data_dir)),
-        data=images,
+        data=_used(opened, entry),
         seed=seed,
         device=device,
         precision=precision,
-        schedule=_schedule(request, config, len(images.images)),
+        schedule=_schedule(request, config, len(opened)),
     )
+
+
+def _used(data: Data, entry: registry.Entry) -> Data:
+    """The part of the data that the architecture uses: no labels and no inputs unless its card asks for them."""
+    if entry.card.conditional and data.labels is None:
+        raise UsageError(
+            f"{entry.name} is conditional and needs labels, but {data.name} has none. Choose a labelled data set "
+            "(for a folder: one sub-folder per class), or an unconditional architecture."
+        )
+    if entry.card.paired and not data.paired:
+        known = [f"{e.name}:{e.card.argument}" if e.card.argument else e.name for e in registry.paired_datasets()]
+        raise UsageError(
+            f"{entry.name} turns images into images and needs pairs, but {data.name} has none. "
+            f"Choose a data set of pairs: {', '.join(known)}."
+        )
+    unused: dict[str, Any] = {} if entry.card.conditional else {"labels": None, "class_names": ()}
+    unused |= {"inputs": None, "corrupt": None} if data.paired and not entry.card.paired else {}
+    return dataclasses.replace(data, **unused)
 
 
 def merge(run_config: Mapping[str, Any], request: Request) -> Request:
@@ -214,11 +236,11 @@ def _schedule(request: Request, config: Any, images: int) -> Schedule:
 
 
 def absolute(dataset: str) -> str:
-    """A data set name that means the same from any working directory: an argument that is a PATH made absolute."""
+    """A data set name that means the same from any working directory: paths in it made absolute."""
     card, argument = registry.get_dataset(dataset)
-    if argument is None or card.argument != "PATH":
+    if argument is None:
         return dataset
-    return dataset[: len(dataset) - len(argument)] + os.path.abspath(os.path.expanduser(argument))
+    return dataset[: len(dataset) - len(argument)] + card.absolute(argument)
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ganzoo.errors import GanzooError, UsageError
+from ganzoo.plugin import DataSpec
 
 CONFIG = "config.json"
 FORMAT = 1
@@ -26,7 +27,8 @@ TYPES: dict[str, tuple[type, ...]] = {
     "architecture": (str,), "distribution": (str,), "dataset": (dict,), "settings": (dict,), "seed": (int,),
     "device": (str,), "precision": (str,), "schedule": (dict,), "data_dir": (str, type(None)),
     "dataset.name": (str,), "dataset.channels": (int,), "dataset.size": (int,), "dataset.classes": (int,),
-    "dataset.class_names": (list,), "schedule.steps": (int, type(None)), "schedule.minutes": (int, float, type(None)),
+    "dataset.class_names": (list,), "dataset.inputs": (int,), "schedule.steps": (int, type(None)),
+    "schedule.minutes": (int, float, type(None)),
     "schedule.checkpoint_every": (int,), "schedule.sample_every": (int,),
 }  # fmt: skip
 """What a config.json must hold for a run to be used."""
@@ -71,6 +73,12 @@ class Run:
         return cls(directory, config)
 
     @property
+    def spec(self) -> DataSpec:
+        """What its networks are built for."""
+        data = self.config["dataset"]
+        return DataSpec(data["channels"], data["size"], data["classes"], data["inputs"], data["scale"])
+
+    @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 
@@ -98,14 +106,14 @@ class Run:
 
     def write_config(self) -> None:
         """Write `config` to config.json, all or nothing."""
-        _replace(self.path / CONFIG, json.dumps(self.config, indent=2) + "\n")
+        replace(self.path / CONFIG, json.dumps(self.config, indent=2) + "\n")
 
     def forget_after(self, step: int) -> None:
         """Drop what is later than `step`, damaged checkpoints included: a resumed training makes it again."""
         from ganzoo.training import checkpoint
 
         kept = [line for line in self._lines() if _step_of(line) <= step]
-        _replace(self.metrics_file, "".join(f"{line}\n" for line in kept))
+        replace(self.metrics_file, "".join(f"{line}\n" for line in kept))
         self.samples.mkdir(exist_ok=True)
         for grid in self.samples.glob("step-????????.png"):
             number = grid.stem.removeprefix("step-")
@@ -179,7 +187,8 @@ def _step_of(line: str) -> int:
         return TORN
 
 
-def _replace(path: Path, text: str) -> None:
+def replace(path: Path, text: str) -> None:
+    """Write `text` to `path`, which appears complete or stays as it was."""
     temporary = path.with_name(f".{path.name}-{os.getpid()}")
     temporary.write_text(text)
     os.replace(temporary, path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,15 @@ class TrainingState:
         if self.dtype is None:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, self.dtype)
+
+    @contextlib.contextmanager
+    def average(self) -> Iterator[None]:
+        """While entered, the GAN's generator is the moving average."""
+        live, self.gan.generator = self.gan.generator, self.ema.network
+        try:
+            yield
+        finally:
+            self.gan.generator = live
 
     def train_discriminator(self, on: bool) -> None:
         """Let the discriminator's parameters collect gradients, or not; what a plugin froze stays frozen."""

@@ -7,7 +7,7 @@ from ganzoo import registry
 
 from ..conftest import Command
 
-KEYS = ["name", "summary", "paper", "conditional", "distribution", "version", "status", "error"]
+KEYS = ["name", "summary", "paper", "conditional", "paired", "distribution", "version", "status", "error"]
 
 
 def test_json_has_exactly_the_promised_keys(ganzoo_cli: Command) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ganzoo.errors import DataError, UsageError
+from ganzoo.errors import DataError, SplitError, UsageError
 from ganzoo.plugin import DataLocation, Dataset, Split
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def listing(root: Path, split: Split) -> tuple[list[Picture], tuple[str, ...]]:
     elif split == "train":
         found = {"train": _scan(root)}
     else:
-        raise DataError(f"{root} has no test images: they go into a sub-folder test, the others into train.")
+        raise SplitError(f"{root} has no test images: they go into a sub-folder test, the others into train.")
     files = found[split]
     if not files:
         raise DataError(f"{root} holds no images (files that end like .png, .jpg, .webp).")

@@ -24,7 +24,7 @@ WITHOUT_CLIPPING = {
 
 @dataclass(frozen=True, kw_only=True)
 class WGANConfig(Config):
-    variants: ClassVar[Variants] = {"penalty=gradient": WITHOUT_CLIPPING, "penalty=r1": WITHOUT_CLIPPING}
+    variants: ClassVar[Variants] = {f"penalty={name}": WITHOUT_CLIPPING for name in ("gradient", "r1", "r1r2")}
 
     loss: LossName = "wasserstein"
     penalty: PenaltyName = setting(
