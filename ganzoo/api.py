@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganzoo import config as configs
@@ -101,7 +102,10 @@ def start(plan: Plan, out: str | os.PathLike[str] | None = None, report: Report 
 
 
 def proceed(run: Run, request: Request, report: Report | None = None) -> Run:
-    """Train `run` on from its newest intact checkpoint. `request` may change the schedule and nothing else."""
+    """Train `run` on from its newest intact checkpoint, or from the start if it was stopped before it wrote the first.
+
+    `request` may change the schedule and nothing else.
+    """
     from ganzoo import distributed
     from ganzoo.training import checkpoint
     from ganzoo.training.batches import Batches
@@ -111,23 +115,27 @@ def proceed(run: Run, request: Request, report: Report | None = None) -> Run:
     entry_of(run.config)
     with _locked(run):
         run = Run.open(run.path)  # as the last process that held the lock left it
-        path, problems = distributed.first(lambda: checkpoint.newest_valid(run.checkpoints))
-        saved = checkpoint.read_state(path)
+        path, problems = distributed.first(lambda: _where_it_stands(run))
+        saved = run.config if path is None else checkpoint.read_state(path)
         plan = make(merge(run.config, request))
-        changes = configs.difference(flat(saved.get("identity", {})), flat(plan.identity))
+        identity = plan.identity
+        before = saved.get("identity", {}) if path else {name: saved.get(name) for name in identity}
+        changes = configs.difference(flat(before), flat(identity))
         if changes:
             raise UsageError(
-                f"A resumed run must stay as {path.name} was trained, but this would change:\n  " + "\n  ".join(changes)
+                f"A resumed run must stay as {path.name if path else 'it'} was trained, but this would change:\n  "
+                + "\n  ".join(changes)
             )
-        ranks = len(saved.get("torch_rng", ()))
+        ranks = len(saved.get("torch_rng", ())) if path else saved.get("ranks")
         with _reproducible(plan.device, saved.get("threads") if ranks == distributed.size() else None):
-            state = TrainingState(plan.build(), plan.seed, plan.precision, plan.identity)
-            state.restore(path, saved)
+            state = TrainingState(plan.build(), plan.seed, plan.precision, identity)
+            if path is not None:
+                state.restore(path, saved)
             batches = Batches(plan.data, plan.config.batch_size, plan.seed, state.device)
             now = provenance(plan.entry)
             notes = [*plan.data.notes, *(f"{problem}; the checkpoint before it is used." for problem in problems)]
             notes += _changed_versions(run, now)
-            if ranks != distributed.size():
+            if path is not None and ranks != distributed.size():
                 notes.append(
                     f"{path.name} is of {ranks} ranks and goes on with {distributed.size()}: weights, order of the "
                     "data and noise stay as they were; dropout draws anew, and sums are rounded in another order."
@@ -135,7 +143,7 @@ def proceed(run: Run, request: Request, report: Report | None = None) -> Run:
             run.config |= {"schedule": dataclasses.asdict(plan.schedule), "data_dir": plan.data_dir}
             run.config["resumes"] = [*run.config.get("resumes", []), {"step": state.step, **now}]
             if distributed.rank() == 0:
-                run.forget_after(state.step)
+                run.forget_after(state.step if path else -1)
                 run.write_config()
             return _train(plan, state, batches, run, report, notes)
 
@@ -158,6 +166,12 @@ def load(path: str | os.PathLike[str], device: str | None = None) -> GAN:
     checkpoint.read_weights(found, "model", gan)
     checkpoint.read_weights(found, "ema", gan.generator)
     return gan.to(find_device(device)).eval()
+
+
+def _where_it_stands(run: Run) -> tuple[Path | None, list[str]]:
+    from ganzoo.training import checkpoint
+
+    return checkpoint.newest_valid(run.checkpoints) if checkpoint.checkpoints(run.checkpoints) else (None, [])
 
 
 @contextlib.contextmanager

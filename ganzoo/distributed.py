@@ -10,12 +10,15 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from ganzoo.errors import GanzooError, TrainingError, UsageError
 
@@ -57,9 +60,18 @@ def joined() -> Iterator[None]:
         torch.cuda.set_device(local)
     timeout = _timeout()
     try:
-        dist.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=timeout)
+        store, number, ranks = next(rendezvous("env://", timeout=timeout))
+        # torchrun keeps one store over restarts, with the addresses of ranks that are no more
+        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") if os.environ.get("GROUP_WORLD_SIZE") == "1" else ""
+        dist.init_process_group(
+            "cpu:gloo,cuda:nccl" if gpus else "gloo",
+            store=PrefixStore(f"attempt{attempt}", store),
+            rank=number,
+            world_size=ranks,
+            timeout=timeout,
+        )
     except (RuntimeError, ValueError) as failure:
-        raise TrainingError(f"The ranks cannot meet: {str(failure).splitlines()[0]}") from failure
+        raise LostRankError(f"The ranks cannot meet: {_reason(failure)}.") from failure
     try:
         yield
     finally:
@@ -191,9 +203,14 @@ def _peers() -> Iterator[None]:
         yield
     except RuntimeError as failure:
         raise LostRankError(
-            f"Rank {rank()} of {size()} lost another one: {str(failure).splitlines()[0]}. "
+            f"Rank {rank()} of {size()} lost another one: {_reason(failure)}. "
             "Start the same command with --resume to go on from the last checkpoint."
         ) from failure
+
+
+def _reason(failure: Exception) -> str:
+    """The first sentence of it, without the place in torch's sources."""
+    return re.sub(r"^\[\S+\] ", "", str(failure).splitlines()[0]).partition(". ")[0].rstrip(".")
 
 
 def _checksum(tensor: Tensor) -> Tensor:

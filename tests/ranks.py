@@ -82,11 +82,12 @@ def _run(work: Callable[..., None], arguments: tuple[Any, ...], environment: dic
 
 
 def _in_world(meeting: Path, work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-    """Ranks meet through a file instead of a port, which another test might have taken."""
+    """Ranks meet through a file instead of a port, which another test might have taken. "said" holds their stderr."""
     import torch.distributed as dist
 
     from ganzoo import distributed
 
+    sys.stderr = (meeting.parent / "said").open("a", buffering=1)
     rank, ranks = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     dist.init_process_group(
         "gloo",

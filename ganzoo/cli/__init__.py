@@ -68,6 +68,7 @@ def _run() -> int:
         code = cli.main(standalone_mode=False)
         return code if isinstance(code, int) else 0
     except (KeyboardInterrupt, click.Abort):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C has nothing left to stop
         return 128 + signal.SIGINT
     except Terminated:
         return 128 + signal.SIGTERM

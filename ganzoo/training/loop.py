@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from dataclasses import dataclass
@@ -188,8 +187,7 @@ class History:
         row["images_per_second"] = round(images / max(now - self.since, 1e-9), 1)
         self.since = now
         if distributed.rank() == 0:
-            with self.run.metrics_file.open("a") as file:
-                file.write(json.dumps(row) + "\n")
+            self.run.add_metrics(row)
         report.metrics(row)
 
     def _refuse_non_finite(self, table: Tensor) -> None:
