@@ -1,9 +1,9 @@
 // Matrix products: which side is packed, and how the work is cut.
 #include <algorithm>
-#include <memory>
-#include <vector>
+#include <utility>
 
 #include "driver.h"
+#include "kept.h"
 #include "kernels.h"
 
 namespace ganzoo {
@@ -39,33 +39,28 @@ void multiply(const float* a, const int64_t a_strides[2], const float* b, const 
     std::swap(f.a, f.b), std::swap(f.m, f.n);
     std::swap(f.a.row, f.a.column), std::swap(f.b.row, f.b.column);
   }
-  std::vector<float> padded_bias;
-  std::unique_ptr<float[]> rows, panels;  // not vectors: those would write their zeros first
-  if (bias) {
-    padded_bias.resize(parts(n, kBlock) * kBlock);
-    std::copy(bias, bias + n, padded_bias.begin());
-    f.bias = padded_bias.data();
-  }
+  const int64_t count = parts(f.n, kBlock);
+  const bool packs_rows = f.a.column != 1, packs_panels = count <= kFewPanels;
+  const int64_t bias_size = parts(n, kBlock) * kBlock, rows_size = parts(f.m, kGroupRows) * kGroupRows * k;
+  float* shared = kept<kCaller>(bias_size + (packs_rows ? rows_size : 0) + (packs_panels ? count * k * kBlock : 0));
+  float *rows = shared + bias_size, *panels = rows + (packs_rows ? rows_size : 0);
+  if (bias) f.bias = std::copy(bias, bias + n, shared) - n;
   f.group = 1, f.group_stride = f.a.row;
-  if (f.a.column != 1) {
-    rows.reset(new float[parts(f.m, kGroupRows) * kGroupRows * k]);
-    pack_rows(f.a, f.m, k, rows.get(), run);
-    f.a = {rows.get(), 1, kGroupRows};
+  if (packs_rows) {
+    pack_rows(f.a, f.m, k, rows, run);
+    f.a = {rows, 1, kGroupRows};
     f.group = kGroupRows, f.group_stride = kGroupRows * k;
   }
   const Kernels& isa = kernels();
-  const int64_t count = parts(f.n, kBlock);
-  if (count <= kFewPanels) {
-    panels.reset(new float[count * k * kBlock]);
+  if (packs_panels) {
     run(count, [&](int64_t begin, int64_t end) {
       for (int64_t panel = begin; panel < end; ++panel)
-        isa.pack_panel(f.b, k, f.n, panel, panels.get() + panel * k * kBlock);
+        isa.pack_panel(f.b, k, f.n, panel, panels + panel * k * kBlock);
     });
-    f.panels = panels.get();
+    f.panels = panels;
   }
-  run(f.panels ? parts(f.m, kProductRows) : count, [&](int64_t begin, int64_t end) {
-    const std::unique_ptr<float[]> scratch(new float[f.panels ? 1 : k * kBlock]);
-    isa.multiply(f, begin, end, scratch.get());
+  run(packs_panels ? parts(f.m, kProductRows) : count, [&](int64_t begin, int64_t end) {
+    isa.multiply(f, begin, end, kept<kWorker>(packs_panels ? 0 : k * kBlock));
   });
 }
 

@@ -113,7 +113,7 @@ def conv_leaky_relu(
         raise native.NativeError(f"The native kernels cannot compute this: {slope=} is negative.")
     if slope < 0 or not _native(backend, "plain", x, weight, (bias,), stride, padding, False):
         return reference.conv_leaky_relu(x, weight, bias, stride=stride, padding=padding, slope=slope)
-    panels = None if _differentiates(x, weight, bias) else packed(weight, up=False)
+    panels = None if _differentiates(x, weight, bias) else packed(weight, False, x)
     return _in_format_of(torch.ops.ganzoo.down(x, weight, panels, None, bias, slope), x, weight)
 
 
@@ -193,7 +193,7 @@ def _convolve(
     scale, shift = _fold(norm, eps)
     if _differentiates(x, weight, scale, shift):
         return _apply(run(x, weight, None, None, None, 1.0, *size), scale, shift, slope)
-    out: Tensor = run(x, weight, packed(weight, up=kind == "up"), scale, shift, slope, *size)
+    out: Tensor = run(x, weight, packed(weight, kind == "up", x), scale, shift, slope, *size)
     return out
 
 

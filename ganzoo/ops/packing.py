@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import collections
+
 import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from ganzoo.ops import native
+
 SAMPLES = 256
 
 
-def packed(weight: Tensor, up: bool) -> Tensor | None:
-    """`weight` packed for `torch.ops.ganzoo.up` or `down`; None where it should be packed in the call.
+def packed(weight: Tensor, up: bool, x: Tensor) -> Tensor | None:
+    """`weight` packed for `torch.ops.ganzoo.up` or `down` of `x`; None where it should be packed in the call.
 
     Kept until the weight changes: until its version or its place in memory differs, or, as writes through `.data` leave
     no trace in the version, one of `SAMPLES` values spread over it or their number.
@@ -21,17 +25,18 @@ def packed(weight: Tensor, up: bool) -> Tensor | None:
         return None
     state = (weight._version, weight.data_ptr(), weight.stride())
     samples = _samples(weight)
-    kept = _kept[up].get(weight)
+    way = up, native.takes_winograd(up, x, weight)
+    kept = _kept[way].get(weight)
     if kept is not None and kept[0] == state and torch.equal(kept[1], samples):
         panels: Tensor = kept[2]
         return panels
     with torch.no_grad():
-        panels = torch.ops.ganzoo.pack(weight, up)
-        _kept[up][weight] = (state, samples, panels)
+        panels = torch.ops.ganzoo.pack(weight, *way)
+        _kept[way][weight] = (state, samples, panels)
     return panels
 
 
-_kept: dict[bool, WeakTensorKeyDictionary] = {True: WeakTensorKeyDictionary(), False: WeakTensorKeyDictionary()}
+_kept: dict[tuple[bool, bool], WeakTensorKeyDictionary] = collections.defaultdict(WeakTensorKeyDictionary)
 
 
 def _samples(weight: Tensor) -> Tensor:

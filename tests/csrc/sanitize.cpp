@@ -58,12 +58,13 @@ static void check(const Shape& s) {
     down[a] += double(big[b]) * weight[w];
     gradient[w] += double(small[a]) * big[b];
   });
-  for (const bool is_up : {true, false}) {
+  for (const int way : {0, 1, 2, 3}) {
+    const bool is_up = way & 1, winograd = way & 2;
     const int64_t channels = is_up ? s.cb : s.cs;
-    Floats packed(floats_of_packed(is_up, s.cs, s.cb)), out(is_up ? big_size : small_size), mean(channels), var(channels);
-    pack(is_up, weight.data(), strides, s.cs, s.cb, packed.data(), two_threads);
+    Floats packed(floats_of_packed(is_up, winograd, s.cs, s.cb)), out(is_up ? big_size : small_size), mean(channels), var(channels);
+    pack(is_up, winograd, weight.data(), strides, s.cs, s.cb, packed.data(), two_threads);
     const Epilogue e = {nullptr, nullptr, 1, mean.data(), var.data()};
-    convolve(is_up, s, (is_up ? small : big).data(), packed.data(), e, out.data(), two_threads);
+    convolve(is_up, winograd, s, (is_up ? small : big).data(), packed.data(), e, out.data(), two_threads);
     const std::vector<double>& expected = is_up ? up : down;
     compare(is_up ? "up" : "down", out, expected);
     const int64_t pixels = static_cast<int64_t>(out.size()) / channels;
@@ -82,8 +83,10 @@ static void check(const Shape& s) {
                       two_threads);
   }
   Floats found(size);
-  weight_gradient(s, small.data(), big.data(), found.data(), two_threads);
-  compare("weight gradient", found, gradient);
+  for (const bool winograd : {false, true}) {
+    weight_gradient(winograd, s, small.data(), big.data(), found.data(), two_threads);
+    compare("weight gradient", found, gradient);
+  }
 }
 
 static void check_product(int64_t m, int64_t n, int64_t k) {
