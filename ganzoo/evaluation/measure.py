@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from ganzoo import api, data
-from ganzoo.data import ImageData
 from ganzoo.errors import DataError, SplitError, UsageError
 from ganzoo.evaluation.results import Evaluation
 from ganzoo.evaluation.subject import Subject
@@ -16,6 +16,9 @@ from ganzoo.metrics import named
 from ganzoo.plugin import Split
 from ganzoo.training import checkpoint
 from ganzoo.training.run import Run
+
+if TYPE_CHECKING:
+    from ganzoo.data import Data
 
 SAMPLES = 10_000
 
@@ -71,7 +74,7 @@ def evaluate(
     return result
 
 
-def splits(run: Run, data_dir: str | os.PathLike[str] | None = None) -> tuple[ImageData, ImageData | None]:
+def splits(run: Run, data_dir: str | os.PathLike[str] | None = None) -> tuple[Data, Data | None]:
     """The images `run` was trained on, checked by their hash, and the test images where the data set has any."""
     said = run.config["dataset"]
     size = run.config["settings"].get("image_size")

@@ -1,33 +1,36 @@
-"""What a metric looks at: samples of a GAN beside real images."""
+"""What a metric looks at: samples of a GAN beside real images, or points."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ganzoo.data import ImageData
+from ganzoo.data import ImageData, PointData
 from ganzoo.evaluation.judge import Judge
 from ganzoo.gan import GAN
 from ganzoo.metrics.metric import Need
 from ganzoo.plugin import Split
+
+if TYPE_CHECKING:
+    from ganzoo.data import Data
+    from ganzoo.data.points import Mixture
 
 MOST_REFERENCES = 50_000
 
 
 class Pool:
     """Images uint8 [N, C, S, S] of one origin and their labels, in an order without meaning: the first n are a fair
-    choice. `what` names them in messages and protocols: "samples", "test images"."""
+    choice. Where the data are points, `images` are float32 [N, D]. `what` names them in messages and protocols:
+    "samples", "test images"."""
 
-    def __init__(
-        self, subject: Subject, images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64] | None, what: str
-    ):
+    def __init__(self, subject: Subject, images: npt.NDArray[Any], labels: npt.NDArray[np.int64] | None, what: str):
         self._subject = subject
         self.images = images
         self.labels = labels
@@ -68,8 +71,8 @@ class Subject:
     def __init__(
         self,
         gan: GAN,
-        train: ImageData,
-        test: ImageData | None,
+        train: Data,
+        test: Data | None,
         count: int,
         seed: int = 0,
         reference: Split | None = None,
@@ -82,8 +85,8 @@ class Subject:
         self.seed = seed
         self.progress = progress
         sides = (train, test) if test is None or reference == "train" else (test, train)
-        self._reference: ImageData = sides[0]
-        self._control: ImageData | None = sides[1]
+        self._reference: Data = sides[0]
+        self._control: Data | None = sides[1]
 
     @property
     def device(self) -> torch.device:
@@ -92,9 +95,17 @@ class Subject:
     @property
     def has(self) -> frozenset[Need]:
         """The needs that are met."""
-        labels = [Need.LABELS] if self.data.spec.classes > 1 else []
         steered = Need.CONDITIONAL if self.gan.conditional else Need.UNCONDITIONAL
-        return frozenset([Need.IMAGES, steered, *labels])
+        if isinstance(self.data, PointData):
+            return frozenset([steered, *([Need.POINTS] if self.data.mixture else [])])
+        return frozenset([Need.IMAGES, steered, *([Need.LABELS] if self.data.spec.classes > 1 else [])])
+
+    @property
+    def mixture(self) -> Mixture:
+        """What the points were drawn from; only for metrics that need points."""
+        assert isinstance(self.data, PointData)
+        assert self.data.mixture is not None
+        return self.data.mixture
 
     @cached_property
     def samples(self) -> Pool:
@@ -117,11 +128,13 @@ class Subject:
 
     @cached_property
     def train(self) -> Pool:
-        return Pool(self, self.data.images, self.data.labels, "train images")
+        return Pool(self, self.data.values, self.data.labels, f"train {self.data.spec.kind}")
 
     @cached_property
     def judge(self) -> Judge:
         """The classifier of this data set; trained on first use, see `ganzoo.evaluation.judge`."""
+        assert isinstance(self.data, ImageData)
+        assert self.test is None or isinstance(self.test, ImageData)
         return Judge.of(self.data, self.test, self.device, self.progress)
 
     def rng(self, name: str) -> np.random.Generator:
@@ -135,7 +148,7 @@ class Subject:
             "split": self._reference.split,
         } | more  # fmt: skip
 
-    def _shuffled(self, data: ImageData) -> Pool:
+    def _shuffled(self, data: Data) -> Pool:
         chosen = self.rng(data.split).permutation(len(data))[:MOST_REFERENCES]
         labels = None if data.labels is None else data.labels[chosen]
-        return Pool(self, data.images[chosen], labels, f"{data.split} images")
+        return Pool(self, data.values[chosen], labels, f"{data.split} {data.spec.kind}")
