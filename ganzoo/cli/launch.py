@@ -41,8 +41,9 @@ def launch(ranks: int, batch_size: int) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // ranks)))
     with tempfile.TemporaryDirectory() as logs:
         config = LaunchConfig(
-            min_nodes=1, max_nodes=1, nproc_per_node=ranks, rdzv_backend="c10d", rdzv_endpoint="localhost:0",
-            max_restarts=0, signals_to_handle="SIGHUP", logs_specs=DefaultLogsSpecs(log_dir=logs),
+            min_nodes=1, max_nodes=1, nproc_per_node=ranks, max_restarts=0,
+            run_id="ganzoo", rdzv_backend="c10d", rdzv_endpoint="localhost:0",
+            signals_to_handle="SIGHUP", logs_specs=DefaultLogsSpecs(log_dir=logs),
         )  # fmt: skip
         try:
             elastic_launch(config, sys.executable)("-m", "ganzoo", *sys.argv[1:])
