@@ -54,10 +54,9 @@ def joined() -> Iterator[None]:
     if os.environ.get("WORLD_SIZE", "1") == "1" or dist.is_initialized():
         yield
         return
-    local = int(os.environ.get("LOCAL_RANK", "0"))
     gpus = torch.cuda.device_count()
-    if local < gpus:
-        torch.cuda.set_device(local)
+    if _local_rank() < gpus:
+        torch.cuda.set_device(_local_rank())
     timeout = _timeout()
     try:
         store, number, ranks = next(rendezvous("env://", timeout=timeout))
@@ -79,14 +78,20 @@ def joined() -> Iterator[None]:
 
 
 def share(batch: Tensor) -> Tensor:
-    """This rank's rows of a global batch [N, ...]. Draw noise for all of it and take a share: so N ranks see together
-    what one process sees."""
+    """This rank's rows of a global batch [N, ...].
+
+    Draw noise for all of the batch and take a share: so N ranks see together what one process sees.
+    """
     each = len(batch) // size()
     return batch[rank() * each : (rank() + 1) * each]
 
 
-def check_batch_size(batch_size: int) -> None:
-    """Refuse a global batch that cannot be shared out evenly."""
+def check(batch_size: int, device: str) -> None:
+    """Refuse a global batch that cannot be shared out evenly, and a device that ranks cannot have each for itself."""
+    if size() > 1 and device.startswith("cuda:"):
+        raise UsageError(f"Device {device!r} is one GPU, but {size()} ranks take one each. Choose cuda.")
+    if size() > 1 and device == "cuda" and (local := _local_rank()) >= (gpus := torch.cuda.device_count()):
+        raise UsageError(f"This machine has {gpus} GPUs, too few for local rank {local}. Start fewer, or choose cpu.")
     if batch_size % size():
         lower = batch_size // size() * size()
         nearest = " or ".join(str(n) for n in (lower, lower + size()) if n)
@@ -178,6 +183,10 @@ class _Total(torch.autograd.Function):
 
 def _together() -> bool:
     return dist.is_available() and dist.is_initialized()
+
+
+def _local_rank() -> int:
+    return int(os.environ.get("LOCAL_RANK", "0"))
 
 
 def _timeout() -> datetime.timedelta:

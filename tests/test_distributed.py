@@ -32,7 +32,9 @@ def collectives() -> None:
     assert distributed.first(lambda: f"made by {distributed.rank()}") == "made by 0"
     assert [int(t) for t in distributed.gathered(torch.tensor(rank))] == list(range(size))
     with pytest.raises(UsageError, match=r"not a multiple of the 3 ranks\. Choose 6 or 9"):
-        distributed.check_batch_size(7)
+        distributed.check(7, "cpu")
+    with pytest.raises(UsageError, match="3 ranks take one each"):
+        distributed.check(6, "cuda:0")
 
     def refuse() -> None:
         raise UsageError("no")

@@ -125,7 +125,7 @@ def make(request: Request) -> Plan:
 
     from ganzoo import data, distributed
 
-    distributed.check_batch_size(config.batch_size)
+    distributed.check(config.batch_size, device)
 
     opened = data.open(request.dataset, image_size=config.image_size, data_dir=request.data_dir)
     return Plan(
