@@ -123,12 +123,18 @@ class Run:
         return json.dumps(self.config, indent=2) + "\n"
 
     def forget_after(self, step: int) -> None:
-        """Drop what is later than `step`, damaged checkpoints included: a resumed training makes it again."""
+        """Drop what is later than `step`, damaged checkpoints included: a resumed training makes it again.
+
+        Files that a killed training was writing go, too.
+        """
         from ganzoo.training import checkpoint
 
         kept = [line for line in self._lines() if _step_of(line) <= step]
         replace(self.metrics_file, "".join(f"{line}\n" for line in kept))
         self.samples.mkdir(exist_ok=True)
+        for folder, name in ((self.path, CONFIG), (self.path, self.metrics_file.name), (self.samples, "step-*.png")):
+            for unfinished in folder.glob(f".{name}-*"):
+                unfinished.unlink()
         for grid in self.samples.glob("step-????????.png"):
             number = grid.stem.removeprefix("step-")
             if number.isdecimal() and int(number) > step and grid.is_file():

@@ -78,7 +78,7 @@ def killed_at(event: int, out: Path, options: dict[str, Any]) -> None:
     train(out, **options)
 
 
-@pytest.mark.parametrize("kills", [10, pytest.param(30, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [6, pytest.param(30, marks=pytest.mark.slow)])
 def test_killed_at_random_moments_and_resumed_equals_uninterrupted(kills: int, tmp_path: Path) -> None:
     options = {"steps": 150, "checkpoint_every": 2, "sample_every": 9}
     whole, killed = tmp_path / "whole", tmp_path / "killed"
