@@ -48,6 +48,8 @@ def train(
     resume: str | os.PathLike[str] | None = None,
     checkpoint_every: int | None = None,
     sample_every: int | None = None,
+    evaluate_every: int | None = None,
+    best_by: str | None = None,
     data_dir: str | os.PathLike[str] | None = None,
     report: Report | None = None,
     **settings: Any,
@@ -64,6 +66,8 @@ def train(
         out: directory of the run, new or empty; default `runs/ARCHITECTURE-DATASET-001` and so on.
         resume: directory of a run to continue exactly where its last checkpoint stands; all else is taken from it.
         checkpoint_every, sample_every: in steps; default 1000 and 500.
+        evaluate_every: in steps; measure `best_by` and keep the best checkpoint besides the last. Default never.
+        best_by: a metric of `ganzoo evaluate`; default frechet where it applies.
         data_dir: where data files already are; default the environment's GANZOO_DATA.
         report: hears of progress.
         settings: any setting of the architecture's Config, such as `batch_size=64` or `loss="hinge"`.
@@ -73,7 +77,7 @@ def train(
     """
     request = Request(
         architecture, dataset, settings, steps, epochs, minutes, seed, device, precision,
-        checkpoint_every, sample_every, data_dir,
+        checkpoint_every, sample_every, evaluate_every, best_by, data_dir,
     )  # fmt: skip
     from ganzoo import distributed
 
@@ -148,18 +152,19 @@ def proceed(run: Run, request: Request, report: Report | None = None) -> Run:
             return _train(plan, state, batches, run, report, notes)
 
 
-def load(path: str | os.PathLike[str], device: str | None = None) -> GAN:
+def load(path: str | os.PathLike[str], device: str | None = None, best: bool = False) -> GAN:
     """The GAN of the run at `path`, its generator the moving average, ready to `sample`.
 
-    `device` is as in `train`. Raises UsageError where `path` is no run, CheckpointError where none of its checkpoints
-    is intact, PluginError where the architecture's package is not installed.
+    It is that of the last checkpoint or, with `best`, of the best one by `evaluate_every`. `device` is as in `train`.
+    Raises UsageError where `path` is no run, CheckpointError where none of its checkpoints is intact, PluginError where
+    the architecture's package is not installed.
     """
     from ganzoo.training import checkpoint
     from ganzoo.training.plan import find_device
 
     run = Run.open(path)
     entry = entry_of(run.config)
-    found, problems = checkpoint.newest_valid(run.checkpoints)
+    found, problems = checkpoint.newest_valid(run.kept(best))
     for problem in problems:
         logging.getLogger("ganzoo").warning(f"{problem}; the checkpoint before it is used.")
     gan = entry.build(configs.make(entry.card.Config, run.config["settings"]), run.spec)
@@ -205,7 +210,12 @@ def _train(
             reports.start(run, plan.schedule.steps, state.step)
             for note in (*notes, *problem):
                 reports.note(note)
-            loop.train(state, batches, run, plan.schedule, reports, stop)
+            evaluate = None
+            if plan.schedule.evaluate_every:
+                from ganzoo.evaluation.best import Best
+
+                evaluate = Best(run, state, plan.schedule.best_by, reports).measure
+            loop.train(state, batches, run, plan.schedule, reports, stop, evaluate)
         finally:
             reports.finish()
     if stop.signal == signal.SIGINT:

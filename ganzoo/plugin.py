@@ -85,6 +85,7 @@ class Config:
     optimizer: OptimizerName = setting("adam", "optimizer of both networks")
     generator_lr: float = setting(2e-4, "learning rate of the generator", gt=0)
     discriminator_lr: float = setting(2e-4, "learning rate of the discriminator", gt=0)
+    lr_half_life: int = setting(0, "half-life in images of both learning rates; 0 keeps them constant", ge=0)
     beta1: float = setting(0.5, "Adam's decay of the gradient mean", ge=0, le=0.9999)
     beta2: float = setting(0.999, "Adam's decay of the squared gradient", ge=0, le=0.999999)
     ema_half_life: int = setting(10_000, "half-life in images of the generator's moving average; 0 turns it off", ge=0)

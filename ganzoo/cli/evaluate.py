@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     "--reference", type=click.Choice(["test", "train"]),
     help="Real images to compare with.  [default: test, where there are any]",
 )  # fmt: skip
+@click.option("--best", is_flag=True, help="The best checkpoint, by train --evaluate-every, not the newest.")
 @click.option("--device", metavar="auto|cpu|cuda|cuda:N", help="[default: auto]")
 @click.option("--data-dir", metavar="DIR", help="Where data files already are (or GANZOO_DATA).")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as one JSON object.")

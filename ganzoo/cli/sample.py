@@ -28,8 +28,11 @@ if TYPE_CHECKING:
     "--out", metavar="PATH", default="samples.png", show_default=True,
     help="FILE.png: a picture of all. FILE.npz: arrays images (or points) and labels. Else: a directory of PNG files.",
 )  # fmt: skip
+@click.option("--best", is_flag=True, help="From the best checkpoint, by train --evaluate-every, not the last.")
 @click.option("--device", metavar="auto|cpu|cuda|cuda:N", help="[default: auto]")
-def sample(run: str, count: int, labels: tuple[str, ...], seed: int | None, out: str, device: str | None) -> None:
+def sample(
+    run: str, count: int, labels: tuple[str, ...], seed: int | None, out: str, device: str | None, best: bool
+) -> None:
     """Draw images, or points, from the run directory RUN.
 
     \b
@@ -50,7 +53,7 @@ def sample(run: str, count: int, labels: tuple[str, ...], seed: int | None, out:
     _check_target(target)
     if spec.kind != "images" and kind not in (".png", ".npz"):
         raise UsageError(f"--out {out}: this run draws {spec.kind}; they go into FILE.png or FILE.npz.")
-    gan = api.load(run, device)
+    gan = api.load(run, device, best)
     names = Run.open(run).config["dataset"]["class_names"]
     chosen = None
     if labels:

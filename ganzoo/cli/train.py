@@ -51,6 +51,13 @@ def _config_file(ctx: click.Context, _: click.Parameter, path: str | None) -> No
 @click.option("--out", metavar="DIR", help="Run directory, new or empty.  [default: runs/ARCH-DATASET-001, -002, ...]")
 @click.option("--checkpoint-every", type=click.IntRange(min=1), metavar="N", help="[default: 1000 steps]")
 @click.option("--sample-every", type=click.IntRange(min=1), metavar="N", help="[default: 500 steps]")
+@click.option(
+    "--evaluate-every",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Measure, and keep the best checkpoint.  [default: never]",
+)
+@click.option("--best-by", metavar="METRIC", help="... by this metric.  [default: frechet, where it applies]")
 @click.option("--resume", metavar="RUN", help="Continue a run exactly where its last checkpoint stands.")
 @click.option("--nproc", type=click.IntRange(min=1), metavar="N", help="Train with N processes on this machine.")
 @click.option("--data-dir", metavar="DIR", help="Where data files already are (or GANZOO_DATA).")

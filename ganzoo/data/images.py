@@ -44,6 +44,8 @@ class ImageData:
     """For people: what was left out or assumed while loading."""
     inputs: npt.NDArray[np.uint8] | None = None
     corrupt: Corruption | None = None
+    channels_of: str | None = None
+    """The labelled data set of which each channel is an image of its own."""
 
     def __post_init__(self) -> None:
         images, labels = self.images, self.labels

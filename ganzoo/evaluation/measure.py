@@ -31,6 +31,7 @@ def evaluate(
     seed: int = 0,
     reference: Split | None = None,
     device: str | None = None,
+    best: bool = False,
     data_dir: str | os.PathLike[str] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Evaluation:
@@ -42,6 +43,7 @@ def evaluate(
         samples: how many images are drawn from the generator's moving average.
         seed: of the samples and of everything random in the metrics.
         reference: the split whose images samples are compared with; default "test", or "train" where there is no test.
+        best: measure the best checkpoint by `evaluate_every`, not the newest.
         device, data_dir: as in `ganzoo.train`; default where the run's data were.
         progress: is told in a few words what is being done.
 
@@ -55,10 +57,10 @@ def evaluate(
     )
     if samples < 1:
         raise UsageError(f"samples={samples} is not valid: expected an integer above 0.")
-    path, _ = checkpoint.newest_valid(run.checkpoints)
-    gan = api.load(run.path, device)
+    path, _ = checkpoint.newest_valid(run.kept(best))
+    gan = api.load(run.path, device, best)
     train, test = splits(run, data_dir)
-    subject = Subject(gan, train, test, samples, seed, reference, tell)
+    subject = Subject(gan, train, test, samples, seed, reference, tell, data_dir or run.config["data_dir"])
     result = Evaluation(run.path.name, path.name)
     tell(f"drawing {samples:,} samples")
     refusals = {metric.name: why for metric in chosen if (why := metric.why_not(subject))}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -77,6 +78,7 @@ class Subject:
         seed: int = 0,
         reference: Split | None = None,
         progress: Callable[[str], None] | None = None,
+        data_dir: str | os.PathLike[str] | None = None,
     ):
         self.gan = gan
         self.data = train
@@ -84,9 +86,15 @@ class Subject:
         self.count = count
         self.seed = seed
         self.progress = progress
+        self.data_dir = data_dir
         sides = (train, test) if test is None or reference == "train" else (test, train)
         self._reference: Data = sides[0]
         self._control: Data | None = sides[1]
+
+    def afresh(self) -> Subject:
+        """The same data, samples to be drawn anew: the GAN has been trained on."""
+        self.__dict__.pop("samples", None)
+        return self
 
     @property
     def device(self) -> torch.device:
@@ -98,7 +106,9 @@ class Subject:
         steered = Need.CONDITIONAL if self.gan.conditional else Need.UNCONDITIONAL
         if isinstance(self.data, PointData):
             return frozenset([steered, *([Need.POINTS] if self.data.mixture else [])])
-        return frozenset([Need.IMAGES, steered, *([Need.LABELS] if self.data.spec.classes > 1 else [])])
+        labels = [Need.LABELS] if self.data.spec.classes > 1 else []
+        stacked = [Need.STACKED] if self.data.channels_of else []
+        return frozenset([Need.IMAGES, steered, *labels, *stacked])
 
     @property
     def mixture(self) -> Mixture:

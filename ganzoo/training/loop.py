@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,11 @@ from ganzoo import distributed, imaging
 from ganzoo.data import ImageData
 from ganzoo.errors import TrainingError
 from ganzoo.gan import GAN
+from ganzoo.losses import LOSSES
 from ganzoo.training import checkpoint
+from ganzoo.training.alarms import Watch
 from ganzoo.training.batches import Batches
+from ganzoo.training.health import Health
 from ganzoo.training.report import Report
 from ganzoo.training.run import Run
 from ganzoo.training.signals import StopRequest
@@ -39,6 +43,8 @@ class Schedule:
     minutes: float | None
     checkpoint_every: int
     sample_every: int
+    evaluate_every: int | None = None
+    best_by: str | None = None
 
     def over(self, step: int, seconds: float) -> bool:
         if self.steps is not None and step >= self.steps:
@@ -47,10 +53,19 @@ class Schedule:
 
 
 def train(
-    state: TrainingState, batches: Batches, run: Run, schedule: Schedule, report: Report, stop: StopRequest
+    state: TrainingState,
+    batches: Batches,
+    run: Run,
+    schedule: Schedule,
+    report: Report,
+    stop: StopRequest,
+    evaluate: Callable[[TrainingState], None] | None = None,
 ) -> None:
-    """Train until `schedule` is over or `stop` is requested; the last thing done is always a checkpoint."""
-    history = History(run, state)
+    """Train until `schedule` is over or `stop` is requested; the last thing done is always a checkpoint.
+
+    `evaluate` is called every `schedule.evaluate_every` steps.
+    """
+    history = History(run, state, Health(state, batches))
     start = time.monotonic() - state.seconds
     state.gan.train()
     if state.step == 0:
@@ -66,6 +81,8 @@ def train(
             distributed.check_same(state.gan.state_dict(), state.step)
         if state.step % schedule.sample_every == 0:
             write_samples(state, batches, run, report)
+        if evaluate and schedule.evaluate_every and state.step % schedule.evaluate_every == 0:
+            evaluate(state)
         if state.step % schedule.checkpoint_every == 0:
             save(state, run, history, report)
     write_samples(state, batches, run, report)
@@ -90,6 +107,7 @@ def over(state: TrainingState, schedule: Schedule, stop: StopRequest) -> bool:
 def train_step(state: TrainingState, batches: Batches) -> dict[str, Tensor]:
     """One generator step after its discriminator steps. Returns signals that stay on the device."""
     gan, config = state.gan, state.gan.config
+    state.decay_learning_rates()
 
     state.train_discriminator(True)
     for k in range(config.discriminator_steps):
@@ -123,6 +141,7 @@ def save(state: TrainingState, run: Run, history: History, report: Report) -> No
             raise diverged(run, f"after step {state.step} some weights are not finite")
         distributed.check_same(state.gan.state_dict(), state.step)
         path = state.save(run.checkpoints)
+        state.saved_step = state.step
         if distributed.rank() == 0:
             checkpoint.prune(run.checkpoints, KEEP_CHECKPOINTS)
         report.checkpoint(path, state.step)
@@ -159,9 +178,15 @@ def sample_picture(gan: GAN, data: Data, columns: int = 10) -> Tensor:
 class History:
     """Signals since the last line of metrics.jsonl, kept on the device and read from there once a line."""
 
-    def __init__(self, run: Run, state: TrainingState):
+    def __init__(self, run: Run, state: TrainingState, health: Health):
         self.run = run
         self.state = state
+        self.health = health
+        config = state.gan.config
+        self.probabilities = LOSSES[config.loss].probability
+        self.watch = Watch(config.loss, config.real_label)
+        for row in run.metrics():  # of a run that is resumed
+            self.watch.see(row)
         self.names: list[str] = []
         self.rows: list[Tensor] = []
         self.since = time.monotonic()
@@ -174,6 +199,7 @@ class History:
         """Average what was added since the last call into one line. TrainingError if any step was not finite."""
         if not self.rows:
             return
+        health = self.health.measure()
         table = torch.stack(self.rows)
         self.rows.clear()
         distributed.average([table])
@@ -184,11 +210,22 @@ class History:
         images = len(table) * config.discriminator_steps * config.batch_size
         row = {"step": self.state.step, "images": self.state.images_seen, "seconds": round(self.state.seconds, 3)}
         row |= {name: round(value, 6) for name, value in zip(self.names, table.mean(dim=0).tolist())}
+        if self.probabilities:
+            beliefs = table[:, [self.names.index("d_real"), self.names.index("d_fake")]]
+            row["equilibrium_distance"] = round(float((beliefs - 0.5).abs().mean()), 6)
+        measured = torch.stack(list(health.values()))
+        distributed.average([measured])
+        row |= {name: float(f"{value:.4g}") for name, value in zip(health, measured.tolist())}
         row["images_per_second"] = round(images / max(now - self.since, 1e-9), 1)
         self.since = now
         if distributed.rank() == 0:
             self.run.add_metrics(row)
         report.metrics(row)
+        alarm = self.watch.see(row)
+        if alarm is not None:
+            if distributed.rank() == 0:
+                self.run.record(alarm)
+            report.alarm(alarm)
 
     def _refuse_non_finite(self, table: Tensor) -> None:
         for back, row in enumerate(table.tolist()):

@@ -39,6 +39,8 @@ class Request:
     precision: str | None = None
     checkpoint_every: int | None = None
     sample_every: int | None = None
+    evaluate_every: int | None = None
+    best_by: str | None = None
     data_dir: str | os.PathLike[str] | None = None
 
 
@@ -171,6 +173,8 @@ def merge(run_config: Mapping[str, Any], request: Request) -> Request:
         "data_dir": run_config["data_dir"],
         "checkpoint_every": run_config["schedule"]["checkpoint_every"],
         "sample_every": run_config["schedule"]["sample_every"],
+        "evaluate_every": run_config["schedule"].get("evaluate_every"),
+        "best_by": run_config["schedule"].get("best_by"),
         **{name: run_config[name] for name in ("seed", "device", "precision")},
     }
     name, qualified = run_config["architecture"], before["architecture"]
@@ -223,7 +227,9 @@ def _schedule(request: Request, config: Any, images: int) -> Schedule:
         steps = max(1, math.ceil(batches / config.discriminator_steps))
     if steps is None and request.minutes is None:
         steps = config.steps
-    every = {"checkpoint_every": request.checkpoint_every, "sample_every": request.sample_every}
+    every = {name: getattr(request, name) for name in ("checkpoint_every", "sample_every", "evaluate_every")}
+    if request.best_by is not None and request.evaluate_every is None:
+        raise UsageError(f"best_by={request.best_by} needs evaluate_every: how often to measure it.")
     for name, value in every.items():
         if value is not None and value < 1:
             raise UsageError(f"{name}={value} is not valid: expected a number of steps, at least 1.")
@@ -232,6 +238,8 @@ def _schedule(request: Request, config: Any, images: int) -> Schedule:
         minutes=request.minutes,
         checkpoint_every=request.checkpoint_every or 1000,
         sample_every=request.sample_every or 500,
+        evaluate_every=request.evaluate_every,
+        best_by=request.best_by,
     )
 
 

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ganzoo.training.alarms import Alarm
 from ganzoo.training.run import Run
 
 
@@ -32,6 +33,10 @@ class Report:
     def checkpoint(self, path: Path, step: int) -> None:
         """A checkpoint was written."""
 
+    def alarm(self, alarm: Alarm) -> None:
+        """Training is failing in a known way."""
+        logging.getLogger("ganzoo").warning(str(alarm))
+
     def note(self, text: str) -> None:
         """Something a person should know."""
         logging.getLogger("ganzoo").warning(text)
@@ -44,7 +49,7 @@ class Reports(Report):
     """Tells several reports at once."""
 
     def __init__(self, *reports: Report):
-        for event in ("start", "progress", "metrics", "grid", "checkpoint", "note", "finish"):
+        for event in ("start", "progress", "metrics", "grid", "checkpoint", "alarm", "note", "finish"):
             setattr(self, event, partial(_tell, [getattr(report, event) for report in reports]))
 
 
@@ -81,6 +86,9 @@ class TensorBoard(Report):
         pixels = np.asarray(Image.open(path))
         with contextlib.suppress(OSError):
             self.writer.add_image("samples", pixels, step, dataformats="HW" if pixels.ndim == 2 else "HWC")
+
+    def alarm(self, alarm: Alarm) -> None:
+        self.writer.add_text("alarms", str(alarm), alarm.step)
 
     def note(self, text: str) -> None:
         pass

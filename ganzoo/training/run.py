@@ -2,6 +2,8 @@
 
 config.json      what was asked for and with which versions
 metrics.jsonl    one JSON object per line, losses and signals averaged since the line before
+evaluations.jsonl   what `evaluate_every` measured; best/ has the checkpoints that were the best so far
+alarms.jsonl     what was seen to go wrong: name, step, evidence, remedy; see ganzoo.training.alarms
 samples/         grids of the same noise vectors as training goes on
 checkpoints/     see ganzoo.training.checkpoint
 """
@@ -9,6 +11,7 @@ checkpoints/     see ganzoo.training.checkpoint
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import shutil
@@ -18,6 +21,7 @@ from typing import Any
 
 from ganzoo.errors import GanzooError, UsageError
 from ganzoo.plugin import DataSpec
+from ganzoo.training.alarms import Alarm
 
 CONFIG = "config.json"
 FORMAT = 1
@@ -98,22 +102,48 @@ class Run:
         """The newest sample grid."""
         return max(self.samples.glob("*.png"), default=None)
 
+    @property
+    def best(self) -> Path:
+        """The checkpoints that were best by `evaluate_every`, the newest of them the best."""
+        return self.path / "best"
+
+    def kept(self, best: bool = False) -> Path:
+        """Where its checkpoints are, or the best ones of them. UsageError where none were kept as best."""
+        if best and not self.best.is_dir():
+            raise UsageError(f"{self.path} has no best checkpoint: train with --evaluate-every N to keep one.")
+        return self.best if best else self.checkpoints
+
+    @property
+    def evaluations_file(self) -> Path:
+        return self.path / "evaluations.jsonl"
+
+    def evaluations(self) -> list[dict[str, Any]]:
+        """The lines of evaluations.jsonl."""
+        return [json.loads(line) for line in _lines(self.evaluations_file) if _step_of(line) < TORN]
+
+    def evaluated(self, line: dict[str, Any]) -> None:
+        """Add a line to evaluations.jsonl."""
+        _append(self.evaluations_file, line)
+
+    @property
+    def alarms_file(self) -> Path:
+        return self.path / "alarms.jsonl"
+
     def metrics(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl."""
-        return [json.loads(line) for line in self._lines() if _step_of(line) < TORN]
+        return [json.loads(line) for line in _lines(self.metrics_file) if _step_of(line) < TORN]
+
+    def alarms(self) -> list[Alarm]:
+        """The alarms that were raised."""
+        return [Alarm(**json.loads(line)) for line in _lines(self.alarms_file) if _step_of(line) < TORN]
+
+    def record(self, alarm: Alarm) -> None:
+        """Add a line to alarms.jsonl."""
+        _append(self.alarms_file, dataclasses.asdict(alarm))
 
     def add_metrics(self, row: dict[str, Any]) -> None:
-        """One more line of metrics.jsonl."""
-        try:
-            with self.metrics_file.open("a") as file:
-                file.write(json.dumps(row) + "\n")
-        except OSError as failure:
-            raise GanzooError(f"Cannot write {self.metrics_file}: {failure.strerror or failure}") from failure
-
-    def _lines(self) -> list[str]:
-        if not self.metrics_file.exists():
-            return []
-        return self.metrics_file.read_text(encoding="utf-8", errors="replace").splitlines()
+        """Add a line to metrics.jsonl."""
+        _append(self.metrics_file, row)
 
     def write_config(self) -> None:
         """Write `config` to config.json, all or nothing."""
@@ -129,8 +159,10 @@ class Run:
         """
         from ganzoo.training import checkpoint
 
-        kept = [line for line in self._lines() if _step_of(line) <= step]
-        replace(self.metrics_file, "".join(f"{line}\n" for line in kept))
+        for file in (self.metrics_file, self.alarms_file, self.evaluations_file):
+            kept = [line for line in _lines(file) if _step_of(line) <= step]
+            if file.exists():
+                replace(file, "".join(f"{line}\n" for line in kept))
         self.samples.mkdir(exist_ok=True)
         for folder, name in ((self.path, CONFIG), (self.path, self.metrics_file.name), (self.samples, "step-*.png")):
             for unfinished in folder.glob(f".{name}-*"):
@@ -139,7 +171,7 @@ class Run:
             number = grid.stem.removeprefix("step-")
             if number.isdecimal() and int(number) > step and grid.is_file():
                 grid.unlink()
-        for path in checkpoint.checkpoints(self.checkpoints):
+        for path in (*checkpoint.checkpoints(self.checkpoints), *checkpoint.checkpoints(self.best)):
             if int(path.name.removeprefix(checkpoint.PREFIX)) > step:
                 shutil.rmtree(path)
 
@@ -203,6 +235,18 @@ def _taken(path: Path) -> UsageError:
 def _runs_nearby() -> str:
     runs = sorted(Path("runs").glob(f"*/{CONFIG}"), key=lambda p: p.stat().st_mtime, reverse=True)
     return f" The newest run here is {runs[0].parent}." if runs else ""
+
+
+def _lines(file: Path) -> list[str]:
+    return file.read_text(encoding="utf-8", errors="replace").splitlines() if file.exists() else []
+
+
+def _append(path: Path, line: dict[str, Any]) -> None:
+    try:
+        with path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+    except OSError as failure:
+        raise GanzooError(f"Cannot write {path}: {failure.strerror or failure}") from failure
 
 
 def _step_of(line: str) -> int:

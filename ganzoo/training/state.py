@@ -73,6 +73,15 @@ class TrainingState:
         finally:
             self.gan.generator = live
 
+    def decay_learning_rates(self) -> None:
+        """Set both optimizers' learning rates as this step has them: a function of the images seen and nothing else."""
+        half_life = self.gan.config.lr_half_life
+        if half_life:
+            for optimizer in (self.generator_optimizer, self.discriminator_optimizer):
+                for group in optimizer.param_groups:
+                    first = group.setdefault("initial_lr", group["lr"])
+                    group["lr"] = first * 0.5 ** (self.images_seen / half_life)
+
     def train_discriminator(self, on: bool) -> None:
         """Let the discriminator's parameters collect gradients, or not; what a plugin froze stays frozen."""
         for parameter in self.trained_discriminator:
@@ -117,7 +126,6 @@ class TrainingState:
         """Write a checkpoint into `directory`, where rank 0 does so; the path of it."""
         torch_rng = distributed.gathered(torch.get_rng_state())
         cuda_rng = distributed.gathered(torch.cuda.get_rng_state(self.device)) if self.device.type == "cuda" else None
-        self.saved_step = self.step
         if distributed.rank() > 0:
             return checkpoint.place(directory, self.step)
         state = {

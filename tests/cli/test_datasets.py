@@ -59,9 +59,9 @@ def test_files_in_the_data_directory_are_on_disk(
     ganzoo_cli: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mine = str(mnist_in(tmp_path / "mine"))
-    assert on_disk(ganzoo_cli("datasets", "--json", "--data-dir", mine).out) == ALWAYS | {"mnist"}
+    assert on_disk(ganzoo_cli("datasets", "--json", "--data-dir", mine).out) == ALWAYS | {"mnist", "stacked_mnist"}
     monkeypatch.setenv("GANZOO_DATA", mine)
-    assert on_disk(ganzoo_cli("datasets", "--json").out) == ALWAYS | {"mnist"}
+    assert on_disk(ganzoo_cli("datasets", "--json").out) == ALWAYS | {"mnist", "stacked_mnist"}
 
 
 def test_table_says_what_is_on_disk_and_where(ganzoo_cli: Command, tmp_path: Path) -> None:
