@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganzoo import config as configs
@@ -83,15 +84,17 @@ def train(
         architecture, dataset, settings, steps, epochs, minutes, seed, device, precision,
         checkpoint_every, sample_every, evaluate_every, best_by, data_dir, cuda_graph,
     )  # fmt: skip
-    if resume is None:
-        return start(make(request), out, report)
-    if out is not None:
+    from ganzoo import distributed
+
+    if resume is not None and out is not None:
         raise UsageError("A resumed run stays where it is: give --resume or --out, not both.")
-    return proceed(Run.open(resume), request, report)
+    with distributed.joined():
+        return start(make(request), out, report) if resume is None else proceed(Run.open(resume), request, report)
 
 
 def start(plan: Plan, out: str | os.PathLike[str] | None = None, report: Report | None = None) -> Run:
     """Train `plan` in a new run directory."""
+    from ganzoo import distributed
     from ganzoo.training.batches import Batches
     from ganzoo.training.provenance import provenance
     from ganzoo.training.state import TrainingState
@@ -101,40 +104,56 @@ def start(plan: Plan, out: str | os.PathLike[str] | None = None, report: Report 
         batches = Batches(plan.data, plan.config.batch_size, plan.seed, state.device)
         name = f"{plan.entry.name}-{plan.dataset.partition(':')[0]}"
         schedule = {"schedule": dataclasses.asdict(plan.schedule), "data_dir": plan.data_dir}
-        run = Run.create(out, name, {**plan.identity, **schedule, **provenance(plan.entry)})
-        with run.locked():
+        config = {**plan.identity, **schedule, **provenance(plan.entry)}
+        run = distributed.first(lambda: Run.create(out, name, config))
+        with _locked(run):
             return _train(plan, state, batches, run, report, plan.data.notes)
 
 
 def proceed(run: Run, request: Request, report: Report | None = None) -> Run:
-    """Train `run` on from its newest intact checkpoint. `request` may change the schedule and nothing else."""
+    """Train `run` on from its newest intact checkpoint, or from the start if it was stopped before it wrote the first.
+
+    `request` may change the schedule and nothing else.
+    """
+    from ganzoo import distributed
     from ganzoo.training import checkpoint
     from ganzoo.training.batches import Batches
     from ganzoo.training.provenance import provenance
     from ganzoo.training.state import TrainingState
 
     entry_of(run.config)
-    with run.locked():
+    with _locked(run):
         run = Run.open(run.path)  # as the last process that held the lock left it
-        path, problems = checkpoint.newest_valid(run.checkpoints)
-        saved = checkpoint.read_state(path)
+        path, problems = distributed.first(lambda: _where_it_stands(run))
+        saved = run.config if path is None else checkpoint.read_state(path)
         plan = make(merge(run.config, request))
-        changes = configs.difference(flat(saved.get("identity", {})), flat(plan.identity))
+        identity = plan.identity
+        before = saved.get("identity", {}) if path else {name: saved.get(name) for name in identity}
+        changes = configs.difference(flat(before), flat(identity))
         if changes:
             raise UsageError(
-                f"A resumed run must stay as {path.name} was trained, but this would change:\n  " + "\n  ".join(changes)
+                f"A resumed run must stay as {path.name if path else 'it'} was trained, but this would change:\n  "
+                + "\n  ".join(changes)
             )
-        with _reproducible(plan, saved.get("threads")):
-            state = TrainingState(plan.build(), plan.seed, plan.precision, plan.identity)
-            state.restore(path, saved)
+        ranks = len(saved.get("torch_rng", ())) if path else saved.get("ranks")
+        with _reproducible(plan, saved.get("threads") if ranks == distributed.size() else None):
+            state = TrainingState(plan.build(), plan.seed, plan.precision, identity)
+            if path is not None:
+                state.restore(path, saved)
             batches = Batches(plan.data, plan.config.batch_size, plan.seed, state.device)
             now = provenance(plan.entry)
             notes = [*plan.data.notes, *(f"{problem}; the checkpoint before it is used." for problem in problems)]
             notes += _changed_versions(run, now)
-            run.forget_after(state.step)
+            if path is not None and ranks != distributed.size():
+                notes.append(
+                    f"{path.name} is of {ranks} ranks and goes on with {distributed.size()}: weights, order of the "
+                    "data and noise stay as they were; dropout draws anew, and sums are rounded in another order."
+                )
             run.config |= {"schedule": dataclasses.asdict(plan.schedule), "data_dir": plan.data_dir}
             run.config["resumes"] = [*run.config.get("resumes", []), {"step": state.step, **now}]
-            run.write_config()
+            if distributed.rank() == 0:
+                run.forget_after(state.step if path else -1)
+                run.write_config()
             return _train(plan, state, batches, run, report, notes)
 
 
@@ -181,6 +200,22 @@ def translate(
     return made | ({"targets": targets} if found.paired else {})
 
 
+def _where_it_stands(run: Run) -> tuple[Path | None, list[str]]:
+    from ganzoo.training import checkpoint
+
+    return checkpoint.newest_valid(run.checkpoints) if checkpoint.checkpoints(run.checkpoints) else (None, [])
+
+
+@contextlib.contextmanager
+def _locked(run: Run) -> Iterator[None]:
+    """`run.locked()` by rank 0, for all."""
+    from ganzoo import distributed
+
+    with contextlib.ExitStack() as held:
+        distributed.first(lambda: held.enter_context(run.locked()))
+        yield
+
+
 def _changed_versions(run: Run, now: dict[str, Any]) -> list[str]:
     last = [run.config, *run.config.get("resumes", [])][-1]
     changes = configs.difference(last.get("versions", {}), now["versions"])
@@ -190,13 +225,13 @@ def _changed_versions(run: Run, now: dict[str, Any]) -> list[str]:
 def _train(
     plan: Plan, state: TrainingState, batches: Batches, run: Run, report: Report | None, notes: Iterable[str]
 ) -> Run:
+    from ganzoo import distributed
     from ganzoo.training import loop
     from ganzoo.training.report import Report, Reports, tensorboard
     from ganzoo.training.signals import StopRequest
 
-    report = report or Report()
-    board, problem = tensorboard(run, state.step)
-    reports = Reports(report, *board)
+    board, problem = tensorboard(run, state.step) if distributed.rank() == 0 else ([], [])
+    reports = Reports(report or Report(), *board) if distributed.rank() == 0 else Reports()
     with StopRequest() as stop:
         try:
             reports.start(run, plan.schedule.steps, state.step)
@@ -235,7 +270,7 @@ def _reproducible(plan: Plan, threads: int | None = None) -> Iterator[None]:
     torch.set_num_threads(threads or had_threads)
     products = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     device = torch.device(plan.device)
-    gpus = [device.index or 0] if device.type == "cuda" else []
+    gpus = [torch.empty(0, device=device).get_device()] if device.type == "cuda" else []
     if gpus:
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = plan.precision == "tf32"
     try:

@@ -10,12 +10,15 @@ class GanzooError(Exception):
     """Something failed that the user can understand and act on. The command line exits with `exit_code`."""
 
     exit_code = 1
+    on_every_rank = False
+    """Whether ranks that train together all raise it, so that one message is enough."""
 
 
 class UsageError(GanzooError, ValueError):
     """The request itself is wrong: an unknown name, a bad value, choices that contradict each other."""
 
     exit_code = 2
+    on_every_rank = True
 
 
 class PluginError(GanzooError):
@@ -36,6 +39,8 @@ class CheckpointError(GanzooError):
 
 class TrainingError(GanzooError):
     """Training cannot go on, e.g. because a loss is no longer finite."""
+
+    on_every_rank = True
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ganzoo import distributed
 from ganzoo.plugin import LossName, PenaltyName
 
 
@@ -107,8 +108,8 @@ def gradient_penalty(
 
     `real` and `fake` are [N, ...] of one shape; `generator` draws the N mixing weights. Differentiable twice.
     """
-    shape = (real.shape[0],) + (1,) * (real.dim() - 1)
-    mix = torch.rand(shape, device=real.device, dtype=real.dtype, generator=generator)
+    shape = (distributed.size() * real.shape[0],) + (1,) * (real.dim() - 1)
+    mix = distributed.share(torch.rand(shape, device=real.device, dtype=real.dtype, generator=generator))
     between = torch.lerp(real, fake.to(real.dtype), mix).requires_grad_()
     slopes: Tensor = _input_gradient(discriminator, between).norm(dim=1)
     return (slopes - 1).square().mean()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import signal
 import sys
 from types import FrameType
@@ -70,6 +71,7 @@ def _run() -> int:
         code = cli.main(standalone_mode=False)
         return code if isinstance(code, int) else 0
     except (KeyboardInterrupt, click.Abort):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C has nothing left to stop
         return 128 + signal.SIGINT
     except Terminated:
         return 128 + signal.SIGTERM
@@ -77,6 +79,8 @@ def _run() -> int:
         error.show()
         return error.exit_code
     except GanzooError as error:
+        if os.environ.get("RANK", "0") != "0" and error.on_every_rank:
+            return error.exit_code  # rank 0 says it
         return _fail(str(error), error.exit_code)
     except OSError as error:
         place = f": {error.filename}" if error.filename else ""

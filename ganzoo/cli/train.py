@@ -13,7 +13,7 @@ from ganzoo.cli import words
 from ganzoo.cli.overrides import key_values, read_toml
 
 if TYPE_CHECKING:
-    from ganzoo.training.plan import Plan
+    from ganzoo.training.plan import Plan, Request
     from ganzoo.training.run import Run
 
 LENGTHS = ("steps", "epochs", "minutes")
@@ -79,12 +79,19 @@ def _config_file(ctx: click.Context, _: click.Parameter, path: str | None) -> No
     shell_complete=words.runs,
     help="Continue a run exactly where its last checkpoint stands.",
 )
+@click.option("--nproc", type=click.IntRange(min=1), metavar="N", help="Train with N processes on this machine.")
 @click.option("--data-dir", metavar="DIR", help="Where data files already are (or GANZOO_DATA).")
 @click.option("--dry-run", is_flag=True, help="Check everything, show what would be trained, write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object to stdout; progress goes to stderr.")
 @click.pass_context  # type: ignore[arg-type]  # click passes the options by name
 def train(
-    ctx: click.Context, dry_run: bool, as_json: bool, resume: str | None, out: str | None, **options: Any
+    ctx: click.Context,
+    dry_run: bool,
+    as_json: bool,
+    resume: str | None,
+    out: str | None,
+    nproc: int | None,
+    **options: Any,
 ) -> None:
     """Train the architecture ARCH.
 
@@ -106,24 +113,35 @@ def train(
     for name in SETTINGS:
         options.pop(name)
 
-    from ganzoo import api
+    from ganzoo import distributed
+    from ganzoo.cli import launch
+    from ganzoo.training import plan as plans
+    from ganzoo.training.run import Run
+
+    request = plans.Request(settings=settings, **options)
+    if dry_run or (nproc and not launch.launched()):
+        plan = plans.make(request if resume is None else plans.merge(Run.open(resume).config, request))
+        if dry_run:
+            return _show(plan, as_json)
+        ctx.exit(launch.launch(nproc or 1, plan.config.batch_size))
+    resume, out = launch.after_restart(resume, out)
+    with distributed.joined():
+        _train(request, resume, out, as_json)
+
+
+def _train(request: Request, resume: str | None, out: str | None, as_json: bool) -> None:
+    from ganzoo import api, distributed
     from ganzoo.cli.console import Console
     from ganzoo.cli.progress import Progress
     from ganzoo.training import plan as plans
     from ganzoo.training.run import Run
 
-    console = Console(stderr=as_json, highlight=False)
-    request = plans.Request(settings=settings, **options)
-    if resume is not None:
-        run = Run.open(resume)
-        request = plans.merge(run.config, request) if dry_run else request
-    if dry_run:
-        return _show(plans.make(request), as_json)
+    console = Console(stderr=as_json, highlight=False, quiet=distributed.rank() > 0)
     progress = Progress(console)
     began = time.monotonic()
     try:
         if resume is not None:
-            run = api.proceed(run, request, progress)
+            run = api.proceed(Run.open(resume), request, progress)
         else:
             run = api.start(plans.make(request), out, progress)
     except (KeyboardInterrupt, SystemExit):
@@ -131,7 +149,8 @@ def train(
             console.print(f"Stopped; the checkpoint of step {progress.saved:,} is saved.")
             console.print(f"Continue with: ganzoo train --resume {progress.run.path}", soft_wrap=True)
         raise
-    _conclude(run, progress.saved or 0, console, time.monotonic() - began, as_json)
+    if distributed.rank() == 0:
+        _conclude(run, progress.saved or 0, console, time.monotonic() - began, as_json)
 
 
 def _conclude(run: Run, step: int, console: Any, elapsed: float, as_json: bool) -> None:

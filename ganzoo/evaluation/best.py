@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from ganzoo import distributed
 from ganzoo.errors import UsageError
 from ganzoo.evaluation.measure import splits
 from ganzoo.evaluation.subject import Subject
@@ -47,9 +48,12 @@ class Best:
         if better:
             self.best = rank
             state.save(self.run.best)
-            checkpoint.prune(self.run.best, KEEP)
+            if distributed.rank() == 0:
+                checkpoint.prune(self.run.best, KEEP)
         line: dict[str, Any] = {"step": state.step, "metric": self.metric.name, "best": better, "rank": rank}
         line |= {name: figure.value for name, figure in figures.items()}
+        if distributed.rank() > 0:
+            return
         self.run.evaluated(line | {"seconds": round(time.monotonic() - began, 2)})
 
     def _chosen(self, name: str | None) -> Metric:

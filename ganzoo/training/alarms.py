@@ -82,12 +82,11 @@ def failures(loss: str, real_label: float) -> list[Failure]:
     from ganzoo.losses import LOSSES
 
     def won(last: list[Row], first: list[Row]) -> str | None:
-        last = last[-WINDOW:]
+        last, name = last[-WINDOW:], "generator_gradient"
         if not all(row["d_real"] > 0.98 * real_label and row["d_fake"] < 0.02 for row in last):
             return None
-        return (
-            f"D(real) {last[-1]['d_real']:.3f} and D(fake) {last[-1]['d_fake']:.3f} for {_steps(last)} steps; "
-            f"the generator's gradient is {_norms(last, first, 'generator_gradient')}"
+        return f"D(real) {last[-1]['d_real']:.3f} and D(fake) {last[-1]['d_fake']:.3f} for {_steps(last)} steps" + (
+            f"; the generator's gradient is {_norms(last, first, name)}" if name in last[-1] else ""
         )
 
     probabilities = [Failure("discriminator won", won, WON)] if LOSSES[loss].probability else []  # type: ignore[index]
@@ -122,8 +121,10 @@ def diverging(last: list[Row], first: list[Row]) -> str | None:
     if all(max(abs(row["d_real"]), abs(row["d_fake"])) > 1000 for row in last):
         return f"D scores real data {last[-1]['d_real']:.3g} and samples {last[-1]['d_fake']:.3g}"
     for network in ("generator", "discriminator"):
-        name = f"{network}_gradient"
-        if min(row[name] for row in last) > min(1e4, max(10.0, 100 * _usual(first, name))):
+        name = f"{network}_gradient"  # not there with fp16, where gradients that overflow are usual
+        if all(name in row for row in last) and min(row[name] for row in last) > min(
+            1e4, max(10.0, 100 * _usual(first, name))
+        ):
             return f"the {network}'s gradient is {_norms(last, first, name)}"
     return None
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ganzoo import distributed
 from ganzoo.errors import UsageError
 from ganzoo.representation import encode, from_uint8
 
@@ -22,7 +23,7 @@ class Batches:
     Every epoch is a permutation that depends on (seed, epoch) alone and its incomplete last batch is dropped, so a
     batch number says all there is to say about the position: nothing else has to be stored for an exact resume; random
     corruptions depend on (seed, batch number). Images that fit stay on the device as uint8; a larger memory map is read
-    batch by batch.
+    batch by batch. Of several ranks each gets its share of the batch.
     """
 
     def __init__(self, data: Data, batch_size: int, seed: int, device: torch.device):
@@ -48,10 +49,10 @@ class Batches:
         self._order: tuple[int, Tensor] | None = None
 
     def __call__(self, number: int) -> tuple[Tensor, Tensor | None]:
-        """Images or points in [-1, 1], float32 [batch_size, *spec.shape], and what is given for them.
+        """Images or points in [-1, 1], float32 [n, *spec.shape], and what is given for them; n is the rank's share.
 
-        That is input images in [-1, 1], float32 [batch_size, C', size, size], where the data are paired, else labels
-        int64 [batch_size], or None.
+        That is input images in [-1, 1], float32 [n, C', size, size], where the data are paired, else labels int64 [n],
+        or None.
         """
         return self.take(self.chosen(number), number)
 
@@ -60,15 +61,15 @@ class Batches:
         epoch, position = divmod(number, self.per_epoch)
         return self._permutation(epoch)[position * self.batch_size : (position + 1) * self.batch_size]
 
-    def take(self, chosen: Tensor, number: int = 0) -> tuple[Tensor, Tensor | None]:
-        """The examples with these numbers, as a batch; random corruptions depend on its `number`."""
-        values = self._take(self.values, chosen)
-        real = encode(values, self.spec)
+    def take(self, batch: Tensor, number: int = 0) -> tuple[Tensor, Tensor | None]:
+        """The rank's share of the examples with these numbers; random corruptions depend on the batch's `number`."""
+        chosen = distributed.share(batch)
+        real = encode(self._take(self.values, chosen), self.spec)
         if self.inputs is not None:
             return real, from_uint8(self._take(self.inputs, chosen))
-        if self.data.corrupt is not None:
+        if self.data.corrupt is not None:  # all of the batch, so that ranks see the corruptions one process would
             rng = torch.Generator(self.device).manual_seed(_seed_of(self.seed, number))
-            return real, from_uint8(self.data.corrupt(values, rng))
+            return real, from_uint8(distributed.share(self.data.corrupt(self._take(self.values, batch), rng)))
         return real, None if self.labels is None else self.labels[chosen].to(self.device)
 
     def _take(self, images: Tensor | np.memmap, chosen: Tensor) -> Tensor:

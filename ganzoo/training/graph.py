@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from ganzoo import distributed
 from ganzoo.errors import TrainingError, UsageError
 from ganzoo.training.batches import Batches
 from ganzoo.training.snapshot import Snapshot, optimizers, same, scalers
@@ -129,6 +130,8 @@ def record_graph(state: TrainingState, work: Callable[[], Signals]) -> tuple[Sig
 def _unfit(state: TrainingState, batches: Batches) -> str | None:
     if state.device.type != "cuda":
         return f"it is for NVIDIA GPUs, and this trains on {state.device.type}"
+    if distributed.size() > 1:
+        return "ranks meet within a step"
     if batches.home != state.device:
         return "the data set does not fit into the GPU's memory"
     if batches.data.corrupt is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import torch
@@ -25,7 +24,6 @@ NEAR = 0.1
 class Health:
     """What can be seen of a training that losses do not tell, as scalars that stay on the device.
 
-    generator_gradient, discriminator_gradient: the norms of the last step's gradients.
     diversity: mean distance between samples of a fixed batch of noise, as a multiple of that between real data.
     duplicates: share of these samples that have a twin among them.
     """
@@ -52,14 +50,7 @@ class Health:
         state = self.state
         with state.autocast(), evaluating(state.gan.generator):
             distances = _distances(state.gan.generate(self.noise, self.condition).float())
-        gradients = {
-            name: _norm(network.parameters()) / scaler.get_scale()  # a fused optimizer leaves scaled gradients scaled
-            for name, network, scaler in (
-                ("generator_gradient", state.gan.generator, state.generator_scaler),
-                ("discriminator_gradient", state.gan.discriminator, state.discriminator_scaler),
-            )
-        }
-        return gradients | {
+        return {
             "diversity": distances[distances.isfinite()].mean() / self.spread,
             "duplicates": (distances.min(dim=1).values < self.near).float().mean(),
         }
@@ -70,9 +61,3 @@ def _distances(samples: Tensor) -> Tensor:
     flat = samples.flatten(1)
     distances = torch.cdist(flat, flat, compute_mode="donot_use_mm_for_euclid_dist")  # exact for twins
     return distances.fill_diagonal_(torch.inf)
-
-
-def _norm(parameters: Iterable[Tensor]) -> Tensor:
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    norm: Tensor = torch.stack(torch._foreach_norm(gradients)).float().norm()
-    return norm

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ganzoo import imaging
+from ganzoo import distributed, imaging
 from ganzoo.data import ImageData
 from ganzoo.errors import TrainingError
 from ganzoo.gan import GAN
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from ganzoo.data import Data
 
 LOG_EVERY = 50
+AGREE_EVERY = 10
 KEEP_CHECKPOINTS = 2
 SAMPLE_SEED = 0
 POINTS_DRAWN = 2500
@@ -73,9 +73,9 @@ def train(
     if state.step == 0:
         write_samples(state, batches, run, report)
         save(state, run, history, report)
-    if not schedule.over(state.step, state.seconds):
+    if not over(state, schedule, stop):
         play = graph.stepper(state, batches, play_step, cuda_graph, report.note)
-    while not schedule.over(state.step, state.seconds) and not stop.requested:
+    while not over(state, schedule, stop):
         state.decay_learning_rates()
         history.add(play())
         average(state)
@@ -84,6 +84,7 @@ def train(
         report.progress(state.step, state.seconds)
         if state.step % LOG_EVERY == 0:
             history.write(report)
+            distributed.check_same(state.gan.state_dict(), state.step)
         if state.step % schedule.sample_every == 0:
             write_samples(state, batches, run, report)
         if evaluate and schedule.evaluate_every and state.step % schedule.evaluate_every == 0:
@@ -92,6 +93,21 @@ def train(
             save(state, run, history, report)
     write_samples(state, batches, run, report)
     save(state, run, history, report)
+
+
+def over(state: TrainingState, schedule: Schedule, stop: StopRequest) -> bool:
+    """Whether training ends here. Ranks, whose clocks and signals differ, agree about these every AGREE_EVERY steps."""
+    if schedule.steps is not None and state.step >= schedule.steps:
+        return True
+    wish = stop.signal or int(schedule.over(state.step, state.seconds))
+    if distributed.size() == 1:
+        return wish > 0
+    if state.step % AGREE_EVERY:
+        return False
+    wish = distributed.highest(wish)
+    if wish > 1:  # else leave it: a signal may just have come in
+        stop.signal = wish
+    return wish > 0
 
 
 def train_step(state: TrainingState, batches: Batches) -> dict[str, Tensor]:
@@ -114,20 +130,20 @@ def play_step(state: TrainingState, draw: graph.Draw) -> dict[str, Tensor]:
     for k in range(config.discriminator_steps):
         real, given = draw(k)
         condition = gan.condition(given, config.batch_size, state.rng)
+        if given is None and condition is not None:  # it was drawn, for all ranks
+            condition = distributed.share(condition)
         last = k == config.discriminator_steps - 1  # the generator then learns from the fakes of the last step
         with state.autocast():
             with torch.set_grad_enabled(last):
-                fake = gan.generate(gan.latent(config.batch_size, state.rng), condition)
+                fake = gan.generate(distributed.share(gan.latent(config.batch_size, state.rng)), condition)
             discriminator_loss, signals = gan.discriminator_loss(real, fake.detach(), condition, state.rng)
-        state.update_discriminator(discriminator_loss)
+        signals = state.update_discriminator(discriminator_loss) | signals
         gan.after_discriminator_step()
 
     state.train_discriminator(False)
     with state.autocast():
         generator_loss, more = gan.generator_loss(real, fake, condition)
-    state.update_generator(generator_loss)
-    losses = {"discriminator_loss": discriminator_loss.detach(), "generator_loss": generator_loss.detach()}
-    return losses | signals | more
+    return signals | state.update_generator(generator_loss) | more
 
 
 def average(state: TrainingState) -> None:
@@ -137,21 +153,23 @@ def average(state: TrainingState) -> None:
 
 
 def save(state: TrainingState, run: Run, history: History, report: Report) -> None:
-    """Write a checkpoint, after making sure that what it would hold is finite."""
+    """Write a checkpoint, after making sure that what it would hold is finite and the same on all ranks."""
     history.write(report)
     if state.step != state.saved_step:
         if not state.finite():
             raise diverged(run, f"after step {state.step} some weights are not finite")
+        distributed.check_same(state.gan.state_dict(), state.step)
         path = state.save(run.checkpoints)
         state.saved_step = state.step
-        checkpoint.prune(run.checkpoints, KEEP_CHECKPOINTS)
+        if distributed.rank() == 0:
+            checkpoint.prune(run.checkpoints, KEEP_CHECKPOINTS)
         report.checkpoint(path, state.step)
 
 
 def write_samples(state: TrainingState, batches: Batches, run: Run, report: Report) -> None:
     """A picture of what the generator's average makes of noise that is the same all through the training."""
     path = run.samples / f"step-{state.step:08d}.png"
-    if not path.exists():
+    if distributed.rank() == 0 and not path.exists():
         with state.average():
             imaging.save(sample_picture(state.gan, batches.data), path)
         report.grid(path, state.step)
@@ -201,8 +219,10 @@ class History:
         if not self.rows:
             return
         health = self.health.measure()
-        table = torch.stack(self.rows).cpu()
+        table = torch.stack(self.rows)
         self.rows.clear()
+        distributed.average([table])
+        table = table.cpu()
         self._refuse_non_finite(table)
         now = time.monotonic()
         config = self.state.gan.config
@@ -212,16 +232,18 @@ class History:
         if self.probabilities:
             beliefs = table[:, [self.names.index("d_real"), self.names.index("d_fake")]]
             row["equilibrium_distance"] = round(float((beliefs - 0.5).abs().mean()), 6)
-        names, values = zip(*health.items())
-        row |= {name: float(f"{value:.4g}") for name, value in zip(names, torch.stack(values).tolist())}
+        measured = torch.stack(list(health.values()))
+        distributed.average([measured])
+        row |= {name: float(f"{value:.4g}") for name, value in zip(health, measured.tolist())}
         row["images_per_second"] = round(images / max(now - self.since, 1e-9), 1)
         self.since = now
-        with self.run.metrics_file.open("a") as file:
-            file.write(json.dumps(row) + "\n")
+        if distributed.rank() == 0:
+            self.run.add_metrics(row)
         report.metrics(row)
         alarm = self.watch.see(row)
         if alarm is not None:
-            self.run.record(alarm)
+            if distributed.rank() == 0:
+                self.run.record(alarm)
             report.alarm(alarm)
 
     def _refuse_non_finite(self, table: Tensor) -> None:
@@ -229,7 +251,7 @@ class History:
             for name, value in zip(self.names, row):
                 if not math.isfinite(value):
                     step = self.state.step - len(table) + back + 1
-                    phase = "generator" if name == "generator_loss" else "discriminator"
+                    phase = "generator" if name.startswith("generator") else "discriminator"
                     raise diverged(self.run, f"at step {step}, in the {phase}'s phase, {name} became {value}")
 
 

@@ -90,11 +90,16 @@ class Plan:
         }
 
     def build(self) -> GAN:
-        """The networks, initialised from the plan's seed, on the plan's device."""
+        """The networks, initialised from the plan's seed, on the plan's device; batch norms are those of all ranks."""
         import torch
+
+        from ganzoo import distributed
+        from ganzoo.nn import synchronise
 
         torch.manual_seed(self.seed)
         gan = self.entry.build(self.config, self.spec)
+        if distributed.size() > 1:
+            synchronise(gan)
         return gan.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
@@ -124,7 +129,9 @@ def make(request: Request) -> Plan:
     if precision == "tf32" and not device.startswith("cuda"):
         raise UsageError(f"precision=tf32 is for NVIDIA GPUs, and this trains on {device}. Choose fp32 or bf16.")
 
-    from ganzoo import data
+    from ganzoo import data, distributed
+
+    distributed.check(config.batch_size, device)
 
     opened = data.open(request.dataset, image_size=config.image_size, data_dir=request.data_dir)
     return Plan(

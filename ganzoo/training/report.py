@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import logging
+import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -57,24 +59,33 @@ def _tell(listeners: list[Callable[..., None]], *args: Any) -> None:
 
 
 class TensorBoard(Report):
-    """Scalars and sample grids for TensorBoard, in the run's own directory."""
+    """Scalars and sample grids for TensorBoard, in the run's own directory, as long as it can be written."""
 
     def __init__(self, run: Run, step: int):
         from torch.utils.tensorboard import SummaryWriter
 
         self.writer = SummaryWriter(str(run.path / "tensorboard"), purge_step=step + 1)
+        self.hook = threading.excepthook
+        threading.excepthook = self._of_a_thread
+
+    def _of_a_thread(self, failure: Any) -> None:
+        """Its writer is a thread of its own: where the disk is full, that is for the training to say, and once."""
+        if not (type(failure.thread).__module__.startswith("tensorboard") and isinstance(failure.exc_value, OSError)):
+            self.hook(failure)
 
     def metrics(self, row: dict[str, Any]) -> None:
-        for name, value in row.items():
-            if name != "step":
-                self.writer.add_scalar(name, value, row["step"])
+        with contextlib.suppress(OSError):
+            for name, value in row.items():
+                if name != "step":
+                    self.writer.add_scalar(name, value, row["step"])
 
     def grid(self, path: Path, step: int) -> None:
         import numpy as np
         from PIL import Image
 
         pixels = np.asarray(Image.open(path))
-        self.writer.add_image("samples", pixels, step, dataformats="HW" if pixels.ndim == 2 else "HWC")
+        with contextlib.suppress(OSError):
+            self.writer.add_image("samples", pixels, step, dataformats="HW" if pixels.ndim == 2 else "HWC")
 
     def alarm(self, alarm: Alarm) -> None:
         self.writer.add_text("alarms", str(alarm), alarm.step)
@@ -83,7 +94,9 @@ class TensorBoard(Report):
         pass
 
     def finish(self) -> None:
-        self.writer.close()
+        with contextlib.suppress(OSError):
+            self.writer.close()
+        threading.excepthook = self.hook
 
 
 def tensorboard(run: Run, step: int) -> tuple[list[Report], list[str]]:

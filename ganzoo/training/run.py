@@ -31,8 +31,8 @@ TYPES: dict[str, tuple[type, ...]] = {
     "architecture": (str,), "distribution": (str,), "dataset": (dict,), "settings": (dict,), "seed": (int,),
     "device": (str,), "precision": (str,), "schedule": (dict,), "data_dir": (str, type(None)),
     "dataset.name": (str,), "dataset.channels": (int,), "dataset.size": (int,), "dataset.classes": (int,),
-    "dataset.class_names": (list,), "dataset.inputs": (int,), "schedule.steps": (int, type(None)),
-    "schedule.minutes": (int, float, type(None)),
+    "dataset.class_names": (list,), "dataset.inputs": (int,), "dataset.scale": (int, float),
+    "schedule.steps": (int, type(None)), "schedule.minutes": (int, float, type(None)),
     "schedule.checkpoint_every": (int,), "schedule.sample_every": (int,),
 }  # fmt: skip
 """What a config.json must hold for a run to be used."""
@@ -54,9 +54,12 @@ class Run:
         try:
             path = _free_directory(name) if out is None else _empty_directory(Path(out))
             run = cls(path, {"format": FORMAT, **config})
-            run.write_config()
-            run.samples.mkdir()
-            run.checkpoints.mkdir()
+            try:
+                replace(path / CONFIG, run._text(), new=True)
+            except FileExistsError:  # another training was faster
+                raise _taken(path) from None
+            run.samples.mkdir(exist_ok=True)
+            run.checkpoints.mkdir(exist_ok=True)
         except OSError as failure:
             raise GanzooError(f"Cannot create the run directory: {failure}") from failure
         return run
@@ -69,7 +72,7 @@ class Run:
             config = json.loads((directory / CONFIG).read_text())
         except FileNotFoundError:
             raise UsageError(f"{directory} is not a run directory: it has no {CONFIG}.{_runs_nearby()}") from None
-        except (OSError, ValueError) as failure:
+        except (OSError, ValueError, RecursionError) as failure:
             raise GanzooError(f"{directory / CONFIG} cannot be read: {failure}") from failure
         if not isinstance(config, dict) or config.get("format") != FORMAT:
             raise GanzooError(f"{directory / CONFIG} is not a run of this version of ganzoo (format {FORMAT}).")
@@ -120,8 +123,7 @@ class Run:
 
     def evaluated(self, line: dict[str, Any]) -> None:
         """Add a line to evaluations.jsonl."""
-        with self.evaluations_file.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        _append(self.evaluations_file, line)
 
     @property
     def alarms_file(self) -> Path:
@@ -137,15 +139,24 @@ class Run:
 
     def record(self, alarm: Alarm) -> None:
         """Add a line to alarms.jsonl."""
-        with self.alarms_file.open("a") as file:
-            file.write(json.dumps(dataclasses.asdict(alarm)) + "\n")
+        _append(self.alarms_file, dataclasses.asdict(alarm))
+
+    def add_metrics(self, row: dict[str, Any]) -> None:
+        """Add a line to metrics.jsonl."""
+        _append(self.metrics_file, row)
 
     def write_config(self) -> None:
         """Write `config` to config.json, all or nothing."""
-        replace(self.path / CONFIG, json.dumps(self.config, indent=2) + "\n")
+        replace(self.path / CONFIG, self._text())
+
+    def _text(self) -> str:
+        return json.dumps(self.config, indent=2) + "\n"
 
     def forget_after(self, step: int) -> None:
-        """Drop what is later than `step`, damaged checkpoints included: a resumed training makes it again."""
+        """Drop what is later than `step`, damaged checkpoints included: a resumed training makes it again.
+
+        Files that a killed training was writing go, too.
+        """
         from ganzoo.training import checkpoint
 
         for file in (self.metrics_file, self.alarms_file, self.evaluations_file):
@@ -153,6 +164,9 @@ class Run:
             if file.exists():
                 replace(file, "".join(f"{line}\n" for line in kept))
         self.samples.mkdir(exist_ok=True)
+        for folder, name in ((self.path, CONFIG), (self.path, self.metrics_file.name), (self.samples, "step-*.png")):
+            for unfinished in folder.glob(f".{name}-*"):
+                unfinished.unlink()
         for grid in self.samples.glob("step-????????.png"):
             number = grid.stem.removeprefix("step-")
             if number.isdecimal() and int(number) > step and grid.is_file():
@@ -169,7 +183,7 @@ class Run:
         except ImportError:  # Windows has no flock; two trainings into one run are then the user's own care
             yield
             return
-        with (self.path / ".lock").open("w") as file:
+        with (self.path / ".lock").open("a") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -207,10 +221,15 @@ def _free_directory(name: str) -> Path:
 
 
 def _empty_directory(path: Path) -> Path:
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise UsageError(f"{path} exists and is not an empty directory. Choose another --out, or --resume {path}.")
+    left_behind = f".{CONFIG}-"  # by a training that was killed while it began
+    if path.exists() and (not path.is_dir() or any(not e.name.startswith(left_behind) for e in path.iterdir())):
+        raise _taken(path)
     path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def _taken(path: Path) -> UsageError:
+    return UsageError(f"{path} exists and is not an empty directory. Choose another --out, or --resume {path}.")
 
 
 def _runs_nearby() -> str:
@@ -222,15 +241,36 @@ def _lines(file: Path) -> list[str]:
     return file.read_text(encoding="utf-8", errors="replace").splitlines() if file.exists() else []
 
 
+def _append(path: Path, line: dict[str, Any]) -> None:
+    try:
+        with path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+    except OSError as failure:
+        raise GanzooError(f"Cannot write {path}: {failure.strerror or failure}") from failure
+
+
 def _step_of(line: str) -> int:
     try:
         return int(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return TORN
 
 
-def replace(path: Path, text: str) -> None:
-    """Write `text` to `path`, which appears complete or stays as it was."""
+def replace(path: Path, text: str, new: bool = False) -> None:
+    """Write `text` to `path`, which appears complete or stays as it was.
+
+    With `new`, FileExistsError where the file is there already.
+    """
     temporary = path.with_name(f".{path.name}-{os.getpid()}")
-    temporary.write_text(text)
-    os.replace(temporary, path)
+    try:
+        with temporary.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        if new:
+            os.link(temporary, path)
+        else:
+            os.replace(temporary, path)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
