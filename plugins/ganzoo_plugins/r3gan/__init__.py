@@ -35,7 +35,7 @@ class R3GAN(Architecture):
     Config = R3GANConfig
 
     def build(self, config: R3GANConfig, spec: DataSpec) -> GAN:
-        from ganzoo.gan import GAN
+        from ganzoo_plugins.r3gan.game import R3Game
         from ganzoo_plugins.r3gan.networks import Discriminator, Generator
 
-        return GAN(Generator(config, spec), Discriminator(config, spec), config, spec)
+        return R3Game(Generator(config, spec), Discriminator(config, spec), config, spec)
