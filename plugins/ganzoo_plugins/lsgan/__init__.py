@@ -13,6 +13,7 @@ class LSGANConfig(DCGANConfig):
     loss: LossName = "least_squares"
     batch_size: int = 64
     real_label: float = 1.0
+    generator_lr: float = 1e-3
 
 
 class LSGAN(DCGAN):
