@@ -11,6 +11,7 @@ from types import FrameType
 import click
 
 from ganzoo import __version__
+from ganzoo.cli.bench import bench
 from ganzoo.cli.datasets import datasets
 from ganzoo.cli.doctor import doctor
 from ganzoo.cli.info import info
@@ -43,7 +44,7 @@ def cli() -> None:
     """
 
 
-for command in (train, sample, list_, info, datasets, doctor):
+for command in (train, sample, list_, info, datasets, doctor, bench):
     cli.add_command(command)
 
 

@@ -1,0 +1,97 @@
+"""`ganzoo bench`: the native kernels against everything else that computes the same on this machine."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from ganzoo.benchmark.cases import Result
+
+PACKAGES = ("ganzoo", "torch", "onnxruntime", "openvino")
+
+
+@click.command()
+@click.option("--case", "patterns", multiple=True, metavar="NAME", help="Only this case; *.inference is a pattern.")
+@click.option("--rounds", type=click.IntRange(min=1), default=9, show_default=True, help="Turns of each contestant.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+def bench(patterns: tuple[str, ...], rounds: int, as_json: bool) -> None:
+    """Compare the native kernels with PyTorch, ONNX Runtime and OpenVINO.
+
+    Contestants take turns in one process, on the same number of threads, and medians are compared. The cases are the
+    blocks up512, up256, up128, down64, down128 and down256, each with .inference, .forward or .backward at batch 128,
+    generator.64, generator.1, and training-step.
+    """
+    import sys
+
+    from ganzoo.benchmark.cases import chosen, race
+    from ganzoo.cli.console import Console
+
+    cases = chosen(patterns)
+    machine = _machine()
+    console = Console(stderr=as_json)
+    results = []
+    if not as_json:
+        console.print(", ".join(f"{name} {value}" for name, value in machine.items()), highlight=False)
+    for case in cases:
+        with console.status(f"{case.name}: {case.what}"):
+            result = race(case, rounds)
+        results.append(result)
+        if not as_json:
+            _print(console, result)
+    if as_json:
+        json.dump({"machine": machine, "rounds": rounds, "cases": [_row(r) for r in results]}, sys.stdout, indent=2)
+        click.echo()
+
+
+def _print(console: Any, result: Result) -> None:
+    from ganzoo.cli.console import escape, table
+
+    case, limit = result.case, result.peak
+    rows = [
+        (name, f"{taken * 1e3:.4g}", f"{result.rate(name) / 1e9:.0f}", f"{result.rate(name) / limit:.2f}",
+         f"{result.ratio(name):.2f}")
+        for name, taken in result.seconds.items()
+    ]  # fmt: skip
+    title = f"\n{case.name}: {case.what}, batch {case.batch}; peak {limit / 1e9:.0f} GF/s"
+    console.print(table(("contestant", "ms", "GF/s", "of peak", "against native"), rows, title=title))
+    for name, reason in result.left_out.items():
+        console.print(escape(f"{name} did not run: {reason}"), highlight=False)
+
+
+def _row(result: Result) -> dict[str, object]:
+    return {
+        "case": result.case.name,
+        "what": result.case.what,
+        "batch": result.case.batch,
+        "gflop": result.operations / 1e9,
+        "peak_gflops": result.peak / 1e9,
+        "contestants": {
+            name: {
+                "ms": taken * 1e3,
+                "gflops": result.rate(name) / 1e9,
+                "share_of_peak": result.rate(name) / result.peak,
+                "against_native": result.ratio(name),
+            }
+            for name, taken in result.seconds.items()
+        },
+        "did_not_run": result.left_out,
+    }
+
+
+def _machine() -> dict[str, object]:
+    """What the figures depend on. Raises `NativeError` where there are no kernels to compare."""
+    import importlib.metadata
+    import importlib.util
+
+    import torch
+
+    from ganzoo.ops import native
+
+    reason = native.unavailable()
+    if reason is not None:
+        raise native.NativeError(f"There are no native kernels to compare here: {reason}. See ganzoo doctor.")
+    found = {name: importlib.metadata.version(name) for name in PACKAGES if importlib.util.find_spec(name)}
+    return {"kernels": native.instruction_set(), "threads": torch.get_num_threads(), **found}
