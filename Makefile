@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-long lint format bench sanitize wheel-test clean
+.PHONY: demo test test-long lint format bench sanitize cuda-check cuda-emulate cuda-kernels cuda-sanitize gpu wheel-test clean
 
 demo: $(VENV)/installed  ## train a conditional GAN on real digits for a minute
 	$(BIN)/ganzoo train cgan --dataset digits --minutes 1
@@ -35,6 +35,48 @@ sanitize:  ## the C++ kernels under AddressSanitizer and UndefinedBehaviorSaniti
 		tests/csrc/sanitize.cpp csrc/cpu/*.cpp -o build/sanitize
 	build/sanitize
 
+# ---- CUDA -----------------------------------------------------------------------------------------------------------
+
+CUDA_HEADERS := $(wildcard csrc/cuda/*.h csrc/cuda/*.cuh) tests/csrc/emulator.h
+EMULATED := $(patsubst csrc/cuda/%,build/emulated/%.o,$(wildcard csrc/cuda/*.cu csrc/cuda/*.cpp))
+EMULATE := -x c++ -std=c++17 -w -DGANZOO_EMULATE -Itests/csrc
+
+cuda-check: $(VENV)/installed  ## compile every CUDA kernel for sm_80, sm_90 and PTX; registers and spills: build/cuda
+	$(BIN)/python ganzoo/ops/cuda_recipe.py csrc build/cuda 8.0 9.0+PTX
+
+# On the CPU: the kernels alone under the sanitizers, then through torch's operations with the tests that a GPU runs.
+cuda-emulate: $(VENV)/installed build/emulated/ganzoo.so  ## run the CUDA kernels without a GPU
+	$(CXX) $(EMULATE) -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all \
+		tests/csrc/cuda.cpp csrc/cuda/*.cu -o build/emulated/kernels
+	build/emulated/kernels bfloat16
+	build/emulated/kernels float32
+	GANZOO_EMULATED_CUDA=$(CURDIR)/build/emulated/ganzoo.so $(BIN)/pytest -q tests/ops/test_cuda.py tests/ops/test_cuda_blocks.py
+
+build/emulated/%.o: csrc/cuda/% $(CUDA_HEADERS)
+	mkdir -p build/emulated
+	$(CXX) $(EMULATE) -O2 -fPIC -fvisibility=hidden -DTORCH_TARGET_VERSION=0x020a000000000000 \
+		-I$(TORCH)/include -c $< -o $@
+
+build/emulated/ganzoo.so: TORCH = $(shell $(BIN)/python -c "import torch; print(torch.__path__[0])")
+build/emulated/ganzoo.so: $(EMULATED)
+	$(CXX) -shared $(EMULATED) -o $@ -L$(TORCH)/lib -ltorch_cpu -ltorch -lc10
+
+cuda-kernels: build/cuda/kernels  ## on a GPU: the kernels without torch
+	build/cuda/kernels
+
+build/cuda/kernels: tests/csrc/cuda.cpp $(wildcard csrc/cuda/*)
+	mkdir -p build/cuda
+	nvcc -std=c++17 -O1 -lineinfo -arch=native -x cu tests/csrc/cuda.cpp csrc/cuda/*.cu -o $@
+
+cuda-sanitize: build/cuda/kernels  ## on a GPU: the kernels under compute-sanitizer's memcheck and racecheck
+	compute-sanitizer --tool memcheck --error-exitcode 1 build/cuda/kernels bfloat16
+	compute-sanitizer --tool racecheck --error-exitcode 1 build/cuda/kernels bfloat16
+
+# With the python3 that holds torch, without a network or an install: everything is built in place.
+RESULTS ?= benchmarks/results
+gpu:  ## on a machine with a GPU: build, test, measure, and write a dated file to benchmarks/results
+	PYTHONPATH=$(CURDIR):$(CURDIR)/plugins:$(CURDIR)/build/site:$(PYTHONPATH) $(PYTHON) -m benchmarks.gpu --results $(RESULTS)
+
 # Built as a stranger's pip would, in isolation and without torch, and used from an empty directory.
 wheel-test:  ## build the wheel, install it in an empty environment, list and train from there
 	rm -rf build && mkdir -p build/wheel-test/elsewhere
@@ -49,7 +91,7 @@ clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # torch first, so that the extension hook in setup.py finds it: the package itself is built without isolation.
-$(VENV)/installed: pyproject.toml setup.py constraints.txt $(wildcard csrc/*.cpp csrc/cpu/*)
+$(VENV)/installed: pyproject.toml setup.py constraints.txt $(wildcard csrc/*.cpp csrc/cpu/* csrc/cuda/*)
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet torch setuptools ninja
 	$(BIN)/pip install --quiet --no-build-isolation --editable ".[dev,tensorboard]"

@@ -8,12 +8,14 @@ import runpy
 import shutil
 import sys
 from pathlib import Path
+from types import ModuleType
 
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
 CSRC = Path("csrc")
 RECIPE = runpy.run_path("ganzoo/ops/recipe.py")
+CUDA = runpy.run_path("ganzoo/ops/cuda_recipe.py")
 
 
 class BuildWithSources(build_py):
@@ -25,8 +27,20 @@ class BuildWithSources(build_py):
             shutil.copytree(CSRC, Path(self.build_lib) / "ganzoo" / "csrc", dirs_exist_ok=True)
 
 
+def build_cuda(torch: ModuleType, package: Path) -> None:
+    """Builds ganzoo/_cuda.so for a torch with CUDA where there is a toolkit, and says why not where there is none."""
+    try:
+        cards = [torch.cuda.get_device_capability(i) for i in range(torch.cuda.device_count())]
+        home = Path(torch.__file__).parent
+        objects = CUDA["compile_objects"](CSRC, Path("build") / "cuda", CUDA["architectures"](cards), home)
+        CUDA["link"](objects, package / "_cuda.so", home)
+    except (CUDA["CudaBuildError"], OSError) as reason:
+        print(f"ganzoo: the CUDA kernels were not built: {reason}", file=sys.stderr)
+
+
 def extension() -> dict:
     try:
+        import torch
         from torch.utils.cpp_extension import BuildExtension, CppExtension
     except ImportError as reason:
         print(
@@ -36,6 +50,12 @@ def extension() -> dict:
 
     class OptionalBuild(BuildExtension):
         """A missing or failing compiler must not stop the installation."""
+
+        def run(self) -> None:
+            super().run()
+            if torch.version.cuda is not None:
+                in_place = self.inplace or self.editable_mode
+                build_cuda(torch, Path("ganzoo") if in_place else Path(self.build_lib) / "ganzoo")
 
         def build_extensions(self) -> None:
             try:

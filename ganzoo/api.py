@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganzoo import config as configs
 from ganzoo import registry
-from ganzoo.errors import UsageError
+from ganzoo.errors import TrainingError, UsageError
 from ganzoo.plugin import DataSpec
 from ganzoo.training.plan import Plan, Request, entry_of, flat, make, merge
 from ganzoo.training.run import Run
@@ -49,6 +49,7 @@ def train(
     checkpoint_every: int | None = None,
     sample_every: int | None = None,
     data_dir: str | os.PathLike[str] | None = None,
+    cuda_graph: bool | None = None,
     report: Report | None = None,
     **settings: Any,
 ) -> Run:
@@ -60,11 +61,12 @@ def train(
         steps, epochs, minutes: how long; one of them, or none for the architecture's own number of steps.
         seed: of everything random; the same seed on the same machine gives the same weights. Default 0.
         device: "cpu", "cuda", "cuda:1"; default "auto", the first GPU or else the CPU.
-        precision: "fp32" (default), "bf16" or "fp16".
+        precision: "fp32" (default), "bf16" or "fp16"; on NVIDIA GPUs also "tf32".
         out: directory of the run, new or empty; default `runs/ARCHITECTURE-DATASET-001` and so on.
         resume: directory of a run to continue exactly where its last checkpoint stands; all else is taken from it.
         checkpoint_every, sample_every: in steps; default 1000 and 500.
         data_dir: where data files already are; default the environment's GANZOO_DATA.
+        cuda_graph: replay each step on a GPU from one captured graph; default where it works.
         report: hears of progress.
         settings: any setting of the architecture's Config, such as `batch_size=64` or `loss="hinge"`.
 
@@ -73,7 +75,7 @@ def train(
     """
     request = Request(
         architecture, dataset, settings, steps, epochs, minutes, seed, device, precision,
-        checkpoint_every, sample_every, data_dir,
+        checkpoint_every, sample_every, data_dir, cuda_graph,
     )  # fmt: skip
     if resume is None:
         return start(make(request), out, report)
@@ -88,7 +90,7 @@ def start(plan: Plan, out: str | os.PathLike[str] | None = None, report: Report 
     from ganzoo.training.provenance import provenance
     from ganzoo.training.state import TrainingState
 
-    with _reproducible(plan.device):
+    with _reproducible(plan):
         state = TrainingState(plan.build(), plan.seed, plan.precision, plan.identity)
         batches = Batches(plan.data, plan.config.batch_size, plan.seed, state.device)
         name = f"{plan.entry.name}-{plan.dataset.partition(':')[0]}"
@@ -116,7 +118,7 @@ def proceed(run: Run, request: Request, report: Report | None = None) -> Run:
             raise UsageError(
                 f"A resumed run must stay as {path.name} was trained, but this would change:\n  " + "\n  ".join(changes)
             )
-        with _reproducible(plan.device, saved.get("threads")):
+        with _reproducible(plan, saved.get("threads")):
             state = TrainingState(plan.build(), plan.seed, plan.precision, plan.identity)
             state.restore(path, saved)
             batches = Batches(plan.data, plan.config.batch_size, plan.seed, state.device)
@@ -173,7 +175,7 @@ def _train(
             reports.start(run, plan.schedule.steps, state.step)
             for note in (*notes, *problem):
                 reports.note(note)
-            loop.train(state, batches, run, plan.schedule, reports, stop)
+            loop.train(state, batches, run, plan.schedule, reports, stop, plan.cuda_graph)
         finally:
             reports.finish()
     if stop.signal == signal.SIGINT:
@@ -184,8 +186,11 @@ def _train(
 
 
 @contextlib.contextmanager
-def _reproducible(device: str, threads: int | None = None) -> Iterator[None]:
-    """Deterministic kernels and the thread count of the run; the process's own state is put back afterwards."""
+def _reproducible(plan: Plan, threads: int | None = None) -> Iterator[None]:
+    """Deterministic kernels, the precision of float32 products and the thread count of the run.
+
+    The process's own state is put back afterwards. Memory that runs out is told as what to do about it.
+    """
     import torch
 
     # cuBLAS is deterministic only with a fixed workspace, and reads this before its first call
@@ -196,11 +201,22 @@ def _reproducible(device: str, threads: int | None = None) -> Iterator[None]:
     torch.use_deterministic_algorithms(True, warn_only=True)
     memory.fill_uninitialized_memory = False  # guards against reading garbage, at a pass per tensor
     torch.set_num_threads(threads or had_threads)
-    gpus = [torch.device(device).index or 0] if torch.device(device).type == "cuda" else []
+    products = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    device = torch.device(plan.device)
+    gpus = [device.index or 0] if device.type == "cuda" else []
+    if gpus:
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = plan.precision == "tf32"
     try:
         with torch.random.fork_rng(gpus):
             yield
+    except torch.OutOfMemoryError as failure:
+        raise TrainingError(
+            f"{plan.device} is out of memory with batch_size={plan.config.batch_size} in {plan.precision}. Try "
+            f"--batch-size {max(1, plan.config.batch_size // 2)}, --precision bf16, or --no-cuda-graph."
+        ) from failure
     finally:
+        if gpus:
+            torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = products
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
         memory.fill_uninitialized_memory = fill
         torch.set_num_threads(had_threads)

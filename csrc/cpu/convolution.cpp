@@ -159,20 +159,26 @@ void convolve(bool up, bool winograd, const Shape& s, const float* x, const floa
 
 bool takes_winograd_gradient(const Shape& s) {
   const int64_t tiles_h = (s.H + 3) / 4, tiles_w = (s.W + 3) / 4;
-  return std::min(s.cs, s.cb) >= kLeastChannels && s.n * tiles_h * tiles_w >= kPairs &&
+  return std::min(s.cs, s.cb) >= kLeastChannels && s.n * tiles_h * tiles_w >= kGradientTiles &&
          s.H * s.W * 4 >= tiles_h * tiles_w * 16 * 3;
 }
 
 void weight_gradient(bool winograd, const Shape& s, const float* small, const float* big, float* out, Parallel run) {
   Gradient g = {small, big, out, s.n, s.h, s.w, s.H, s.W, s.cs, s.cb, (s.H + 3) / 4, (s.W + 3) / 4, nullptr, nullptr};
-  const std::vector<float> zeros(std::max(s.cs, s.cb));
-  g.zeros = zeros.data(), g.products = winograd ? kept<kCaller>(kProducts * s.cs * s.cb) : nullptr;
   const Kernels& isa = kernels();
-  const auto work = winograd ? isa.winograd_gradient : isa.weight_gradient;
-  run((winograd ? kProducts : kTaps) * ((s.cs + kGradRows - 1) / kGradRows), [&](int64_t begin, int64_t end) {
-    work(g, begin, end, kept<kWorker>(floats_of_gradient_scratch(s.cb)));
+  if (!winograd) {
+    run(kTaps * ((s.cs + kGradRows - 1) / kGradRows), [&](int64_t begin, int64_t end) {
+      isa.weight_gradient(g, begin, end, kept<kWorker>(floats_of_gradient_scratch(s.cb)));
+    });
+    return;
+  }
+  const std::vector<float> zeros(std::max(s.cs, s.cb));
+  const int64_t items = (s.cs + kGradientRows - 1) / kGradientRows * blocks_of(s.cb);
+  g.zeros = zeros.data(), g.products = kept<kCaller>(items * kProducts * kGradientRows * kBlock);
+  run(items, [&](int64_t begin, int64_t end) {
+    isa.winograd_gradient(g, begin, end, kept<kWorker>(kFloatsOfWinogradGradient));
   });
-  if (winograd) run(s.cs, [&](int64_t begin, int64_t end) { isa.join_products(g, begin, end); });
+  run(s.cs, [&](int64_t begin, int64_t end) { isa.join_products(g, begin, end); });
 }
 
 }  // namespace ganzoo

@@ -18,6 +18,8 @@ constexpr int kGradRows = 128;   // small channels of one work item of the weigh
 constexpr int kGradTile = 8;     // small channels of one register tile of the weight gradient
 constexpr int kGradPack = 16;    // small channels that lie side by side: two register tiles, and a whole vector
 constexpr int kTiles = 24;       // Winograd tiles of one work item: a multiple of every register tile
+constexpr int kGradientRows = 64;   // small channels of one work item of Winograd's weight gradient
+constexpr int kGradientTiles = 48;  // tiles of one step of it: their planes and the 36 sums fit the L2
 constexpr int kProducts = 36;    // of Winograd's scheme, in place of 64
 constexpr int kPackRows = 16;    // input channels that are packed together
 constexpr int kProductRows = 48; // rows of a block of a matrix product: whole register tiles, and whole transposed blocks
@@ -60,7 +62,8 @@ struct Gradient {
   const float *small, *big;
   float* out;  // (cs, 4, 4, cb)
   int64_t n, h, w, H, W, cs, cb;
-  // Winograd: a grid of tiles an image, the gradients of the products [36, cs, cb], and zeros for what lies outside
+  // Winograd: a grid of tiles an image, zeros for what lies outside of it, and the gradients of the products,
+  // [cs / kGradientRows][cb / 32][36][kGradientRows][32]
   int64_t tiles_h, tiles_w;
   float* products;
   const float* zeros;
@@ -123,6 +126,9 @@ bool choose(const char* name);        // false where this machine cannot run the
 inline int64_t floats_of_gradient_scratch(int64_t cb) {
   return kPitch * (kGradRows + (cb + kBlock - 1) / kBlock * kBlock);
 }
+
+constexpr int64_t kFloatsOfWinogradGradient =
+    25 * (kGradientRows * kGradientTiles + 16) + kProducts * (kBlock * kGradientTiles + 16);
 
 inline int64_t floats_of_winograd_scratch(int64_t cin) {
   return kProducts * (kTiles * cin + 16 + kTiles * kBlock);  // at most 36 planes and 36 sums

@@ -37,6 +37,7 @@ def doctor() -> None:
         ("cpu instructions", torch.backends.cpu.get_cpu_capability()),
         ("threads", f"{torch.get_num_threads()} of {os.cpu_count()} processors"),
         ("native extension", _native()),
+        ("cuda kernels", _cuda()),
         ("linear layers", "PyTorch's" if mkl_is_at_its_best() else "native where large: MKL is slow on this CPU"),
         ("data cache", str(where.cache)),
         ("GANZOO_DATA", str(where.given) if where.given else "not set"),
@@ -64,6 +65,14 @@ def _native() -> str:
     except GanzooError as why:
         chosen = str(why)
     return f"{native.instruction_set()}, {state.how} ({state.path}), backend {chosen}"
+
+
+def _cuda() -> str:
+    from ganzoo.ops import cuda
+
+    chosen = "auto" if cuda.IN_AUTO else "used with GANZOO_OPS=native"
+    described = cuda.describe()
+    return described if described.startswith("none") else f"{described}, {chosen}"
 
 
 def _version(name: str) -> str:

@@ -47,7 +47,11 @@ def _config_file(ctx: click.Context, _: click.Parameter, path: str | None) -> No
 )  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0), help="Of everything random.  [default: 0]")
 @click.option("--device", metavar="auto|cpu|cuda|cuda:N", help="Where to train.  [default: auto]")
-@click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), help="[default: fp32]")
+@click.option("--precision", type=click.Choice(["fp32", "tf32", "bf16", "fp16"]), help="[default: fp32]")
+@click.option(
+    "--cuda-graph/--no-cuda-graph", default=None,
+    help="Replay each step on a GPU from one captured graph.  [default: where it works]",
+)  # fmt: skip
 @click.option("--out", metavar="DIR", help="Run directory, new or empty.  [default: runs/ARCH-DATASET-001, -002, ...]")
 @click.option("--checkpoint-every", type=click.IntRange(min=1), metavar="N", help="[default: 1000 steps]")
 @click.option("--sample-every", type=click.IntRange(min=1), metavar="N", help="[default: 500 steps]")

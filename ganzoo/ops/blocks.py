@@ -1,7 +1,8 @@
 """The blocks of convolutional GANs, fused: (transposed) convolution, batch norm, activation.
 
 Each function has a reference of the same name in `ganzoo.ops.reference`. The native kernels work in float32 on the CPU,
-in channels_last memory; other tensors of the right kind are converted on the way in, NCHW at the price of a copy.
+in the types of `ganzoo.ops.cuda` on a GPU, and in channels_last memory; other tensors of the right kind are converted
+on the way in, NCHW at the price of a copy.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ganzoo.ops import native, reference
+from ganzoo.ops import cuda, native, reference
 from ganzoo.ops.backend import resolve, tell_once
 from ganzoo.ops.linear import linear
 from ganzoo.ops.packing import packed
@@ -56,9 +57,11 @@ def conv_transpose_bn_relu(
     first = x.dim() == 4 and x.shape[2:] == (1, 1) and padding == 0
     if not _native(backend, "first" if first else "up", x, weight, norm, stride, padding, training):
         return reference.conv_transpose_bn_relu(x, weight, *norm, **options)  # type: ignore[arg-type]
+    x = _in_autocast(x)
     if first:
-        rows = weight.permute(2, 3, 1, 0).flatten(0, 2)
-        y = linear(x.flatten(1), rows).view(-1, *weight.shape[2:], weight.shape[1]).permute(0, 3, 1, 2)
+        rows = weight.permute(2, 3, 1, 0).flatten(0, 2).to(x.dtype)
+        product = linear(x.flatten(1), rows, backend="reference" if cuda.takes(x) else backend)
+        y = product.view(-1, *weight.shape[2:], weight.shape[1]).permute(0, 3, 1, 2)
         if training:
             mean, var = torch.ops.ganzoo.channel_statistics(y.detach())
             out = _normalise(y, mean, var, norm, momentum, eps, 0.0)
@@ -95,6 +98,7 @@ def conv_bn_leaky_relu(
         return reference.conv_bn_leaky_relu(
             x, weight, *norm, stride=stride, padding=padding, slope=slope, training=training, momentum=momentum, eps=eps
         )
+    x = _in_autocast(x)
     return _in_format_of(_convolve("down", x, weight, norm, training, momentum, eps, slope), x, weight)
 
 
@@ -113,8 +117,10 @@ def conv_leaky_relu(
         raise native.NativeError(f"The native kernels cannot compute this: {slope=} is negative.")
     if slope < 0 or not _native(backend, "plain", x, weight, (bias,), stride, padding, False):
         return reference.conv_leaky_relu(x, weight, bias, stride=stride, padding=padding, slope=slope)
+    x = _in_autocast(x)
     panels = None if _differentiates(x, weight, bias) else packed(weight, False, x)
-    return _in_format_of(torch.ops.ganzoo.down(x, weight, panels, None, bias, slope), x, weight)
+    shift = None if bias is None else bias.float()
+    return _in_format_of(torch.ops.ganzoo.down(x, weight, panels, None, shift, slope), x, weight)
 
 
 def _native(
@@ -127,7 +133,7 @@ def _native(
         return False
     unfit = _unfit(kind, x, weight, rest, stride, padding, training)
     if unfit is None and (backend == "native" or _pays(kind, x, weight)):
-        unfit = native.unavailable()
+        unfit = native.unavailable() or (cuda.unavailable() if cuda.takes(x) else None)
         if unfit is None:
             return True
         if backend == "auto":
@@ -142,11 +148,14 @@ def _unfit(
 ) -> str | None:
     """Why the native kernels are not for these arguments, as a clause; None if they are."""
     tensors = [x, weight, *(t for t in rest if t is not None)]
-    if any(t.device.type != "cpu" or t.layout != torch.strided for t in tensors):
+    if cuda.takes(x):
+        if (why := cuda.unfit(x, weight, tensors[2:], training)) is not None:
+            return why
+    elif any(t.device.type != "cpu" or t.layout != torch.strided for t in tensors):
         return "they are for dense tensors on the CPU"
-    if any(t.dtype != torch.float32 for t in tensors):
+    elif any(t.dtype != torch.float32 for t in tensors):
         return "they are for float32"
-    if torch.is_autocast_enabled("cpu"):
+    elif torch.is_autocast_enabled("cpu"):
         return "autocast asks for another precision than their float32"
     if x.dim() != 4 or weight.dim() != 4:
         return "they are for images [N, C, H, W] and weights of four dimensions"
@@ -174,6 +183,8 @@ def _unfit(
 
 
 def _pays(kind: str, x: Tensor, weight: Tensor) -> bool:
+    if cuda.takes(x):
+        return cuda.IN_AUTO
     least_in, least_out, least_work = WORTH_IT[kind]
     cin, cout = (weight.shape[1], weight.shape[0]) if kind in ("down", "plain") else weight.shape[:2]
     pixels = x.shape[2] * x.shape[3] if kind in ("up", "first") else x.shape[2] * x.shape[3] // 4
@@ -204,8 +215,8 @@ def _normalise(
     if running_mean is not None and running_var is not None:
         count = y.numel() // y.shape[1]
         with torch.no_grad():
-            running_mean.mul_(1 - momentum).add_(mean, alpha=momentum)
-            running_var.mul_(1 - momentum).add_(var, alpha=momentum * count / (count - 1))
+            running_mean.lerp_(mean, momentum)
+            running_var.lerp_(var * (count / (count - 1)), momentum)
     out: Tensor = torch.ops.ganzoo.norm_act(y, mean, var, gamma, beta, eps, slope)
     return out
 
@@ -215,7 +226,7 @@ def _fold(norm: tuple[Tensor | None, ...], eps: float) -> tuple[Tensor, Tensor]:
     gamma, beta, mean, var = norm
     assert mean is not None
     assert var is not None
-    scale = torch.rsqrt(var + eps)
+    scale = torch.rsqrt(var.float() + eps)
     if gamma is not None:
         scale = scale * gamma
     shift = -mean * scale
@@ -223,7 +234,13 @@ def _fold(norm: tuple[Tensor | None, ...], eps: float) -> tuple[Tensor, Tensor]:
 
 
 def _apply(y: Tensor, scale: Tensor, shift: Tensor, slope: float) -> Tensor:
-    return torch.nn.functional.leaky_relu(y * scale[:, None, None] + shift[:, None, None], slope)
+    scaled = y * scale[:, None, None] + shift[:, None, None]
+    return torch.nn.functional.leaky_relu(scaled.to(y.dtype), slope)
+
+
+def _in_autocast(x: Tensor) -> Tensor:
+    """`x` in the dtype autocast asks for, on a GPU; the kernels convert the weight themselves."""
+    return x.to(cuda.computed_in(x)) if cuda.takes(x) else x
 
 
 def _differentiates(*tensors: Tensor | None) -> bool:

@@ -45,15 +45,38 @@ def on_first_use() -> Path:
     except (OSError, subprocess.CalledProcessError) as why:
         raise BuildError(f"the C++ compiler {compiler[0]} does not run ({why})") from why
     key = hashlib.sha256("\0".join((recipe.digest(folder), torch.__version__, version, *compiler)).encode()).hexdigest()
-    binary = platformdirs.user_cache_path("ganzoo") / "ops" / f"{key[:32]}.so"
+    binary = cache() / f"{key[:32]}.so"
+    with once(binary) as scratch:
+        if scratch is not None:
+            _compile(compiler, folder, scratch, binary)
+    return binary
+
+
+def cache() -> Path:
+    """Where what is compiled on first use is kept."""
+    return platformdirs.user_cache_path("ganzoo") / "ops"
+
+
+@contextlib.contextmanager
+def once(binary: Path) -> Iterator[Path | None]:
+    """A scratch folder to make `binary` in, one process at a time; None where it is there. May raise BuildError."""
     try:
         binary.parent.mkdir(parents=True, exist_ok=True)
         with _lock(binary.with_suffix(".lock")):
-            if not binary.exists():
-                _compile(compiler, folder, binary)
+            if binary.exists():
+                yield None
+            else:
+                with tempfile.TemporaryDirectory(
+                    prefix=".build-", dir=binary.parent, ignore_cleanup_errors=True
+                ) as scratch:
+                    yield Path(scratch)
     except OSError as why:
         raise BuildError(f"the cache {binary.parent} cannot be written ({why.strerror or why})") from why
-    return binary
+
+
+def tell(what: str) -> None:
+    """Says on stderr that `what` is being compiled: it takes a while."""
+    print(f"ganzoo: compiling {what}, once; this takes some seconds ...", file=sys.stderr, flush=True)
 
 
 def _compiler() -> list[str]:
@@ -65,21 +88,20 @@ def _compiler() -> list[str]:
     return [found, *named[1:]]
 
 
-def _compile(compiler: list[str], folder: Path, binary: Path) -> None:
-    print("ganzoo: compiling the native kernels, once; this takes some seconds ...", file=sys.stderr, flush=True)
+def _compile(compiler: list[str], folder: Path, scratch: Path, binary: Path) -> None:
+    tell("the native kernels")
     home = Path(torch.__file__).parent
-    with tempfile.TemporaryDirectory(prefix=".build-", dir=binary.parent, ignore_cleanup_errors=True) as scratch:
-        made = Path(scratch) / binary.name
-        command = [
-            *compiler, *recipe.COMPILE, recipe.definition(folder), *recipe.LINK, f"-I{home / 'include'}",
-            *map(str, recipe.sources(folder)), "-o", str(made), f"-L{home / 'lib'}",
-            *(f"-l{name}" for name in recipe.LIBRARIES),
-        ]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            lines = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()
-            raise BuildError(f"the C++ compiler failed: {lines[0] if lines else f'exit code {done.returncode}'}")
-        os.replace(made, binary)
+    made = scratch / binary.name
+    command = [
+        *compiler, *recipe.COMPILE, recipe.definition(folder), *recipe.LINK, f"-I{home / 'include'}",
+        *map(str, recipe.sources(folder)), "-o", str(made), f"-L{home / 'lib'}",
+        *(f"-l{name}" for name in recipe.LIBRARIES),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()
+        raise BuildError(f"the C++ compiler failed: {lines[0] if lines else f'exit code {done.returncode}'}")
+    os.replace(made, binary)
 
 
 @contextlib.contextmanager

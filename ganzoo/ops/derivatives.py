@@ -36,6 +36,7 @@ def norm_act_gradients(
     grad: Tensor, y: Tensor, gamma: Tensor | None, beta: Tensor | None, eps: float, slope: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """What `norm_act_backward` computes, from differentiable operations: for derivatives of derivatives."""
+    grad, y = grad.float(), y.float()
     var, mean = torch.var_mean(y, (0, 2, 3), correction=0, keepdim=True)
     rstd = torch.rsqrt(var + eps)
     xhat = (y - mean) * rstd
@@ -48,8 +49,8 @@ def norm_act_gradients(
     return dy, dgamma, dbeta
 
 
-def _image(like: Tensor, n: Any, c: Any, h: Any, w: Any) -> Tensor:
-    return torch.empty((n, c, h, w), dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
+def _image(like: Tensor, n: Any, c: Any, h: Any, w: Any, dtype: torch.dtype | None = None) -> Tensor:
+    return torch.empty((n, c, h, w), dtype=dtype or like.dtype, device=like.device, memory_format=torch.channels_last)
 
 
 def _fake_pack(weight: Tensor, up: bool, winograd: bool) -> Tensor:
@@ -66,7 +67,8 @@ def _fake_down(x: Tensor, weight: Tensor, packed: Any, scale: Any, shift: Any, s
 
 
 def _with_statistics(y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    return y, y.new_empty((y.shape[1],)), y.new_empty((y.shape[1],))
+    of_channels = torch.float32  # whatever the images are
+    return y, y.new_empty((y.shape[1],), dtype=of_channels), y.new_empty((y.shape[1],), dtype=of_channels)
 
 
 FAKES: dict[str, Any] = {
@@ -75,7 +77,7 @@ FAKES: dict[str, Any] = {
     "down": _fake_down,
     "up_statistics": lambda x, weight, h, w: _with_statistics(_fake_up(x, weight, None, None, None, 1.0, h, w)),
     "down_statistics": lambda x, weight: _with_statistics(_fake_down(x, weight, None, None, None, 1.0)),
-    "weight_gradient": lambda small, big: _image(small, small.shape[1], big.shape[1], 4, 4),
+    "weight_gradient": lambda small, big: _image(small, small.shape[1], big.shape[1], 4, 4, torch.float32),
     "matmul": lambda a, b, bias: a.new_empty((a.shape[0], b.shape[1])),
     "channel_statistics": lambda y: _with_statistics(y)[1:],
     "norm_act": lambda y, mean, var, gamma, beta, eps, slope: _image(y, *y.shape),

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from ganzoo.ops import native
+from ganzoo.ops import cuda, native
 
 SAMPLES = 256
 
@@ -21,6 +21,8 @@ def packed(weight: Tensor, up: bool, x: Tensor) -> Tensor | None:
     """
     dense = weight.is_contiguous() or weight.is_contiguous(memory_format=torch.channels_last)
     real = type(weight) in (Tensor, torch.nn.Parameter)  # a fake tensor, say, has no memory to look at
+    if cuda.takes(weight):  # packed in every call: to ask whether a weight has changed would wait for the GPU
+        return None
     if torch.compiler.is_compiling() or not real or not dense or weight.is_inference() or not weight.is_leaf:
         return None
     state = (weight._version, weight.data_ptr(), weight.stride())

@@ -29,13 +29,14 @@ def source_folder() -> Path | None:
 
 def sources(folder: Path) -> list[Path]:
     """What is compiled, in a fixed order."""
-    return sorted(folder.rglob("*.cpp"))
+    return sorted(path for path in folder.rglob("*.cpp") if path.parent.name != "cuda")
 
 
 def digest(folder: Path) -> str:
     """The sha256 of everything a build reads except compiler and torch: sources, headers, flags."""
     sha = hashlib.sha256(repr((COMPILE, LINK, LIBRARIES)).encode())
-    for path in sorted(p for p in folder.rglob("*") if p.suffix in (".cpp", ".h", ".inc")):
+    read = (p for p in folder.rglob("*") if p.suffix in (".cpp", ".h", ".inc") and p.parent.name != "cuda")
+    for path in sorted(read):
         sha.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return sha.hexdigest()
 

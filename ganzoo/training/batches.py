@@ -38,8 +38,15 @@ class Batches:
 
     def __call__(self, number: int) -> tuple[Tensor, Tensor | None]:
         """Images in [-1, 1], float32 [batch_size, C, size, size], and labels int64 [batch_size] or None."""
+        return self.take(self.chosen(number))
+
+    def chosen(self, number: int) -> Tensor:
+        """Which images are in batch `number`, int64 [batch_size], where they are read from."""
         epoch, position = divmod(number, self.per_epoch)
-        chosen = self._permutation(epoch)[position * self.batch_size : (position + 1) * self.batch_size]
+        return self._permutation(epoch)[position * self.batch_size : (position + 1) * self.batch_size]
+
+    def take(self, chosen: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The images and labels with these numbers, as a batch."""
         if self.images is not None:
             images = self.images[chosen]
         else:

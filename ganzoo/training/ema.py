@@ -32,5 +32,6 @@ class EMA:
         decay = 0.5 ** (batch_size / half_life) if half_life > 0 else 0.0
         targets, sources = zip(*self._averaged)
         torch._foreach_lerp_(targets, sources, 1 - decay)
-        for target, source in self._copied:
-            target.copy_(source)
+        if self._copied:
+            targets, sources = zip(*self._copied)
+            torch._foreach_copy_(targets, sources)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ganzoo import imaging
 from ganzoo.errors import TrainingError
-from ganzoo.training import checkpoint
+from ganzoo.training import checkpoint, graph
 from ganzoo.training.batches import Batches
 from ganzoo.training.report import Report
 from ganzoo.training.run import Run
@@ -40,17 +40,24 @@ class Schedule:
 
 
 def train(
-    state: TrainingState, batches: Batches, run: Run, schedule: Schedule, report: Report, stop: StopRequest
-) -> None:
-    """Train until `schedule` is over or `stop` is requested; the last thing done is always a checkpoint."""
+    state: TrainingState, batches: Batches, run: Run, schedule: Schedule, report: Report, stop: StopRequest,
+    cuda_graph: bool | None = None,
+) -> None:  # fmt: skip
+    """Train until `schedule` is over or `stop` is requested; the last thing done is always a checkpoint.
+
+    `cuda_graph` says whether steps are replayed from a CUDA graph; None is where that works.
+    """
     history = History(run, state)
     start = time.monotonic() - state.seconds
     state.gan.train()
     if state.step == 0:
         write_grid(state, run, report)
         save(state, run, history, report)
+    if not schedule.over(state.step, state.seconds):
+        play = graph.stepper(state, batches, play_step, cuda_graph, report.note)
     while not schedule.over(state.step, state.seconds) and not stop.requested:
-        history.add(train_step(state, batches))
+        history.add(play())
+        average(state)
         state.step += 1
         state.seconds = time.monotonic() - start
         report.progress(state.step, state.seconds)
@@ -66,11 +73,22 @@ def train(
 
 def train_step(state: TrainingState, batches: Batches) -> dict[str, Tensor]:
     """One generator step after its discriminator steps. Returns signals that stay on the device."""
+    first = state.step * state.gan.config.discriminator_steps
+    signals = play_step(state, lambda k: batches(first + k))
+    average(state)
+    return signals
+
+
+def play_step(state: TrainingState, draw: graph.Draw) -> dict[str, Tensor]:
+    """All of a step but the moving average; `draw(k)` gives the real images of discriminator step k.
+
+    It does the same on the device in every step, so that it can be captured in a CUDA graph.
+    """
     gan, config = state.gan, state.gan.config
 
     state.train_discriminator(True)
     for k in range(config.discriminator_steps):
-        real, labels = batches(state.step * config.discriminator_steps + k)
+        real, labels = draw(k)
         last = k == config.discriminator_steps - 1  # the generator then learns from the fakes of the last step
         with state.autocast():
             with torch.set_grad_enabled(last):
@@ -83,10 +101,13 @@ def train_step(state: TrainingState, batches: Batches) -> dict[str, Tensor]:
     with state.autocast():
         generator_loss = gan.generator_loss(fake, labels)
     state.update_generator(generator_loss)
-
-    images = config.discriminator_steps * config.batch_size
-    state.ema.update(state.images_seen + images, images)
     return {"discriminator_loss": discriminator_loss.detach(), "generator_loss": generator_loss.detach()} | signals
+
+
+def average(state: TrainingState) -> None:
+    """Fold the generator that a step has made into the moving average."""
+    images = state.gan.config.discriminator_steps * state.gan.config.batch_size
+    state.ema.update(state.images_seen + images, images)
 
 
 def save(state: TrainingState, run: Run, history: History, report: Report) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ganzoo.gan import GAN
     from ganzoo.training.loop import Schedule
 
-PRECISIONS = ("fp32", "bf16", "fp16")
+PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Request:
     checkpoint_every: int | None = None
     sample_every: int | None = None
     data_dir: str | os.PathLike[str] | None = None
+    cuda_graph: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Plan:
     device: str
     precision: str
     schedule: Schedule
+    cuda_graph: bool | None = None  # None: where it works; the bits are the same
 
     @property
     def spec(self) -> DataSpec:
@@ -108,6 +110,8 @@ def make(request: Request) -> Plan:
     entry = registry.get_architecture(request.architecture)
     config = configs.make(entry.card.Config, request.settings)
     device = str(find_device(request.device))
+    if precision == "tf32" and not device.startswith("cuda"):
+        raise UsageError(f"precision=tf32 is for NVIDIA GPUs, and this trains on {device}. Choose fp32 or bf16.")
 
     from ganzoo import data
 
@@ -127,6 +131,7 @@ def make(request: Request) -> Plan:
         device=device,
         precision=precision,
         schedule=_schedule(request, config, len(images.images)),
+        cuda_graph=request.cuda_graph,
     )
 
 

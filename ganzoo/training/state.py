@@ -14,7 +14,7 @@ from ganzoo.gan import GAN
 from ganzoo.training import checkpoint
 from ganzoo.training.ema import EMA
 
-DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPES = {"fp32": None, "tf32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class TrainingState:

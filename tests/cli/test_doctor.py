@@ -30,6 +30,7 @@ def report(ganzoo_cli: Command) -> str:
         r"devices +cpu",
         rf"threads +{torch.get_num_threads()} of \d+",
         r"native extension +\S+",
+        r"cuda kernels +\S+",
         r"data cache +\S*ganzoo",
         r"terminal +not a terminal",
     ],

@@ -1,0 +1,192 @@
+"""`make gpu`: on a machine with a GPU, a torch for it and the CUDA toolkit, but no network, build, test and measure.
+
+Writes a dated file under benchmarks/results after every stage, so that what was done is there whatever comes next.
+Stages are processes of their own with a share of the time each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import importlib.util
+import json
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+NEEDED = "click hypothesis numpy PIL platformdirs pytest pytest_benchmark rich safetensors setuptools sklearn torch"
+HERE = Path(__file__).resolve().parents[1]
+
+
+class Results:
+    """The file, which grows by sections."""
+
+    def __init__(self, folder: Path, device: str):
+        name = re.sub(r"[^a-z0-9]+", "-", device.lower()).strip("-")
+        self.path = folder / f"{datetime.date.today().isoformat()}-{name}.md"
+        self.text = f"# {device}, {datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d %H:%M} UTC\n"
+
+    def add(self, title: str, lines: list[str]) -> None:
+        self.text += "\n".join(["", f"## {title}", "", *lines, ""])
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_text(self.text)
+        print(f"== {title}", *lines, sep="\n", flush=True)
+
+
+def main() -> None:
+    """Everything, in the order of what the rest needs."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--results", type=Path, default=HERE / "benchmarks" / "results")
+    parser.add_argument("--seconds", type=float, default=450, help="for everything")
+    options = parser.parse_args()
+    end = time.time() + options.seconds
+    absent = [name for name in NEEDED.split() if importlib.util.find_spec(name) is None]
+    if absent:
+        sys.exit(f"Missing: {', '.join(absent)}. With a network: pip install --target build/site {' '.join(absent)}")
+    import torch
+
+    if not torch.cuda.is_available():
+        sys.exit("There is no GPU here, or this torch is not built for it.")
+    results = Results(options.results, torch.cuda.get_device_name())
+    results.add("Machine", machine())
+    passed = True
+    passed &= stage(results, "Build", [sys.executable, "setup.py", "-q", "build_ext", "--inplace", "egg_info"], 150)
+    built = kernels()
+    results.add("Kernels", built)
+    if any(line.startswith("none") for line in built):
+        sys.exit("There are no CUDA kernels: without them there is nothing to test or to measure.")
+    passed &= stage(results, "Kernels without torch", ["make", "cuda-kernels"], 90)
+    results.add("Ceilings", ceilings())
+    tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    tests += ["tests/ops/test_cuda.py", "tests/ops/test_cuda_blocks.py", "tests/training/test_graph.py"]
+    passed &= stage(results, "Tests", tests, 150)
+    passed &= benchmarks(results, end - 45)
+    train(results, end - time.time())
+    print(f"\n{results.path}")
+    sys.exit(0 if passed else 1)
+
+
+def machine() -> list[str]:
+    """Device, driver and versions."""
+    import torch
+
+    p = torch.cuda.get_device_properties(0)
+    query = ["nvidia-smi", "--query-gpu=driver_version,clocks.max.sm,power.limit", "--format=csv,noheader"]
+    try:
+        driver = subprocess.run(query, capture_output=True, text=True, check=True).stdout.strip().splitlines()[0]
+    except (OSError, subprocess.CalledProcessError) as why:
+        driver = f"unknown ({why})"
+    return [
+        f"- {p.name}, compute capability {p.major}.{p.minor}, {p.multi_processor_count} multiprocessors, "
+        f"{p.total_memory / 2**30:.0f} GiB",
+        f"- driver, top clock, power limit: {driver}",
+        f"- torch {torch.__version__}, CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}, "
+        f"python {platform.python_version()}, {os.cpu_count()} processors",
+    ]
+
+
+def kernels() -> list[str]:
+    """What was built, in a process that has not looked before."""
+    code = "from ganzoo.ops import cuda, cuda_recipe, recipe; print(cuda.describe());"
+    code += "print('sources', cuda_recipe.digest(recipe.source_folder())[:16])"
+    return run([sys.executable, "-c", code], 60)[1].splitlines()
+
+
+def ceilings() -> list[str]:
+    """What a large copy and large products reach here: medians of twenty."""
+    import torch
+
+    def best(call: object, *args: object, **options: object) -> float:
+        times = []
+        for attempt in range(23):
+            begin, finish = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+            begin.record()
+            call(*args, **options)  # type: ignore[operator]
+            finish.record()
+            finish.synchronize()
+            if attempt >= 3:
+                times.append(float(begin.elapsed_time(finish)) / 1e3)
+        return statistics.median(times)
+
+    from_, to = (torch.randint(0, 255, (1 << 31,), dtype=torch.uint8, device="cuda") for _ in range(2))
+    lines = [f"- device-to-device copy, read and written: {2 * from_.numel() / best(to.copy_, from_) / 1e12:.2f} TB/s"]
+    del from_, to
+    for name, dtype in (("bf16", torch.bfloat16), ("fp16", torch.float16), ("tf32", torch.float32)):
+        torch.backends.cuda.matmul.allow_tf32 = name == "tf32"
+        a, b = (torch.randn(8192, 8192, device="cuda", dtype=dtype) for _ in range(2))
+        out = torch.empty_like(a)
+        lines.append(f"- {name} product of 8192: {2 * 8192**3 / best(torch.mm, a, b, out=out) / 1e12:.0f} TFLOP/s")
+    torch.cuda.empty_cache()  # what follows are processes of their own
+    return lines
+
+
+def stage(results: Results, title: str, words: list[str], seconds: float) -> bool:
+    """Runs a command; adds the end of what it printed. Whether it succeeded."""
+    start = time.time()
+    code, output = run(words, seconds)
+    kept = [line for line in output.splitlines() if line.strip()][-12 if code == 0 else -60 :]
+    state = "done" if code == 0 else f"FAILED with {code}"
+    results.add(title, [f"{state} in {time.time() - start:.0f} s", "", "```", *kept, "```"])
+    return code == 0
+
+
+def benchmarks(results: Results, until: float) -> bool:
+    """The contestants of test_ops_cuda.py, steps first: what is left out for time is left out there."""
+    passed = True
+    for what in ("test_a_training_step", "test_inference", "test_a_layer"):
+        found = HERE / "build" / f"{what}.json"
+        found.unlink(missing_ok=True)
+        # of the time that is left: what comes first is what compiles longest
+        share = {"test_a_training_step": 0.35, "test_inference": 0.4, "test_a_layer": 0.9}[what]
+        left = max(until - time.time(), 20)
+        environment = {"GANZOO_BENCHMARK_UNTIL": str(time.time() + share * left)}
+        words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--benchmark-only"]
+        words += ["benchmarks/test_ops_cuda.py", "-k", what, f"--benchmark-json={found}"]
+        code, output = run(words, share * left + 90, environment)
+        lines = []
+        for row in json.loads(found.read_text())["benchmarks"] if found.exists() and found.stat().st_size else []:
+            lines += [f"- {row['name']}", *(f"  - {name}: {value}" for name, value in row["extra_info"].items())]
+        measured = code == 0 and bool(lines)
+        if not measured:
+            lines += ["", f"FAILED with {code}", "", "```", *output.splitlines()[-25:], "```"]
+        results.add(what.removeprefix("test_").replace("_", " ").capitalize(), lines)
+        passed &= measured
+    return passed
+
+
+def train(results: Results, seconds: float) -> None:
+    """A whole training as a user starts it, data and checkpoints included, where MNIST is at hand."""
+    run_folder = HERE / "build" / f"run-{os.getpid()}"
+    words = [sys.executable, "-m", "ganzoo", "train", "dcgan", "--dataset", "mnist", "--set", "image_size=64"]
+    words += ["--epochs", "50", "--precision", "bf16", "--out", str(run_folder)]
+    environment = {"GANZOO_OPS": "native"}
+    for data in (HERE / "shared" / "datasets", HERE.parent / "shared" / "datasets"):
+        if data.is_dir():
+            environment.setdefault("GANZOO_DATA", os.environ.get("GANZOO_DATA") or str(data))
+    start = time.time()
+    code, output = run(words, max(seconds, 30), environment)
+    told = [line for line in output.splitlines() if "Trained" in line or "rror" in line or "graph" in line]
+    state = f"{time.time() - start:.0f} s, everything included" if code == 0 else f"not finished ({code})"
+    results.add("50 epochs of MNIST at 64 x 64, bf16", [state, "", *(f"    {line}" for line in told[-5:])])
+
+
+def run(words: list[str], seconds: float, environment: dict[str, str] | None = None) -> tuple[int, str]:
+    """Exit code and output of a command; 124 where it took too long."""
+    everything = {**os.environ, **(environment or {})}
+    both: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    try:
+        done = subprocess.run(words, cwd=HERE, env=everything, timeout=seconds, **both)
+        return done.returncode, done.stdout
+    except subprocess.TimeoutExpired as late:
+        output = late.stdout or b""
+        return 124, output.decode(errors="replace") if isinstance(output, bytes) else output
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,234 @@
+"""The fused blocks and whole training steps on a GPU, bf16 and channels_last: the CUDA kernels against PyTorch.
+
+Contestants take turns. Eager runs with cuDNN's autotuner on; "graph" is the same captured in a CUDA graph; "compiled"
+is torch.compile(mode="max-autotune"), which has graphs of its own; "folded" has the batch norm in the weights. It takes
+minutes to compile it all: contestants that would start after GANZOO_BENCHMARK_UNTIL (seconds since the epoch) are left
+out, and the record says so.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pytest_benchmark.fixture import BenchmarkFixture
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from ganzoo import config as configs
+from ganzoo import registry
+from ganzoo.data import ImageData
+from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU
+from ganzoo.ops import cuda, native, use_backend
+from ganzoo.training import graph, loop
+from ganzoo.training.batches import Batches
+from ganzoo.training.state import TrainingState
+
+DEVICE = "cuda"
+ROUNDS, SHORTEST = 7, 0.02  # of each contestant; seconds of one round
+LAYERS = [("up", 512, 256, 4), ("up", 256, 128, 8), ("up", 128, 64, 16)]
+LAYERS += [("down", 64, 128, 32), ("down", 128, 256, 16), ("down", 256, 512, 8)]
+UNTIL = float(os.environ.get("GANZOO_BENCHMARK_UNTIL", "inf"))
+
+
+def missing() -> str | None:
+    if not torch.cuda.is_available():
+        return "there is no GPU"
+    return native.unavailable() or cuda.unavailable()
+
+
+pytestmark = pytest.mark.skipif(missing() is not None, reason=f"no CUDA kernels: {missing()}")
+Call = Callable[[], Any]
+Makers = dict[str, Callable[[], Call]]
+
+
+def seconds(call: Call, calls: int) -> float:
+    """Of one of `calls` calls in a row, from the GPU's own clock."""
+    begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    begin.record()
+    for _ in range(calls):
+        call()
+    end.record()
+    end.synchronize()
+    return float(begin.elapsed_time(end)) / 1e3 / calls
+
+
+def race(makers: Makers) -> tuple[dict[str, float], dict[str, str]]:
+    """Median seconds of a call of each contestant, taking turns, and why those that are missing are."""
+    calls: dict[str, Call] = {}
+    why: dict[str, str] = {}
+    for name, make in makers.items():
+        if time.time() > UNTIL and "native" not in name:
+            why[name] = "not measured: out of time"
+            continue
+        try:
+            call = make()
+            for _ in range(3):
+                call()
+            calls[name] = call
+        except Exception as failure:  # a contestant that fails must not hide the others
+            why[name] = f"failed: {type(failure).__name__}: {str(failure).splitlines()[0][:120]}"
+    counts = {name: max(1, int(SHORTEST / max(seconds(call, 3), 1e-6))) for name, call in calls.items()}
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(ROUNDS):
+        for name, call in calls.items():
+            times[name].append(seconds(call, counts[name]))
+    return {name: statistics.median(taken) for name, taken in times.items()}, why
+
+
+def captured(call: Call) -> Call:
+    """`call` as a CUDA graph."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            call()
+    torch.cuda.current_stream().wait_stream(stream)
+    recorded = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(recorded, stream=stream):
+        call()
+    return recorded.replay
+
+
+def contestants(network: nn.Module, plain: nn.Module, run: Callable[[nn.Module], Any]) -> Makers:
+    """Makers of `run` with the kernels, on `network`, and with PyTorch, on `plain`: each on a copy of its own."""
+
+    def as_it_is(backend: str) -> Call:
+        its = copy.deepcopy(network if backend == "native" else plain)
+
+        def call() -> None:
+            with use_backend(backend), torch.autocast(DEVICE, torch.bfloat16):
+                run(its)
+
+        return call
+
+    def compiled() -> Call:
+        fast = torch.compile(copy.deepcopy(plain), mode="max-autotune", dynamic=False)
+
+        def call() -> None:
+            torch.compiler.cudagraph_mark_step_begin()
+            with use_backend("reference"), torch.autocast(DEVICE, torch.bfloat16):
+                run(fast)
+
+        return call
+
+    torch.backends.cudnn.benchmark = True
+    return {
+        "native": lambda: as_it_is("native"),
+        "native graph": lambda: captured(as_it_is("native")),
+        "eager": lambda: as_it_is("reference"),
+        "eager graph": lambda: captured(as_it_is("reference")),
+        "compiled": compiled,
+    }
+
+
+def record(benchmark: BenchmarkFixture, makers: Makers, operations: float, images: int) -> None:
+    """Runs the race into the benchmark's extra_info; fails where the kernels themselves did not run."""
+    times, why = race(makers)
+    for name, taken in times.items():
+        speed = f"{operations / taken / 1e12:.0f} TFLOP/s" if operations else f"{images / taken:,.0f} images/s"
+        benchmark.extra_info[name] = f"{taken * 1e6:,.0f} us, {speed}"
+    benchmark.extra_info |= why
+    ours = min((t for name, t in times.items() if "native" in name), default=float("nan"))
+    others = {name: t for name, t in times.items() if "native" not in name}
+    if others:
+        best = min(others, key=lambda name: others[name])
+        benchmark.extra_info["best native against the best other"] = f"{others[best] / ours:.2f} ({best})"
+    benchmark.pedantic(lambda: None)  # the times are in extra_info
+    print(f"\n{benchmark.extra_info}")
+    assert not any("native" in name for name in why), why
+
+
+@pytest.mark.parametrize("batch", [128, 1024])
+@pytest.mark.parametrize("layer", LAYERS, ids=str)
+def test_a_layer_both_ways(benchmark: BenchmarkFixture, layer: tuple[str, int, int, int], batch: int) -> None:
+    kind, cin, cout, size = layer
+    block = (ConvTransposeBNReLU if kind == "up" else ConvBNLeakyReLU)(cin, cout)
+    block = block.to(DEVICE, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    x = torch.randn(batch, cin, size, size, device=DEVICE, dtype=torch.bfloat16)
+    x = x.contiguous(memory_format=torch.channels_last).requires_grad_()
+    out_size = 2 * size if kind == "up" else size // 2
+    weights = torch.randn(batch, cout, out_size, out_size, device=DEVICE, dtype=torch.bfloat16)
+    weights = weights.contiguous(memory_format=torch.channels_last)
+
+    def run(network: nn.Module) -> None:
+        torch.autograd.grad(network(x), [x, *network.parameters()], weights)
+
+    operations = 3 * 2.0 * batch * cin * cout * 16 * min(size, out_size) ** 2
+    record(benchmark, contestants(block, block, run), operations, batch)
+
+
+@pytest.mark.parametrize("batch", [64, 1024])
+def test_inference_of_a_generator(benchmark: BenchmarkFixture, batch: int) -> None:
+    generator = nn.Sequential(
+        ConvTransposeBNReLU(100, 512, 4, 1, 0),
+        *(ConvTransposeBNReLU(deep, deep // 2) for deep in (512, 256, 128)),
+        nn.ConvTranspose2d(64, 3, 4, 2, 1, bias=False),
+        nn.Tanh(),
+    )
+    generator = generator.eval().to(DEVICE, torch.bfloat16, memory_format=torch.channels_last)  # type: ignore
+    x = torch.randn(batch, 100, 1, 1, device=DEVICE, dtype=torch.bfloat16)
+
+    def run(network: nn.Module) -> None:
+        with torch.no_grad():
+            network(x)
+
+    folded = nn.Sequential(*(fold(part) for part in generator))
+    makers = contestants(generator, generator, run)
+    for name, maker in contestants(generator, folded, run).items():
+        if "native" not in name:
+            makers[f"{name}, folded"] = maker
+    record(benchmark, makers, 0, batch)
+
+
+def fold(part: nn.Module) -> nn.Module:
+    """A block with its batch norm in the weights, as PyTorch does it; other modules as they are."""
+    if not isinstance(part, ConvTransposeBNReLU):
+        return part
+    conv, norm, act = part
+    assert isinstance(conv, nn.ConvTranspose2d)
+    assert isinstance(norm, nn.BatchNorm2d)
+    return nn.Sequential(fuse_conv_bn_eval(conv, norm, transpose=True), act)
+
+
+def training(backend: str, graphed: bool, compile: bool = False, images: int = 4096) -> Call:
+    """A whole DCGAN-64 step, batch 128, on random images in GPU memory."""
+    entry = registry.get_architecture("dcgan")
+    config = configs.make(entry.card.Config, {"batch_size": 128})
+    pixels = np.random.default_rng(0).integers(0, 256, (images, 3, 64, 64), np.uint8)
+    data = ImageData(pixels, None, (), "random", "train", "0" * 64)
+    gan = entry.build(config, data.spec).to(DEVICE, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if compile:
+        gan.generator.compile(mode="max-autotune-no-cudagraphs", dynamic=False)
+        gan.discriminator.compile(mode="max-autotune-no-cudagraphs", dynamic=False)
+    state = TrainingState(gan.train(), 0, "bf16")
+    batches = Batches(data, 128, 0, state.device)
+    with use_backend(backend):
+        step = graph.stepper(state, batches, loop.play_step, graphed, print)
+
+    def call() -> None:
+        with use_backend(backend):
+            step()
+        loop.average(state)
+        state.step += 1
+
+    return call
+
+
+def test_a_training_step(benchmark: BenchmarkFixture) -> None:
+    torch.backends.cudnn.benchmark = True
+    makers: Makers = {
+        "native": lambda: training("native", False),
+        "native graph": lambda: training("native", True),
+        "eager": lambda: training("reference", False),
+        "eager graph": lambda: training("reference", True),
+        "compiled graph": lambda: training("reference", True, compile=True),
+    }
+    record(benchmark, makers, 0, 128)

@@ -1,0 +1,148 @@
+// What is done around the matrix products: packing, joining of statistics, adding of splits, and the choice of a tile.
+#include "join.cuh"
+
+namespace ganzoo::cuda {
+namespace {
+
+constexpr int kPackTile = 32, kMostSplits = 64, kLeastStagesOfSplit = 4;
+
+template <class T, class Weight>
+struct PackArguments {
+  Convolution f;
+  const Weight* weight;
+  T* packed;
+  int64_t strides[4];
+  int pitch;
+};
+
+// One kernel element of 32 x 32 channels: read with the big channel fastest, written with the input channel fastest.
+template <class T, class Weight>
+__global__ void __launch_bounds__(kThreads) pack_weights(const __grid_constant__ PackArguments<T, Weight> p) {
+  float* tile = reinterpret_cast<float*>(shared_memory());
+  const int cs = p.f.up ? p.f.cin : p.f.cout, cb = p.f.up ? p.f.cout : p.f.cin;
+  const int which = blockIdx.z / taps(p.f), tap = blockIdx.z % taps(p.f),
+            element = tap_of(p.f, class_of(p.f, which), tap).kernel;
+  const int s0 = blockIdx.y * kPackTile, b0 = blockIdx.x * kPackTile, x = threadIdx.x % kPackTile,
+            y = threadIdx.x / kPackTile;
+  const Weight* weight = p.weight + element / 4 * p.strides[2] + element % 4 * p.strides[3];
+  for (int line = y; line < kPackTile && s0 + line < cs && b0 + x < cb; line += kThreads / kPackTile)
+    tile[line * (kPackTile + 1) + x] = to_float(weight[(s0 + line) * p.strides[0] + (b0 + x) * p.strides[1]]);
+  __syncthreads();
+  const int out0 = p.f.up ? b0 : s0, in = (p.f.up ? s0 : b0) + x;
+  for (int line = y; line < kPackTile && out0 + line < p.f.cout && in < p.f.cin; line += kThreads / kPackTile) {
+    const float value = p.f.up ? tile[x * (kPackTile + 1) + line] : tile[line * (kPackTile + 1) + x];
+    p.packed[static_cast<int64_t>(which * p.f.cout + out0 + line) * p.pitch + tap * p.f.cin + in] =
+        from_float<T>(value);
+  }
+}
+
+template <class T, class Weight>
+cudaError_t launch_pack(const Convolution& f, const void* weight, const int64_t strides[4], void* packed,
+                        cudaStream_t stream) {
+  const PackArguments<T, Weight> p = {f,
+                                      static_cast<const Weight*>(weight),
+                                      static_cast<T*>(packed),
+                                      {strides[0], strides[1], strides[2], strides[3]},
+                                      pitch_of_packed(f, 16 / sizeof(T))};
+  const int cs = f.up ? f.cin : f.cout, cb = f.up ? f.cout : f.cin;
+  const dim3 grid(ceil_div(cb, kPackTile), ceil_div(cs, kPackTile), 16);
+  return launch(&pack_weights<T, Weight>, grid, kPackTile * (kPackTile + 1) * 4, stream, p);
+}
+
+struct AddArguments {
+  const float4* parts;
+  float4* out;
+  int64_t size;  // of a split, in fours
+  int splits;
+};
+
+__global__ void __launch_bounds__(kThreads) add_splits(const __grid_constant__ AddArguments p) {
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (i >= p.size) return;
+  float4 sum = p.parts[i];
+  for (int split = 1; split < p.splits; ++split) {
+    const float4 more = p.parts[split * p.size + i];
+    sum.x += more.x, sum.y += more.y, sum.z += more.z, sum.w += more.w;
+  }
+  p.out[i] = sum;
+}
+
+// 128 columns where there are as many and the blocks then still fill the GPU.
+int columns_of_tile(int64_t columns, int64_t blocks_of_64, int processors) {
+  return columns > 64 && blocks_of_64 >= 2 * int64_t{processors} ? 128 : 64;
+}
+
+int stages_of(Type type, const Gradient& g) { return ceil_div(pixels_of(g), kStageBytes / bytes_of(type)); }
+
+PartsOfGradient parts_of(Type type, const Gradient& g, int processors) {
+  PartsOfGradient parts = {};
+  const int64_t rows = ceil_div(g.cs, kTileM), narrow = rows * ceil_div(16 * g.cb, 64);
+  parts.g = g, parts.columns = columns_of_tile(16 * g.cb, narrow, processors);
+  const int64_t blocks = rows * ceil_div(16 * g.cb, parts.columns);
+  const int stages = stages_of(type, g);
+  const int wanted = most(1, least(least(ceil_div(2 * processors, blocks), stages / kLeastStagesOfSplit), kMostSplits));
+  parts.stages_of_split = most(1, ceil_div(stages, wanted));
+  parts.splits = most(1, ceil_div(stages, parts.stages_of_split));
+  return parts;
+}
+
+}  // namespace
+
+int64_t bytes_of_packed(Type type, const Convolution& f) {
+  return int64_t{1} * classes(f) * f.cout * pitch_of_packed(f, 16 / bytes_of(type)) * bytes_of(type);
+}
+
+cudaError_t pack(Type type, const Convolution& f, const void* weight, bool weight_is_float32, const int64_t strides[4],
+                 void* packed, cudaStream_t stream) {
+  switch (type) {
+    case Type::kFloat16:
+      return (weight_is_float32 ? launch_pack<float16, float> : launch_pack<float16, float16>)(f, weight, strides,
+                                                                                               packed, stream);
+    case Type::kBFloat16:
+      return (weight_is_float32 ? launch_pack<bfloat16, float> : launch_pack<bfloat16, bfloat16>)(f, weight, strides,
+                                                                                                  packed, stream);
+    default:
+      return launch_pack<float, float>(f, weight, strides, packed, stream);
+  }
+}
+
+int64_t bytes_of_statistics(const Convolution& f) { return int64_t{8} * classes(f) * tiles_of_class(f) * f.cout; }
+
+cudaError_t convolve(Type type, const Convolution& f, const void* x, const void* packed, const Epilogue& e, void* out,
+                     void* scratch, int processors, cudaStream_t stream) {
+  const int64_t tiles = int64_t{1} * classes(f) * tiles_of_class(f), narrow = tiles * ceil_div(f.cout, 64);
+  float* mean = e.mean ? static_cast<float*>(scratch) : nullptr;
+  float* m2 = e.mean ? mean + tiles * f.cout : nullptr;
+  const PartsOfConvolution parts = {f, x, packed, out, e, mean, m2, columns_of_tile(f.cout, narrow, processors)};
+  const auto start = type == Type::kFloat16    ? launch_convolution<float16, 1>
+                     : type == Type::kBFloat16 ? launch_convolution<bfloat16, 1>
+                     : type == Type::kTf32     ? launch_convolution<float, 1>
+                                               : launch_convolution<float, 3>;
+  const cudaError_t error = start(parts, stream);
+  if (error != cudaSuccess || !e.mean) return error;
+  const Blocks blocks = {true, f, tiles_of_class(f), int64_t{1} * f.n * f.out_h * f.out_w, 0, static_cast<int>(tiles)};
+  return join({blocks, f.cout, mean, m2, e.mean, e.var}, stream);
+}
+
+int64_t bytes_of_splits(Type type, const Gradient& g, int processors) {
+  const int splits = parts_of(type, g, processors).splits;
+  return splits > 1 ? int64_t{splits} * g.cs * 16 * g.cb * 4 : 0;
+}
+
+cudaError_t weight_gradient(Type type, const Gradient& g, const void* small, const void* big, float* out, void* scratch,
+                            int processors, cudaStream_t stream) {
+  PartsOfGradient parts = parts_of(type, g, processors);
+  parts.small = small, parts.big = big, parts.out = parts.splits > 1 ? static_cast<float*>(scratch) : out;
+  const auto start = type == Type::kFloat16    ? launch_gradient<float16, 1>
+                     : type == Type::kBFloat16 ? launch_gradient<bfloat16, 1>
+                     : type == Type::kTf32     ? launch_gradient<float, 1>
+                                               : launch_gradient<float, 3>;
+  const cudaError_t error = start(parts, stream);
+  if (error != cudaSuccess || parts.splits == 1) return error;
+  const int64_t size = int64_t{4} * g.cs * g.cb;
+  const AddArguments p = {reinterpret_cast<const float4*>(parts.out), reinterpret_cast<float4*>(out), size,
+                          parts.splits};
+  return launch(&add_splits, dim3(ceil_div(size, kThreads), 1, 1), 0, stream, p);
+}
+
+}  // namespace ganzoo::cuda

@@ -1,0 +1,6 @@
+#include "products.cuh"
+
+namespace ganzoo::cuda {
+template cudaError_t launch_convolution<float16, 1>(const PartsOfConvolution&, cudaStream_t);
+template cudaError_t launch_gradient<float16, 1>(const PartsOfGradient&, cudaStream_t);
+}  // namespace ganzoo::cuda

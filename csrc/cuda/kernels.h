@@ -1,0 +1,85 @@
+// What the kernels are asked to do: raw pointers on the device and a stream, no torch. Every function enqueues work and
+// returns the error of doing so; nothing waits, nothing allocates, and results are the same bits every time.
+#pragma once
+#include <cstdint>
+
+#ifdef GANZOO_EMULATE
+#include "emulator.h"
+#else
+#include <cuda_runtime_api.h>
+#endif
+
+#include "geometry.h"
+
+namespace ganzoo::cuda {
+
+// What is multiplied, always summed in float32. kFloat32 makes each product of three tf32 ones.
+enum class Type { kFloat32, kTf32, kFloat16, kBFloat16 };
+
+inline int bytes_of(Type type) { return type == Type::kFloat16 || type == Type::kBFloat16 ? 2 : 4; }
+
+struct Epilogue {
+  const float *scale, *shift;  // out = act(scale * sum + shift), act(v) = v > 0 ? v : slope * v; or null
+  float slope;
+  float *mean, *var;  // of the sums over the output's pixels, biased; or null
+};
+
+// Weights (cs, cb, 4, 4), float32 or of `type`, with any strides, as the convolution reads them.
+int64_t bytes_of_packed(Type type, const Convolution& f);
+cudaError_t pack(Type type, const Convolution& f, const void* weight, bool weight_is_float32, const int64_t strides[4],
+                 void* packed, cudaStream_t stream);
+
+// `scratch` holds bytes_of_statistics(f) bytes where there is a mean to be computed.
+int64_t bytes_of_statistics(const Convolution& f);
+cudaError_t convolve(Type type, const Convolution& f, const void* x, const void* packed, const Epilogue& e, void* out,
+                     void* scratch, int processors, cudaStream_t stream);
+
+// out (cs, 4, 4, cb) in float32; `scratch` holds bytes_of_splits(...) bytes, which may be none.
+int64_t bytes_of_splits(Type type, const Gradient& g, int processors);
+cudaError_t weight_gradient(Type type, const Gradient& g, const void* small, const void* big, float* out, void* scratch,
+                            int processors, cudaStream_t stream);
+
+// ---- passes over [pixels, channels] ---------------------------------------------------------------------------------
+
+struct BatchNorm {
+  const float *mean, *var, *gamma, *beta;  // gamma, beta: or null
+  float eps, slope;
+};
+
+int64_t bytes_of_sums(int64_t pixels, int channels);  // scratch of the two that reduce
+
+cudaError_t channel_statistics(Type type, const void* y, int64_t pixels, int channels, float* mean, float* var,
+                               void* scratch, cudaStream_t stream);
+// out = act((y - mean) / sqrt(var + eps) * gamma + beta)
+cudaError_t norm_act(Type type, const void* y, int64_t pixels, int channels, const BatchNorm& norm, void* out,
+                     cudaStream_t stream);
+// The gradients of norm_act where mean and var are those of y itself (Ioffe & Szegedy 2015).
+cudaError_t norm_act_backward(Type type, const void* grad, const void* y, int64_t pixels, int channels,
+                              const BatchNorm& norm, void* dy, float* dgamma, float* dbeta, void* scratch,
+                              cudaStream_t stream);
+
+// ---- parts of these, compiled for one type each (float32.cu, float16.cu, bfloat16.cu)
+// ----------------------------------
+
+struct PartsOfConvolution {
+  Convolution f;
+  const void *x, *packed;
+  void* out;
+  Epilogue e;
+  float *mean, *m2;
+  int columns;  // of a tile: 128 or 64
+};
+
+struct PartsOfGradient {
+  Gradient g;
+  const void *small, *big;
+  float* out;
+  int columns, splits, stages_of_split;
+};
+
+template <class T, int kProducts>
+cudaError_t launch_convolution(const PartsOfConvolution& parts, cudaStream_t stream);
+template <class T, int kProducts>
+cudaError_t launch_gradient(const PartsOfGradient& parts, cudaStream_t stream);
+
+}  // namespace ganzoo::cuda

@@ -1,0 +1,281 @@
+// The CUDA kernels against plain loops in double: on a CPU through the emulator, under the sanitizers (`make
+// cuda-emulate`), or on a GPU, under compute-sanitizer (`make cuda-sanitize`). No torch.
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <random>
+#include <string_view>
+#include <vector>
+
+#include "../../csrc/cuda/device.h"
+#include "../../csrc/cuda/kernels.h"
+
+using namespace ganzoo::cuda;
+
+struct Shape {
+  int n, h, w, cs, H, W, cb;
+};
+
+static std::mt19937 rng(7);
+
+static void fail(const char* what, size_t i, double found, double expected) {
+  std::fprintf(stderr, "%s: element %zu is %.9g, not %.9g\n", what, i, found, expected);
+  std::exit(1);
+}
+
+// Numbers in (-1, 1): those that the type multiplies exactly, or of a full float for kFloat32.
+template <class T>
+static std::vector<T> numbers(size_t count, Type type) {
+  std::vector<T> values(count);
+  for (T& v : values) {
+    const float whole = static_cast<float>(rng() >> 8) / (1 << 23) - 1;
+    v = from_float<T>(type == Type::kFloat32 ? whole : std::round(whole * 64) / 64);
+  }
+  return values;
+}
+
+// |found - expected| <= relative |expected| + a share of what sums of this size round off.
+template <class T>
+static void compare(const char* what, const std::vector<T>& found, const std::vector<double>& expected, double relative,
+                    double absolute) {
+  for (size_t i = 0; i < expected.size(); ++i)
+    if (!(std::fabs(to_float(found[i]) - expected[i]) <= relative * std::fabs(expected[i]) + absolute))
+      fail(what, i, to_float(found[i]), expected[i]);
+}
+
+#ifndef GANZOO_EMULATE
+static void check(cudaError_t error) {
+  if (error == cudaSuccess) return;
+  std::fprintf(stderr, "CUDA says %s\n", cudaGetErrorString(error));
+  std::exit(1);
+}
+#else
+static void check(cudaError_t) {}
+#endif
+
+// A copy of host numbers where the kernels can reach them, of exactly their size and aligned to 16 bytes or more.
+template <class T>
+class Buffer {
+ public:
+  explicit Buffer(const std::vector<T>& values) : size_(values.size()) {
+#ifdef GANZOO_EMULATE
+    data_ = static_cast<T*>(aligned_alloc(16, (size_ * sizeof(T) + 16) / 16 * 16));
+    if (size_) std::memcpy(static_cast<void*>(data_), values.data(), size_ * sizeof(T));
+#else
+    check(cudaMalloc(&data_, size_ * sizeof(T) + (size_ == 0)));
+    check(cudaMemcpy(data_, values.data(), size_ * sizeof(T), cudaMemcpyHostToDevice));
+#endif
+  }
+  explicit Buffer(size_t count) : Buffer(std::vector<T>(count)) {}
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+#ifdef GANZOO_EMULATE
+  ~Buffer() { std::free(data_); }
+#else
+  ~Buffer() { cudaFree(data_); }
+#endif
+
+  operator T*() { return data_; }
+
+  std::vector<T> back() const {
+    std::vector<T> values(size_);
+#ifdef GANZOO_EMULATE
+    if (size_) std::memcpy(static_cast<void*>(values.data()), data_, size_ * sizeof(T));
+#else
+    check(cudaMemcpy(values.data(), data_, size_ * sizeof(T), cudaMemcpyDeviceToHost));
+#endif
+    return values;
+  }
+
+ private:
+  size_t size_;
+  T* data_ = nullptr;
+};
+
+template <class T>
+static std::vector<T> poison(size_t count) {
+  return std::vector<T>(count, from_float<T>(NAN));
+}
+
+// body(small pixel, big pixel, kernel element) for every product of the convolution.
+template <class Body>
+static void each_pair(const Shape& s, const Body& body) {
+  for (int image = 0; image < s.n; ++image)
+    for (int i = 0; i < s.h; ++i)
+      for (int j = 0; j < s.w; ++j)
+        for (int k = 0; k < 16; ++k) {
+          const int row = 2 * i - 1 + k / 4, col = 2 * j - 1 + k % 4;
+          if (row >= 0 && row < s.H && col >= 0 && col < s.W)
+            body((image * s.h + i) * s.w + j, (image * s.H + row) * s.W + col, k);
+        }
+}
+
+struct Moments {
+  std::vector<double> mean, var;
+};
+
+template <class Number>
+static Moments moments(const std::vector<Number>& values, int channels) {
+  Moments m = {std::vector<double>(channels), std::vector<double>(channels)};
+  const double pixels = static_cast<double>(values.size()) / channels;
+  for (size_t i = 0; i < values.size(); ++i) m.mean[i % channels] += values[i] / pixels;
+  for (size_t i = 0; i < values.size(); ++i)
+    m.var[i % channels] += std::pow(values[i] - m.mean[i % channels], 2) / pixels;
+  return m;
+}
+
+// `weight_order`: the strides of an NCHW (0) or channels_last (1) weight. `processors`: which tile is chosen.
+template <class T>
+static void check_products(const Shape& s, Type type, int weight_order, int processors) {
+  const int pixels_small = s.n * s.h * s.w, pixels_big = s.n * s.H * s.W;
+  const std::vector<T> small = numbers<T>(pixels_small * s.cs, type), big = numbers<T>(pixels_big * s.cb, type);
+  const std::vector<float> weight = numbers<float>(16 * s.cs * s.cb, type);
+  const std::vector<int64_t> strides =
+      weight_order ? std::vector<int64_t>{16 * s.cb, 1, 4 * s.cb, s.cb} : std::vector<int64_t>{16 * s.cb, 16, 4, 1};
+  const auto weight_at = [&](int a, int b, int k) {
+    return double{weight[a * strides[0] + b * strides[1] + k / 4 * strides[2] + k % 4 * strides[3]]};
+  };
+  std::vector<double> up(pixels_big * s.cb), down(pixels_small * s.cs), gradient(16 * s.cs * s.cb);
+  each_pair(s, [&](int p, int q, int k) {
+    for (int a = 0; a < s.cs; ++a)
+      for (int b = 0; b < s.cb; ++b) {
+        const double x = to_float(small[p * s.cs + a]), y = to_float(big[q * s.cb + b]), v = weight_at(a, b, k);
+        up[q * s.cb + b] += x * v, down[p * s.cs + a] += y * v, gradient[(a * 16 + k) * s.cb + b] += x * y;
+      }
+  });
+  const double rounding = sizeof(T) == 2 ? (type == Type::kFloat16 ? 0x1p-11 : 0x1p-8) : 1e-6;
+  const double sums = type == Type::kFloat32 ? 3e-4 : 2e-5;  // where products are not exact, nor are sums
+
+  for (const bool is_up : {true, false}) {
+    const Convolution f = is_up ? convolution(true, s.n, s.h, s.w, s.cs, s.H, s.W, s.cb)
+                                : convolution(false, s.n, s.H, s.W, s.cb, s.h, s.w, s.cs);
+    const std::vector<double>& exact = is_up ? up : down;
+    Buffer<char> packed(bytes_of_packed(type, f)), scratch(bytes_of_statistics(f));
+    Buffer<float> weights(weight);
+    Buffer<T> x(is_up ? small : big), out(poison<T>(exact.size()));
+    Buffer<float> mean(poison<float>(f.cout)), var(poison<float>(f.cout));
+    check(pack(type, f, weights, true, strides.data(), packed, nullptr));
+    check(convolve(type, f, x, packed, {nullptr, nullptr, 1, mean, var}, out, scratch, processors, nullptr));
+    compare(is_up ? "up" : "down", out.back(), exact, rounding, sums);
+    const Moments m = moments(exact, f.cout);
+    compare("mean of a product", mean.back(), m.mean, 1e-5, 1e-5);
+    compare("variance of a product", var.back(), m.var, 1e-4, 1e-5);
+
+    const std::vector<float> scale = numbers<float>(f.cout, type), shift = numbers<float>(f.cout, type);
+    Buffer<float> scales(scale), shifts(shift);
+    Buffer<T> activated(poison<T>(exact.size()));
+    check(convolve(type, f, x, packed, {scales, shifts, 0.2f, nullptr, nullptr}, activated, nullptr, processors,
+                   nullptr));
+    std::vector<double> expected(exact.size());
+    for (size_t i = 0; i < exact.size(); ++i) {
+      const double v = scale[i % f.cout] * exact[i] + shift[i % f.cout];
+      expected[i] = v > 0 ? v : 0.2f * v;
+    }
+    compare("activated", activated.back(), expected, rounding, sums);
+  }
+
+  const Gradient g = ganzoo::cuda::gradient(s.n, s.h, s.w, s.cs, s.H, s.W, s.cb);
+  Buffer<T> a(small), b(big);
+  Buffer<float> found(poison<float>(gradient.size()));
+  Buffer<char> splits(bytes_of_splits(type, g, processors));
+  check(weight_gradient(type, g, a, b, found, splits, processors, nullptr));
+  compare("weight gradient", found.back(), gradient, 1e-6, 1e-4);
+}
+
+template <class T>
+static void check_passes(Type type, int pixels, int channels, bool affine) {
+  std::vector<T> y = numbers<T>(pixels * channels, type), grad = numbers<T>(pixels * channels, type);
+  for (size_t i = 0; i < y.size(); ++i) y[i] = from_float<T>(to_float(y[i]) + static_cast<float>(i % channels % 3));
+  std::vector<double> exact(y.size());
+  for (size_t i = 0; i < y.size(); ++i) exact[i] = to_float(y[i]);
+  const Moments m = moments(exact, channels);
+  Buffer<char> scratch(bytes_of_sums(pixels, channels));
+  Buffer<T> ys(y), grads(grad), out(poison<T>(y.size())), back(poison<T>(y.size()));
+  Buffer<float> mean(poison<float>(channels)), var(poison<float>(channels));
+  check(channel_statistics(type, ys, pixels, channels, mean, var, scratch, nullptr));
+  compare("channel mean", mean.back(), m.mean, 1e-5, 1e-6);
+  compare("channel variance", var.back(), m.var, 1e-4, 1e-6);
+
+  const std::vector<float> gamma = numbers<float>(channels, type), beta = numbers<float>(channels, type);
+  const float eps = 1e-5f, slope = 0.2f;
+  Buffer<float> gammas(gamma), betas(beta);
+  const BatchNorm norm = {
+      mean, var,  affine ? static_cast<float*>(gammas) : nullptr, affine ? static_cast<float*>(betas) : nullptr,
+      eps,  slope};
+  std::vector<double> activated(y.size()), through(y.size()), dy(y.size()), dgamma(channels), dbeta(channels),
+      edge(y.size());
+  const auto xhat = [&](size_t i) { return (exact[i] - m.mean[i % channels]) / std::sqrt(m.var[i % channels] + eps); };
+  for (size_t i = 0; i < y.size(); ++i) {
+    const size_t c = i % channels;
+    const double v = xhat(i) * (affine ? gamma[c] : 1) + (affine ? beta[c] : 0);
+    activated[i] = v > 0 ? v : slope * v, edge[i] = std::fabs(v) < 1e-4;
+    through[i] = to_float(grad[i]) * (v > 0 ? 1 : slope);
+    dbeta[c] += through[i], dgamma[c] += through[i] * xhat(i);
+  }
+  for (size_t i = 0; i < y.size(); ++i) {
+    const size_t c = i % channels;
+    dy[i] = (affine ? gamma[c] : 1) / std::sqrt(m.var[c] + eps) *
+            (through[i] - dbeta[c] / pixels - xhat(i) * dgamma[c] / pixels);
+  }
+  const double rounding = sizeof(T) == 2 ? 0x1p-8 : 1e-4;
+  check(norm_act(type, ys, pixels, channels, norm, out, nullptr));
+  compare("norm_act", out.back(), activated, rounding, 1e-4);
+  Buffer<float> gradient_of_gamma(poison<float>(channels)), gradient_of_beta(poison<float>(channels));
+  check(norm_act_backward(type, grads, ys, pixels, channels, norm, back, gradient_of_gamma, gradient_of_beta, scratch,
+                          nullptr));
+  std::vector<T> found = back.back();
+  for (size_t i = 0; i < y.size(); ++i)
+    if (edge[i])
+      found[i] = from_float<T>(static_cast<float>(dy[i]));  // which side of 0 it is on is a matter of rounding
+  compare("norm_act_backward", found, dy, rounding, 1e-3);
+  compare("dgamma", gradient_of_gamma.back(), dgamma, 1e-3, 1e-2);
+  compare("dbeta", gradient_of_beta.back(), dbeta, 1e-3, 1e-2);
+}
+
+template <class T>
+static void check_type(const char* name, Type type) {
+  // whole chunks, in both widths of a tile and several splits; chunks of numbers that are not; one image; many of one
+  // pixel
+  check_products<T>({3, 5, 3, 72, 10, 7, 136}, type, 1, 0);
+  check_products<T>({3, 5, 3, 72, 10, 7, 136}, type, 0, 50);
+  check_products<T>({2, 3, 4, 13, 7, 9, 19}, type, 0, 0);
+  check_products<T>({1, 1, 1, 1, 2, 2, 1}, type, 1, 0);
+  check_products<T>({1, 17, 9, 8, 34, 19, 16}, type, 1, 3);
+  check_products<T>({140, 1, 2, 16, 2, 4, 24}, type, 1, 4);
+  for (const bool affine : {true, false}) {
+    check_passes<T>(type, 700, 24, affine);
+    check_passes<T>(type, 70, 13, affine);
+  }
+  check_passes<T>(type, 2, 2056, true);
+  check_passes<T>(type, 66000, 8, true);
+  std::printf("%s: as expected\n", name);
+}
+
+static void check_arithmetic() {
+  for (int round = 0; round < 200000; ++round) {
+    const uint32_t d = round < 1000 ? round + 1 : (rng() >> (1 + rng() % 31)) + (rng() & 1), value = d ? d : 1;
+    const int x = static_cast<int>(round % 3 ? rng() >> (1 + rng() % 31)
+                                             : value * ((rng() >> 1) / value) - (rng() & 1 && value > 1));
+    if (x >= 0 && quotient(x, divisor(value)) != x / static_cast<int>(value))
+      fail("quotient", x, quotient(x, divisor(value)), value);
+  }
+  for (int k = 0; k < 64; k += 4)  // what a warp reads of 32-bit numbers stored k by k: 32 different banks
+    for (int row = 0; row < 128; row += 8) {
+      uint32_t banks = 0;
+      for (int lane = 0; lane < 32; ++lane) {
+        const int r = row + lane / 4;
+        banks |= 1u << (swizzled(k + lane % 4, r / 4, 32, true) * 4 + r % 4) % 32;
+      }
+      if (banks != ~0u) fail("banks", k, row, 0);
+    }
+}
+
+int main(int, char** arguments) {
+  check_arithmetic();
+  const std::string_view wanted = arguments[1] ? arguments[1] : "";
+  if (wanted.empty() || wanted == "bfloat16") check_type<bfloat16>("bfloat16", Type::kBFloat16);
+  if (wanted.empty() || wanted == "float16") check_type<float16>("float16", Type::kFloat16);
+  if (wanted.empty() || wanted == "tf32") check_type<float>("tf32", Type::kTf32);
+  if (wanted.empty() || wanted == "float32") check_type<float>("float32", Type::kFloat32);
+}

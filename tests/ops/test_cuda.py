@@ -1,0 +1,179 @@
+"""torch.ops.ganzoo.* on a GPU, called directly: against float64, in every precision."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from .conftest import LAYOUTS, random
+from .cuda_support import DEVICE, DTYPES, EMULATED, LIMITS, every_precision, near, needs_cuda, only_on_a_gpu, products
+
+pytestmark = needs_cuda
+kernels = torch.ops.ganzoo
+
+shapes = st.tuples(
+    st.sampled_from([1, 2, 5, 130]),  # images: a tile of few pixels, and of one
+    st.sampled_from([1, 8, 19, 72]), st.sampled_from([1, 3, 16, 136]),  # channels: whole chunks of 16 bytes, and not
+    st.integers(1, 4), st.integers(1, 5), st.integers(0, 1), st.integers(0, 1),  # h, w, H - 2h, W - 2w
+).filter(lambda s: not EMULATED or s[0] * s[1] * s[2] * s[3] * s[4] < 4000)  # fmt: skip
+
+
+@every_precision
+@settings(max_examples=5 if EMULATED else 60)
+@given(shape=shapes, layout=st.sampled_from(LAYOUTS), seed=st.integers(0, 9), own=st.booleans())
+def test_the_products(precision: str, shape: tuple[int, ...], layout: str, seed: int, own: bool) -> None:
+    n, cs, cb, h, w, more_h, more_w = shape
+    rng, dtype, limit = torch.Generator().manual_seed(seed), DTYPES[precision], LIMITS[precision]
+    height, width = 2 * h + more_h, 2 * w + more_w
+
+    def make(*shape: int, dtype: torch.dtype = dtype) -> Tensor:
+        return random(rng, *shape, layout=layout if len(shape) == 4 else "nchw").to(DEVICE, dtype)
+
+    small, big = make(n, cs, h, w), make(n, cb, height, width)
+    weight = make(cs, cb, 4, 4, dtype=dtype if own else torch.float32)
+    scale, shift = make(cs, dtype=torch.float32), make(cs, dtype=torch.float32)
+    operands = [t.double() for t in (small, big, weight)]
+    (up, down, gradient), squares = in_float64(*operands), in_float64(*(t.square() for t in operands))
+    up_size, down_size, gradient_size = (t.sqrt() for t in squares)  # of sums of as many random numbers
+    with products(precision):
+        near(kernels.up(small, weight, None, None, None, 1.0, height, width), up, limit, up_size)
+        near(kernels.down(big, weight, None, None, None, 1.0), down, limit, down_size)
+        near(kernels.weight_gradient(small, big), gradient, limit, gradient_size)
+        activated = F.leaky_relu(down * scale.double()[:, None, None] + shift.double()[:, None, None], 0.2)
+        activated_size = (down_size * scale[:, None, None]).abs() + shift[:, None, None].abs()
+        near(kernels.down(big, weight, None, scale, shift, 0.2), activated, limit, activated_size)
+        for found, y, size in (
+            (kernels.up_statistics(small, weight, height, width), up, up_size),
+            (kernels.down_statistics(big, weight), down, down_size),
+        ):
+            var, mean = torch.var_mean(y, (0, 2, 3), correction=0)
+            near(found[0], y, limit, size)
+            near(found[1], mean, limit, size.mean((0, 2, 3)))
+            near(found[2], var, limit, 2 * size.square().mean((0, 2, 3)))
+
+
+def in_float64(small: Tensor, big: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    more = (big.shape[2] % 2, big.shape[3] % 2)
+    gradient = torch.nn.grad.conv2d_weight(big, weight.shape, small, 2, 1)
+    return F.conv_transpose2d(small, weight, None, 2, 1, more), F.conv2d(big, weight, None, 2, 1), gradient
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
+@settings(max_examples=5 if EMULATED else 40)
+@given(n=st.integers(1, 5), c=st.sampled_from([1, 5, 16, 70, 264]), h=st.integers(1, 12), affine=st.booleans(),
+       slope=st.sampled_from([0.0, 0.2]), layout=st.sampled_from(LAYOUTS))  # fmt: skip
+def test_normalisation(precision: str, n: int, c: int, h: int, affine: bool, slope: float, layout: str) -> None:
+    rng, dtype, limit = torch.Generator().manual_seed(n), DTYPES[precision], 5 * LIMITS[precision]
+    y, grad = (random(rng, n, c, h + 1, 3, layout=layout).to(DEVICE, dtype) for _ in range(2))
+    gamma, beta = (random(rng, c).to(DEVICE), random(rng, c).to(DEVICE)) if affine else (None, None)
+    exact = [y.double().requires_grad_()]
+    exact += [t.double().requires_grad_() for t in (gamma, beta) if t is not None]
+    out = F.leaky_relu(F.batch_norm(exact[0], None, None, *(exact[1:] or (None, None)), True, 0.0, 1e-5), slope)
+    mean, var = kernels.channel_statistics(y)
+    near(kernels.norm_act(y, mean, var, gamma, beta, 1e-5, slope), out, limit)
+    gradients = torch.autograd.grad(out, exact, grad.double())
+    for found, expected in zip(kernels.norm_act_backward(grad, y, mean, var, gamma, beta, 1e-5, slope), gradients):
+        near(found, expected, limit)
+
+
+def test_results_are_the_same_bits_every_time() -> None:
+    rng = torch.Generator().manual_seed(0)
+    small, weight = random(rng, 40, 72, 5, 3).to(DEVICE), random(rng, 72, 24, 4, 4).to(DEVICE)
+    results = []
+    for _ in range(2):
+        y, mean, var = kernels.up_statistics(small, weight, 10, 6)
+        out = kernels.norm_act(y, mean, var, None, None, 1e-5, 0.0)
+        back = kernels.norm_act_backward(out, y, mean, var, None, None, 1e-5, 0.2)
+        results.append([y, mean, var, out, *back, kernels.weight_gradient(small, y)])
+    assert all(torch.equal(a, b) for a, b in zip(*results))
+
+
+def test_images_that_do_not_start_at_a_multiple_of_16_bytes() -> None:
+    images = torch.randn(3 * 4 * 4 * 8 + 1, dtype=torch.float32).to(DEVICE)[1:].view(3, 4, 4, 8).permute(0, 3, 1, 2)
+    weight = torch.randn(16, 8, 4, 4).to(DEVICE)
+    with products("fp32"):
+        near(
+            kernels.down(images, weight, None, None, None, 1.0),
+            F.conv2d(images.double(), weight.double(), None, 2, 1),
+            1e-5,
+        )
+        small = torch.randn(3, 16, 2, 2).to(DEVICE)
+        exact = torch.nn.grad.conv2d_weight(images.double(), weight.shape, small.double(), 2, 1)
+        near(kernels.weight_gradient(small, images), exact, 1e-5)
+
+
+def test_an_empty_batch_is_empty() -> None:
+    weight = torch.randn(3, 5, 4, 4, device=DEVICE)
+    empty = {name: torch.empty(0, *shape, device=DEVICE) for name, shape in (("s", (3, 2, 2)), ("b", (5, 4, 4)))}
+    assert kernels.up(empty["s"], weight, None, None, None, 1.0, 4, 4).shape == (0, 5, 4, 4)
+    assert kernels.down(empty["b"], weight, None, None, None, 1.0).shape == (0, 3, 2, 2)
+    assert not kernels.weight_gradient(empty["s"], empty["b"]).any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("name", ["up", "down", "up_statistics", "down_statistics", "weight_gradient", "norm_act"])
+def test_opcheck(name: str, dtype: torch.dtype) -> None:
+    def tensor(*shape: int, dtype: torch.dtype = dtype) -> Tensor:
+        return torch.randn(*shape).to(DEVICE, dtype).requires_grad_()
+
+    small, big, weight, whole = (
+        tensor(2, 3, 2, 3),
+        tensor(2, 5, 4, 7),
+        tensor(3, 5, 4, 4, dtype=torch.float32),
+        torch.float32,
+    )
+    mean, var = torch.zeros(3, device=DEVICE), torch.rand(3).add(0.5).to(DEVICE)
+    arguments = {
+        "up": (small, weight, None, None, tensor(5, dtype=whole), 0.2, 4, 7),
+        "down": (big, weight, None, None, tensor(3, dtype=whole), 1.0),
+        "up_statistics": (small, weight, 4, 7),
+        "down_statistics": (big, weight),
+        "weight_gradient": (small, big),
+        "norm_act": (small, mean, var, tensor(3, dtype=whole), tensor(3, dtype=whole), 1e-5, 0.2),
+    }[name]
+    torch.library.opcheck(getattr(kernels, name).default, arguments)
+
+
+S, B, W, V = torch.zeros(2, 3, 2, 2), torch.zeros(2, 5, 4, 4), torch.zeros(3, 5, 4, 4), torch.zeros(3)
+BAD: dict[str, tuple[str, tuple[Any, ...], str]] = {
+    "channels": ("up", (B, W, None, None, None, 1.0, 8, 8), "for 3 input channels, but there are 5"),
+    "size": ("up", (S, W, None, None, None, 1.0, 6, 4), "is not twice"),
+    "huge": ("up", (S, W, None, None, None, 1.0, 1 << 40, 4), "is not twice"),
+    "dtype": ("up", (S.double(), W, None, None, None, 1.0, 4, 4), "must be float32, float16 or bfloat16"),
+    "weight": ("down", (B, W.half(), None, None, None, 1.0), "must be float32 or of the input's dtype"),
+    "kernel": ("down", (B, W[:, :, :3], None, None, None, 1.0), r"must be \[\*, \*, 4, 4\]"),
+    "packed": ("down", (B, W, V, None, None, 1.0), "packed in the call"),
+    "shift": ("down", (B, W, None, None, torch.zeros(4), 1.0), "must have 3 elements"),
+    "empty": ("up_statistics", (S[:0], W, 4, 4), "empty batch"),
+    "batches": ("weight_gradient", (S[:1], B), "of one batch"),
+    "types": ("weight_gradient", (S, B.half()), "of the first tensor's dtype"),
+    "mean": ("norm_act", (S, torch.zeros(2), V, None, None, 1e-5, 0.0), "must have 3 elements"),
+    "grad": ("norm_act_backward", (B, S, V, V, None, None, 1e-5, 0.0), "the shape of y"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_does_not_fit_is_refused(case: str) -> None:
+    name, arguments, message = BAD[case]
+    with pytest.raises(RuntimeError, match=message):
+        getattr(kernels, name)(*(t.to(DEVICE) if isinstance(t, Tensor) else t for t in arguments))
+
+
+@only_on_a_gpu
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there is one GPU")
+def test_the_second_gpu() -> None:
+    weight = torch.randn(3, 5, 4, 4, device="cuda:1")
+    images = torch.randn(2, 5, 4, 4, device="cuda:1")
+    near(
+        kernels.down(images, weight, None, None, None, 1.0),
+        F.conv2d(images.double(), weight.double(), None, 2, 1),
+        1e-3,
+    )
+    with pytest.raises(RuntimeError, match="weight is on cuda:1, but the first tensor on cuda:0"):
+        kernels.down(images.to("cuda:0"), weight, None, None, None, 1.0)

@@ -1,0 +1,150 @@
+"""Steps replayed from a graph: on the CPU with a recorder that plays the step again, on a GPU with the real one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import ganzoo
+from ganzoo.errors import TrainingError, UsageError
+from ganzoo.training import graph, loop, plan
+from ganzoo.training.batches import Batches
+from ganzoo.training.snapshot import Snapshot
+from ganzoo.training.state import TrainingState
+from tests.conftest import Command
+from tests.training.test_resume import assert_same, last_state
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+CASES: dict[str, dict[str, Any]] = {
+    "dcgan": {"width": 4},
+    "dcgan, fp16": {"width": 4, "precision": "fp16"},
+    "wgan": {"discriminator_steps": 2},
+    "cgan": {"width": 4, "optimizer": "rmsprop"},
+}
+every_case = pytest.mark.parametrize("case", CASES)
+
+
+def start(case: str, device: str = "cpu", **options: Any) -> tuple[TrainingState, Batches]:
+    settings = {"batch_size": 8, **CASES[case], **options}
+    precision = settings.pop("precision", "fp32")
+    request = plan.Request(case.partition(",")[0], "digits", settings, steps=1, device=device, precision=precision)
+    made = plan.make(request)
+    state = TrainingState(made.build().train(), made.seed, made.precision)
+    return state, Batches(made.data, 8, made.seed, state.device)
+
+
+def played_again(state: TrainingState, work: Callable[[], graph.Signals]) -> tuple[graph.Signals, Callable[[], None]]:
+    """What a graph is, without one: the signals stay where they are, and the step is played on every replay."""
+    signals = {name: value.clone() for name, value in work().items()}
+
+    def replay() -> None:
+        for name, value in work().items():
+            signals[name].copy_(value)
+
+    return signals, replay
+
+
+def wrong(state: TrainingState, work: Callable[[], graph.Signals]) -> tuple[graph.Signals, Callable[[], None]]:
+    """A graph that leaves the weights alone."""
+    signals = {name: value.clone() for name, value in work().items()}
+    return signals, lambda: None
+
+
+def run(step: Callable[[], graph.Signals], state: TrainingState, steps: int) -> list[dict[str, Tensor]]:
+    history = []
+    for _ in range(steps):
+        history.append({name: value.clone() for name, value in step().items()})
+        loop.average(state)
+        state.step += 1
+    return history
+
+
+def eager(state: TrainingState, batches: Batches) -> Callable[[], graph.Signals]:
+    return graph.stepper(state, batches, loop.play_step, False, lambda text: None)
+
+
+@every_case
+def test_a_graphed_training_is_the_training_bit_for_bit(case: str) -> None:
+    plain, graphed = start(case), start(case)
+    expected = run(eager(*plain), plain[0], 5)
+    for attempt in range(2):  # the second one begins in the middle of a training, as a resume does
+        step = graph.GraphedStep(*graphed, loop.play_step, played_again)
+        assert_same(run(step, graphed[0], 2 + attempt), expected[2 * attempt : 2 + 3 * attempt])
+    assert_same(Snapshot(graphed[0]).tensors, Snapshot(plain[0]).tensors)
+    assert_same(graphed[0].ema.network.state_dict(), plain[0].ema.network.state_dict())
+
+
+@every_case
+def test_a_graph_that_does_something_else_is_not_used(case: str) -> None:
+    plain, other = start(case), start(case)
+    with pytest.raises(graph.NotCapturedError, match="did not equal"):
+        graph.GraphedStep(*other, loop.play_step, wrong)
+    assert_same(run(eager(*other), other[0], 3), run(eager(*plain), plain[0], 3))
+    assert_same(Snapshot(other[0]).tensors, Snapshot(plain[0]).tensors)
+
+
+def test_a_graph_that_is_wrong_leads_to_a_note_or_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph, "_unfit", lambda state, batches: None)
+    monkeypatch.setattr(graph, "record_graph", wrong)
+    notes: list[str] = []
+    step = graph.stepper(*start("dcgan"), loop.play_step, None, notes.append)
+    assert step().keys() >= {"generator_loss"}
+    assert notes == ["No CUDA graph, steps are slower: its replay did not equal the step it was captured from."]
+    with pytest.raises(TrainingError, match="has no CUDA graph: its replay did not equal"):
+        graph.stepper(*start("dcgan"), loop.play_step, True, notes.append)
+
+
+def test_on_a_cpu_a_graph_is_refused_by_name_and_else_not_missed(ganzoo_cli: Command, tmp_path: Path) -> None:
+    words = ["train", "cgan", "--dataset", "digits", "--steps", 1, "--device", "cpu", "--out", tmp_path / "run"]
+    refused = ganzoo_cli(*words, "--cuda-graph")
+    assert refused.code == 2
+    assert "it is for NVIDIA GPUs, and this trains on cpu. Leave out --cuda-graph." in refused.err
+    assert ganzoo_cli(*words[:-1], tmp_path / "other", "--no-cuda-graph").code == 0
+
+
+def test_tf32_is_for_gpus() -> None:
+    with pytest.raises(UsageError, match="precision=tf32 is for NVIDIA GPUs, and this trains on cpu"):
+        ganzoo.train("cgan", dataset="digits", device="cpu", precision="tf32", steps=1)
+
+
+def test_running_out_of_memory_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def full(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(loop, "play_step", full)
+    with pytest.raises(TrainingError, match=r"out of memory with batch_size=16 in fp32. Try --batch-size 8, --prec"):
+        ganzoo.train("cgan", dataset="digits", batch_size=16, steps=1, device="cpu", out=tmp_path / "run")
+
+
+@needs_gpu
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
+@pytest.mark.parametrize("backend", ["reference", "native"])
+def test_on_a_gpu_graphs_train_the_same_and_resume_exactly(backend: str, precision: str, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"dataset": "digits", "batch_size": 16, "width": 16, "image_size": 16}
+    options |= {"precision": precision, "device": "cuda", "checkpoint_every": 3}
+    with ganzoo.ops.use_backend(backend):
+        runs = {
+            wanted: ganzoo.train("dcgan", steps=7, cuda_graph=wanted, out=tmp_path / str(wanted), **options)
+            for wanted in (True, False)
+        }
+        ganzoo.train("dcgan", steps=3, cuda_graph=True, out=tmp_path / "parts", **options)
+        parts = ganzoo.train(resume=tmp_path / "parts", steps=7, cuda_graph=True)
+    whole, plain, resumed = (last_state(r.path) for r in (runs[True], runs[False], parts))
+    assert_same(resumed, whole)
+    for part in ("model", "ema"):
+        assert_same(plain[part], whole[part])
+
+
+@needs_gpu
+@every_case
+def test_on_a_gpu_every_case_is_the_training_bit_for_bit(case: str) -> None:
+    plain, graphed = start(case, "cuda"), start(case, "cuda")
+    if case == "cgan":  # RMSprop with a capturable step
+        assert graph._unfit(*graphed) is None
+    step = graph.GraphedStep(*graphed, loop.play_step)
+    assert_same(run(step, graphed[0], 4), run(eager(*plain), plain[0], 4))
