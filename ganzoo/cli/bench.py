@@ -24,41 +24,37 @@ def bench(patterns: tuple[str, ...], rounds: int, as_json: bool) -> None:
     blocks up512, up256, up128, down64, down128 and down256, each with .inference, .forward or .backward at batch 128,
     generator.64, generator.1, and training-step.
     """
-    import sys
-
     from ganzoo.benchmark.cases import chosen, race
-    from ganzoo.cli.console import Console
 
     cases = chosen(patterns)
     machine = _machine()
-    console = Console(stderr=as_json)
-    results = []
-    if not as_json:
-        console.print(", ".join(f"{name} {value}" for name, value in machine.items()), highlight=False)
-    for case in cases:
-        with console.status(f"{case.name}: {case.what}"):
-            result = race(case, rounds)
-        results.append(result)
-        if not as_json:
-            _print(console, result)
     if as_json:
-        json.dump({"machine": machine, "rounds": rounds, "cases": [_row(r) for r in results]}, sys.stdout, indent=2)
-        click.echo()
+        rows = [_row(race(case, rounds)) for case in cases]
+        click.echo(json.dumps({"machine": machine, "rounds": rounds, "cases": rows}, indent=2))
+        return
+    from ganzoo.cli.console import Console, escape
+
+    console = Console()
+    console.print(", ".join(f"{name} {value}" for name, value in machine.items()), highlight=False)
+    for case in cases:
+        # no spinner: its thread would compete with the contestants
+        console.print(f"\n[bold]{case.name}[/]: {case.what}, batch {case.batch}", highlight=False)
+        result = race(case, rounds)
+        console.print(_table(result))
+        for name, reason in result.left_out.items():
+            console.print(escape(f"{name} did not run: {reason}"), highlight=False)
 
 
-def _print(console: Any, result: Result) -> None:
-    from ganzoo.cli.console import escape, table
+def _table(result: Result) -> Any:
+    from ganzoo.cli.console import table
 
-    case, limit = result.case, result.peak
-    rows = [
-        (name, f"{taken * 1e3:.4g}", f"{result.rate(name) / 1e9:.0f}", f"{result.rate(name) / limit:.2f}",
-         f"{result.ratio(name):.2f}")
-        for name, taken in result.seconds.items()
-    ]  # fmt: skip
-    title = f"\n{case.name}: {case.what}, batch {case.batch}; peak {limit / 1e9:.0f} GF/s"
-    console.print(table(("contestant", "ms", "GF/s", "of peak", "against native"), rows, title=title))
-    for name, reason in result.left_out.items():
-        console.print(escape(f"{name} did not run: {reason}"), highlight=False)
+    rows = []
+    for name, seconds in result.seconds.items():
+        rate = result.rate(name)
+        figures = f"{seconds * 1e3:.4g}", f"{rate / 1e9:.0f}", f"{rate / result.peak:.2f}", f"{result.ratio(name):.2f}"
+        rows.append((name, *figures))
+    rows.append(("peak of multiply-adds", "", f"{result.peak / 1e9:.0f}", "1.00", ""))
+    return table(("contestant", "ms", "GF/s", "of peak", "times native's ms"), rows)
 
 
 def _row(result: Result) -> dict[str, object]:
