@@ -104,15 +104,20 @@ def chosen(patterns: Sequence[str]) -> list[Case]:
     return [c for c in CASES.values() if not patterns or any(fnmatchcase(c.name, p) for p in patterns)]
 
 
+def require_native() -> None:
+    """Raises `NativeError`, with the reason, where there are no native kernels."""
+    reason = native.unavailable()
+    if reason is not None:
+        raise native.NativeError(f"There are no native kernels to compare here: {reason}. See ganzoo doctor.")
+
+
 def race(case: Case, rounds: int) -> Result:
     """Compare all contestants' results with the reference's, then let them take turns for `rounds`.
 
     A peer that is missing, fails or computes something else is left out with the reason. Raises `NativeError` where
     there are no native kernels, and GanzooError where theirs is the wrong result.
     """
-    reason = native.unavailable()
-    if reason is not None:
-        raise native.NativeError(f"There are no native kernels to compare here: {reason}.")
+    require_native()
     torch.compiler.reset()  # torch.compile gives up, in silence, on the ninth network
     builders = case.builders()
     calls = {REFERENCE: builders[REFERENCE]()}

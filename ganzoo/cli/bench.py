@@ -24,9 +24,10 @@ def bench(patterns: tuple[str, ...], rounds: int, as_json: bool) -> None:
     blocks up512, up256, up128, down64, down128 and down256, each with .inference, .forward or .backward at batch 128,
     generator.64, generator.1, and training-step.
     """
-    from ganzoo.benchmark.cases import chosen, race
+    from ganzoo.benchmark.cases import chosen, race, require_native
 
     cases = chosen(patterns)
+    require_native()
     machine = _machine()
     if as_json:
         rows = [_row(race(case, rounds)) for case in cases]
@@ -78,7 +79,7 @@ def _row(result: Result) -> dict[str, object]:
 
 
 def _machine() -> dict[str, object]:
-    """What the figures depend on. Raises `NativeError` where there are no kernels to compare."""
+    """What the figures depend on."""
     import importlib.metadata
     import importlib.util
 
@@ -86,8 +87,5 @@ def _machine() -> dict[str, object]:
 
     from ganzoo.ops import native
 
-    reason = native.unavailable()
-    if reason is not None:
-        raise native.NativeError(f"There are no native kernels to compare here: {reason}. See ganzoo doctor.")
     found = {name: importlib.metadata.version(name) for name in PACKAGES if importlib.util.find_spec(name)}
     return {"kernels": native.instruction_set(), "threads": torch.get_num_threads(), **found}
