@@ -86,6 +86,8 @@ wheel-test:  ## build the wheel, install it in an empty environment, list and tr
 	cd build/wheel-test/elsewhere && ../env/bin/ganzoo list
 	cd build/wheel-test/elsewhere && ../env/bin/ganzoo train cgan --dataset digits --steps 20
 	cd build/wheel-test/elsewhere && ../env/bin/ganzoo sample runs/cgan-digits-001 --seed 0
+	cd build/wheel-test/elsewhere && ../env/bin/ganzoo new mine && ../env/bin/pip install --quiet ./ganzoo-mine
+	cd build/wheel-test/elsewhere && ../env/bin/ganzoo check mine
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

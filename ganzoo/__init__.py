@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ganzoo.api import architectures, datasets, load, train
+    from ganzoo.evaluation import evaluate
     from ganzoo.gan import GAN
     from ganzoo.plugin import Architecture, Config, Dataset, DataSpec
 
@@ -25,6 +26,7 @@ _HOMES = {
     "load": "ganzoo.api",
     "architectures": "ganzoo.api",
     "datasets": "ganzoo.api",
+    "evaluate": "ganzoo.evaluation",
     "GAN": "ganzoo.gan",
     "Architecture": "ganzoo.plugin",
     "Config": "ganzoo.plugin",
@@ -41,6 +43,7 @@ __all__ = [
     "__version__",
     "architectures",
     "datasets",
+    "evaluate",
     "load",
     "train",
 ]

@@ -8,16 +8,19 @@ import logging
 import os
 import signal
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganzoo import config as configs
 from ganzoo import registry
 from ganzoo.errors import TrainingError, UsageError
-from ganzoo.plugin import DataSpec
+from ganzoo.plugin import Split
 from ganzoo.training.plan import Plan, Request, entry_of, flat, make, merge
 from ganzoo.training.run import Run
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ganzoo.gan import GAN
     from ganzoo.training.batches import Batches
     from ganzoo.training.report import Report
@@ -48,6 +51,8 @@ def train(
     resume: str | os.PathLike[str] | None = None,
     checkpoint_every: int | None = None,
     sample_every: int | None = None,
+    evaluate_every: int | None = None,
+    best_by: str | None = None,
     data_dir: str | os.PathLike[str] | None = None,
     cuda_graph: bool | None = None,
     report: Report | None = None,
@@ -65,6 +70,8 @@ def train(
         out: directory of the run, new or empty; default `runs/ARCHITECTURE-DATASET-001` and so on.
         resume: directory of a run to continue exactly where its last checkpoint stands; all else is taken from it.
         checkpoint_every, sample_every: in steps; default 1000 and 500.
+        evaluate_every: in steps; measure `best_by` and keep the best checkpoint besides the last. Default never.
+        best_by: a metric of `ganzoo evaluate`; default frechet where it applies.
         data_dir: where data files already are; default the environment's GANZOO_DATA.
         cuda_graph: replay each step on a GPU from one captured graph; default where it works.
         report: hears of progress.
@@ -75,17 +82,19 @@ def train(
     """
     request = Request(
         architecture, dataset, settings, steps, epochs, minutes, seed, device, precision,
-        checkpoint_every, sample_every, data_dir, cuda_graph,
+        checkpoint_every, sample_every, evaluate_every, best_by, data_dir, cuda_graph,
     )  # fmt: skip
-    if resume is None:
-        return start(make(request), out, report)
-    if out is not None:
+    from ganzoo import distributed
+
+    if resume is not None and out is not None:
         raise UsageError("A resumed run stays where it is: give --resume or --out, not both.")
-    return proceed(Run.open(resume), request, report)
+    with distributed.joined():
+        return start(make(request), out, report) if resume is None else proceed(Run.open(resume), request, report)
 
 
 def start(plan: Plan, out: str | os.PathLike[str] | None = None, report: Report | None = None) -> Run:
     """Train `plan` in a new run directory."""
+    from ganzoo import distributed
     from ganzoo.training.batches import Batches
     from ganzoo.training.provenance import provenance
     from ganzoo.training.state import TrainingState
@@ -95,63 +104,116 @@ def start(plan: Plan, out: str | os.PathLike[str] | None = None, report: Report 
         batches = Batches(plan.data, plan.config.batch_size, plan.seed, state.device)
         name = f"{plan.entry.name}-{plan.dataset.partition(':')[0]}"
         schedule = {"schedule": dataclasses.asdict(plan.schedule), "data_dir": plan.data_dir}
-        run = Run.create(out, name, {**plan.identity, **schedule, **provenance(plan.entry)})
-        with run.locked():
+        config = {**plan.identity, **schedule, **provenance(plan.entry)}
+        run = distributed.first(lambda: Run.create(out, name, config))
+        with _locked(run):
             return _train(plan, state, batches, run, report, plan.data.notes)
 
 
 def proceed(run: Run, request: Request, report: Report | None = None) -> Run:
-    """Train `run` on from its newest intact checkpoint. `request` may change the schedule and nothing else."""
+    """Train `run` on from its newest intact checkpoint, or from the start if it was stopped before it wrote the first.
+
+    `request` may change the schedule and nothing else.
+    """
+    from ganzoo import distributed
     from ganzoo.training import checkpoint
     from ganzoo.training.batches import Batches
     from ganzoo.training.provenance import provenance
     from ganzoo.training.state import TrainingState
 
     entry_of(run.config)
-    with run.locked():
+    with _locked(run):
         run = Run.open(run.path)  # as the last process that held the lock left it
-        path, problems = checkpoint.newest_valid(run.checkpoints)
-        saved = checkpoint.read_state(path)
+        path, problems = distributed.first(lambda: _where_it_stands(run))
+        saved = run.config if path is None else checkpoint.read_state(path)
         plan = make(merge(run.config, request))
-        changes = configs.difference(flat(saved.get("identity", {})), flat(plan.identity))
+        identity = plan.identity
+        before = saved.get("identity", {}) if path else {name: saved.get(name) for name in identity}
+        changes = configs.difference(flat(before), flat(identity))
         if changes:
             raise UsageError(
-                f"A resumed run must stay as {path.name} was trained, but this would change:\n  " + "\n  ".join(changes)
+                f"A resumed run must stay as {path.name if path else 'it'} was trained, but this would change:\n  "
+                + "\n  ".join(changes)
             )
-        with _reproducible(plan, saved.get("threads")):
-            state = TrainingState(plan.build(), plan.seed, plan.precision, plan.identity)
-            state.restore(path, saved)
+        ranks = len(saved.get("torch_rng", ())) if path else saved.get("ranks")
+        with _reproducible(plan, saved.get("threads") if ranks == distributed.size() else None):
+            state = TrainingState(plan.build(), plan.seed, plan.precision, identity)
+            if path is not None:
+                state.restore(path, saved)
             batches = Batches(plan.data, plan.config.batch_size, plan.seed, state.device)
             now = provenance(plan.entry)
             notes = [*plan.data.notes, *(f"{problem}; the checkpoint before it is used." for problem in problems)]
             notes += _changed_versions(run, now)
-            run.forget_after(state.step)
+            if path is not None and ranks != distributed.size():
+                notes.append(
+                    f"{path.name} is of {ranks} ranks and goes on with {distributed.size()}: weights, order of the "
+                    "data and noise stay as they were; dropout draws anew, and sums are rounded in another order."
+                )
             run.config |= {"schedule": dataclasses.asdict(plan.schedule), "data_dir": plan.data_dir}
             run.config["resumes"] = [*run.config.get("resumes", []), {"step": state.step, **now}]
-            run.write_config()
+            if distributed.rank() == 0:
+                run.forget_after(state.step if path else -1)
+                run.write_config()
             return _train(plan, state, batches, run, report, notes)
 
 
-def load(path: str | os.PathLike[str], device: str | None = None) -> GAN:
+def load(path: str | os.PathLike[str], device: str | None = None, best: bool = False) -> GAN:
     """The GAN of the run at `path`, its generator the moving average, ready to `sample`.
 
-    `device` is as in `train`. Raises UsageError where `path` is no run, CheckpointError where none of its checkpoints
-    is intact, PluginError where the architecture's package is not installed.
+    It is that of the last checkpoint or, with `best`, of the best one by `evaluate_every`. `device` is as in `train`.
+    Raises UsageError where `path` is no run, CheckpointError where none of its checkpoints is intact, PluginError where
+    the architecture's package is not installed.
     """
     from ganzoo.training import checkpoint
     from ganzoo.training.plan import find_device
 
     run = Run.open(path)
     entry = entry_of(run.config)
-    found, problems = checkpoint.newest_valid(run.checkpoints)
+    found, problems = checkpoint.newest_valid(run.kept(best))
     for problem in problems:
         logging.getLogger("ganzoo").warning(f"{problem}; the checkpoint before it is used.")
-    data = run.config["dataset"]
-    spec = DataSpec(data["channels"], data["size"], data["classes"])
-    gan = entry.build(configs.make(entry.card.Config, run.config["settings"]), spec)
+    gan = entry.build(configs.make(entry.card.Config, run.config["settings"]), run.spec)
     checkpoint.read_weights(found, "model", gan)
     checkpoint.read_weights(found, "ema", gan.generator)
     return gan.to(find_device(device)).eval()
+
+
+def translate(
+    gan: GAN, run: Run, count: int, dataset: str | None = None, split: Split = "test", seed: int | None = None
+) -> dict[str, Tensor]:
+    """What the paired `gan` of `run` makes of the first `count` input images: "inputs", "images" and "targets", uint8.
+
+    They are of the run's own data set, by default of the part that was held out. In another `dataset` without pairs the
+    images themselves are the inputs, and there are no targets.
+    """
+    from ganzoo import data
+
+    name = dataset or run.config["dataset"]["name"]
+    found = data.open(name, split=split, image_size=gan.spec.size, data_dir=run.config["data_dir"])
+    assert isinstance(found, data.ImageData), "an image_size is refused where there are no images"
+    if len(found) < count:
+        raise UsageError(f"{name} has {len(found)} {split} images, not {count}.")
+    inputs, targets = found.examples(count)
+    if inputs.shape[1] != gan.spec.inputs:
+        raise UsageError(f"{name} has input images of {inputs.shape[1]} channels; this GAN's have {gan.spec.inputs}.")
+    made = {"inputs": inputs, "images": gan.sample(count, seed=seed, inputs=inputs)}
+    return made | ({"targets": targets} if found.paired else {})
+
+
+def _where_it_stands(run: Run) -> tuple[Path | None, list[str]]:
+    from ganzoo.training import checkpoint
+
+    return checkpoint.newest_valid(run.checkpoints) if checkpoint.checkpoints(run.checkpoints) else (None, [])
+
+
+@contextlib.contextmanager
+def _locked(run: Run) -> Iterator[None]:
+    """`run.locked()` by rank 0, for all."""
+    from ganzoo import distributed
+
+    with contextlib.ExitStack() as held:
+        distributed.first(lambda: held.enter_context(run.locked()))
+        yield
 
 
 def _changed_versions(run: Run, now: dict[str, Any]) -> list[str]:
@@ -163,19 +225,24 @@ def _changed_versions(run: Run, now: dict[str, Any]) -> list[str]:
 def _train(
     plan: Plan, state: TrainingState, batches: Batches, run: Run, report: Report | None, notes: Iterable[str]
 ) -> Run:
+    from ganzoo import distributed
     from ganzoo.training import loop
     from ganzoo.training.report import Report, Reports, tensorboard
     from ganzoo.training.signals import StopRequest
 
-    report = report or Report()
-    board, problem = tensorboard(run, state.step)
-    reports = Reports(report, *board)
+    board, problem = tensorboard(run, state.step) if distributed.rank() == 0 else ([], [])
+    reports = Reports(report or Report(), *board) if distributed.rank() == 0 else Reports()
     with StopRequest() as stop:
         try:
             reports.start(run, plan.schedule.steps, state.step)
             for note in (*notes, *problem):
                 reports.note(note)
-            loop.train(state, batches, run, plan.schedule, reports, stop, plan.cuda_graph)
+            evaluate = None
+            if plan.schedule.evaluate_every:
+                from ganzoo.evaluation.best import Best
+
+                evaluate = Best(run, state, plan.schedule.best_by, reports).measure
+            loop.train(state, batches, run, plan.schedule, reports, stop, plan.cuda_graph, evaluate)
         finally:
             reports.finish()
     if stop.signal == signal.SIGINT:
@@ -203,7 +270,7 @@ def _reproducible(plan: Plan, threads: int | None = None) -> Iterator[None]:
     torch.set_num_threads(threads or had_threads)
     products = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     device = torch.device(plan.device)
-    gpus = [device.index or 0] if device.type == "cuda" else []
+    gpus = [torch.empty(0, device=device).get_device()] if device.type == "cuda" else []
     if gpus:
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = plan.precision == "tf32"
     try:

@@ -42,6 +42,11 @@ class Setting:
     def type_name(self) -> str:
         return _type_name(self.type)
 
+    @property
+    def choices(self) -> tuple[Any, ...]:
+        """The values of a setting that is one of a few words; empty for every other kind."""
+        return get_args(self.type) if get_origin(self.type) is Literal else ()
+
 
 def settings(config_type: type) -> list[Setting]:
     """The settings of `config_type` in the order they are declared.
@@ -61,13 +66,14 @@ def settings(config_type: type) -> list[Setting]:
     return result
 
 
-def make(config_type: type[C], overrides: Mapping[str, Any]) -> C:
+def make(config_type: type[C], overrides: Mapping[str, Any], data: str = "images") -> C:
     """A checked `config_type` with `overrides` applied over its defaults.
 
     Values may be of the field's own type (from Python or TOML) or words (from the command line): `"128,128"` for a
     tuple, `"none"` for an optional setting. Where the config declares `variants` (defaults that depend on another
-    choice, such as the optimizer of a gradient-penalised critic) those of the chosen values apply, and what is given
-    explicitly still wins. Raises `UsageError` for unknown names, wrong types and values out of range.
+    choice, such as the optimizer of a gradient-penalised critic, or on the kind of `data`) those of the chosen values
+    apply, and what is given explicitly still wins. Raises `UsageError` for unknown names, wrong types and values out of
+    range.
     """
     known = {s.name: s for s in settings(config_type)}
     given = {}
@@ -78,7 +84,7 @@ def make(config_type: type[C], overrides: Mapping[str, Any]) -> C:
     values = {s.name: s.default for s in known.values()} | given
     for condition, defaults in getattr(config_type, "variants", {}).items():
         name, _, wanted = condition.partition("=")
-        if word(values[name]) == wanted:
+        if word(data if name == "data" else values[name]) == wanted:
             values = values | dict(defaults) | given
     config = config_type(**{name: parse(known[name], value) for name, value in values.items()})
     check = getattr(config, "check", None)

@@ -10,12 +10,15 @@ class GanzooError(Exception):
     """Something failed that the user can understand and act on. The command line exits with `exit_code`."""
 
     exit_code = 1
+    on_every_rank = False
+    """Whether ranks that train together all raise it, so that one message is enough."""
 
 
 class UsageError(GanzooError, ValueError):
     """The request itself is wrong: an unknown name, a bad value, choices that contradict each other."""
 
     exit_code = 2
+    on_every_rank = True
 
 
 class PluginError(GanzooError):
@@ -26,12 +29,18 @@ class DataError(GanzooError):
     """A data set is missing, damaged or of an unexpected shape."""
 
 
+class SplitError(DataError):
+    """A data set has no images of the split that was asked for."""
+
+
 class CheckpointError(GanzooError):
     """A checkpoint is missing, damaged, or does not belong to this run."""
 
 
 class TrainingError(GanzooError):
     """Training cannot go on, e.g. because a loss is no longer finite."""
+
+    on_every_rank = True
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -10,21 +10,26 @@ import torch
 from torch import Tensor, nn
 
 from ganzoo.errors import UsageError
-from ganzoo.losses import LOSSES, clip_weights, gradient_penalty, r1_penalty
+from ganzoo.losses import LOSSES, PENALTIES, clip_weights
 from ganzoo.nn import uses_batch_statistics
 from ganzoo.plugin import DataSpec
+from ganzoo.representation import decode, from_uint8
 
 
 class GAN(nn.Module):
     """A generator against a discriminator (a critic, where the loss says so).
 
     Args:
-        generator: called as `generator(z, labels)`, z [N, latent_dim]; returns images [N, C, size, size] in [-1, 1].
-        discriminator: called as `discriminator(images, labels)`; returns logits [N], the higher the more real.
+        generator: called as `generator(z, condition)`, z [N, latent_dim]; returns images [N, C, size, size] in [-1, 1],
+            or points [N, C].
+        discriminator: called as `discriminator(images, condition)`; returns logits [N], the higher the more real, or
+            [N, ...] where it judges patches of an image.
         config: the architecture's settings, a `ganzoo.plugin.Config`.
-        spec: the images the networks were built for.
+        spec: the images or points the networks were built for.
 
-    `labels` is int64 [N] for a conditional architecture and None otherwise. Plugins may override any method.
+    `condition` is what the card asked for: labels, int64 [N], for a conditional architecture, input images
+    [N, inputs, size, size] in [-1, 1] for a paired one, else None. Where images are spoken of, points [N, C] do as
+    well. Plugins may override any method.
     """
 
     def __init__(self, generator: nn.Module, discriminator: nn.Module, config: Any, spec: DataSpec):
@@ -34,7 +39,7 @@ class GAN(nn.Module):
         self.config = config
         self.spec = spec
         self.batch_statistics = uses_batch_statistics(discriminator)
-        if config.penalty in ("gradient", "r1") and self.batch_statistics:
+        if config.penalty in PENALTIES and self.batch_statistics:
             raise UsageError(
                 f"penalty={config.penalty} with batch norm in the discriminator: the penalty is on each image's own "
                 "gradient, and batch norm mixes the images of a batch. Choose discriminator_norm=none, or penalty=none."
@@ -45,42 +50,96 @@ class GAN(nn.Module):
         return next(self.generator.parameters()).device
 
     @property
+    def classes(self) -> int:
+        """How many labels `sample` offers; 0 where it takes none."""
+        return self.spec.classes
+
+    @property
     def conditional(self) -> bool:
-        return self.spec.classes > 0
+        return self.classes > 0
+
+    @property
+    def paired(self) -> bool:
+        return self.spec.inputs > 0
 
     def latent(self, n: int, rng: torch.Generator | None = None) -> Tensor:
         """Noise z ~ N(0, 1), [n, latent_dim], on the GAN's device; `rng` is a generator of that device."""
         return torch.randn(n, self.config.latent_dim, device=self.device, generator=rng)
 
-    def generate(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+    def condition(self, given: Tensor | None, n: int, rng: torch.Generator | None = None) -> Tensor | None:
+        """What steers the networks for n images: what is `given`, by the data or by who samples.
+
+        An architecture whose codes are drawn, as InfoGAN's, draws them here.
+        """
+        return given
+
+    def generate(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """Images in [-1, 1], [N, C, size, size], for noise z [N, latent_dim]."""
-        images: Tensor = self.generator(z, labels)
+        images: Tensor = self.generator(z, condition)
         return images
 
     def discriminator_loss(
-        self, real: Tensor, fake: Tensor, labels: Tensor | None = None, rng: torch.Generator | None = None
+        self, real: Tensor, fake: Tensor, condition: Tensor | None = None, rng: torch.Generator | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The discriminator's loss, a scalar, with signals to log, detached scalars.
 
-        `real` and `fake` are [N, C, size, size] of one batch and share `labels`. The signals `d_real` and `d_fake` are
-        mean probabilities of "real" where the loss has them, else mean scores.
+        `real` and `fake` are [N, C, size, size] of one batch and share the `condition`.
+        """
+        on_real, on_fake = self.logits(real, fake, condition)
+        value, signals = self.discriminator_objective(on_real, on_fake)
+        penalty, more = self.penalty(real, fake, condition, rng)
+        return value + penalty, signals | more
+
+    def generator_loss(
+        self, real: Tensor, fake: Tensor, condition: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The generator's loss, a scalar, for the images `fake` it made, with signals to log, detached scalars.
+
+        `real` and `fake` are [N, C, size, size] of one batch and share the `condition`.
+        """
+        if LOSSES[self.config.loss].relativistic:
+            on_real, on_fake = self.logits(real, fake, condition)
+            return self.generator_objective(on_real, on_fake), {}
+        return self.generator_objective(None, self.discriminator(fake, condition).float()), {}
+
+    def logits(self, real: Tensor, fake: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:
+        """What the discriminator says of real and of fake images that share the `condition`."""
+        if self.batch_statistics:  # real and fake keep statistics of their own (Radford et al. 2016 feed them apart)
+            return self.discriminator(real, condition).float(), self.discriminator(fake, condition).float()
+        both = None if condition is None else torch.cat([condition, condition])
+        on_real, on_fake = self.discriminator(torch.cat([real, fake]), both).float().chunk(2)
+        return on_real, on_fake
+
+    def discriminator_objective(self, on_real: Tensor, on_fake: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The adversarial loss of these logits, and the signals `d_real` and `d_fake`.
+
+        They are mean probabilities of "real" where the loss has them, else mean scores.
         """
         loss = LOSSES[self.config.loss]
-        on_real, on_fake = self._logits(real, fake, labels)
-        value = loss.discriminator(on_real, on_fake, self.config.real_label)
         signals = {"d_real": on_real.detach(), "d_fake": on_fake.detach()}
         if loss.probability:
             signals = {name: logits.sigmoid() for name, logits in signals.items()}
-        signals = {name: scores.mean() for name, scores in signals.items()}
-        if self.config.penalty in ("gradient", "r1"):
-            penalty = self._penalty(real, fake, labels, rng)
-            value = value + self.config.penalty_weight * penalty
-            signals["penalty"] = penalty.detach()
-        return value, signals
+        value = loss.discriminator(on_real, on_fake, self.config.real_label)
+        return value, {name: scores.mean() for name, scores in signals.items()}
 
-    def generator_loss(self, fake: Tensor, labels: Tensor | None = None) -> Tensor:
-        """The generator's loss, a scalar, for images [N, C, size, size] it made."""
-        return LOSSES[self.config.loss].generator(self.discriminator(fake, labels).float())
+    def generator_objective(self, on_real: Tensor | None, on_fake: Tensor) -> Tensor:
+        """The adversarial loss of these logits; no loss but a relativistic one looks at those of reals."""
+        loss = LOSSES[self.config.loss]
+        return loss.generator(on_real, on_fake) if loss.relativistic else loss.generator(on_fake)
+
+    def penalty(
+        self, real: Tensor, fake: Tensor, condition: Tensor | None, rng: torch.Generator | None
+    ) -> tuple[Tensor | float, dict[str, Tensor]]:
+        """What the setting `penalty` adds to the discriminator's loss, weight included, and the signal `penalty`."""
+        if self.config.penalty not in PENALTIES:
+            return 0.0, {}
+
+        def score(images: Tensor) -> Tensor:
+            logits: Tensor = self.discriminator(images, condition)
+            return logits
+
+        value = PENALTIES[self.config.penalty](score, real, fake, rng)
+        return self.config.penalty_weight * value, {"penalty": value.detach()}
 
     def after_discriminator_step(self) -> None:
         """Runs after every optimizer step of the discriminator: clips its weights where penalty=clip."""
@@ -96,33 +155,43 @@ class GAN(nn.Module):
 
     @torch.no_grad()
     def sample(
-        self, count: int, labels: Sequence[int] | Tensor | None = None, seed: int | None = None, chunk: int = 256
+        self,
+        count: int,
+        labels: Sequence[int] | Tensor | None = None,
+        seed: int | None = None,
+        chunk: int = 256,
+        inputs: Tensor | None = None,
     ) -> Tensor:
-        """`count` generated images, uint8 [count, C, size, size] on the CPU, made in eval mode.
+        """`count` generated images, uint8 [count, C, size, size], or points, float32 [count, C]; on the CPU.
 
-        `labels` (conditional only) are `count` class indices; without them the classes take turns. The same `seed`
-        gives the same images.
+        `labels` (conditional only) are `count` class indices; without them the classes take turns. `inputs` (paired
+        only, and needed there) are the images to start from, uint8 [count, spec.inputs, size, size]. The same `seed`
+        gives the same samples. The generator works in eval mode.
         """
         if count < 0:
-            raise UsageError(f"Cannot draw {count} images.")
-        labels = self._sample_labels(count, labels)
+            raise UsageError(f"Cannot draw {count} {self.spec.kind}.")
+        given = self._sample_inputs(count, inputs) if self.paired else self._sample_labels(count, labels)
+        if (self.paired and labels is not None) or (inputs is not None and not self.paired):
+            kind, wanted = ("paired", "inputs and no labels") if self.paired else ("not paired", "no inputs")
+            raise UsageError(f"This GAN is {kind}: it takes {wanted}.")
         rng = torch.Generator(self.device)
         if seed is None:
             rng.seed()
         else:
             rng.manual_seed(seed)
-        z = self.latent(count, rng)
+        z, condition = self.latent(count, rng), self.condition(given, count, rng)
         with evaluating(self.generator):
             made = [
-                to_uint8(self.generate(z[i : i + chunk], None if labels is None else labels[i : i + chunk]))
+                decode(
+                    self.generate(z[i : i + chunk], None if condition is None else condition[i : i + chunk]), self.spec
+                )
                 for i in range(0, count, chunk)
             ]
-        empty = torch.empty(0, self.spec.channels, self.spec.size, self.spec.size, dtype=torch.uint8)
-        return torch.cat(made) if made else empty
+        return torch.cat(made) if made else decode(torch.empty(0, *self.spec.shape), self.spec)
 
     def class_labels(self, count: int) -> Tensor | None:
         """Labels int64 [count] that take turns over the classes; None where the GAN is not conditional."""
-        return torch.arange(count) % self.spec.classes if self.conditional else None
+        return torch.arange(count) % self.classes if self.conditional else None
 
     def _sample_labels(self, count: int, labels: Sequence[int] | Tensor | None) -> Tensor | None:
         if labels is None:
@@ -133,26 +202,17 @@ class GAN(nn.Module):
             return None
         result = torch.as_tensor(labels, dtype=torch.int64)
         if result.shape != (count,):
-            raise UsageError(f"Expected {count} labels, one for each image, but got {result.numel()}.")
-        if count and not (int(result.min()) >= 0 and int(result.max()) < self.spec.classes):
-            raise UsageError(f"Labels must lie in 0..{self.spec.classes - 1}.")
+            raise UsageError(f"Expected {count} labels, one for each sample, but got {result.numel()}.")
+        if count and not (int(result.min()) >= 0 and int(result.max()) < self.classes):
+            raise UsageError(f"Labels must lie in 0..{self.classes - 1}.")
         return result.to(self.device)
 
-    def _logits(self, real: Tensor, fake: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
-        if self.batch_statistics:  # real and fake keep statistics of their own (Radford et al. 2016 feed them apart)
-            return self.discriminator(real, labels).float(), self.discriminator(fake, labels).float()
-        both = None if labels is None else torch.cat([labels, labels])
-        on_real, on_fake = self.discriminator(torch.cat([real, fake]), both).float().chunk(2)
-        return on_real, on_fake
-
-    def _penalty(self, real: Tensor, fake: Tensor, labels: Tensor | None, rng: torch.Generator | None) -> Tensor:
-        def score(images: Tensor) -> Tensor:
-            logits: Tensor = self.discriminator(images, labels)
-            return logits
-
-        if self.config.penalty == "r1":
-            return r1_penalty(score, real)
-        return gradient_penalty(score, real, fake, rng)
+    def _sample_inputs(self, count: int, inputs: Tensor | None) -> Tensor:
+        shape = (count, self.spec.inputs, self.spec.size, self.spec.size)
+        if inputs is None or inputs.dtype != torch.uint8 or inputs.shape != shape:
+            got = "none" if inputs is None else f"{inputs.dtype} {list(inputs.shape)}".removeprefix("torch.")
+            raise UsageError(f"This GAN is paired and needs inputs, uint8 {list(shape)}, but got {got}.")
+        return from_uint8(inputs.to(self.device))
 
     def _optimizer(self, network: nn.Module, lr: float) -> torch.optim.Optimizer:
         trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
@@ -171,8 +231,3 @@ def evaluating(network: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
-
-
-def to_uint8(images: Tensor) -> Tensor:
-    """Images in [-1, 1] of any float type as uint8 0..255 on the CPU, same shape."""
-    return images.float().add(1).mul(127.5).round().clamp(0, 255).to("cpu", torch.uint8)

@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganzoo.plugin import LossName
+from ganzoo import distributed
+from ganzoo.plugin import LossName, PenaltyName
 
 
 def logistic_discriminator(real: Tensor, fake: Tensor, real_label: float = 1.0) -> Tensor:
@@ -60,13 +61,31 @@ def score_generator(fake: Tensor) -> Tensor:
     return -fake.mean()
 
 
+def relativistic_discriminator(real: Tensor, fake: Tensor, real_label: float = 1.0) -> Tensor:
+    """-log sigmoid(D(x) - D(G(z))) over pairs of one real and one fake: Jolicoeur-Martineau 2018, arXiv:1807.00734.
+
+    R3GAN (Huang et al. 2024, arXiv:2501.05441, eq. 2) calls it the relativistic pairing loss. Takes no label.
+    """
+    return F.softplus(fake - real).mean()
+
+
+def relativistic_generator(real: Tensor, fake: Tensor) -> Tensor:
+    """-log sigmoid(D(G(z)) - D(x)): the discriminator's loss with real and fake in each other's place."""
+    return F.softplus(real - fake).mean()
+
+
 @dataclass(frozen=True)
 class Loss:
-    """The two sides of one adversarial objective; `probability` says whether sigmoid(logit) is D's belief in "real"."""
+    """The two sides of one adversarial objective.
+
+    `probability` says whether sigmoid(logit) is D's belief in "real". The generator's side takes the logits of fakes;
+    where the loss is `relativistic`, those of reals and of fakes.
+    """
 
     discriminator: Callable[[Tensor, Tensor, float], Tensor]
-    generator: Callable[[Tensor], Tensor]
+    generator: Callable[..., Tensor]
     probability: bool = False
+    relativistic: bool = False
 
 
 LOSSES: dict[LossName, Loss] = {
@@ -75,29 +94,57 @@ LOSSES: dict[LossName, Loss] = {
     "least_squares": Loss(least_squares_discriminator, least_squares_generator),
     "wasserstein": Loss(wasserstein_critic, score_generator),
     "hinge": Loss(hinge_discriminator, score_generator),
+    "relativistic": Loss(relativistic_discriminator, relativistic_generator, relativistic=True),
 }
+
+Score = Callable[[Tensor], Tensor]
+"""A discriminator for given conditions: images [N, ...] -> logits."""
 
 
 def gradient_penalty(
-    discriminator: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, generator: torch.Generator | None = None
+    discriminator: Score, real: Tensor, fake: Tensor, generator: torch.Generator | None = None
 ) -> Tensor:
     """E (|grad f(x^)| - 1)^2 at random points between real and fake: Gulrajani et al. 2017, arXiv:1704.00028, eq. 3.
 
     `real` and `fake` are [N, ...] of one shape; `generator` draws the N mixing weights. Differentiable twice.
     """
-    shape = (real.shape[0],) + (1,) * (real.dim() - 1)
-    mix = torch.rand(shape, device=real.device, dtype=real.dtype, generator=generator)
+    shape = (distributed.size() * real.shape[0],) + (1,) * (real.dim() - 1)
+    mix = distributed.share(torch.rand(shape, device=real.device, dtype=real.dtype, generator=generator))
     between = torch.lerp(real, fake.to(real.dtype), mix).requires_grad_()
     slopes: Tensor = _input_gradient(discriminator, between).norm(dim=1)
     return (slopes - 1).square().mean()
 
 
-def r1_penalty(discriminator: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
+def r1_penalty(
+    discriminator: Score, real: Tensor, fake: Tensor | None = None, generator: torch.Generator | None = None
+) -> Tensor:
     """E |grad D(x)|^2 / 2 at real images [N, ...]: Mescheder et al. 2018, arXiv:1801.04406, eq. 9, without gamma."""
-    return 0.5 * _input_gradient(discriminator, real.detach().requires_grad_()).square().sum(dim=1).mean()
+    return _half_squared_slope(discriminator, real)
 
 
-def _input_gradient(discriminator: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+def r2_penalty(discriminator: Score, real: Tensor, fake: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """E |grad D(G(z))|^2 / 2 at fake images [N, ...]: Mescheder et al. 2018, arXiv:1801.04406, eq. 10."""
+    return _half_squared_slope(discriminator, fake)
+
+
+def r1r2_penalty(discriminator: Score, real: Tensor, fake: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """R1 + R2, with which the relativistic pairing loss converges: Huang et al. 2024, arXiv:2501.05441, section 2.2."""
+    return r1_penalty(discriminator, real) + r2_penalty(discriminator, real, fake)
+
+
+PENALTIES: dict[PenaltyName, Callable[..., Tensor]] = {
+    "gradient": gradient_penalty,
+    "r1": r1_penalty,
+    "r1r2": r1r2_penalty,
+}
+"""The penalties on slopes: called as `penalty(discriminator, real, fake, generator)`."""
+
+
+def _half_squared_slope(discriminator: Score, images: Tensor) -> Tensor:
+    return 0.5 * _input_gradient(discriminator, images.detach().requires_grad_()).square().sum(dim=1).mean()
+
+
+def _input_gradient(discriminator: Score, x: Tensor) -> Tensor:
     gradient: Tensor = torch.autograd.grad(discriminator(x).sum(), x, create_graph=True)[0]
     at_least_single: torch.dtype = torch.promote_types(gradient.dtype, torch.float32)
     return gradient.flatten(1).to(at_least_single)

@@ -24,25 +24,42 @@ from ganzoo.config import setting
 from ganzoo.errors import UsageError
 
 if TYPE_CHECKING:
-    from ganzoo.data import ImageData
+    from ganzoo.data import Data
     from ganzoo.gan import GAN
 
 API_VERSION = 1
 """The version of this contract. A card states the one it was written for; others are refused with the reason."""
 
-LossName = Literal["nonsaturating", "minimax", "least_squares", "wasserstein", "hinge"]
-PenaltyName = Literal["none", "clip", "gradient", "r1"]
+LossName = Literal["nonsaturating", "minimax", "least_squares", "wasserstein", "hinge", "relativistic"]
+PenaltyName = Literal["none", "clip", "gradient", "r1", "r1r2"]
 OptimizerName = Literal["adam", "rmsprop"]
+DataKind = Literal["images", "points"]
 Variants = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
 class DataSpec:
-    """What an architecture is told about the images: [channels, size, size], and how many classes (0: no labels)."""
+    """What an architecture is told about its data: images [channels, size, size], or points [channels] of size 0.
+
+    `classes` is how many labels there are, `inputs` how many channels the input image of a pair has, which is of the
+    same size; 0 where the data have none, or where the architecture's card asks for none. Networks see points divided
+    by `scale`, which brings them into [-1, 1], where images are as well.
+    """
 
     channels: int
     size: int
     classes: int = 0
+    inputs: int = 0
+    scale: float = 1.0
+
+    @property
+    def kind(self) -> DataKind:
+        return "images" if self.size else "points"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one example."""
+        return (self.channels, self.size, self.size) if self.size else (self.channels,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,11 +67,12 @@ class Config:
     """The settings every architecture has. Subclass it to add fields with `setting`, or to change a default."""
 
     variants: ClassVar[Variants] = {}
-    """Defaults that depend on another choice: `{"penalty=gradient": {"optimizer": "adam"}}`."""
+    """Defaults that depend on another choice, `{"penalty=gradient": {"optimizer": "adam"}}`, or on the kind of data,
+    `{"data=points": {"latent_dim": 2}}`."""
 
     loss: LossName = setting("nonsaturating", "the adversarial objective")
     penalty: PenaltyName = setting("none", "what keeps the discriminator smooth")
-    penalty_weight: float = setting(10.0, "weight of penalty=gradient (lambda) or penalty=r1 (gamma)", ge=0)
+    penalty_weight: float = setting(10.0, "weight of penalty=gradient (lambda), r1 or r1r2 (gamma)", ge=0)
     clip: float = setting(0.01, "with penalty=clip: weights stay within +-clip", gt=0)
     real_label: float = setting(1.0, "target for real images; below 1 is one-sided label smoothing", gt=0, le=1)
     latent_dim: int = setting(100, "length of the noise vector z ~ N(0, 1)", ge=1, le=65536)
@@ -67,6 +85,7 @@ class Config:
     optimizer: OptimizerName = setting("adam", "optimizer of both networks")
     generator_lr: float = setting(2e-4, "learning rate of the generator", gt=0)
     discriminator_lr: float = setting(2e-4, "learning rate of the discriminator", gt=0)
+    lr_half_life: int = setting(0, "half-life in images of both learning rates; 0 keeps them constant", ge=0)
     beta1: float = setting(0.5, "Adam's decay of the gradient mean", ge=0, le=0.9999)
     beta2: float = setting(0.999, "Adam's decay of the squared gradient", ge=0, le=0.999999)
     ema_half_life: int = setting(10_000, "half-life in images of the generator's moving average; 0 turns it off", ge=0)
@@ -76,14 +95,14 @@ class Config:
         if self.loss == "wasserstein" and self.penalty == "none":
             raise UsageError(
                 "loss=wasserstein with penalty=none: without a bound on the critic's slope this loss has no minimum. "
-                "Choose penalty=gradient, clip or r1."
+                "Choose penalty=gradient, clip, r1 or r1r2."
             )
         if self.penalty == "clip" and self.loss != "wasserstein":
             raise UsageError(
                 f"penalty=clip with loss={self.loss}: clipping bounds the slope that the Wasserstein distance needs; "
                 "on any other loss it only keeps D from learning. Choose loss=wasserstein, or penalty=r1."
             )
-        if self.real_label < 1 and self.loss in ("wasserstein", "hinge"):
+        if self.real_label < 1 and self.loss in ("wasserstein", "hinge", "relativistic"):
             raise UsageError(
                 f"real_label={self.real_label} with loss={self.loss}: this loss compares scores and has no target "
                 "to smooth. Choose real_label=1."
@@ -102,7 +121,13 @@ class Architecture:
     paper: ClassVar[str]
     conditional: ClassVar[bool] = False
     """Whether the networks use class labels. A conditional architecture refuses data without them."""
+    paired: ClassVar[bool] = False
+    """Whether the networks use an input image. It refuses data without pairs, and cannot be conditional, too."""
+    kinds: ClassVar[tuple[DataKind, ...]] = ("images",)
+    """The kinds of data it can be built for."""
     Config: ClassVar[type[Any]] = Config
+    expected_failures: ClassVar[Mapping[str, str]] = {}
+    """Checks of `ganzoo check` that the architecture cannot pass, each with the reason: `{"compile": "..."}`."""
 
     def build(self, config: Any, spec: DataSpec) -> GAN:
         """Networks for `spec`, freshly initialised from torch's global random state. Import torch in here."""
@@ -137,13 +162,22 @@ class Dataset:
     api_version: ClassVar[int]
     summary: ClassVar[str]
     source: ClassVar[str]
-    """Where the images come from: authors, year, licence."""
+    """Where the data come from: authors, year, licence."""
+    kind: ClassVar[DataKind] = "images"
     argument: ClassVar[str | None] = None
+    paired: ClassVar[bool] = False
+    """Whether every image comes with an input image, for paired architectures."""
+    expected_failures: ClassVar[Mapping[str, str]] = {}
+    """As of an architecture."""
+
+    def absolute(self, argument: str) -> str:
+        """`argument` in a form that means the same from any working directory; runs remember it."""
+        return os.path.abspath(os.path.expanduser(argument)) if self.argument == "PATH" else argument
 
     def on_disk(self, where: DataLocation) -> bool:
         """Whether `load` would need no network. Cheap: looks at names, not contents."""
         return True
 
-    def load(self, where: DataLocation, split: Split, image_size: int | None, argument: str | None) -> ImageData:
-        """The images as uint8 [N, C, H, W], resized to `image_size` where it is given. Raises `DataError`."""
+    def load(self, where: DataLocation, split: Split, image_size: int | None, argument: str | None) -> Data:
+        """`ImageData`, resized to `image_size` where it is given, or `PointData`. Raises `DataError`."""
         raise NotImplementedError

@@ -8,16 +8,20 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.metadata
+import os
+import re
 import sys
+import threading
 import time
 import traceback
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from ganzoo import config as configs
 from ganzoo.errors import GanzooError, PluginError, UsageError, did_you_mean
-from ganzoo.plugin import API_VERSION, Architecture, Config, Dataset, DataSpec
+from ganzoo.plugin import API_VERSION, Architecture, Config, DataKind, Dataset, DataSpec
 
 if TYPE_CHECKING:
     from ganzoo.gan import GAN
@@ -34,7 +38,14 @@ KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
     "source": ("text", (str,)),
     "argument": ("text or None", (str, type(None))),
     "conditional": ("True or False", (bool,)),
+    "kind": ("text", (str,)),
+    "kinds": ("a tuple", (tuple,)),
+    "paired": ("True or False", (bool,)),
+    "expected_failures": ("a dict from check to reason", (dict,)),
 }
+
+STDOUT, STDERR = 1, 2
+SLOW_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -69,7 +80,8 @@ class Entry:
         except Exception as failure:  # a stranger's code may raise anything; the whole cause is shown
             raise PluginError(
                 f"{self.name} from {self.distribution} {self.version} could not build its networks for "
-                f"{spec.channels}x{spec.size}x{spec.size} images and {spec.classes} classes.\n\n"
+                f"{spec.channels}x{spec.size}x{spec.size} images, {spec.classes} classes and {spec.inputs} channels "
+                f"of input.\n\n"
                 f"{traceback.format_exc().rstrip()}"
             ) from failure
         return gan
@@ -100,6 +112,16 @@ def architectures() -> tuple[Entry, ...]:
 def datasets() -> tuple[Entry, ...]:
     """Every installed data set plugin, working or broken."""
     return entries(DATASETS)
+
+
+def paired_datasets() -> list[Entry]:
+    """The working data sets that yield pairs of images."""
+    return [entry for entry in datasets() if entry.error is None and entry.card.paired]
+
+
+def names(group: str) -> list[str]:
+    """The names in a group of entry points, sorted, without importing what they name: for shell completion."""
+    return sorted({point.name for point in importlib.metadata.entry_points(group=group)})
 
 
 def get_architecture(name: str) -> Entry:
@@ -156,9 +178,9 @@ def _load(point: importlib.metadata.EntryPoint) -> Entry:
     start = time.perf_counter()
     card = error = cause = None
     try:
-        # What a plugin prints while it is imported must not end up in the JSON that somebody parses.
-        with contextlib.redirect_stdout(sys.stderr):
-            card = _card(point.load(), CONTRACTS[point.group])
+        _check_target(point.value)
+        with _stdout_to_stderr(), _told_if_slow(f"{point.name} from {distribution} {version}"):
+            card = card_of(point.load(), CONTRACTS[point.group])
     except PluginError as refusal:
         error = str(refusal)
     except (Exception, SystemExit) as failure:  # a stranger's import may raise anything; it is kept and shown on use
@@ -168,7 +190,50 @@ def _load(point: importlib.metadata.EntryPoint) -> Entry:
     return Entry(point.name, point.group, distribution, version, point.value, card, error, cause, seconds)
 
 
-def _card(target: Any, contract: type) -> Any:
+def _check_target(value: str) -> None:
+    if re.fullmatch(r"\w+(\.\w+)*\s*:\s*\w+(\.\w+)*", value):
+        return
+    module, colon, name = value.replace("-", "_").partition(":")
+    if not colon and "." in module:  # the way Python's own import spells it
+        module, _, name = module.rpartition(".")
+    proposal = f"{module}:{name if name.isidentifier() else 'MyClass'}"
+    raise PluginError(f"its entry point is {value!r}, which is not of the form module:Class; perhaps {proposal}")
+
+
+@contextlib.contextmanager
+def _stdout_to_stderr() -> Iterator[None]:
+    """What a plugin writes while it is imported, in C or in a process it starts, too, must not get into our JSON."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+    try:
+        kept = os.dup(STDOUT)
+        os.dup2(STDERR, STDOUT)
+    except OSError:  # a process without these two has nothing to protect
+        kept = None
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        if kept is not None:
+            os.dup2(kept, STDOUT)
+            os.close(kept)
+
+
+@contextlib.contextmanager
+def _told_if_slow(what: str) -> Iterator[None]:
+    """Names the plugin whose import keeps everybody waiting, while it does."""
+    message = f"ganzoo: still importing the plugin {what} ..."
+    timer = threading.Timer(SLOW_SECONDS, print, (message,), {"file": sys.stderr, "flush": True})
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def card_of(target: Any, contract: type) -> Any:
+    """An instance of the plugin class `target`; PluginError where it does not keep the `contract`."""
     if not (isinstance(target, type) and issubclass(target, contract)):
         what = f"the class {target.__name__}" if isinstance(target, type) else f"a {type(target).__name__}"
         raise PluginError(f"it must be a subclass of ganzoo.plugin.{contract.__name__}, but is {what}")
@@ -186,15 +251,20 @@ def _card(target: Any, contract: type) -> Any:
         value = getattr(card, attribute)
         if not isinstance(value, kinds):
             raise PluginError(f"its {attribute} must be {wanted}, but is a {type(value).__name__}")
-    if contract is Architecture:
-        _check_config(card.Config)
+    for kind in card.kinds if contract is Architecture else (card.kind,):
+        if kind not in get_args(DataKind):
+            raise PluginError(f"it names {kind!r} as a kind of data; expected {' or '.join(get_args(DataKind))}")
+        if contract is Architecture:
+            _check_config(card.Config, kind)
+    if contract is Architecture and card.conditional and card.paired:
+        raise PluginError("it is both conditional and paired: its networks can be given labels or images, not both")
     return card
 
 
-def _check_config(config: Any) -> None:
+def _check_config(config: Any, kind: str) -> None:
     if not (isinstance(config, type) and issubclass(config, Config)):
         raise PluginError("its Config must be a subclass of ganzoo.plugin.Config")
     try:
-        configs.make(config, {})
+        configs.make(config, {}, kind)
     except UsageError as failure:
         raise PluginError(f"its Config cannot be made from its defaults: {failure}") from failure

@@ -18,6 +18,8 @@ import pytest
 from ganzoo import registry
 from ganzoo.cli import main
 
+from .workbench import Workbench
+
 hypothesis.settings.register_profile("ganzoo", deadline=None)
 hypothesis.settings.load_profile("ganzoo")
 
@@ -112,6 +114,11 @@ class Site:
             env={**os.environ, "PYTHONPATH": str(self.path), "COLUMNS": "250", **environment},
         )
         return Result(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture(scope="session")
+def workbench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
+    return Workbench(tmp_path_factory.mktemp("workbench"))
 
 
 @pytest.fixture

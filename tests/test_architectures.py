@@ -1,19 +1,20 @@
-"""Every installed architecture, and what the papers say of the built-in ones."""
+"""What the papers say of the built-in architectures; tests/test_conformance.py has what every one must do."""
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ganzoo import registry
 from ganzoo.config import make, settings
 from ganzoo.errors import UsageError
 from ganzoo.gan import GAN
 from ganzoo.nn import ConvTransposeBNReLU, uses_batch_statistics
-from ganzoo.plugin import DataSpec, LossName, PenaltyName
+from ganzoo.plugin import DataSpec
 
 CARDS = {entry.name: entry.card for entry in registry.architectures() if entry.error is None}
 SMALL = {
@@ -23,10 +24,7 @@ SMALL = {
     "embedding": 4,
     "latent_dim": 6,
 }
-SPECS = [DataSpec(1, 8, 10), DataSpec(3, 16, 1), DataSpec(1, 28, 10), DataSpec(3, 32, 100), DataSpec(3, 64, 2)]
-CONVOLUTIONAL = ["cgan", "dcgan", "wgan"]
-
-every_architecture = pytest.mark.parametrize("name", CARDS)
+CONVOLUTIONAL = ["acgan", "cgan", "dcgan", "infogan", "lsgan", "r3gan", "wgan"]
 
 
 def build(name: str, spec: DataSpec, seed: int = 0, **overrides: Any) -> GAN:
@@ -47,137 +45,12 @@ def standard(name: str, spec: DataSpec, **overrides: Any) -> GAN:
 
 
 def told(name: str, spec: DataSpec) -> DataSpec:
-    return spec if CARDS[name].conditional else DataSpec(spec.channels, spec.size)
-
-
-def batch(gan: GAN, n: int = 6) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Images that could be real, noise, and labels where they are wanted."""
-    shape = (n, gan.spec.channels, gan.spec.size, gan.spec.size)
-    return torch.rand(shape) * 2 - 1, gan.latent(n), gan.class_labels(n)
+    card = CARDS[name]
+    return replace(spec, classes=spec.classes if card.conditional else 0, inputs=spec.channels if card.paired else 0)
 
 
 def layers(network: nn.Module, *kinds: type[nn.Module]) -> list[nn.Module]:
     return [module for module in network.modules() if isinstance(module, kinds)]
-
-
-@every_architecture
-@pytest.mark.parametrize("spec", [*SPECS, DataSpec(3, 128, 2)], ids=lambda s: f"{s.channels}x{s.size}-{s.classes}")
-def test_networks_fit_the_images(name: str, spec: DataSpec) -> None:
-    gan = build(name, spec)
-    _, z, labels = batch(gan, 3)
-    images = gan.generate(z, labels)
-    assert images.shape == (3, spec.channels, spec.size, spec.size)
-    assert images.abs().max() <= 1
-    assert images.std() > 0
-    logits = gan.discriminator(images, labels)
-    assert logits.shape == (3,)
-    assert logits.isfinite().all()
-
-
-@every_architecture
-def test_logits_are_not_probabilities(name: str) -> None:
-    gan = build(name, DataSpec(1, 8, 10))
-    real, _, labels = batch(gan, 32)
-    logits = gan.discriminator(real * 1e3, labels)
-    assert logits.min() < 0 or logits.max() > 1
-
-
-@every_architecture
-def test_conditional_means_that_labels_matter(name: str) -> None:
-    gan = build(name, DataSpec(1, 8, 10))
-    real, z, _ = batch(gan, 2)
-    assert gan.conditional is CARDS[name].conditional
-    if gan.conditional:
-        one, two = torch.tensor([1, 1]), torch.tensor([1, 2])
-        gan.eval()
-        for network, x in ((gan.generator, z), (gan.discriminator, real)):
-            first, second = network(x, one), network(x, two)
-            torch.testing.assert_close(first[0], second[0])
-            assert not torch.allclose(first[1], second[1])
-    else:
-        assert gan.generate(z).shape == real.shape
-
-
-@every_architecture
-def test_generator_step_gives_the_discriminator_no_gradient(name: str) -> None:
-    gan = build(name, DataSpec(1, 8, 10))
-    _, z, labels = batch(gan)
-    gan.discriminator.requires_grad_(False)
-    gan.generator_loss(gan.generate(z, labels), labels).backward()
-    assert all(p.grad is None for p in gan.discriminator.parameters())
-    assert all(p.grad is not None for p in gan.generator.parameters())
-
-
-@every_architecture
-def test_discriminator_step_gives_the_generator_no_gradient(name: str) -> None:
-    gan = build(name, DataSpec(1, 8, 10))
-    real, z, labels = batch(gan)
-    with torch.no_grad():
-        fake = gan.generate(z, labels)
-    gan.discriminator_loss(real, fake, labels)[0].backward()
-    assert all(p.grad is None for p in gan.generator.parameters())
-    assert all(p.grad is not None for p in gan.discriminator.parameters())
-
-
-@every_architecture
-@pytest.mark.parametrize("spec", [DataSpec(1, 8, 10), DataSpec(3, 32, 10)], ids=["8", "32"])
-def test_gradients_reach_every_parameter(name: str, spec: DataSpec) -> None:
-    gan = build(name, spec, loss="nonsaturating", penalty="none")
-    real, z, labels = batch(gan, 16)
-    fake = gan.generate(z, labels)
-    gan.generator_loss(fake, labels).backward()
-    for parameter_name, parameter in gan.generator.named_parameters():
-        assert parameter.grad is not None, parameter_name
-        assert parameter.grad.abs().sum() > 0, parameter_name
-    gan.discriminator.zero_grad()
-    gan.discriminator_loss(real, fake.detach(), labels)[0].backward()
-    for parameter_name, parameter in gan.discriminator.named_parameters():
-        assert parameter.grad is not None, parameter_name
-        assert parameter.grad.abs().sum() > 0, parameter_name
-
-
-@every_architecture
-def test_the_seed_decides_the_weights(name: str) -> None:
-    first, again, other = (build(name, DataSpec(1, 8, 10), seed).state_dict() for seed in (0, 0, 1))
-    assert list(first) == list(again)
-    assert all(torch.equal(first[key], again[key]) for key in first)
-    assert any(not torch.equal(first[key], other[key]) for key in first)
-
-
-@every_architecture
-@pytest.mark.parametrize("penalty", get_args(PenaltyName))
-@pytest.mark.parametrize("loss", get_args(LossName))
-def test_every_loss_and_sensible_penalty_trains(name: str, loss: str, penalty: str) -> None:
-    overrides = {"loss": loss, "penalty": penalty}
-    if (loss == "wasserstein" and penalty == "none") or (loss != "wasserstein" and penalty == "clip"):
-        with pytest.raises(UsageError, match=f"penalty={penalty}"):
-            build(name, DataSpec(1, 8, 10), **overrides)
-        return
-    gan = build(name, DataSpec(1, 8, 10), **overrides)
-    generator_optimizer, discriminator_optimizer = gan.optimizers()
-    before = {key: tensor.clone() for key, tensor in gan.named_parameters()}
-    real, z, labels = batch(gan)
-
-    value, signals = gan.discriminator_loss(real, gan.generate(z, labels).detach(), labels)
-    value.backward()
-    discriminator_optimizer.step()
-    gan.after_discriminator_step()
-    assert value.shape == ()
-    assert value.isfinite()
-    assert {"d_real", "d_fake"} <= set(signals)
-    assert ("penalty" in signals) is (penalty in ("gradient", "r1"))
-    assert all(signal.shape == () and signal.isfinite() for signal in signals.values())
-    if penalty == "clip":
-        assert all(p.abs().max() <= 0.01 for p in gan.discriminator.parameters())
-
-    value = gan.generator_loss(gan.generate(z, labels), labels)
-    value.backward()
-    generator_optimizer.step()
-    assert value.isfinite()
-    for part in ("generator", "discriminator"):
-        moved = [k for k, p in gan.named_parameters() if k.startswith(part) and not torch.equal(p, before[k])]
-        assert moved, part
-    assert all(p.isfinite().all() for p in gan.parameters())
 
 
 @pytest.mark.parametrize("name", CONVOLUTIONAL)
@@ -194,10 +67,10 @@ def test_a_size_that_cannot_be_reached_names_the_nearest(name: str, size: int, n
 def test_sizes_that_an_error_may_name_are_possible(name: str, size: int) -> None:
     with torch.device("meta"):
         gan = build(name, DataSpec(3, size, 10))
-        labels = torch.zeros(2, dtype=torch.int64) if gan.conditional else None
-        images = gan.generate(torch.zeros(2, 6), labels)
+        condition = gan.condition(torch.zeros(2, dtype=torch.int64) if gan.conditional else None, 2)
+        images = gan.generate(torch.zeros(2, 6), condition)
         assert images.shape == (2, 3, size, size)
-        assert gan.discriminator(images, labels).shape == (2,)
+        assert gan.discriminator(images, condition).shape == (2,)
 
 
 @pytest.mark.parametrize("size", [1, 7, 29])
@@ -295,7 +168,7 @@ def test_wgan_with_a_gradient_penalty_is_wgan_gp() -> None:
     assert all(torch.equal(p, old) for p, old in zip(gan.discriminator.parameters(), before))
 
 
-@pytest.mark.parametrize("penalty", ["gradient", "r1"])
+@pytest.mark.parametrize("penalty", ["gradient", "r1", "r1r2"])
 @pytest.mark.parametrize("name", ["dcgan", "wgan"])
 def test_penalties_with_batch_norm_in_the_discriminator_are_refused(name: str, penalty: str) -> None:
     assert not uses_batch_statistics(build(name, DataSpec(1, 16), penalty=penalty).discriminator)

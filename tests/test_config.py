@@ -185,7 +185,7 @@ def overrides(draw: st.DrawFn, config_type: type) -> dict[str, Any]:
     chosen: dict[str, Any] = draw(st.fixed_dictionaries({}, optional={name: values(s) for name, s in known.items()}))
     allowed = [(loss, penalty) for loss in LOSSES for penalty in PENALTIES if not refused(loss, penalty)]
     chosen["loss"], chosen["penalty"] = draw(st.sampled_from(allowed))
-    if chosen["loss"] in ("wasserstein", "hinge"):
+    if chosen["loss"] in ("wasserstein", "hinge", "relativistic"):
         chosen["real_label"] = 1.0
     return chosen
 
@@ -219,7 +219,10 @@ def test_variants_name_settings_that_exist(name: str) -> None:
     known = {s.name: s for s in settings(config_type)}
     for condition, defaults in config_type.variants.items():
         key, _, value = condition.partition("=")
-        configs.parse(known[key], value)
+        if key == "data":
+            assert value in CARDS[name].kinds
+        else:
+            configs.parse(known[key], value)
         for changed, default in defaults.items():
             assert configs.parse(known[changed], default) == default
 
@@ -238,7 +241,7 @@ def test_only_combinations_that_make_sense_are_allowed(loss: str, penalty: str) 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_label_smoothing_needs_a_loss_with_a_target(loss: str) -> None:
     chosen = {"loss": loss, "penalty": "r1", "real_label": 0.9}
-    if loss in ("wasserstein", "hinge"):
+    if loss in ("wasserstein", "hinge", "relativistic"):
         with pytest.raises(UsageError, match=rf"real_label=0.9 with loss={loss}: .*Choose real_label=1"):
             make(plugin.Config, chosen)
     else:

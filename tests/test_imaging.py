@@ -77,3 +77,11 @@ def test_a_picture_of_two_channels_is_refused(tmp_path: Path) -> None:
     with pytest.raises(GanzooError, match="1, 3 or 4 channels, not 2"):
         imaging.save(torch.zeros(2, 4, 4, dtype=torch.uint8), tmp_path / "grid.png")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_kinds_are_interleaved_row_by_row_in_the_colours_of_the_richest() -> None:
+    first, second = coloured(5), coloured(5, channels=3) + 10
+    mixed = imaging.interleave([first, second], columns=3)
+    assert mixed.shape == (12, 3, 2, 3)
+    assert mixed[:, 2, 0, 0].tolist() == [1, 2, 3, 11, 12, 13, 4, 5, 0, 14, 15, 0]
+    assert torch.equal(imaging.grid(imaging.interleave([first], 3), 3), imaging.grid(first, 3))

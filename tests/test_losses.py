@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ganzoo import losses
-from ganzoo.losses import LOSSES, clip_weights, gradient_penalty, r1_penalty
-from ganzoo.plugin import LossName
+from ganzoo.losses import LOSSES, PENALTIES, clip_weights, gradient_penalty, r1_penalty, r1r2_penalty, r2_penalty
+from ganzoo.plugin import LossName, PenaltyName
 
 MODERATE = st.lists(st.floats(-8, 8), min_size=1, max_size=6).map(lambda x: torch.tensor(x, dtype=torch.float64))
 LABELS = st.floats(0.05, 1)
@@ -22,19 +22,28 @@ def naive_log_loss(real: Tensor, fake: Tensor, label: float) -> Tensor:
     return on_real.mean() - (1 - fake.sigmoid()).log().mean()
 
 
-NAIVE: dict[str, tuple[Callable[[Tensor, Tensor, float], Tensor], Callable[[Tensor], Tensor]]] = {
-    "nonsaturating": (naive_log_loss, lambda fake: -fake.sigmoid().log().mean()),
-    "minimax": (naive_log_loss, lambda fake: (1 - fake.sigmoid()).log().mean()),
+NAIVE: dict[str, tuple[Callable[[Tensor, Tensor, float], Tensor], Callable[[Tensor, Tensor], Tensor]]] = {
+    "nonsaturating": (naive_log_loss, lambda real, fake: -fake.sigmoid().log().mean()),
+    "minimax": (naive_log_loss, lambda real, fake: (1 - fake.sigmoid()).log().mean()),
     "least_squares": (
         lambda real, fake, label: (((real - label) ** 2).mean() + (fake**2).mean()) / 2,
-        lambda fake: ((fake - 1) ** 2).mean() / 2,
+        lambda real, fake: ((fake - 1) ** 2).mean() / 2,
     ),
-    "wasserstein": (lambda real, fake, label: -(real.mean() - fake.mean()), lambda fake: -fake.mean()),
+    "wasserstein": (lambda real, fake, label: -(real.mean() - fake.mean()), lambda real, fake: -fake.mean()),
     "hinge": (
         lambda real, fake, label: (1 - real).clamp(min=0).mean() + (1 + fake).clamp(min=0).mean(),
-        lambda fake: -fake.mean(),
+        lambda real, fake: -fake.mean(),
+    ),
+    "relativistic": (
+        lambda real, fake, label: -(real - fake).sigmoid().log().mean(),
+        lambda real, fake: -(fake - real).sigmoid().log().mean(),
     ),
 }
+
+
+def generator_loss(name: LossName, real: Tensor, fake: Tensor) -> Tensor:
+    loss = LOSSES[name]
+    return loss.generator(real, fake) if loss.relativistic else loss.generator(fake)
 
 
 def test_every_loss_a_setting_can_name_exists() -> None:
@@ -45,10 +54,12 @@ def test_every_loss_a_setting_can_name_exists() -> None:
 @given(real=MODERATE, fake=MODERATE, label=LABELS)
 def test_losses_equal_their_formulas(name: LossName, real: Tensor, fake: Tensor, label: float) -> None:
     discriminator, generator = NAIVE[name]
+    pairs = min(len(real), len(fake))
+    real, fake = real[:pairs], fake[:pairs]
     torch.testing.assert_close(
         LOSSES[name].discriminator(real, fake, label), discriminator(real, fake, label), rtol=1e-9, atol=1e-9
     )
-    torch.testing.assert_close(LOSSES[name].generator(fake), generator(fake), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(generator_loss(name, real, fake), generator(real, fake), rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("real_label", [1.0, 0.9])
@@ -56,7 +67,7 @@ def test_losses_equal_their_formulas(name: LossName, real: Tensor, fake: Tensor,
 def test_losses_and_gradients_are_finite_at_extreme_logits(name: LossName, real_label: float) -> None:
     real = torch.tensor([-1e4, 1e4, 0.0], requires_grad=True)
     fake = torch.tensor([1e4, -1e4, 0.0], requires_grad=True)
-    for loss in (LOSSES[name].discriminator(real, fake, real_label), LOSSES[name].generator(fake)):
+    for loss in (LOSSES[name].discriminator(real, fake, real_label), generator_loss(name, real, fake)):
         assert loss.shape == ()
         assert loss.isfinite()
         loss.backward()
@@ -73,7 +84,7 @@ def test_each_side_pulls_the_logits_its_own_way(name: LossName) -> None:
     on_real, on_fake = torch.autograd.grad(LOSSES[name].discriminator(real, fake, 1.0), (real, fake))
     assert (on_real < 0).all()
     assert (on_fake >= 0).all()
-    (by_generator,) = torch.autograd.grad(LOSSES[name].generator(fake), fake)
+    (by_generator,) = torch.autograd.grad(generator_loss(name, real, fake), fake)
     assert (by_generator < 0).all()
 
 
@@ -101,6 +112,18 @@ def test_minimax_and_nonsaturating_agree_where_the_discriminator_knows_nothing()
     (minimax,) = torch.autograd.grad(losses.minimax_generator(fake), fake)
     (nonsaturating,) = torch.autograd.grad(losses.nonsaturating_generator(fake), fake)
     torch.testing.assert_close(minimax, nonsaturating)
+
+
+def test_the_relativistic_loss_compares_a_real_with_its_fake_alone() -> None:
+    real, fake = torch.randn(5, dtype=torch.float64), torch.randn(5, dtype=torch.float64)
+    loss = LOSSES["relativistic"]
+    torch.testing.assert_close(loss.discriminator(real + 3, fake + 3, 1.0), loss.discriminator(real, fake, 1.0))
+    torch.testing.assert_close(loss.generator(real, fake), loss.discriminator(fake, real, 1.0))
+    assert not torch.isclose(loss.discriminator(real, fake.flip(0), 1.0), loss.discriminator(real, fake, 1.0))
+
+
+def test_every_penalty_on_slopes_exists() -> None:
+    assert set(PENALTIES) == set(get_args(PenaltyName)) - {"none", "clip"}
 
 
 def images(seed: int, n: int = 5) -> Tensor:
@@ -147,6 +170,13 @@ def test_r1_of_a_quadratic_is_the_mean_square_of_its_images() -> None:
     torch.testing.assert_close(r1_penalty(quadratic, real), real.flatten(1).square().sum(1).mean() / 2)
 
 
+def test_r2_looks_at_the_fakes_and_r1r2_at_both() -> None:
+    real, fake = images(1), images(2)
+    r1, r2 = r1_penalty(quadratic, real), r2_penalty(quadratic, real, fake)
+    torch.testing.assert_close(r2, fake.flatten(1).square().sum(1).mean() / 2)
+    torch.testing.assert_close(r1r2_penalty(quadratic, real, fake), r1 + r2)
+
+
 def test_penalties_are_differentiable_to_the_weights() -> None:
     real, fake = images(1, 3), images(2, 3)
     weight = images(3).flatten()[:18].clone().requires_grad_()
@@ -158,7 +188,7 @@ def test_penalties_are_differentiable_to_the_weights() -> None:
         return gradient_penalty(critic(w), real, fake, torch.Generator().manual_seed(0))
 
     assert torch.autograd.gradcheck(gradient, weight)
-    assert torch.autograd.gradcheck(lambda w: r1_penalty(critic(w), real), weight)
+    assert torch.autograd.gradcheck(lambda w: r1r2_penalty(critic(w), real, fake), weight)
 
 
 def test_penalty_gradient_of_a_linear_critic_is_closed_form() -> None:
@@ -182,7 +212,7 @@ def test_penalties_leave_their_images_alone() -> None:
     real, fake = images(1), images(2)
     before = real.clone()
     gradient_penalty(quadratic, real, fake)
-    r1_penalty(quadratic, real)
+    r1r2_penalty(quadratic, real, fake)
     assert not real.requires_grad
     assert not fake.requires_grad
     assert torch.equal(real, before)

@@ -13,8 +13,9 @@ import pytest
 
 from ganzoo import registry
 from ganzoo.config import make
+from ganzoo.evaluation import judge
 from ganzoo.plugin import Architecture
-from ganzoo.registry import _card
+from ganzoo.registry import card_of
 from tests.conftest import Command
 
 ROOT = Path(__file__).parent.parent
@@ -38,8 +39,17 @@ def test_every_make_target_and_file_named_exists() -> None:
         assert (ROOT / path).exists(), path
 
 
-def test_every_command_runs(ganzoo_cli: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty working directory and cache, and evaluation's classifier trained for a short time."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(judge, "MOST_EPOCHS", 2)
+    monkeypatch.setattr(judge, "LEAST_STEPS", 1)
+
+
+@pytest.mark.usefixtures("short")
+def test_every_command_runs(ganzoo_cli: Command, tmp_path: Path) -> None:
     ours = [words for words in commands() if words[0] == "ganzoo"]
     assert len(ours) >= 7
     assert all(words[0] in ("ganzoo", "make") for words in commands())
@@ -47,6 +57,7 @@ def test_every_command_runs(ganzoo_cli: Command, tmp_path: Path, monkeypatch: py
         result = ganzoo_cli(*words[1:])
         assert result.code == 0, f"{' '.join(words)}\n{result.err}"
     assert (tmp_path / "threes-and-sevens.png").exists()
+    assert (tmp_path / "comparison.html").exists()
 
 
 def test_the_toml_file_is_accepted(ganzoo_cli: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,12 +69,13 @@ def test_the_toml_file_is_accepted(ganzoo_cli: Command, tmp_path: Path, monkeypa
     assert "least_squares" in result.out
 
 
-def test_the_python_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+@pytest.mark.usefixtures("short")
+def test_the_python_code_runs() -> None:
     (example,) = (block for block in blocks("python") if "ganzoo.train" in block)
     scope: dict[str, Any] = {}
     exec(example, scope)
     assert tuple(scope["threes"].shape) == (16, 1, 8, 8)
+    assert set(scope["figures"]["frechet"]) == {"value", "real", "better"}
 
 
 def test_the_block_of_the_readme_runs() -> None:
@@ -76,7 +88,7 @@ def test_the_plugin_is_a_valid_card(monkeypatch: pytest.MonkeyPatch) -> None:
     module = types.ModuleType("my_package")
     monkeypatch.setitem(sys.modules, "my_package", module)  # dataclasses look their module up
     exec(example, module.__dict__)
-    card = _card(module.MyGAN, Architecture)
+    card = card_of(module.MyGAN, Architecture)
     assert make(card.Config, {"width": "32"}).width == 32
 
 

@@ -53,6 +53,9 @@ MALFORMED = """
     class ConditionalNoBool(Complete):
         conditional = "yes"
 
+    class BothKinds(Complete):
+        conditional = paired = True
+
     class SummaryRaises(Complete):
         @property
         def summary(self):
@@ -91,6 +94,7 @@ BROKEN = {
     "no_paper": r"lacks the attribute 'paper'",
     "summary_no_text": r"summary must be text, but is a PosixPath",
     "conditional_no_bool": r"conditional must be True or False, but is a str",
+    "both_kinds": r"both conditional and paired",
     "summary_raises": r"RuntimeError: no summary today",
     "no_build": r"does not implement build",
     "config_no_config": r"Config must be a subclass of ganzoo.plugin.Config",
@@ -99,7 +103,7 @@ BROKEN = {
     "contested": r"'contested' is also claimed by rival-[ab] 1.0; use it as rival-[ab]:contested",
 }
 WITH_TRACEBACK = ["raises", "exits", "syntax", "no_such_module", "no_such_object", "summary_raises"]
-BUILT_IN = ["cgan", "dcgan", "vanilla", "wgan"]
+BUILT_IN = ["acgan", "cgan", "dcgan", "infogan", "lsgan", "r3gan", "vanilla", "wgan"]
 
 
 def camel(name: str) -> str:
@@ -175,6 +179,7 @@ def test_good_stranger_is_listed(rows: list[dict[str, Any]]) -> None:
         "summary": "a stranger's own",
         "paper": "Nobody 2026, A Paper",
         "conditional": False,
+        "paired": False,
         "distribution": "zoo-good",
         "version": "2.1",
         "status": "ok",
@@ -268,7 +273,7 @@ def test_unknown_architecture_is_wrong_usage_with_a_hint(
 
 
 def test_name_like_nothing_lists_what_there_is() -> None:
-    with pytest.raises(UsageError, match="Known: cgan, dcgan, vanilla, wgan"):
+    with pytest.raises(UsageError, match="Known: " + ", ".join(BUILT_IN)):
         registry.get_architecture("zzzzzzzz")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import signal
 import sys
 from types import FrameType
@@ -12,10 +13,15 @@ import click
 
 from ganzoo import __version__
 from ganzoo.cli.bench import bench
+from ganzoo.cli.check import check
+from ganzoo.cli.compare import compare
+from ganzoo.cli.completion import completion
 from ganzoo.cli.datasets import datasets
 from ganzoo.cli.doctor import doctor
+from ganzoo.cli.evaluate import evaluate
 from ganzoo.cli.info import info
 from ganzoo.cli.list import list_
+from ganzoo.cli.new import new
 from ganzoo.cli.sample import sample
 from ganzoo.cli.train import train
 from ganzoo.errors import GanzooError, did_you_mean
@@ -44,7 +50,7 @@ def cli() -> None:
     """
 
 
-for command in (train, sample, list_, info, datasets, doctor, bench):
+for command in (train, sample, evaluate, compare, list_, info, datasets, new, check, doctor, bench, completion):
     cli.add_command(command)
 
 
@@ -66,6 +72,7 @@ def _run() -> int:
         code = cli.main(standalone_mode=False)
         return code if isinstance(code, int) else 0
     except (KeyboardInterrupt, click.Abort):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C has nothing left to stop
         return 128 + signal.SIGINT
     except Terminated:
         return 128 + signal.SIGTERM
@@ -73,6 +80,8 @@ def _run() -> int:
         error.show()
         return error.exit_code
     except GanzooError as error:
+        if os.environ.get("RANK", "0") != "0" and error.on_every_rank:
+            return error.exit_code  # rank 0 says it
         return _fail(str(error), error.exit_code)
     except OSError as error:
         place = f": {error.filename}" if error.filename else ""

@@ -64,7 +64,9 @@ def _row(entry: registry.Entry, where: DataLocation) -> dict[str, object]:
     card = entry.card
     return {
         "name": entry.name,
+        "kind": card.kind if card else None,
         "argument": card.argument if card else None,
+        "paired": card.paired if card else None,
         "summary": card.summary if card else None,
         "source": card.source if card else None,
         "on_disk": _availability(entry, where) == "yes",

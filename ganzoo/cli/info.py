@@ -8,17 +8,25 @@ import click
 
 from ganzoo import config as configs
 from ganzoo import registry
+from ganzoo.cli import words
 from ganzoo.plugin import DataSpec
 
 COUNT = click.IntRange(min=1)
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=words.architectures)
 @click.option("--image-size", type=COUNT, default=28, show_default=True, help="Count parameters for this image size.")
 @click.option("--channels", type=COUNT, default=1, show_default=True, help="... and this number of channels.")
 @click.option("--classes", type=COUNT, default=10, show_default=True, help="... and this number of classes.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="... and with these settings.")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    shell_complete=words.settings,
+    help="... and with these settings.",
+)
 def info(name: str, image_size: int, channels: int, classes: int, overrides: tuple[str, ...]) -> None:
     """Show an architecture's paper, settings and networks."""
     from ganzoo.cli.console import Console, escape, table
@@ -33,6 +41,10 @@ def info(name: str, image_size: int, channels: int, classes: int, overrides: tup
     console.print(f"from {escape(entry.distribution)} {entry.version} ({entry.target})", highlight=False)
     if card.conditional:
         console.print("conditional: needs data with labels, and draws the class asked for", highlight=False)
+    if card.paired:
+        console.print("paired: needs data with an input image for each image, and turns the one into the other")
+    for check, reason in card.expected_failures.items():
+        console.print(f"does not pass the check {escape(check)}: {escape(str(reason))}", highlight=False)
 
     rows = [(s.name, configs.word(getattr(config, s.name)), s.type_name, s.help) for s in configs.settings(card.Config)]
     console.print()
@@ -42,7 +54,7 @@ def info(name: str, image_size: int, channels: int, classes: int, overrides: tup
         console.print(f"With {condition} the defaults become {words}.", highlight=False)
 
     image_size = config.image_size or image_size
-    spec = DataSpec(channels, image_size, classes if card.conditional else 0)
+    spec = DataSpec(channels, image_size, classes if card.conditional else 0, channels if card.paired else 0)
     gan = entry.build(config, spec)
     networks = [(part, f"{_parameters(getattr(gan, part)):,}") for part in ("generator", "discriminator")]
     console.print()

@@ -23,12 +23,18 @@ def list_(as_json: bool) -> None:
         (
             entry.name,
             entry.card.summary if entry.error is None else f"broken: {entry.error}",
-            "labels" if entry.error is None and entry.card.conditional else "",
+            _needs(entry),
             f"{entry.distribution} {entry.version}",
         )
         for entry in entries
     ]
     Console().print(table(("name", "what it is", "needs", "from"), rows))
+
+
+def _needs(entry: registry.Entry) -> str:
+    if entry.error is not None:
+        return ""
+    return "labels" if entry.card.conditional else "pairs" if entry.card.paired else ""
 
 
 def _row(entry: registry.Entry) -> dict[str, object]:
@@ -38,6 +44,7 @@ def _row(entry: registry.Entry) -> dict[str, object]:
         "summary": card.summary if card else None,
         "paper": card.paper if card else None,
         "conditional": card.conditional if card else None,
+        "paired": card.paired if card else None,
         "distribution": entry.distribution,
         "version": entry.version,
         "status": entry.status,

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from ganzoo.training.alarms import Alarm
 from ganzoo.training.report import Report
 from ganzoo.training.run import Run
 
@@ -67,6 +68,9 @@ class Progress(Report):
     def checkpoint(self, path: Path, step: int) -> None:
         self.saved = step
 
+    def alarm(self, alarm: Alarm) -> None:
+        self.console.print(f"[bold red]Alarm:[/] {escape(str(alarm))}", soft_wrap=True)
+
     def note(self, text: str) -> None:
         self.console.print(f"[yellow]Note:[/] {escape(text)}", soft_wrap=True)
 
@@ -83,14 +87,16 @@ def describe(row: dict[str, Any]) -> str:
     """A line of metrics in one line of text."""
     return (
         f"loss D {row['discriminator_loss']:.3f} G {row['generator_loss']:.3f}  "
-        f"D(real) {row['d_real']:.2f} D(fake) {row['d_fake']:.2f}  {row['images_per_second']:,.0f} images/s"
+        f"D(real) {row['d_real']:.2f} D(fake) {row['d_fake']:.2f}  diversity {row['diversity']:.2f}  "
+        f"{row['images_per_second']:,.0f} images/s"
     )
 
 
 def _describe(run: Run) -> str:
     data, config = run.config["dataset"], run.config
-    shape = f"{data['channels']}x{data['size']}x{data['size']}"
+    spec = run.spec
+    shape = "x".join(map(str, spec.shape)) if spec.kind == "images" else f"of {spec.channels} numbers"
     return (
-        f"{escape(config['architecture'])} on {data['images']:,} images {shape} of {escape(data['name'])}, "
+        f"{escape(config['architecture'])} on {data['images']:,} {spec.kind} {shape} of {escape(data['name'])}, "
         f"{config['device']} {config['precision']}, seed {config['seed']}"
     )

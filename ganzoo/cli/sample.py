@@ -1,40 +1,54 @@
-"""`ganzoo sample RUN`: images from a trained GAN."""
+"""`ganzoo sample RUN`: images or points from a trained GAN."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from ganzoo.cli import words
 from ganzoo.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ganzoo.gan import GAN
+    from ganzoo.plugin import DataSpec
 
 
 @click.command()
-@click.argument("run")
-@click.option("--count", type=click.IntRange(1, 10_000_000), default=64, show_default=True, help="How many images.")
+@click.argument("run", shell_complete=words.runs)
+@click.option("--count", type=click.IntRange(1, 10_000_000), default=64, show_default=True, help="How many.")
 @click.option("--label", "labels", multiple=True, metavar="L", help="Class, by number or name; repeat for several.")
 @click.option(
-    "--seed", type=click.IntRange(0, (1 << 63) - 1), help="The same seed, the same images.  [default: random]"
+    "--inputs", metavar="NAME", help="Paired GANs: take inputs from this data set.  [default: the run's, held out]"
+)
+@click.option("--split", type=click.Choice(["train", "test"]), default="test", show_default=True, help="Of --inputs.")
+@click.option(
+    "--seed", type=click.IntRange(0, (1 << 63) - 1), help="The same seed, the same samples.  [default: random]"
 )
 @click.option(
     "--out", metavar="PATH", default="samples.png", show_default=True,
-    help="FILE.png: a grid. FILE.npz: arrays images and labels. Anything else: a directory of PNG files.",
+    help="FILE.png: a picture of all. FILE.npz: arrays images (or points) and labels. Else: a directory of PNG files.",
 )  # fmt: skip
+@click.option("--best", is_flag=True, help="From the best checkpoint, by train --evaluate-every, not the last.")
 @click.option("--device", metavar="auto|cpu|cuda|cuda:N", help="[default: auto]")
-def sample(run: str, count: int, labels: tuple[str, ...], seed: int | None, out: str, device: str | None) -> None:
-    """Draw images from the run directory RUN.
+def sample(
+    run: str, count: int, labels: tuple[str, ...], inputs: str | None, split: Any, seed: int | None, out: str,
+    device: str | None, best: bool,
+) -> None:  # fmt: skip
+    """Draw images, or points, from the run directory RUN.
+
+    A paired GAN shows its inputs, outputs and the targets below each other.
 
     \b
     ganzoo sample runs/cgan-mnist-001 --label 3 --count 16 --seed 0
     ganzoo sample runs/cgan-mnist-001 --count 1000 --out samples.npz
     ganzoo sample runs/cgan-mnist-001 --count 1000 --out images/     # for --dataset folder:images
+    ganzoo sample runs/pix2pix-mosaic-001 --count 10                 # restores held-out images
     """
     import torch
 
@@ -44,27 +58,36 @@ def sample(run: str, count: int, labels: tuple[str, ...], seed: int | None, out:
     from ganzoo.training.run import Run
 
     target = Path(out)
+    kind = target.suffix.lower()
+    opened = Run.open(run)
+    spec = opened.spec
     _check_target(target)
-    gan = api.load(run, device)
-    names = Run.open(run).config["dataset"]["class_names"]
+    if spec.kind != "images" and kind not in (".png", ".npz"):
+        raise UsageError(f"--out {out}: this run draws {spec.kind}; they go into FILE.png or FILE.npz.")
+    gan = api.load(run, device, best)
+    names = opened.config["dataset"]["class_names"] or [str(number) for number in range(gan.classes)]
     chosen = None
     if labels:
         indices = [_class_index(label, gan, names) for label in labels]
         chosen = torch.tensor([indices[i % len(indices)] for i in range(count)])
-    images = gan.sample(count, chosen, seed)
+    if gan.paired:
+        kinds = api.translate(gan, opened, count, inputs, split, seed)
+    elif inputs is not None:
+        raise UsageError("This GAN is not paired: it takes no --inputs.")
+    else:
+        kinds = {spec.kind: gan.sample(count, chosen, seed)}
     used = chosen if chosen is not None else gan.class_labels(count)
 
-    kind = target.suffix.lower()
     if kind == ".npz":
-        _write_npz(target, images, used)
+        _write_npz(target, kinds, used)
     elif kind == ".png":
-        _write_grid(target, images)
+        _write_picture(target, spec, list(kinds.values()))
     else:
-        _write_directory(target, images, used, names)
+        _write_directory(target, kinds, used, names)
     console = Console(highlight=False)
     if console.is_terminal:
-        draw(images[:10], console)
-    console.print(f"{count:,} images written to {target}", soft_wrap=True)
+        draw(list(kinds.values()), spec, console)
+    console.print(f"{count:,} {spec.kind} written to {target}", soft_wrap=True)
 
 
 def _class_index(label: str, gan: GAN, names: list[str]) -> int:
@@ -72,7 +95,7 @@ def _class_index(label: str, gan: GAN, names: list[str]) -> int:
         raise UsageError("This GAN is not conditional: it takes no --label.")
     if label in names:
         return names.index(label)
-    if label.isdecimal() and int(label) < gan.spec.classes:
+    if label.isdecimal() and int(label) < gan.classes:
         return int(label)
     raise UsageError(f"--label {label!r} is no class of this GAN. {did_you_mean(label, names)}")
 
@@ -87,19 +110,25 @@ def _check_target(target: Path) -> None:
         raise UsageError(f"--out {target}: the directory {target.parent} does not exist.")
 
 
-def _write_grid(target: Path, images: Tensor) -> None:
+def _write_picture(target: Path, spec: DataSpec, kinds: list[Tensor]) -> None:
     from ganzoo import imaging
 
-    imaging.save(imaging.grid(images, columns=min(len(images), 8 if len(images) <= 64 else 16)), target)
+    if spec.kind == "points":
+        picture = imaging.scatter(kinds[0], spec.scale)
+    else:
+        columns = min(len(kinds[0]), 8 if len(kinds[0]) <= 64 else 16)
+        picture = imaging.grid(imaging.interleave(kinds, columns), columns)
+    imaging.save(picture, target)
 
 
-def _write_npz(target: Path, images: Tensor, labels: Tensor | None) -> None:
+def _write_npz(target: Path, kinds: Mapping[str, Tensor], labels: Tensor | None) -> None:
     import contextlib
     import os
 
     import numpy as np
 
-    arrays = {"images": images.numpy()} | ({} if labels is None else {"labels": labels.cpu().numpy()})
+    arrays = {kind: values.numpy() for kind, values in kinds.items()}
+    arrays |= {} if labels is None else {"labels": labels.cpu().numpy()}
     temporary = target.with_name(f".{target.stem}-{os.getpid()}.npz")
     try:
         np.savez_compressed(temporary, allow_pickle=False, **arrays)
@@ -109,15 +138,18 @@ def _write_npz(target: Path, images: Tensor, labels: Tensor | None) -> None:
             temporary.unlink()
 
 
-def _write_directory(target: Path, images: Tensor, labels: Tensor | None, names: list[str]) -> None:
+def _write_directory(target: Path, kinds: Mapping[str, Tensor], labels: Tensor | None, names: list[str]) -> None:
+    """A folder of images for each class; for a paired GAN, a folder for each kind."""
     from ganzoo import imaging
 
-    digits = len(str(len(images) - 1))
     folders = folder_names(names)
-    for i, image in enumerate(images):
-        folder = target if labels is None else target / folders[int(labels[i])]
-        folder.mkdir(parents=True, exist_ok=True)
-        imaging.save(image, folder / f"{i:0{digits}d}.png")
+    for kind, images in kinds.items():
+        digits = len(str(len(images) - 1))
+        for i, image in enumerate(images):
+            folder = target / kind if len(kinds) > 1 else target
+            folder = folder if labels is None else folder / folders[int(labels[i])]
+            folder.mkdir(parents=True, exist_ok=True)
+            imaging.save(image, folder / f"{i:0{digits}d}.png")
 
 
 def folder_names(class_names: list[str]) -> list[str]:

@@ -1,16 +1,33 @@
-"""Images drawn with characters: two pixels in each, an upper and a lower half block."""
+"""Images and points drawn with characters: two pixels in each, an upper and a lower half block."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.text import Text
 from torch import Tensor
 
 from ganzoo.data.images import resize
-from ganzoo.imaging import grid
+from ganzoo.imaging import grid, interleave, scatter
+from ganzoo.plugin import DataSpec
+
+PREVIEW = {"images": 10, "points": 1000}
+"""How many samples are drawn."""
+PLOT_SIDE = 48
 
 
-def draw(images: Tensor, console: Console, columns: int = 5) -> None:
+def draw(kinds: Sequence[Tensor], spec: DataSpec, console: Console, columns: int = 5) -> None:
+    """Print some images [N, C, H, W] in rows, several kinds below each other, or points [N, D] as a plot."""
+    if spec.kind == "points":
+        points = kinds[0][: PREVIEW["points"]]
+        return draw_images(255 - scatter(points, spec.scale, side=PLOT_SIDE)[None], console, columns=1)
+    columns = min(columns, len(kinds[0]))
+    shown = [images[: columns if len(kinds) > 1 else PREVIEW["images"]] for images in kinds]
+    draw_images(interleave(shown, columns), console, columns)
+
+
+def draw_images(images: Tensor, console: Console, columns: int = 5) -> None:
     """Print uint8 images [N, C, H, W] in rows of `columns`, made small enough for the console's width.
 
     With colours every pixel keeps its own; without, bright and dark pixels are told apart by a full or an empty block.

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from ganzoo.cli import words
 from ganzoo.cli.overrides import key_values, read_toml
 
 if TYPE_CHECKING:
-    from ganzoo.training.plan import Plan
+    from ganzoo.training.plan import Plan, Request
     from ganzoo.training.run import Run
 
 LENGTHS = ("steps", "epochs", "minutes")
@@ -31,15 +32,25 @@ def _config_file(ctx: click.Context, _: click.Parameter, path: str | None) -> No
 
 
 @click.command()
-@click.argument("architecture", required=False)
-@click.option("--dataset", metavar="NAME", help="A data set from `ganzoo datasets`, such as mnist or folder:PATH.")
+@click.argument("architecture", required=False, shell_complete=words.architectures)
+@click.option(
+    "--dataset",
+    metavar="NAME",
+    shell_complete=words.datasets,
+    help="A data set from `ganzoo datasets`, such as mnist or folder:PATH.",
+)
 @click.option("--steps", type=click.IntRange(min=1), help="Train for this many generator steps,")
 @click.option("--epochs", type=click.FloatRange(min=0, min_open=True), help="or passes over the data,")
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="or minutes.")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Images per step.")
 @click.option("--image-size", type=click.IntRange(min=1), help="Resize images to this many pixels a side.")
 @click.option(
-    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting; see `ganzoo info ARCH`."
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    shell_complete=words.settings,
+    help="Change a setting; see `ganzoo info ARCH`.",
 )
 @click.option(
     "--config", is_eager=True, expose_value=False, callback=_config_file, metavar="FILE.toml",
@@ -55,13 +66,32 @@ def _config_file(ctx: click.Context, _: click.Parameter, path: str | None) -> No
 @click.option("--out", metavar="DIR", help="Run directory, new or empty.  [default: runs/ARCH-DATASET-001, -002, ...]")
 @click.option("--checkpoint-every", type=click.IntRange(min=1), metavar="N", help="[default: 1000 steps]")
 @click.option("--sample-every", type=click.IntRange(min=1), metavar="N", help="[default: 500 steps]")
-@click.option("--resume", metavar="RUN", help="Continue a run exactly where its last checkpoint stands.")
+@click.option(
+    "--evaluate-every",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Measure, and keep the best checkpoint.  [default: never]",
+)
+@click.option("--best-by", metavar="METRIC", help="... by this metric.  [default: frechet, where it applies]")
+@click.option(
+    "--resume",
+    metavar="RUN",
+    shell_complete=words.runs,
+    help="Continue a run exactly where its last checkpoint stands.",
+)
+@click.option("--nproc", type=click.IntRange(min=1), metavar="N", help="Train with N processes on this machine.")
 @click.option("--data-dir", metavar="DIR", help="Where data files already are (or GANZOO_DATA).")
 @click.option("--dry-run", is_flag=True, help="Check everything, show what would be trained, write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object to stdout; progress goes to stderr.")
 @click.pass_context  # type: ignore[arg-type]  # click passes the options by name
 def train(
-    ctx: click.Context, dry_run: bool, as_json: bool, resume: str | None, out: str | None, **options: Any
+    ctx: click.Context,
+    dry_run: bool,
+    as_json: bool,
+    resume: str | None,
+    out: str | None,
+    nproc: int | None,
+    **options: Any,
 ) -> None:
     """Train the architecture ARCH.
 
@@ -83,24 +113,35 @@ def train(
     for name in SETTINGS:
         options.pop(name)
 
-    from ganzoo import api
+    from ganzoo import distributed
+    from ganzoo.cli import launch
+    from ganzoo.training import plan as plans
+    from ganzoo.training.run import Run
+
+    request = plans.Request(settings=settings, **options)
+    if dry_run or (nproc and not launch.launched()):
+        plan = plans.make(request if resume is None else plans.merge(Run.open(resume).config, request))
+        if dry_run:
+            return _show(plan, as_json)
+        ctx.exit(launch.launch(nproc or 1, plan.config.batch_size))
+    resume, out = launch.after_restart(resume, out)
+    with distributed.joined():
+        _train(request, resume, out, as_json)
+
+
+def _train(request: Request, resume: str | None, out: str | None, as_json: bool) -> None:
+    from ganzoo import api, distributed
     from ganzoo.cli.console import Console
     from ganzoo.cli.progress import Progress
     from ganzoo.training import plan as plans
     from ganzoo.training.run import Run
 
-    console = Console(stderr=as_json, highlight=False)
-    request = plans.Request(settings=settings, **options)
-    if resume is not None:
-        run = Run.open(resume)
-        request = plans.merge(run.config, request) if dry_run else request
-    if dry_run:
-        return _show(plans.make(request), as_json)
+    console = Console(stderr=as_json, highlight=False, quiet=distributed.rank() > 0)
     progress = Progress(console)
     began = time.monotonic()
     try:
         if resume is not None:
-            run = api.proceed(run, request, progress)
+            run = api.proceed(Run.open(resume), request, progress)
         else:
             run = api.start(plans.make(request), out, progress)
     except (KeyboardInterrupt, SystemExit):
@@ -108,7 +149,8 @@ def train(
             console.print(f"Stopped; the checkpoint of step {progress.saved:,} is saved.")
             console.print(f"Continue with: ganzoo train --resume {progress.run.path}", soft_wrap=True)
         raise
-    _conclude(run, progress.saved or 0, console, time.monotonic() - began, as_json)
+    if distributed.rank() == 0:
+        _conclude(run, progress.saved or 0, console, time.monotonic() - began, as_json)
 
 
 def _conclude(run: Run, step: int, console: Any, elapsed: float, as_json: bool) -> None:
@@ -126,11 +168,16 @@ def _conclude(run: Run, step: int, console: Any, elapsed: float, as_json: bool) 
         }
         return click.echo(json.dumps(result))
     from ganzoo import api
-    from ganzoo.cli.terminal import draw
+    from ganzoo.cli.terminal import PREVIEW, draw
 
     speed = last["images"] / max(last["seconds"], 1e-9)
     console.print(f"Trained {last['step']:,} steps in {last['seconds']:.0f} s, {speed:,.0f} images/s.\n")
-    draw(api.load(run.path, "cpu").sample(10, seed=0), console)
+    gan = api.load(run.path, "cpu")
+    if gan.paired:
+        shown = api.translate(gan, run, min(5, run.config["dataset"]["images"]), split="train", seed=0)
+    else:
+        shown = {gan.spec.kind: gan.sample(PREVIEW[gan.spec.kind], seed=0)}
+    draw(list(shown.values()), gan.spec, console)
     console.print(f"\nSamples  {grid}", soft_wrap=True)
     console.print(f"Run      {run.path}", soft_wrap=True)
     console.print(f"Go on    ganzoo sample {run.path}", soft_wrap=True)

@@ -1,4 +1,5 @@
-"""Data sets by name: `open("mnist")` gives uint8 images in memory or mapped from disk, and labels where there are any.
+"""Data sets by name: `open("mnist")` gives uint8 images in memory or mapped from disk, `open("ring")` gives points, and
+both labels where there are any.
 
 Importing this package loads neither numpy nor torch.
 """
@@ -6,15 +7,18 @@ Importing this package loads neither numpy nor torch.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ganzoo.errors import UsageError, did_you_mean
 from ganzoo.plugin import DataLocation, Split
 
 if TYPE_CHECKING:
     from ganzoo.data.images import ImageData
+    from ganzoo.data.points import PointData
 
-__all__ = ["ImageData", "open"]
+    Data: TypeAlias = ImageData | PointData
+
+__all__ = ["ImageData", "PointData", "load", "open"]
 
 
 def open(
@@ -23,20 +27,27 @@ def open(
     split: Split = "train",
     image_size: int | None = None,
     data_dir: str | os.PathLike[str] | None = None,
-) -> ImageData:
+) -> Data:
     """The `split` of the data set `name` ("mnist", "folder:PATH"), resized to `image_size` where that is given.
 
     Files are looked for in `data_dir` (else the environment's GANZOO_DATA), then in the cache, then downloaded. Raises
     `UsageError` for an unknown name or split, `DataError` where files are missing or damaged.
     """
-    from ganzoo.registry import get_dataset
-
     if split not in ("train", "test"):
         raise UsageError(f"No split is called {split!r}. {did_you_mean(split, ('train', 'test'))}")
     if image_size is not None and image_size < 1:
         raise UsageError(f"image_size={image_size} is not valid: expected integer >= 1.")
+    return load(name, DataLocation.find(data_dir), split, image_size)
+
+
+def load(name: str, where: DataLocation, split: Split, image_size: int | None) -> Data:
+    """`open` with a location at hand: for data sets that are made of another one."""
+    from ganzoo.registry import get_dataset
+
     card, argument = get_dataset(name)
-    return card.load(DataLocation.find(data_dir), split, image_size, argument)
+    if image_size is not None and card.kind != "images":
+        raise UsageError(f"{name} has {card.kind}, not images: it takes no image_size.")
+    return card.load(where, split, image_size, argument)
 
 
 def __getattr__(name: str) -> Any:
@@ -44,4 +55,8 @@ def __getattr__(name: str) -> Any:
         from ganzoo.data.images import ImageData
 
         return ImageData
+    if name == "PointData":
+        from ganzoo.data.points import PointData
+
+        return PointData
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

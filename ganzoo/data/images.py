@@ -1,16 +1,23 @@
-"""What every data set yields, and the two things done to all of them: resize and hash."""
+"""What data sets of images yield, and the two things done to all of them: resize and hash."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ganzoo.errors import DataError
 from ganzoo.plugin import DataSpec, Split
+
+if TYPE_CHECKING:
+    import torch
+
+    Corruption = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
+    """Images uint8 [N, C, S, S] -> their input images uint8 [N, C', S, S], with a random source of their device."""
 
 CHUNK_PIXELS = 1 << 24
 """How many values are held as floats, or hashed, at a time."""
@@ -19,6 +26,9 @@ CHUNK_PIXELS = 1 << 24
 @dataclass(frozen=True, eq=False)
 class ImageData:
     """Square images, uint8 [N, C, H, W] (an array or a read-only memory map), and int64 labels [N] or None.
+
+    In paired data every image has an input image of the same size, which a generator turns into it: stored `inputs`,
+    uint8 [N, C', H, W], or what `corrupt` makes of the image whenever it is needed.
 
     Raises `DataError` where the arrays do not have this form or a label has no name in `class_names`.
     """
@@ -32,12 +42,24 @@ class ImageData:
     """Identity of images and labels, see `sha256_of`."""
     notes: tuple[str, ...] = ()
     """For people: what was left out or assumed while loading."""
+    inputs: npt.NDArray[np.uint8] | None = None
+    corrupt: Corruption | None = None
+    channels_of: str | None = None
+    """The labelled data set of which each channel is an image of its own."""
 
     def __post_init__(self) -> None:
         images, labels = self.images, self.labels
         if images.dtype != np.uint8 or images.ndim != 4 or 0 in images.shape or images.shape[2] != images.shape[3]:
             raise DataError(
                 f"{self.name}: expected square uint8 images [N, C, size, size], got {images.dtype} {_shape(images)}."
+            )
+        inputs = self.inputs
+        if inputs is not None and (
+            inputs.dtype != np.uint8 or inputs.ndim != 4 or inputs.shape[::2] != images.shape[::2]
+            or inputs.shape[3] != images.shape[3] or inputs.shape[1] == 0 or self.corrupt is not None
+        ):  # fmt: skip
+            raise DataError(
+                f"{self.name}: {_shape(images)} images do not go with {inputs.dtype} {_shape(inputs)} inputs."
             )
         if labels is None:
             return
@@ -53,10 +75,35 @@ class ImageData:
         return len(self.images)
 
     @property
+    def values(self) -> npt.NDArray[np.uint8]:
+        """What networks learn from, whatever the kind of data."""
+        return self.images
+
+    @property
+    def paired(self) -> bool:
+        """Whether every image has an input image."""
+        return self.inputs is not None or self.corrupt is not None
+
+    @property
     def spec(self) -> DataSpec:
-        """What an architecture is told: channels, size and number of classes (0 where there are no labels)."""
+        """What an architecture is told: channels, size, number of classes and channels of the inputs (0: none)."""
         classes = 0 if self.labels is None else len(self.class_names)
-        return DataSpec(channels=self.images.shape[1], size=self.images.shape[2], classes=classes)
+        inputs = self.examples(1)[0].shape[1] if self.paired else 0
+        return DataSpec(channels=self.images.shape[1], size=self.images.shape[2], classes=classes, inputs=inputs)
+
+    def examples(self, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The first `count` input images, and the images they belong to, uint8; corruptions are always the same.
+
+        In data without pairs every image is its own input.
+        """
+        import torch
+
+        images = torch.from_numpy(np.array(self.images[:count]))
+        if self.inputs is not None:
+            return torch.from_numpy(np.array(self.inputs[:count])), images
+        if self.corrupt is not None:
+            return self.corrupt(images, torch.Generator().manual_seed(0)), images
+        return images, images
 
 
 def resize(images: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
@@ -74,13 +121,13 @@ def resize(images: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
     return result
 
 
-def sha256_of(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64] | None) -> str:
-    """The SHA-256, in hex, of the images' values and shape and the labels. Reads memory maps piece by piece."""
+def sha256_of(values: npt.NDArray[np.uint8 | np.float32], labels: npt.NDArray[np.int64] | None) -> str:
+    """The SHA-256, in hex, of images or points, their shape and the labels. Reads memory maps piece by piece."""
     digest = hashlib.sha256()
-    step = _chunk(int(np.prod(images.shape[1:])))
-    for start in range(0, len(images), step):
-        digest.update(np.ascontiguousarray(images[start : start + step]).data)
-    digest.update(f"uint8 {_shape(images)}".encode())
+    step = _chunk(int(np.prod(values.shape[1:])))
+    for start in range(0, len(values), step):
+        digest.update(np.ascontiguousarray(values[start : start + step]).data)
+    digest.update(f"{values.dtype} {_shape(values)}".encode())
     if labels is not None:
         digest.update(np.ascontiguousarray(labels, dtype="<i8").data)
     return digest.hexdigest()

@@ -17,10 +17,10 @@ from ganzoo.ops.packing import packed
 
 WORTH_IT = {
     # kind: least input channels, least output channels, least multiply-adds; below, `auto` takes the reference
-    "up": (64, 32, 1 << 26),
-    "down": (32, 64, 1 << 26),
+    "up": (64, 32, 1 << 25),
+    "down": (32, 64, 1 << 25),
     "first": (64, 64, 1 << 19),
-    "plain": (1 << 62, 0, 0),  # never yet: only its inference has been measured to be faster
+    "plain": (32, 64, 1 << 25),
 }
 """Where `auto` goes native: shapes whose forward and backward pass was not slower than the reference's."""
 

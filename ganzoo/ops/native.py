@@ -96,9 +96,9 @@ def _load() -> Loaded:
     folder = recipe.source_folder()
     if path is not None:
         try:
-            library = _open(path)
-            if folder is None or library.ganzoo_sources().decode() == recipe.digest(folder):
-                return _register(path, library, "built at installation")
+            # read, not loaded: two binaries that register the same operations cannot live in one process
+            if folder is None or recipe.digest(folder).encode() in path.read_bytes():
+                return _register(path, _open(path), "built at installation")
             reasons.append("the binary built at installation is of other sources")
         except OSError as why:
             reasons.append(f"the binary built at installation does not load ({why})")
@@ -112,7 +112,6 @@ def _load() -> Loaded:
 def _open(path: Path) -> ctypes.CDLL:
     library = ctypes.CDLL(str(path))
     library.ganzoo_instruction_set.restype = ctypes.c_char_p
-    library.ganzoo_sources.restype = ctypes.c_char_p
     library.ganzoo_choose.argtypes = [ctypes.c_char_p]
     library.ganzoo_takes_winograd.argtypes = [ctypes.c_int, *[ctypes.c_int64] * 5]
     library.ganzoo_fma_loop.argtypes = [ctypes.c_int64]

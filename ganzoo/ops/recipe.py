@@ -42,5 +42,5 @@ def digest(folder: Path) -> str:
 
 
 def definition(folder: Path) -> str:
-    """The flag that tells a binary which sources it was built from; `ganzoo_sources()` returns it."""
+    """The flag that tells a binary which sources it was built from; it is in its bytes."""
     return f'-DGANZOO_SOURCES="{digest(folder)}"'

@@ -1,68 +1,100 @@
-"""Batches of real images: uint8 in memory, shuffled by a pure function of (seed, epoch)."""
+"""Batches of real images, uint8 in memory, or points: shuffled by a pure function of (seed, epoch)."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ganzoo.data import ImageData
+from ganzoo import distributed
 from ganzoo.errors import UsageError
+from ganzoo.representation import encode, from_uint8
+
+if TYPE_CHECKING:
+    from ganzoo.data import Data
 
 
 class Batches:
     """Batch number b of an endless shuffled pass over `data`, on `device`.
 
     Every epoch is a permutation that depends on (seed, epoch) alone and its incomplete last batch is dropped, so a
-    batch number says all there is to say about the position: nothing else has to be stored for an exact resume. Images
-    that fit stay on the device as uint8; a larger memory map is read batch by batch.
+    batch number says all there is to say about the position: nothing else has to be stored for an exact resume; random
+    corruptions depend on (seed, batch number). Images that fit stay on the device as uint8; a larger memory map is read
+    batch by batch. Of several ranks each gets its share of the batch.
     """
 
-    def __init__(self, data: ImageData, batch_size: int, seed: int, device: torch.device):
-        count = len(data.images)
+    def __init__(self, data: Data, batch_size: int, seed: int, device: torch.device):
+        count = len(data)
         if batch_size > count:
             raise UsageError(
-                f"batch_size={batch_size} is larger than the data set: {data.name} has {count} images. "
+                f"batch_size={batch_size} is larger than the data set: {data.name} has {count} {data.spec.kind}. "
                 f"Choose batch_size <= {count}."
             )
+        self.data = data
+        self.spec = data.spec
         self.count = count
         self.batch_size = batch_size
         self.per_epoch = count // batch_size
         self.seed = seed
         self.device = device
-        self.mapped = data.images if isinstance(data.images, np.memmap) and not _fits(data.images, device) else None
-        self.images = None if self.mapped is not None else torch.from_numpy(np.asarray(data.images)).to(device)
-        home = torch.device("cpu") if self.mapped is not None else device
-        self.labels = None if data.labels is None else torch.from_numpy(data.labels).to(home)
+        self.values = _resident(data.values, device)
+        self.inputs = None if data.inputs is None else _resident(data.inputs, device)
+        mapped = isinstance(self.values, np.memmap) or isinstance(self.inputs, np.memmap)
+        # a memory map is indexed on the CPU: an order kept elsewhere would have to come back for every batch
+        self.home = torch.device("cpu") if mapped else device
+        self.labels = None if data.labels is None else torch.from_numpy(data.labels).to(self.home)
         self._order: tuple[int, Tensor] | None = None
 
     def __call__(self, number: int) -> tuple[Tensor, Tensor | None]:
-        """Images in [-1, 1], float32 [batch_size, C, size, size], and labels int64 [batch_size] or None."""
-        return self.take(self.chosen(number))
+        """Images or points in [-1, 1], float32 [n, *spec.shape], and what is given for them; n is the rank's share.
+
+        That is input images in [-1, 1], float32 [n, C', size, size], where the data are paired, else labels int64 [n],
+        or None.
+        """
+        return self.take(self.chosen(number), number)
 
     def chosen(self, number: int) -> Tensor:
-        """Which images are in batch `number`, int64 [batch_size], where they are read from."""
+        """Which examples are in batch `number`, int64 [batch_size], where they are read from."""
         epoch, position = divmod(number, self.per_epoch)
         return self._permutation(epoch)[position * self.batch_size : (position + 1) * self.batch_size]
 
-    def take(self, chosen: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The images and labels with these numbers, as a batch."""
-        if self.images is not None:
-            images = self.images[chosen]
-        else:
-            assert self.mapped is not None
-            images = torch.from_numpy(self.mapped[chosen.numpy()]).to(self.device)
-        labels = None if self.labels is None else self.labels[chosen].to(self.device)
-        return images.float().mul_(1 / 127.5).sub_(1), labels
+    def take(self, batch: Tensor, number: int = 0) -> tuple[Tensor, Tensor | None]:
+        """The rank's share of the examples with these numbers; random corruptions depend on the batch's `number`."""
+        chosen = distributed.share(batch)
+        real = encode(self._take(self.values, chosen), self.spec)
+        if self.inputs is not None:
+            return real, from_uint8(self._take(self.inputs, chosen))
+        if self.data.corrupt is not None:  # all of the batch, so that ranks see the corruptions one process would
+            rng = torch.Generator(self.device).manual_seed(_seed_of(self.seed, number))
+            return real, from_uint8(distributed.share(self.data.corrupt(self._take(self.values, batch), rng)))
+        return real, None if self.labels is None else self.labels[chosen].to(self.device)
+
+    def _take(self, images: Tensor | np.memmap, chosen: Tensor) -> Tensor:
+        if isinstance(images, Tensor):
+            return images[chosen.to(self.device)]
+        return torch.from_numpy(images[chosen.numpy()]).to(self.device)
 
     def _permutation(self, epoch: int) -> Tensor:
         if self._order is None or self._order[0] != epoch:
             order = np.random.default_rng([self.seed, epoch]).permutation(self.count)
-            # a memory map is indexed on the CPU: an order kept elsewhere would have to come back for every batch
-            self._order = epoch, torch.from_numpy(order).to("cpu" if self.mapped is not None else self.device)
+            self._order = epoch, torch.from_numpy(order).to(self.home)
         return self._order[1]
 
 
-def _fits(images: np.memmap, device: torch.device) -> bool:
-    """Whether a memory map goes to a GPU as a whole: up to half of its free memory. A CPU reads from the map anyway."""
-    return device.type == "cuda" and images.nbytes < torch.cuda.mem_get_info(device)[0] // 2
+def _resident(images: npt.NDArray[np.uint8] | npt.NDArray[np.float32], device: torch.device) -> Tensor | np.memmap:
+    """The images on the device; a memory map that does not fit there, as it is.
+
+    To a GPU a map goes up to half of the free memory. A CPU reads from the map anyway.
+    """
+    if isinstance(images, np.memmap) and (
+        device.type != "cuda" or images.nbytes >= torch.cuda.mem_get_info(device)[0] // 2
+    ):
+        return images
+    return torch.from_numpy(np.asarray(images)).to(device)
+
+
+def _seed_of(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))

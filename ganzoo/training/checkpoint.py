@@ -16,6 +16,7 @@ import hashlib
 import json
 import os
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,12 @@ TEMPORARY = ".writing-"
 
 def save(directory: Path, step: int, model: dict[str, Tensor], ema: dict[str, Tensor], state: dict[str, Any]) -> Path:
     """Write the checkpoint of `step` into `directory` and return its path. All or nothing."""
-    target = directory / f"{PREFIX}{step:08d}"
+    target = place(directory, step)
     temporary = directory / f"{TEMPORARY}{step:08d}-{os.getpid()}"
     shutil.rmtree(temporary, ignore_errors=True)
     try:
-        temporary.mkdir(parents=True)
+        directory.mkdir(exist_ok=True)  # but not its parents: a run that was removed stays removed
+        temporary.mkdir()
         save_file(_plain(model), temporary / "model.safetensors")
         save_file(_plain(ema), temporary / "ema.safetensors")
         torch.save(state, temporary / "state.pt")
@@ -53,6 +55,11 @@ def save(directory: Path, step: int, model: dict[str, Tensor], ema: dict[str, Te
         shutil.rmtree(temporary, ignore_errors=True)
         raise CheckpointError(f"Cannot write the checkpoint of step {step} to {directory}: {failure}") from failure
     return target
+
+
+def place(directory: Path, step: int) -> Path:
+    """Where the checkpoint of `step` belongs."""
+    return directory / f"{PREFIX}{step:08d}"
 
 
 def prune(directory: Path, keep: int) -> None:
@@ -85,16 +92,19 @@ def newest_valid(directory: Path) -> tuple[Path, list[str]]:
 def verify(path: Path) -> str | None:
     """What is wrong with the checkpoint at `path`, or None where every file is as the manifest says."""
     try:
-        files = json.loads((path / MANIFEST).read_text())["files"]
+        manifest = json.loads((path / MANIFEST).read_text())
+        files = manifest["files"]
+        if place(path.parent, manifest["step"]) != path:
+            return f"{path.name}: its manifest is of step {manifest['step']}"
         if set(files) != {"model.safetensors", "ema.safetensors", "state.pt"}:
             return f"{path.name}: its manifest lists other files than a checkpoint has"
         for name, expected in files.items():
             found = _sha256(path / name)
-            if found != expected["sha256"]:
+            if found != expected["sha256"] or (path / name).stat().st_size != expected["bytes"]:
                 return f"{path.name}/{name} is damaged: sha256 {found}, expected {expected['sha256']}"
     except OSError as failure:
         return f"{path.name}: {failure.strerror}: {failure.filename}"
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return f"{path.name}/{MANIFEST} is damaged"
     return None
 
@@ -102,6 +112,9 @@ def verify(path: Path) -> str | None:
 def read_state(path: Path) -> dict[str, Any]:
     """The contents of state.pt. Only tensors and plain values are accepted; code is refused."""
     try:
+        with zipfile.ZipFile(path / "state.pt") as archive:  # torch compresses nothing; what is packed may be a bomb
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                raise ValueError("it is compressed, which torch.save does not do")
         state = torch.load(path / "state.pt", map_location="cpu", weights_only=True)
     except Exception as failure:  # torch raises many kinds for a file that is damaged or not of the safe kind
         raise CheckpointError(f"{path / 'state.pt'} cannot be read safely: {failure}") from failure

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from ganzoo import distributed
 from ganzoo.errors import TrainingError, UsageError
 from ganzoo.training.batches import Batches
 from ganzoo.training.snapshot import Snapshot, optimizers, same, scalers
@@ -129,8 +130,14 @@ def record_graph(state: TrainingState, work: Callable[[], Signals]) -> tuple[Sig
 def _unfit(state: TrainingState, batches: Batches) -> str | None:
     if state.device.type != "cuda":
         return f"it is for NVIDIA GPUs, and this trains on {state.device.type}"
-    if batches.images is None:
+    if distributed.size() > 1:
+        return "ranks meet within a step"
+    if batches.home != state.device:
         return "the data set does not fit into the GPU's memory"
+    if batches.data.corrupt is not None:
+        return "its input images are made anew for every batch"
+    if state.gan.config.lr_half_life:
+        return "its learning rates fall, and a graph keeps those it was captured with"
     for optimizer, scaler in zip(optimizers(state), scalers(state)):
         if "capturable" not in optimizer.defaults:
             return f"{type(optimizer).__name__} cannot be captured"

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from ganzoo import imaging
+from ganzoo import distributed, imaging
+from ganzoo.data import ImageData
 from ganzoo.errors import TrainingError
+from ganzoo.gan import GAN
+from ganzoo.losses import LOSSES
 from ganzoo.training import checkpoint, graph
+from ganzoo.training.alarms import Watch
 from ganzoo.training.batches import Batches
+from ganzoo.training.health import Health
 from ganzoo.training.report import Report
 from ganzoo.training.run import Run
 from ganzoo.training.signals import StopRequest
 from ganzoo.training.state import TrainingState
 
+if TYPE_CHECKING:
+    from ganzoo.data import Data
+
 LOG_EVERY = 50
+AGREE_EVERY = 10
 KEEP_CHECKPOINTS = 2
 SAMPLE_SEED = 0
+POINTS_DRAWN = 2500
 
 
 @dataclass(frozen=True)
@@ -32,6 +43,8 @@ class Schedule:
     minutes: float | None
     checkpoint_every: int
     sample_every: int
+    evaluate_every: int | None = None
+    best_by: str | None = None
 
     def over(self, step: int, seconds: float) -> bool:
         if self.steps is not None and step >= self.steps:
@@ -40,22 +53,30 @@ class Schedule:
 
 
 def train(
-    state: TrainingState, batches: Batches, run: Run, schedule: Schedule, report: Report, stop: StopRequest,
+    state: TrainingState,
+    batches: Batches,
+    run: Run,
+    schedule: Schedule,
+    report: Report,
+    stop: StopRequest,
     cuda_graph: bool | None = None,
-) -> None:  # fmt: skip
+    evaluate: Callable[[TrainingState], None] | None = None,
+) -> None:
     """Train until `schedule` is over or `stop` is requested; the last thing done is always a checkpoint.
 
-    `cuda_graph` says whether steps are replayed from a CUDA graph; None is where that works.
+    `cuda_graph` says whether steps are replayed from a CUDA graph; None is where that works. `evaluate` is called every
+    `schedule.evaluate_every` steps.
     """
-    history = History(run, state)
+    history = History(run, state, Health(state, batches))
     start = time.monotonic() - state.seconds
     state.gan.train()
     if state.step == 0:
-        write_grid(state, run, report)
+        write_samples(state, batches, run, report)
         save(state, run, history, report)
-    if not schedule.over(state.step, state.seconds):
+    if not over(state, schedule, stop):
         play = graph.stepper(state, batches, play_step, cuda_graph, report.note)
-    while not schedule.over(state.step, state.seconds) and not stop.requested:
+    while not over(state, schedule, stop):
+        state.decay_learning_rates()
         history.add(play())
         average(state)
         state.step += 1
@@ -63,17 +84,36 @@ def train(
         report.progress(state.step, state.seconds)
         if state.step % LOG_EVERY == 0:
             history.write(report)
+            distributed.check_same(state.gan.state_dict(), state.step)
         if state.step % schedule.sample_every == 0:
-            write_grid(state, run, report)
+            write_samples(state, batches, run, report)
+        if evaluate and schedule.evaluate_every and state.step % schedule.evaluate_every == 0:
+            evaluate(state)
         if state.step % schedule.checkpoint_every == 0:
             save(state, run, history, report)
-    write_grid(state, run, report)
+    write_samples(state, batches, run, report)
     save(state, run, history, report)
+
+
+def over(state: TrainingState, schedule: Schedule, stop: StopRequest) -> bool:
+    """Whether training ends here. Ranks, whose clocks and signals differ, agree about these every AGREE_EVERY steps."""
+    if schedule.steps is not None and state.step >= schedule.steps:
+        return True
+    wish = stop.signal or int(schedule.over(state.step, state.seconds))
+    if distributed.size() == 1:
+        return wish > 0
+    if state.step % AGREE_EVERY:
+        return False
+    wish = distributed.highest(wish)
+    if wish > 1:  # else leave it: a signal may just have come in
+        stop.signal = wish
+    return wish > 0
 
 
 def train_step(state: TrainingState, batches: Batches) -> dict[str, Tensor]:
     """One generator step after its discriminator steps. Returns signals that stay on the device."""
     first = state.step * state.gan.config.discriminator_steps
+    state.decay_learning_rates()
     signals = play_step(state, lambda k: batches(first + k))
     average(state)
     return signals
@@ -88,20 +128,22 @@ def play_step(state: TrainingState, draw: graph.Draw) -> dict[str, Tensor]:
 
     state.train_discriminator(True)
     for k in range(config.discriminator_steps):
-        real, labels = draw(k)
+        real, given = draw(k)
+        condition = gan.condition(given, config.batch_size, state.rng)
+        if given is None and condition is not None:  # it was drawn, for all ranks
+            condition = distributed.share(condition)
         last = k == config.discriminator_steps - 1  # the generator then learns from the fakes of the last step
         with state.autocast():
             with torch.set_grad_enabled(last):
-                fake = gan.generate(gan.latent(config.batch_size, state.rng), labels)
-            discriminator_loss, signals = gan.discriminator_loss(real, fake.detach(), labels, state.rng)
-        state.update_discriminator(discriminator_loss)
+                fake = gan.generate(distributed.share(gan.latent(config.batch_size, state.rng)), condition)
+            discriminator_loss, signals = gan.discriminator_loss(real, fake.detach(), condition, state.rng)
+        signals = state.update_discriminator(discriminator_loss) | signals
         gan.after_discriminator_step()
 
     state.train_discriminator(False)
     with state.autocast():
-        generator_loss = gan.generator_loss(fake, labels)
-    state.update_generator(generator_loss)
-    return {"discriminator_loss": discriminator_loss.detach(), "generator_loss": generator_loss.detach()} | signals
+        generator_loss, more = gan.generator_loss(real, fake, condition)
+    return signals | state.update_generator(generator_loss) | more
 
 
 def average(state: TrainingState) -> None:
@@ -111,43 +153,59 @@ def average(state: TrainingState) -> None:
 
 
 def save(state: TrainingState, run: Run, history: History, report: Report) -> None:
-    """Write a checkpoint, after making sure that what it would hold is finite."""
+    """Write a checkpoint, after making sure that what it would hold is finite and the same on all ranks."""
     history.write(report)
     if state.step != state.saved_step:
         if not state.finite():
             raise diverged(run, f"after step {state.step} some weights are not finite")
+        distributed.check_same(state.gan.state_dict(), state.step)
         path = state.save(run.checkpoints)
-        checkpoint.prune(run.checkpoints, KEEP_CHECKPOINTS)
+        state.saved_step = state.step
+        if distributed.rank() == 0:
+            checkpoint.prune(run.checkpoints, KEEP_CHECKPOINTS)
         report.checkpoint(path, state.step)
 
 
-def write_grid(state: TrainingState, run: Run, report: Report) -> None:
-    """Images of the generator's average for noise that is the same all through the training."""
+def write_samples(state: TrainingState, batches: Batches, run: Run, report: Report) -> None:
+    """A picture of what the generator's average makes of noise that is the same all through the training."""
     path = run.samples / f"step-{state.step:08d}.png"
-    if not path.exists():
-        imaging.save(sample_grid(state), path)
+    if distributed.rank() == 0 and not path.exists():
+        with state.average():
+            imaging.save(sample_picture(state.gan, batches.data), path)
         report.grid(path, state.step)
 
 
-def sample_grid(state: TrainingState, columns: int = 10) -> Tensor:
-    """A picture uint8 [C, H, W]: one row per class (at most 10) for a conditional GAN, else 8 rows."""
-    gan = state.gan
-    rows = min(gan.spec.classes, 10) or 8
+def sample_picture(gan: GAN, data: Data, columns: int = 10) -> Tensor:
+    """A picture uint8 [C, H, W] of what `gan` draws.
+
+    Points over real ones; of images one row per class (at most 10) for a conditional GAN, else 8 rows; for a paired GAN
+    3 times three rows, which are inputs, outputs and targets.
+    """
+    if not isinstance(data, ImageData):
+        real = torch.from_numpy(data.points[:POINTS_DRAWN])
+        return imaging.scatter(gan.sample(POINTS_DRAWN, seed=SAMPLE_SEED), gan.spec.scale, real)
+    if gan.paired:
+        inputs, targets = data.examples(3 * columns)
+        columns = min(columns, len(inputs))
+        outputs = gan.sample(len(inputs), inputs=inputs, seed=SAMPLE_SEED)
+        return imaging.grid(imaging.interleave([inputs, outputs, targets], columns), columns)
+    rows = min(gan.classes, 10) or 8
     labels = torch.arange(rows).repeat_interleave(columns) if gan.conditional else None
-    live, gan.generator = gan.generator, state.ema.network
-    try:
-        images = gan.sample(rows * columns, labels, seed=SAMPLE_SEED)
-    finally:
-        gan.generator = live
-    return imaging.grid(images, columns)
+    return imaging.grid(gan.sample(rows * columns, labels, seed=SAMPLE_SEED), columns)
 
 
 class History:
     """Signals since the last line of metrics.jsonl, kept on the device and read from there once a line."""
 
-    def __init__(self, run: Run, state: TrainingState):
+    def __init__(self, run: Run, state: TrainingState, health: Health):
         self.run = run
         self.state = state
+        self.health = health
+        config = state.gan.config
+        self.probabilities = LOSSES[config.loss].probability
+        self.watch = Watch(config.loss, config.real_label)
+        for row in run.metrics():  # of a run that is resumed
+            self.watch.see(row)
         self.names: list[str] = []
         self.rows: list[Tensor] = []
         self.since = time.monotonic()
@@ -160,26 +218,40 @@ class History:
         """Average what was added since the last call into one line. TrainingError if any step was not finite."""
         if not self.rows:
             return
-        table = torch.stack(self.rows).cpu()
+        health = self.health.measure()
+        table = torch.stack(self.rows)
         self.rows.clear()
+        distributed.average([table])
+        table = table.cpu()
         self._refuse_non_finite(table)
         now = time.monotonic()
         config = self.state.gan.config
         images = len(table) * config.discriminator_steps * config.batch_size
         row = {"step": self.state.step, "images": self.state.images_seen, "seconds": round(self.state.seconds, 3)}
         row |= {name: round(value, 6) for name, value in zip(self.names, table.mean(dim=0).tolist())}
+        if self.probabilities:
+            beliefs = table[:, [self.names.index("d_real"), self.names.index("d_fake")]]
+            row["equilibrium_distance"] = round(float((beliefs - 0.5).abs().mean()), 6)
+        measured = torch.stack(list(health.values()))
+        distributed.average([measured])
+        row |= {name: float(f"{value:.4g}") for name, value in zip(health, measured.tolist())}
         row["images_per_second"] = round(images / max(now - self.since, 1e-9), 1)
         self.since = now
-        with self.run.metrics_file.open("a") as file:
-            file.write(json.dumps(row) + "\n")
+        if distributed.rank() == 0:
+            self.run.add_metrics(row)
         report.metrics(row)
+        alarm = self.watch.see(row)
+        if alarm is not None:
+            if distributed.rank() == 0:
+                self.run.record(alarm)
+            report.alarm(alarm)
 
     def _refuse_non_finite(self, table: Tensor) -> None:
         for back, row in enumerate(table.tolist()):
             for name, value in zip(self.names, row):
                 if not math.isfinite(value):
                     step = self.state.step - len(table) + back + 1
-                    phase = "generator" if name == "generator_loss" else "discriminator"
+                    phase = "generator" if name.startswith("generator") else "discriminator"
                     raise diverged(self.run, f"at step {step}, in the {phase}'s phase, {name} became {value}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from ganzoo.plugin import DataSpec
 if TYPE_CHECKING:
     import torch
 
-    from ganzoo.data import ImageData
+    from ganzoo.data import Data
     from ganzoo.gan import GAN
     from ganzoo.training.loop import Schedule
 
@@ -38,6 +39,8 @@ class Request:
     precision: str | None = None
     checkpoint_every: int | None = None
     sample_every: int | None = None
+    evaluate_every: int | None = None
+    best_by: str | None = None
     data_dir: str | os.PathLike[str] | None = None
     cuda_graph: bool | None = None
 
@@ -50,7 +53,7 @@ class Plan:
     config: Any
     dataset: str
     data_dir: str | None
-    data: ImageData
+    data: Data
     seed: int
     device: str
     precision: str
@@ -59,9 +62,8 @@ class Plan:
 
     @property
     def spec(self) -> DataSpec:
-        """What the networks are built for: an unconditional architecture is not told of classes."""
-        spec = self.data.spec
-        return spec if self.entry.card.conditional else DataSpec(spec.channels, spec.size)
+        """What the networks are built for."""
+        return self.data.spec
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -73,11 +75,13 @@ class Plan:
                 "name": self.dataset,
                 "split": self.data.split,
                 "sha256": self.data.sha256,
-                "images": len(self.data.images),
+                "images": len(self.data),
                 "channels": self.spec.channels,
                 "size": self.spec.size,
                 "classes": self.spec.classes,
-                "class_names": list(self.data.class_names) if self.spec.classes else [],
+                "class_names": list(self.data.class_names),
+                "inputs": self.spec.inputs,
+                "scale": self.spec.scale,
             },
             "settings": configs.to_dict(self.config),
             "seed": self.seed,
@@ -86,11 +90,16 @@ class Plan:
         }
 
     def build(self) -> GAN:
-        """The networks, initialised from the plan's seed, on the plan's device."""
+        """The networks, initialised from the plan's seed, on the plan's device; batch norms are those of all ranks."""
         import torch
+
+        from ganzoo import distributed
+        from ganzoo.nn import synchronise
 
         torch.manual_seed(self.seed)
         gan = self.entry.build(self.config, self.spec)
+        if distributed.size() > 1:
+            synchronise(gan)
         return gan.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
@@ -108,31 +117,53 @@ def make(request: Request) -> Plan:
     if precision not in PRECISIONS:
         raise UsageError(f"precision={precision} is not valid: expected one of {', '.join(PRECISIONS)}.")
     entry = registry.get_architecture(request.architecture)
-    config = configs.make(entry.card.Config, request.settings)
+    kind = registry.get_dataset(request.dataset)[0].kind
+    if kind not in entry.card.kinds:
+        able = [e.name for e in registry.architectures() if e.error is None and kind in e.card.kinds]
+        raise UsageError(
+            f"{entry.name} is made for {' and '.join(entry.card.kinds)}, but {request.dataset} has {kind}. "
+            f"Choose {' or '.join(able)}."
+        )
+    config = configs.make(entry.card.Config, request.settings, kind)
     device = str(find_device(request.device))
     if precision == "tf32" and not device.startswith("cuda"):
         raise UsageError(f"precision=tf32 is for NVIDIA GPUs, and this trains on {device}. Choose fp32 or bf16.")
 
-    from ganzoo import data
+    from ganzoo import data, distributed
 
-    images = data.open(request.dataset, image_size=config.image_size, data_dir=request.data_dir)
-    if entry.card.conditional and images.labels is None:
-        raise UsageError(
-            f"{entry.name} is conditional and needs labels, but {images.name} has none. Choose a labelled data set "
-            "(for a folder: one sub-folder per class), or an unconditional architecture."
-        )
+    distributed.check(config.batch_size, device)
+
+    opened = data.open(request.dataset, image_size=config.image_size, data_dir=request.data_dir)
     return Plan(
         entry=entry,
         config=config,
         dataset=absolute(request.dataset),
         data_dir=None if request.data_dir is None else os.path.abspath(os.path.expanduser(request.data_dir)),
-        data=images,
+        data=_used(opened, entry),
         seed=seed,
         device=device,
         precision=precision,
-        schedule=_schedule(request, config, len(images.images)),
+        schedule=_schedule(request, config, len(opened)),
         cuda_graph=request.cuda_graph,
     )
+
+
+def _used(data: Data, entry: registry.Entry) -> Data:
+    """The part of the data that the architecture uses: no labels and no inputs unless its card asks for them."""
+    if entry.card.conditional and data.labels is None:
+        raise UsageError(
+            f"{entry.name} is conditional and needs labels, but {data.name} has none. Choose a labelled data set "
+            "(for a folder: one sub-folder per class), or an unconditional architecture."
+        )
+    if entry.card.paired and not data.paired:
+        known = [f"{e.name}:{e.card.argument}" if e.card.argument else e.name for e in registry.paired_datasets()]
+        raise UsageError(
+            f"{entry.name} turns images into images and needs pairs, but {data.name} has none. "
+            f"Choose a data set of pairs: {', '.join(known)}."
+        )
+    unused: dict[str, Any] = {} if entry.card.conditional else {"labels": None, "class_names": ()}
+    unused |= {"inputs": None, "corrupt": None} if data.paired and not entry.card.paired else {}
+    return dataclasses.replace(data, **unused)
 
 
 def merge(run_config: Mapping[str, Any], request: Request) -> Request:
@@ -147,6 +178,8 @@ def merge(run_config: Mapping[str, Any], request: Request) -> Request:
         "data_dir": run_config["data_dir"],
         "checkpoint_every": run_config["schedule"]["checkpoint_every"],
         "sample_every": run_config["schedule"]["sample_every"],
+        "evaluate_every": run_config["schedule"].get("evaluate_every"),
+        "best_by": run_config["schedule"].get("best_by"),
         **{name: run_config[name] for name in ("seed", "device", "precision")},
     }
     name, qualified = run_config["architecture"], before["architecture"]
@@ -199,7 +232,9 @@ def _schedule(request: Request, config: Any, images: int) -> Schedule:
         steps = max(1, math.ceil(batches / config.discriminator_steps))
     if steps is None and request.minutes is None:
         steps = config.steps
-    every = {"checkpoint_every": request.checkpoint_every, "sample_every": request.sample_every}
+    every = {name: getattr(request, name) for name in ("checkpoint_every", "sample_every", "evaluate_every")}
+    if request.best_by is not None and request.evaluate_every is None:
+        raise UsageError(f"best_by={request.best_by} needs evaluate_every: how often to measure it.")
     for name, value in every.items():
         if value is not None and value < 1:
             raise UsageError(f"{name}={value} is not valid: expected a number of steps, at least 1.")
@@ -208,15 +243,17 @@ def _schedule(request: Request, config: Any, images: int) -> Schedule:
         minutes=request.minutes,
         checkpoint_every=request.checkpoint_every or 1000,
         sample_every=request.sample_every or 500,
+        evaluate_every=request.evaluate_every,
+        best_by=request.best_by,
     )
 
 
 def absolute(dataset: str) -> str:
-    """A data set name that means the same from any working directory: an argument that is a PATH made absolute."""
+    """A data set name that means the same from any working directory: paths in it made absolute."""
     card, argument = registry.get_dataset(dataset)
-    if argument is None or card.argument != "PATH":
+    if argument is None:
         return dataset
-    return dataset[: len(dataset) - len(argument)] + os.path.abspath(os.path.expanduser(argument))
+    return dataset[: len(dataset) - len(argument)] + card.absolute(argument)
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

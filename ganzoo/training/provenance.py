@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from ganzoo import distributed
 from ganzoo.ops import native
 from ganzoo.ops.backend import resolve
 from ganzoo.registry import Entry
@@ -22,6 +23,7 @@ def provenance(entry: Entry) -> dict[str, Any]:
     packages = {"ganzoo", "torch", "numpy", entry.distribution}
     return {
         "threads": torch.get_num_threads(),
+        "ranks": distributed.size(),
         "started": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "versions": {"python": platform.python_version()}

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import logging
+import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ganzoo.training.alarms import Alarm
 from ganzoo.training.run import Run
 
 
@@ -30,6 +33,10 @@ class Report:
     def checkpoint(self, path: Path, step: int) -> None:
         """A checkpoint was written."""
 
+    def alarm(self, alarm: Alarm) -> None:
+        """Training is failing in a known way."""
+        logging.getLogger("ganzoo").warning(str(alarm))
+
     def note(self, text: str) -> None:
         """Something a person should know."""
         logging.getLogger("ganzoo").warning(text)
@@ -42,7 +49,7 @@ class Reports(Report):
     """Tells several reports at once."""
 
     def __init__(self, *reports: Report):
-        for event in ("start", "progress", "metrics", "grid", "checkpoint", "note", "finish"):
+        for event in ("start", "progress", "metrics", "grid", "checkpoint", "alarm", "note", "finish"):
             setattr(self, event, partial(_tell, [getattr(report, event) for report in reports]))
 
 
@@ -52,30 +59,44 @@ def _tell(listeners: list[Callable[..., None]], *args: Any) -> None:
 
 
 class TensorBoard(Report):
-    """Scalars and sample grids for TensorBoard, in the run's own directory."""
+    """Scalars and sample grids for TensorBoard, in the run's own directory, as long as it can be written."""
 
     def __init__(self, run: Run, step: int):
         from torch.utils.tensorboard import SummaryWriter
 
         self.writer = SummaryWriter(str(run.path / "tensorboard"), purge_step=step + 1)
+        self.hook = threading.excepthook
+        threading.excepthook = self._of_a_thread
+
+    def _of_a_thread(self, failure: Any) -> None:
+        """Its writer is a thread of its own: where the disk is full, that is for the training to say, and once."""
+        if not (type(failure.thread).__module__.startswith("tensorboard") and isinstance(failure.exc_value, OSError)):
+            self.hook(failure)
 
     def metrics(self, row: dict[str, Any]) -> None:
-        for name, value in row.items():
-            if name != "step":
-                self.writer.add_scalar(name, value, row["step"])
+        with contextlib.suppress(OSError):
+            for name, value in row.items():
+                if name != "step":
+                    self.writer.add_scalar(name, value, row["step"])
 
     def grid(self, path: Path, step: int) -> None:
         import numpy as np
         from PIL import Image
 
         pixels = np.asarray(Image.open(path))
-        self.writer.add_image("samples", pixels, step, dataformats="HW" if pixels.ndim == 2 else "HWC")
+        with contextlib.suppress(OSError):
+            self.writer.add_image("samples", pixels, step, dataformats="HW" if pixels.ndim == 2 else "HWC")
+
+    def alarm(self, alarm: Alarm) -> None:
+        self.writer.add_text("alarms", str(alarm), alarm.step)
 
     def note(self, text: str) -> None:
         pass
 
     def finish(self) -> None:
-        self.writer.close()
+        with contextlib.suppress(OSError):
+            self.writer.close()
+        threading.excepthook = self.hook
 
 
 def tensorboard(run: Run, step: int) -> tuple[list[Report], list[str]]:

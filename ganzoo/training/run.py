@@ -2,6 +2,8 @@
 
 config.json      what was asked for and with which versions
 metrics.jsonl    one JSON object per line, losses and signals averaged since the line before
+evaluations.jsonl   what `evaluate_every` measured; best/ has the checkpoints that were the best so far
+alarms.jsonl     what was seen to go wrong: name, step, evidence, remedy; see ganzoo.training.alarms
 samples/         grids of the same noise vectors as training goes on
 checkpoints/     see ganzoo.training.checkpoint
 """
@@ -9,6 +11,7 @@ checkpoints/     see ganzoo.training.checkpoint
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import shutil
@@ -17,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from ganzoo.errors import GanzooError, UsageError
+from ganzoo.plugin import DataSpec
+from ganzoo.training.alarms import Alarm
 
 CONFIG = "config.json"
 FORMAT = 1
@@ -26,7 +31,8 @@ TYPES: dict[str, tuple[type, ...]] = {
     "architecture": (str,), "distribution": (str,), "dataset": (dict,), "settings": (dict,), "seed": (int,),
     "device": (str,), "precision": (str,), "schedule": (dict,), "data_dir": (str, type(None)),
     "dataset.name": (str,), "dataset.channels": (int,), "dataset.size": (int,), "dataset.classes": (int,),
-    "dataset.class_names": (list,), "schedule.steps": (int, type(None)), "schedule.minutes": (int, float, type(None)),
+    "dataset.class_names": (list,), "dataset.inputs": (int,), "dataset.scale": (int, float),
+    "schedule.steps": (int, type(None)), "schedule.minutes": (int, float, type(None)),
     "schedule.checkpoint_every": (int,), "schedule.sample_every": (int,),
 }  # fmt: skip
 """What a config.json must hold for a run to be used."""
@@ -48,9 +54,12 @@ class Run:
         try:
             path = _free_directory(name) if out is None else _empty_directory(Path(out))
             run = cls(path, {"format": FORMAT, **config})
-            run.write_config()
-            run.samples.mkdir()
-            run.checkpoints.mkdir()
+            try:
+                replace(path / CONFIG, run._text(), new=True)
+            except FileExistsError:  # another training was faster
+                raise _taken(path) from None
+            run.samples.mkdir(exist_ok=True)
+            run.checkpoints.mkdir(exist_ok=True)
         except OSError as failure:
             raise GanzooError(f"Cannot create the run directory: {failure}") from failure
         return run
@@ -63,12 +72,18 @@ class Run:
             config = json.loads((directory / CONFIG).read_text())
         except FileNotFoundError:
             raise UsageError(f"{directory} is not a run directory: it has no {CONFIG}.{_runs_nearby()}") from None
-        except (OSError, ValueError) as failure:
+        except (OSError, ValueError, RecursionError) as failure:
             raise GanzooError(f"{directory / CONFIG} cannot be read: {failure}") from failure
         if not isinstance(config, dict) or config.get("format") != FORMAT:
             raise GanzooError(f"{directory / CONFIG} is not a run of this version of ganzoo (format {FORMAT}).")
         check_config(config, directory / CONFIG)
         return cls(directory, config)
+
+    @property
+    def spec(self) -> DataSpec:
+        """What its networks are built for."""
+        data = self.config["dataset"]
+        return DataSpec(data["channels"], data["size"], data["classes"], data["inputs"], data["scale"])
 
     @property
     def checkpoints(self) -> Path:
@@ -87,31 +102,76 @@ class Run:
         """The newest sample grid."""
         return max(self.samples.glob("*.png"), default=None)
 
+    @property
+    def best(self) -> Path:
+        """The checkpoints that were best by `evaluate_every`, the newest of them the best."""
+        return self.path / "best"
+
+    def kept(self, best: bool = False) -> Path:
+        """Where its checkpoints are, or the best ones of them. UsageError where none were kept as best."""
+        if best and not self.best.is_dir():
+            raise UsageError(f"{self.path} has no best checkpoint: train with --evaluate-every N to keep one.")
+        return self.best if best else self.checkpoints
+
+    @property
+    def evaluations_file(self) -> Path:
+        return self.path / "evaluations.jsonl"
+
+    def evaluations(self) -> list[dict[str, Any]]:
+        """The lines of evaluations.jsonl."""
+        return [json.loads(line) for line in _lines(self.evaluations_file) if _step_of(line) < TORN]
+
+    def evaluated(self, line: dict[str, Any]) -> None:
+        """Add a line to evaluations.jsonl."""
+        _append(self.evaluations_file, line)
+
+    @property
+    def alarms_file(self) -> Path:
+        return self.path / "alarms.jsonl"
+
     def metrics(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl."""
-        return [json.loads(line) for line in self._lines() if _step_of(line) < TORN]
+        return [json.loads(line) for line in _lines(self.metrics_file) if _step_of(line) < TORN]
 
-    def _lines(self) -> list[str]:
-        if not self.metrics_file.exists():
-            return []
-        return self.metrics_file.read_text(encoding="utf-8", errors="replace").splitlines()
+    def alarms(self) -> list[Alarm]:
+        """The alarms that were raised."""
+        return [Alarm(**json.loads(line)) for line in _lines(self.alarms_file) if _step_of(line) < TORN]
+
+    def record(self, alarm: Alarm) -> None:
+        """Add a line to alarms.jsonl."""
+        _append(self.alarms_file, dataclasses.asdict(alarm))
+
+    def add_metrics(self, row: dict[str, Any]) -> None:
+        """Add a line to metrics.jsonl."""
+        _append(self.metrics_file, row)
 
     def write_config(self) -> None:
         """Write `config` to config.json, all or nothing."""
-        _replace(self.path / CONFIG, json.dumps(self.config, indent=2) + "\n")
+        replace(self.path / CONFIG, self._text())
+
+    def _text(self) -> str:
+        return json.dumps(self.config, indent=2) + "\n"
 
     def forget_after(self, step: int) -> None:
-        """Drop what is later than `step`, damaged checkpoints included: a resumed training makes it again."""
+        """Drop what is later than `step`, damaged checkpoints included: a resumed training makes it again.
+
+        Files that a killed training was writing go, too.
+        """
         from ganzoo.training import checkpoint
 
-        kept = [line for line in self._lines() if _step_of(line) <= step]
-        _replace(self.metrics_file, "".join(f"{line}\n" for line in kept))
+        for file in (self.metrics_file, self.alarms_file, self.evaluations_file):
+            kept = [line for line in _lines(file) if _step_of(line) <= step]
+            if file.exists():
+                replace(file, "".join(f"{line}\n" for line in kept))
         self.samples.mkdir(exist_ok=True)
+        for folder, name in ((self.path, CONFIG), (self.path, self.metrics_file.name), (self.samples, "step-*.png")):
+            for unfinished in folder.glob(f".{name}-*"):
+                unfinished.unlink()
         for grid in self.samples.glob("step-????????.png"):
             number = grid.stem.removeprefix("step-")
             if number.isdecimal() and int(number) > step and grid.is_file():
                 grid.unlink()
-        for path in checkpoint.checkpoints(self.checkpoints):
+        for path in (*checkpoint.checkpoints(self.checkpoints), *checkpoint.checkpoints(self.best)):
             if int(path.name.removeprefix(checkpoint.PREFIX)) > step:
                 shutil.rmtree(path)
 
@@ -123,7 +183,7 @@ class Run:
         except ImportError:  # Windows has no flock; two trainings into one run are then the user's own care
             yield
             return
-        with (self.path / ".lock").open("w") as file:
+        with (self.path / ".lock").open("a") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -161,10 +221,15 @@ def _free_directory(name: str) -> Path:
 
 
 def _empty_directory(path: Path) -> Path:
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise UsageError(f"{path} exists and is not an empty directory. Choose another --out, or --resume {path}.")
+    left_behind = f".{CONFIG}-"  # by a training that was killed while it began
+    if path.exists() and (not path.is_dir() or any(not e.name.startswith(left_behind) for e in path.iterdir())):
+        raise _taken(path)
     path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def _taken(path: Path) -> UsageError:
+    return UsageError(f"{path} exists and is not an empty directory. Choose another --out, or --resume {path}.")
 
 
 def _runs_nearby() -> str:
@@ -172,14 +237,40 @@ def _runs_nearby() -> str:
     return f" The newest run here is {runs[0].parent}." if runs else ""
 
 
+def _lines(file: Path) -> list[str]:
+    return file.read_text(encoding="utf-8", errors="replace").splitlines() if file.exists() else []
+
+
+def _append(path: Path, line: dict[str, Any]) -> None:
+    try:
+        with path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+    except OSError as failure:
+        raise GanzooError(f"Cannot write {path}: {failure.strerror or failure}") from failure
+
+
 def _step_of(line: str) -> int:
     try:
         return int(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return TORN
 
 
-def _replace(path: Path, text: str) -> None:
+def replace(path: Path, text: str, new: bool = False) -> None:
+    """Write `text` to `path`, which appears complete or stays as it was.
+
+    With `new`, FileExistsError where the file is there already.
+    """
     temporary = path.with_name(f".{path.name}-{os.getpid()}")
-    temporary.write_text(text)
-    os.replace(temporary, path)
+    try:
+        with temporary.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        if new:
+            os.link(temporary, path)
+        else:
+            os.replace(temporary, path)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()

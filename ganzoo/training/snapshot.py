@@ -53,6 +53,7 @@ class Snapshot:
 
 def _tensors(state: TrainingState) -> dict[str, Tensor]:
     found = {f"gan.{name}": tensor for name, tensor in state.gan.state_dict().items()}
+    found["sound"] = state.sound
     for n, optimizer in enumerate(optimizers(state)):
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         for i, parameter in enumerate(parameters):

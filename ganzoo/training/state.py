@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from ganzoo import distributed
 from ganzoo.errors import CheckpointError
 from ganzoo.gan import GAN
 from ganzoo.training import checkpoint
@@ -21,11 +24,13 @@ class TrainingState:
     """A GAN in training: networks, their moving average, optimizers, random state, and how far it has come.
 
     `rng` draws the noise of the training, apart from torch's global state, which dropout and the like use; both are
-    saved. `seconds` counts training time over all resumes.
+    saved, the latter of every rank. `seconds` counts training time over all resumes. `sound` is true until gradients
+    are not finite; from then on no update changes a weight.
     """
 
     def __init__(self, gan: GAN, seed: int, precision: str = "fp32", identity: dict[str, Any] | None = None):
         self.gan = gan
+        self.seed = seed
         self.identity = identity or {}
         self.trained_discriminator = [p for p in gan.discriminator.parameters() if p.requires_grad]
         self.device = gan.device
@@ -36,20 +41,46 @@ class TrainingState:
         self.generator_scaler = torch.amp.GradScaler(self.device.type, enabled=scaled)
         self.discriminator_scaler = torch.amp.GradScaler(self.device.type, enabled=scaled)
         self.rng = torch.Generator(self.device).manual_seed(seed)
+        self.sound = torch.ones((), dtype=torch.bool, device=self.device)
         self.step = 0
         self.seconds = 0.0
         self.saved_step: int | None = None
+        self.seed_rank()
 
     @property
     def images_seen(self) -> int:
         images: int = self.step * self.gan.config.discriminator_steps * self.gan.config.batch_size
         return images
 
+    def seed_rank(self) -> None:
+        """Let dropout and the like draw differently on every rank; rank 0 of a new training goes on as it is."""
+        if distributed.rank() or self.step:
+            words = np.random.SeedSequence([self.seed, distributed.rank(), self.step]).generate_state(1, np.uint64)
+            torch.manual_seed(int(words[0]) >> 1)
+
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """The context in which networks run: mixed precision where it was asked for."""
         if self.dtype is None:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, self.dtype)
+
+    @contextlib.contextmanager
+    def average(self) -> Iterator[None]:
+        """While entered, the GAN's generator is the moving average."""
+        live, self.gan.generator = self.gan.generator, self.ema.network
+        try:
+            yield
+        finally:
+            self.gan.generator = live
+
+    def decay_learning_rates(self) -> None:
+        """Set both optimizers' learning rates as this step has them: a function of the images seen and nothing else."""
+        half_life = self.gan.config.lr_half_life
+        if half_life:
+            for optimizer in (self.generator_optimizer, self.discriminator_optimizer):
+                for group in optimizer.param_groups:
+                    first = group.setdefault("initial_lr", group["lr"])
+                    group["lr"] = first * 0.5 ** (self.images_seen / half_life)
 
     def train_discriminator(self, on: bool) -> None:
         """Let the discriminator's parameters collect gradients, or not; what a plugin froze stays frozen."""
@@ -61,14 +92,42 @@ class TrainingState:
         tensors = (*self.gan.state_dict().values(), *self.ema.network.state_dict().values())
         return bool(torch.stack([tensor.isfinite().all() for tensor in tensors]).all())
 
-    def update_generator(self, loss: Tensor) -> None:
-        _update(self.generator_optimizer, self.generator_scaler, loss)
+    def update_generator(self, loss: Tensor) -> dict[str, Tensor]:
+        """One step of the generator's optimizer down `loss`. Returns its signals, as `_update` says."""
+        return self._update("generator", self.generator_optimizer, self.generator_scaler, loss)
 
-    def update_discriminator(self, loss: Tensor) -> None:
-        _update(self.discriminator_optimizer, self.discriminator_scaler, loss)
+    def update_discriminator(self, loss: Tensor) -> dict[str, Tensor]:
+        """The same for the discriminator."""
+        return self._update("discriminator", self.discriminator_optimizer, self.discriminator_scaler, loss)
+
+    def _update(
+        self, name: str, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, loss: Tensor
+    ) -> dict[str, Tensor]:
+        """Step unless a gradient, now or before, was not finite; the device decides, so nothing has to wait for it.
+
+        The signals are the loss and the norm of its gradients, NaN where the step was left out. With fp16 there is no
+        norm: gradients that overflow are then usual, and the scaler leaves out their steps.
+        """
+        optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(scaler.scale(loss))
+        signals = {f"{name}_loss": loss.detach()}
+        gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        distributed.average(gradients)
+        if scaler.is_enabled():
+            scaler.step(optimizer)
+            scaler.update()
+            return signals
+        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+        self.sound.logical_and_(norm.isfinite())
+        _step(optimizer, gradients, self.sound)
+        return signals | {f"{name}_gradient": torch.where(self.sound, norm, torch.nan)}
 
     def save(self, directory: Path) -> Path:
-        """Write a checkpoint into `directory`."""
+        """Write a checkpoint into `directory`, where rank 0 does so; the path of it."""
+        torch_rng = distributed.gathered(torch.get_rng_state())
+        cuda_rng = distributed.gathered(torch.cuda.get_rng_state(self.device)) if self.device.type == "cuda" else None
+        if distributed.rank() > 0:
+            return checkpoint.place(directory, self.step)
         state = {
             "identity": self.identity,
             "threads": torch.get_num_threads(),
@@ -79,12 +138,10 @@ class TrainingState:
             "generator_scaler": self.generator_scaler.state_dict(),
             "discriminator_scaler": self.discriminator_scaler.state_dict(),
             "rng": self.rng.get_state(),
-            "torch_rng": torch.get_rng_state(),
-            "cuda_rng": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
+            "torch_rng": torch_rng,
+            "cuda_rng": cuda_rng,
         }
-        path = checkpoint.save(directory, self.step, self.gan.state_dict(), self.ema.network.state_dict(), state)
-        self.saved_step = self.step
-        return path
+        return checkpoint.save(directory, self.step, self.gan.state_dict(), self.ema.network.state_dict(), state)
 
     def restore(self, path: Path, state: dict[str, Any]) -> None:
         """Take over the checkpoint at `path`, whose state.pt holds `state`; CheckpointError where any part is amiss."""
@@ -96,17 +153,26 @@ class TrainingState:
             self.generator_scaler.load_state_dict(state["generator_scaler"])
             self.discriminator_scaler.load_state_dict(state["discriminator_scaler"])
             self.rng.set_state(state["rng"])
-            torch.set_rng_state(state["torch_rng"])
-            if self.device.type == "cuda":
-                torch.cuda.set_rng_state(state["cuda_rng"], self.device)
             self.step, self.seconds = int(state["step"]), float(state["seconds"])
             self.saved_step = self.step
-        except (KeyError, ValueError, TypeError, RuntimeError) as failure:
+            if not isinstance(state["torch_rng"], list):
+                raise TypeError("it was written before ganzoo knew of ranks")
+            if len(state["torch_rng"]) != distributed.size():
+                return self.seed_rank()
+            torch.set_rng_state(state["torch_rng"][distributed.rank()])
+            if self.device.type == "cuda":
+                torch.cuda.set_rng_state(state["cuda_rng"][distributed.rank()], self.device)
+        except (KeyError, ValueError, TypeError, IndexError, RuntimeError) as failure:
             raise CheckpointError(f"{path / 'state.pt'} does not fit this training: {failure}") from failure
 
 
-def _update(optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, loss: Tensor) -> None:
-    optimizer.zero_grad(set_to_none=True)
-    torch.autograd.backward(scaler.scale(loss))
-    scaler.step(optimizer)
-    scaler.update()
+def _step(optimizer: Any, gradients: list[Tensor], sound: Tensor) -> None:
+    """A step of `optimizer` that leaves the weights as they are where `sound` is false."""
+    if getattr(optimizer, "_step_supports_amp_scaling", False):  # fused optimizers look at this themselves
+        optimizer.found_inf = (~sound).float()
+        optimizer.step()
+        del optimizer.found_inf
+    else:
+        for gradient in gradients:
+            gradient.copy_(torch.where(sound, gradient, 0))
+        optimizer.step()

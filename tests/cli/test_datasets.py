@@ -12,7 +12,11 @@ from ganzoo.plugin import DataLocation
 
 from ..conftest import Command
 
-KEYS = ["name", "argument", "summary", "source", "on_disk", "distribution", "version", "status", "error"]
+KEYS = [
+    "name", "kind", "argument", "paired", "summary", "source", "on_disk", "distribution", "version", "status", "error"
+]  # fmt: skip
+ALWAYS = {"digits", "ring", "grid"}
+PAIRED = ("mosaic", "blur", "mask", "pairs")
 
 
 @pytest.fixture(autouse=True)
@@ -44,17 +48,20 @@ def test_json_describes_every_data_set(ganzoo_cli: Command) -> None:
         assert (row["status"], row["error"]) == ("ok", None)
         assert row["summary"]
         assert row["source"]
-        assert row["argument"] == ("PATH" if row["name"] == "folder" else None)
-    assert on_disk(result.out) == {"digits"}
+        assert row["paired"] is (row["name"] in PAIRED)
+        assert row["argument"] == (
+            "PATH" if row["name"] in ("folder", "pairs") else "[PIXELS:]DATASET" if row["paired"] else None
+        )
+    assert on_disk(result.out) == ALWAYS
 
 
 def test_files_in_the_data_directory_are_on_disk(
     ganzoo_cli: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mine = str(mnist_in(tmp_path / "mine"))
-    assert on_disk(ganzoo_cli("datasets", "--json", "--data-dir", mine).out) == {"digits", "mnist"}
+    assert on_disk(ganzoo_cli("datasets", "--json", "--data-dir", mine).out) == ALWAYS | {"mnist", "stacked_mnist"}
     monkeypatch.setenv("GANZOO_DATA", mine)
-    assert on_disk(ganzoo_cli("datasets", "--json").out) == {"digits", "mnist"}
+    assert on_disk(ganzoo_cli("datasets", "--json").out) == ALWAYS | {"mnist", "stacked_mnist"}
 
 
 def test_table_says_what_is_on_disk_and_where(ganzoo_cli: Command, tmp_path: Path) -> None:

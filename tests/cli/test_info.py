@@ -73,7 +73,7 @@ def test_info_shows_the_defaults_that_a_choice_changes(ganzoo_cli: Command) -> N
         (("--set", "width=wide"), "width=wide is not valid: expected integer >= 1"),
         (("--set", "loss=hnge"), "expected one of nonsaturating"),
         (("--set", "penalty=gradient", "--set", "discriminator_norm=batch"), "batch norm in the discriminator"),
-        (("--set", "loss=wasserstein"), "Choose penalty=gradient, clip or r1"),
+        (("--set", "loss=wasserstein"), "Choose penalty=gradient, clip, r1 or r1r2"),
         (("--image-size", "29"), "image_size=28 or 32"),
         (("--image-size", "0"), "--image-size"),
         (("--channels", "0"), "--channels"),

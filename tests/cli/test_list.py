@@ -7,7 +7,7 @@ from ganzoo import registry
 
 from ..conftest import Command
 
-KEYS = ["name", "summary", "paper", "conditional", "distribution", "version", "status", "error"]
+KEYS = ["name", "summary", "paper", "conditional", "paired", "distribution", "version", "status", "error"]
 
 
 def test_json_has_exactly_the_promised_keys(ganzoo_cli: Command) -> None:
@@ -20,7 +20,7 @@ def test_json_has_exactly_the_promised_keys(ganzoo_cli: Command) -> None:
         card = registry.get_architecture(row["name"]).card
         assert (row["summary"], row["paper"]) == (card.summary, card.paper)
         assert (row["status"], row["error"]) == ("ok", None)
-        assert row["conditional"] is (row["name"] == "cgan")
+        assert row["conditional"] is (row["name"] in ("acgan", "cgan"))
 
 
 def test_table_has_a_line_for_each(ganzoo_cli: Command) -> None:

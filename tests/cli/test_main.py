@@ -13,7 +13,19 @@ from ganzoo import __version__
 
 from ..conftest import Command
 
-COMMANDS = ["train", "sample", "list", "info", "datasets", "doctor"]
+COMMANDS = [
+    "train",
+    "sample",
+    "evaluate",
+    "compare",
+    "list",
+    "info",
+    "datasets",
+    "new",
+    "check",
+    "completion",
+    "doctor",
+]
 
 
 def test_version(ganzoo_cli: Command) -> None:
@@ -47,7 +59,10 @@ def test_no_command_shows_the_help(ganzoo_cli: Command) -> None:
     [
         (("lst",), "No such command 'lst'. Did you mean list?"),
         (("trian", "cgan"), "No such command 'trian'. Did you mean train"),
-        (("xyzzy",), "No such command 'xyzzy'. Known: datasets, doctor, info, list, sample, train."),
+        (
+            ("xyzzy",),
+            "No such command 'xyzzy'. Known: check, compare, completion, ",
+        ),
         (("--verbose",), "No such option"),
         (("list", "--jsn"), "No such option"),
         (("list", "extra"), "unexpected extra argument"),

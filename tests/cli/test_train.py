@@ -84,7 +84,7 @@ def test_resume_from_the_command_line(ganzoo_cli: Command) -> None:
         (["cgan", *FAST, "--set", "width"], "expected KEY=VALUE"),
         (["cgan", *FAST, "--set", "width=-1"], "width=-1 is not valid: expected integer >= 1"),
         (["cgan", *FAST, "--epochs", 2], "Give one of --steps and --epochs"),
-        (["cgan", *FAST, "--set", "loss=wasserstein"], "Choose penalty=gradient, clip or r1"),
+        (["cgan", *FAST, "--set", "loss=wasserstein"], "Choose penalty=gradient, clip, r1 or r1r2"),
         (["cgan", *FAST, "--image-size", 29], "Set image_size=28 or 32"),
         (["cgan", *FAST, "--seed", "-1"], "--seed"),
         (["cgan", *FAST, "--config", "nowhere.toml"], "No such file"),

@@ -25,6 +25,8 @@ def data(**changes: Any) -> ImageData:
 def test_spec() -> None:
     assert data().spec == DataSpec(channels=3, size=8, classes=2)
     assert data(labels=None, class_names=()).spec == DataSpec(channels=3, size=8, classes=0)
+    assert data(inputs=np.zeros((4, 1, 8, 8), np.uint8)).spec == DataSpec(channels=3, size=8, classes=2, inputs=1)
+    assert data(corrupt=lambda images, _: images[:, :2]).spec == DataSpec(channels=3, size=8, classes=2, inputs=2)
     assert len(data()) == 4
 
 
@@ -35,6 +37,9 @@ def test_spec() -> None:
         ({"images": np.zeros((4, 8, 8), np.uint8)}, r"\[4, 8, 8\]"),
         ({"images": np.zeros((4, 3, 8, 9), np.uint8)}, "square"),
         ({"images": np.zeros((0, 3, 8, 8), np.uint8)}, "square"),
+        ({"inputs": np.zeros((3, 1, 8, 8), np.uint8)}, r"do not go with uint8 \[3, 1, 8, 8\] inputs"),
+        ({"inputs": np.zeros((4, 1, 8, 4), np.uint8)}, r"do not go with uint8 \[4, 1, 8, 4\] inputs"),
+        ({"inputs": np.zeros((4, 1, 8, 8), np.int8)}, "go with int8"),
         ({"labels": np.zeros(3, np.int64)}, r"labels \[4\], one each, got int64 \[3\]"),
         ({"labels": np.zeros(4, np.int32)}, "int32"),
         ({"labels": np.array([0, 1, 2, 0])}, "from 0 to 2 with 2 classes"),

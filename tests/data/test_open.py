@@ -12,7 +12,7 @@ from ganzoo.data.images import ImageData
 from ganzoo.errors import UsageError
 from ganzoo.plugin import DataLocation, Dataset, Split
 
-MODULES = ["idx", "cifar10", "digits", "folder"]
+MODULES = ["idx", "cifar10", "digits", "folder", "pairs", "corruptions"]
 
 
 class Recorder(Dataset):

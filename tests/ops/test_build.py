@@ -122,6 +122,7 @@ def test_a_binary_of_other_sources_is_not_used(monkeypatch: pytest.MonkeyPatch, 
         pytest.skip("nothing was built at installation")
     monkeypatch.setattr(recipe, "digest", lambda folder: "another")
     monkeypatch.setenv("CXX", "no-such-compiler")
+    monkeypatch.setattr(native, "_open", lambda path: pytest.fail("loading it would register its operations"))
     state = native._load()
     assert state.library is None
     assert "of other sources" in state.how

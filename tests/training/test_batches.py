@@ -64,3 +64,18 @@ def test_a_memory_map_gives_the_same_batches(tmp_path: Path) -> None:
 def test_a_batch_larger_than_the_data_is_refused() -> None:
     with pytest.raises(UsageError, match="batch_size=11 is larger than the data set: numbered has 10 images"):
         Batches(numbered(10), 11, 0, CPU)
+
+
+def test_inputs_belong_to_their_images_also_from_a_memory_map(tmp_path: Path) -> None:
+    plain = numbered(20)
+    both = np.concatenate([plain.images + 100, plain.images], axis=1)
+    both.tofile(tmp_path / "pairs")
+    mapped = np.memmap(tmp_path / "pairs", dtype=np.uint8, mode="r", shape=both.shape)
+    for source in (both, mapped):
+        data = ImageData(source[:, 1:], None, (), "pairs", "train", "0", inputs=source[:, :1])
+        batches = Batches(data, 6, 1, CPU)
+        for number in range(7):
+            images, inputs = batches(number)
+            assert inputs is not None
+            assert torch.equal(images, Batches(plain, 6, 1, CPU)(number)[0])
+            assert indices(inputs) == [i + 100 for i in indices(images)]

@@ -130,13 +130,14 @@ def test_the_generators_step_leaves_no_gradient_in_the_discriminator(
     seen = []
     update = TrainingState.update_generator
 
-    def spy(state: TrainingState, loss: torch.Tensor) -> None:
+    def spy(state: TrainingState, loss: torch.Tensor) -> dict[str, torch.Tensor]:
         before = [None if p.grad is None else p.grad.clone() for p in state.gan.discriminator.parameters()]
-        update(state, loss)
+        signals = update(state, loss)
         after = [p.grad for p in state.gan.discriminator.parameters()]
         assert before[0] is not None  # the discriminator's own step has left gradients to compare with
         seen.append(all(torch.equal(b, a) for b, a in zip(before, after) if b is not None and a is not None))
         assert not any(p.requires_grad for p in state.gan.discriminator.parameters())
+        return signals
 
     monkeypatch.setattr(TrainingState, "update_generator", spy)
     ganzoo.train("cgan", dataset="digits", steps=2, out=tmp_path / "run", **SMALL)

@@ -20,6 +20,7 @@ class CGANConfig(Config):
     variants: ClassVar[Variants] = {
         "penalty=gradient": {"discriminator_norm": "none"},
         "penalty=r1": {"discriminator_norm": "none"},
+        "penalty=r1r2": {"discriminator_norm": "none"},
     }
 
     generator_lr: float = 1e-3

@@ -1,7 +1,8 @@
-"""Any image file as square uint8 pixels. Imports numpy and PIL: used by `folder` when it loads."""
+"""Any image file as square uint8 pixels. Imports numpy and PIL: used when `folder` and `pairs` load."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,16 +23,22 @@ def is_grey(path: Path) -> bool:
         return image.mode in GREY_MODES or image.mode.startswith("I;16")
 
 
-def read(path: Path, size: int, grey: bool) -> npt.NDArray[np.uint8]:
-    """The file's first frame as uint8 [1 or 3, size, size].
+def read(files: Sequence[Path], size: int, grey: bool) -> npt.NDArray[np.uint8]:
+    """The files' first frames, as uint8 [1 or 3 for each file, size, size].
 
-    Turned upright as EXIF says, put on white where transparent, scaled with antialiasing so that its short side is
-    `size`, and cropped in the centre. Raises whatever PIL raises for files that it cannot read.
+    Turned upright as EXIF says, put on white where transparent, scaled with antialiasing so that the short side is
+    `size`, and cropped in the centre. Raises whatever PIL raises for files that it cannot read, and ValueError for
+    files of different proportions, whose centres are not the same part of a picture.
     """
-    with Image.open(path) as opened:
-        image = _flat(ImageOps.exif_transpose(opened), "L" if grey else "RGB")
-    pixels = np.asarray(ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS))
-    return pixels[None] if grey else pixels.transpose(2, 0, 1)
+    images = []
+    for file in files:
+        with Image.open(file) as opened:
+            images.append(_flat(ImageOps.exif_transpose(opened), "L" if grey else "RGB"))
+    first, last = images[0], images[-1]
+    if abs(first.width * last.height - last.width * first.height) > max(first.size) + max(last.size):  # beyond rounding
+        raise ValueError(f"its images differ in proportions: {first.size} and {last.size}")
+    fitted = [np.asarray(ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS)) for image in images]
+    return np.concatenate([pixels[None] if grey else pixels.transpose(2, 0, 1) for pixels in fitted])
 
 
 def _flat(image: Image.Image, mode: str) -> Image.Image:

@@ -19,8 +19,10 @@ class DCGANConfig(Config):
     variants: ClassVar[Variants] = {
         "penalty=gradient": {"discriminator_norm": "none"},
         "penalty=r1": {"discriminator_norm": "none"},
+        "penalty=r1r2": {"discriminator_norm": "none"},
         "loss=hinge": {"real_label": 1.0},
         "loss=wasserstein": {"real_label": 1.0},
+        "loss=relativistic": {"real_label": 1.0},
     }
 
     batch_size: int = 128

@@ -1,36 +1,34 @@
-"""Multilayer perceptrons for images of any size: Goodfellow et al. 2014, arXiv:1406.2661."""
+"""Multilayer perceptrons for images of any size and for points: Goodfellow et al. 2014, arXiv:1406.2661."""
 
 from __future__ import annotations
+
+import math
 
 from torch import Tensor, nn
 
 from ganzoo.nn import mlp
 from ganzoo.plugin import DataSpec
-from ganzoo_plugins.vanilla import VanillaConfig
 
 
 class Generator(nn.Module):
-    """z [N, latent_dim] -> LeakyReLU layers -> tanh, images [N, C, size, size]."""
+    """z [N, latent_dim] -> LeakyReLU layers -> images [N, C, size, size] within tanh's bounds, or points [N, C]."""
 
-    def __init__(self, config: VanillaConfig, spec: DataSpec):
+    def __init__(self, latent_dim: int, widths: tuple[int, ...], spec: DataSpec):
         super().__init__()
-        self.shape = (spec.channels, spec.size, spec.size)
-        self.layers = mlp(
-            (config.latent_dim, *config.generator_widths, spec.channels * spec.size**2), nn.LeakyReLU(0.2, inplace=True)
-        )
+        self.layers = mlp((latent_dim, *widths, math.prod(spec.shape)), nn.LeakyReLU(0.2, inplace=True))
+        self.head = nn.Sequential(nn.Unflatten(1, spec.shape), nn.Tanh()) if spec.kind == "images" else nn.Identity()
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        images: Tensor = self.layers(z).tanh().unflatten(1, self.shape)
-        return images
+        samples: Tensor = self.head(self.layers(z))
+        return samples
 
 
 class Discriminator(nn.Module):
-    """Images [N, C, size, size] -> LeakyReLU layers with dropout -> logits [N]."""
+    """Images [N, C, size, size] or points [N, C] -> LeakyReLU layers with dropout -> logits [N]."""
 
-    def __init__(self, config: VanillaConfig, spec: DataSpec):
+    def __init__(self, widths: tuple[int, ...], spec: DataSpec, dropout: float = 0.0):
         super().__init__()
-        widths = (spec.channels * spec.size**2, *config.discriminator_widths, 1)
-        self.layers = mlp(widths, nn.LeakyReLU(0.2, inplace=True), nn.Dropout(config.dropout))
+        self.layers = mlp((math.prod(spec.shape), *widths, 1), nn.LeakyReLU(0.2, inplace=True), nn.Dropout(dropout))
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         logits: Tensor = self.layers(images.flatten(1)).squeeze(1)

@@ -24,7 +24,7 @@ WITHOUT_CLIPPING = {
 
 @dataclass(frozen=True, kw_only=True)
 class WGANConfig(Config):
-    variants: ClassVar[Variants] = {"penalty=gradient": WITHOUT_CLIPPING, "penalty=r1": WITHOUT_CLIPPING}
+    variants: ClassVar[Variants] = {f"penalty={name}": WITHOUT_CLIPPING for name in ("gradient", "r1", "r1r2")}
 
     loss: LossName = "wasserstein"
     penalty: PenaltyName = setting(
@@ -36,6 +36,8 @@ class WGANConfig(Config):
     discriminator_lr: float = 5e-5
     width: int = setting(32, "channels next to the image; every stage away from it has twice as many", ge=1)
     discriminator_norm: Norm = setting("batch", "normalisation in the critic")
+    generator_widths: tuple[int, ...] = setting((128,) * 3, "points: hidden layers of the generator", ge=1)
+    discriminator_widths: tuple[int, ...] = setting((128,) * 3, "points: hidden layers of the critic", ge=1)
 
 
 class WGAN(Architecture):
@@ -44,12 +46,16 @@ class WGAN(Architecture):
     paper = (
         "Arjovsky et al. 2017, Wasserstein GAN, arXiv:1701.07875; penalty=gradient: Gulrajani et al., arXiv:1704.00028"
     )
+    kinds = ("images", "points")
     Config = WGANConfig
 
     def build(self, config: WGANConfig, spec: DataSpec) -> GAN:
         from ganzoo.gan import GAN
-        from ganzoo_plugins.wgan.networks import Critic, Generator
+        from ganzoo_plugins.wgan.networks import Critic, Generator, PointCritic, PointGenerator
 
+        if spec.kind == "points":
+            made = PointGenerator(config.latent_dim, config.generator_widths, spec)
+            return GAN(made, PointCritic(config.discriminator_widths, spec), config, spec)
         generator = Generator(config.latent_dim, config.width, spec)
         critic = Critic(config.width, spec, norm=config.discriminator_norm == "batch")
         return GAN(generator, critic, config, spec)

@@ -1,0 +1,84 @@
+"""`ganzoo check NAME`: whether a plugin does all that ganzoo asks of one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from ganzoo.cli import words
+from ganzoo.cli.overrides import key_values
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ganzoo.testing import Result
+
+
+@click.command()
+@click.argument("name", required=False, shell_complete=words.architectures)
+@click.option(
+    "--dataset",
+    metavar="NAME",
+    shell_complete=words.datasets,
+    help="Check a data set instead; it is loaded, and so may be downloaded.",
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    shell_complete=words.settings,
+    help="Check with these settings.",
+)
+@click.pass_context
+def check(ctx: click.Context, name: str | None, dataset: str | None, overrides: tuple[str, ...]) -> None:
+    """Check an architecture or a data set against the plugin contract.
+
+    \b
+    ganzoo check cgan
+    ganzoo check cgan --set networks=mlp
+    ganzoo check --dataset folder:photos
+
+    The exit code is 1 where a check fails that the card does not announce among its expected_failures.
+    """
+    if dataset is not None and (name is not None or overrides):
+        raise click.UsageError("--dataset NAME stands alone: an architecture and --set are checked by themselves.")
+    from ganzoo import testing
+    from ganzoo.cli.console import Console
+
+    if dataset is not None:
+        checks = testing.dataset_checks(dataset)
+    elif name is not None:
+        checks = testing.architecture_checks(name, **key_values(overrides))
+    else:
+        raise click.UsageError("Give the name of an architecture, or --dataset NAME.")
+    console = Console(highlight=False)
+    counts = {"ok": 0, "expected": 0, "failed": 0}
+    for result in map(testing.run, checks):
+        console.print(_line(result))
+        counts[result.status] += 1
+    total, passed = sum(counts.values()), counts["ok"]
+    announced = f", {counts['expected']} failed as expected" if counts["expected"] else ""
+    console.print(f"\n{'All' if passed == total else f'{passed} of'} {total} checks passed{announced}.")
+    ctx.exit(1 if counts["failed"] else 0)
+
+
+def _line(result: Result) -> Table:
+    """One check: its state, its name, and what it asks or what it found."""
+    from rich.table import Table
+
+    from ganzoo.cli.console import escape
+
+    if result.error is None:
+        text = result.check.rule.summary
+    elif result.status == "expected":
+        text = f"failed as expected: {result.check.expected_failure}"
+    else:
+        text = str(result.error)
+    line = Table.grid(padding=(0, 2, 0, 0))
+    line.add_column(width=8, style={"ok": "green", "failed": "bold red", "expected": "yellow"}[result.status])
+    line.add_column(width=18, style="cyan")
+    line.add_column(overflow="fold")
+    line.add_row(result.status, result.check.name, escape(text))
+    return line

@@ -1,0 +1,68 @@
+"""Starting ranks: `ganzoo train --nproc N` is torchrun on one machine; torchrun itself may restart what it started."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from types import FrameType
+
+from ganzoo.errors import UsageError
+
+
+def launched() -> bool:
+    """Whether this process is one of those that torchrun has started."""
+    return "LOCAL_RANK" in os.environ
+
+
+def launch(ranks: int, batch_size: int) -> int:
+    """Run this very command in `ranks` processes; their exit code, that of the first failure.
+
+    Ctrl-C and SIGTERM go on to the ranks, which save a checkpoint. A rank that dies takes the others with it.
+    """
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    if batch_size % ranks:
+        raise UsageError(
+            f"batch_size={batch_size} is not a multiple of --nproc {ranks}: every rank gets an equal share."
+        )
+
+    def stop(number: int, _: FrameType | None) -> None:
+        for later in (signal.SIGINT, signal.SIGTERM):  # the ranks are saving: a second one has nothing to add
+            signal.signal(later, signal.SIG_IGN)
+        raise SignalException("", signal.Signals(number))
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // ranks)))
+    with tempfile.TemporaryDirectory() as logs:
+        config = LaunchConfig(
+            min_nodes=1, max_nodes=1, nproc_per_node=ranks, max_restarts=0,
+            run_id="ganzoo", rdzv_backend="c10d", rdzv_endpoint="localhost:0",
+            signals_to_handle="SIGHUP", logs_specs=DefaultLogsSpecs(log_dir=logs),
+        )  # fmt: skip
+        try:
+            elastic_launch(config, sys.executable)("-m", "ganzoo", *sys.argv[1:])
+        except SignalException as stopped:
+            return 128 + stopped.sigval
+        except ChildFailedError as failed:
+            return _code(failed.get_first_failure()[1].exitcode)
+    return 0
+
+
+def after_restart(resume: str | None, out: str | None) -> tuple[str | None, str | None]:
+    """What --resume and --out mean to a rank that torchrun started: after a restart, --out is the run to resume."""
+    if int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0")) == 0 or resume is not None:
+        return resume, out
+    if out is None:
+        raise UsageError("Under torchrun --max-restarts give --out DIR (or --resume): a restart must know the run.")
+    restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+    return (out, None) if restarted and (Path(out) / "config.json").exists() else (None, out)
+
+
+def _code(exit_code: int) -> int:
+    return exit_code if exit_code > 0 else 128 - exit_code

@@ -1,0 +1,142 @@
+"""An architecture under test: its networks for any images, and trainings of it on small digits."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ganzoo import config as configs
+from ganzoo.data.images import ImageData, resize, sha256_of
+from ganzoo.data.points import PointData
+from ganzoo.errors import UsageError
+from ganzoo.gan import GAN
+from ganzoo.plugin import Architecture, DataKind, DataSpec
+from ganzoo.representation import from_uint8
+from ganzoo.testing.kit import CheckError
+from ganzoo.training.batches import Batches
+from ganzoo.training.loop import train_step
+from ganzoo.training.state import TrainingState
+
+SIZES = (8, 16, 28, 32, 64)
+CLASSES = 10
+BATCH = 16
+
+
+class Subject:
+    """The architecture of `card` with the settings `overrides`, as users would give them."""
+
+    def __init__(self, card: Architecture, overrides: dict[str, Any]):
+        self.card = card
+        self.overrides = overrides
+
+    def config(self, kind: DataKind | None = None, **overrides: Any) -> Any:
+        """The settings under test, in small batches, for `kind` or else the first kind of data the card names."""
+        settings = {"batch_size": BATCH, **self.overrides, **overrides}
+        return configs.make(self.card.Config, settings, kind or self.card.kinds[0])
+
+    def spec(self, channels: int, size: int, classes: int = CLASSES) -> DataSpec:
+        """The data as the architecture is told of them: with classes, or with input images, only if its card asks."""
+        inputs = 4 - channels if self.card.paired and size else 0  # nothing says that there are as many as in images
+        return DataSpec(channels, size, classes if self.card.conditional else 0, inputs)
+
+    def build(self, spec: DataSpec | None = None, seed: int = 0, **overrides: Any) -> GAN:
+        """New networks from `seed`, for `smallest` where no spec is given."""
+        spec = spec or self.smallest
+        config = self.config(spec.kind, **overrides)
+        torch.manual_seed(seed)
+        gan = self.card.build(config, spec)
+        return gan.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+    @functools.cached_property
+    def smallest(self) -> DataSpec:
+        """The smallest images that the architecture accepts, grey ones if it can; points where it takes no images."""
+        if "images" not in self.card.kinds:
+            return self.spec(2, 0)
+        refusals = []
+        for size in SIZES:
+            for channels in (1, 3):
+                try:
+                    self.build(self.spec(channels, size))
+                except UsageError as refusal:
+                    refusals.append(str(refusal))
+                else:
+                    return self.spec(channels, size)
+        raise CheckError(
+            f"it refuses square images of {', '.join(map(str, SIZES))} pixels. The first refusal: {refusals[0]}",
+            "build networks for at least one of these sizes.",
+        )
+
+    def state(
+        self, seed: int = 0, precision: str = "fp32", spec: DataSpec | None = None, **overrides: Any
+    ) -> TrainingState:
+        """A training of new networks, before its first step."""
+        return TrainingState(self.build(spec, seed, **overrides).train(), seed, precision)
+
+    def step(self, state: TrainingState) -> dict[str, Tensor]:
+        """One step of the training loop on digits or points; its signals."""
+        signals = train_step(state, self.batches(state.gan))
+        state.step += 1
+        return signals
+
+    def data(self, spec: DataSpec) -> ImageData | PointData:
+        """Digits, or points on a circle, as `spec` describes them."""
+        if spec.kind == "points":
+            return _circle(spec.channels, self.card.conditional)
+        return _digits(spec.channels, spec.size, self.card.conditional, spec.inputs)
+
+    def batches(self, gan: GAN) -> Batches:
+        """The data as training would give them to `gan`."""
+        return Batches(self.data(gan.spec), gan.config.batch_size, 0, gan.device)
+
+    def condition(self, gan: GAN, n: int) -> Tensor | None:
+        """What would steer the networks of `gan` for n images of a batch."""
+        inputs = self.inputs(gan, n)
+        if inputs is not None:
+            return gan.condition(from_uint8(inputs), n)
+        return gan.condition(torch.arange(n) % gan.spec.classes if self.card.conditional else None, n)
+
+    def sample(self, gan: GAN, n: int, seed: int) -> Tensor:
+        """Samples as a user would draw them."""
+        return gan.sample(n, seed=seed, inputs=self.inputs(gan, n))
+
+    def inputs(self, gan: GAN, n: int) -> Tensor | None:
+        """The first n input images, uint8, where the architecture is paired."""
+        data = self.data(gan.spec)
+        return data.examples(n)[0] if isinstance(data, ImageData) and data.paired else None
+
+    def choices(self, name: str) -> tuple[Any, ...]:
+        """The values of the setting `name` to be tried: the one under test, or else all it offers."""
+        if name in self.overrides:
+            return (self.overrides[name],)
+        return next(s.choices for s in configs.settings(self.card.Config) if s.name == name)
+
+
+@functools.cache
+def _digits(channels: int, size: int, labelled: bool, inputs: int) -> ImageData:
+    """scikit-learn's handwritten digits, which need no file, and coarser ones as their input images."""
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    small = np.round(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
+    images = np.repeat(resize(small, size), channels, axis=1)
+    coarse = np.repeat(resize(resize(small, 4), size), inputs, axis=1) if inputs else None
+    labels, names = (bunch.target.astype(np.int64), tuple("0123456789")) if labelled else (None, ())
+    identity = sha256_of(images, labels)
+    return ImageData(images, labels, names, "digits of scikit-learn", "train", identity, inputs=coarse)
+
+
+@functools.cache
+def _circle(dimensions: int, labelled: bool) -> PointData:
+    """Ten clusters on a circle, each a class."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(CLASSES, size=1000)
+    angles = labels * (2 * np.pi / CLASSES)
+    points = 0.05 * rng.standard_normal((1000, dimensions))
+    points[:, :2] += np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    names = tuple(map(str, range(CLASSES))) if labelled else ()
+    values, classes = points.astype(np.float32), labels if labelled else None
+    return PointData(values, classes, names, "points on a circle", "train", sha256_of(values, classes))

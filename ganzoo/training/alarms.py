@@ -1,0 +1,169 @@
+"""Named alarms: known ways in which a GAN's training fails, seen in the lines of metrics.jsonl."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+Row = Mapping[str, Any]
+
+WARM_UP = 20
+"""Lines of metrics before any judgement: an untrained generator is as good as collapsed."""
+WINDOW = 20
+"""Lines for which a sign must hold without a break."""
+LONG = 40
+"""Lines in which oscillations are looked for."""
+SWINGS = 6
+LEAST_SWING = 0.1
+"""How far D must swing at least: around 1/2 it trembles, which is no harm."""
+QUIET = 40
+"""Lines without the sign after which the same alarm may be raised again."""
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """One failure: its name, the step it was seen at, what shows it, and what to try."""
+
+    name: str
+    step: int
+    evidence: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"step {self.step:,}, {self.name}: {self.evidence}. {self.remedy}"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A way to fail: `sign` gives the evidence where the last lines show it; it is given them and those before."""
+
+    name: str
+    sign: Callable[[list[Row], list[Row]], str | None]
+    remedy: str
+
+
+class Watch:
+    """Sees every line of a run's metrics, in order, and says what is going wrong.
+
+    It knows nothing but the lines: shown those of metrics.jsonl, it is where it was when the training was killed.
+    """
+
+    def __init__(self, loss: str, real_label: float = 1.0):
+        self.failures = failures(loss, real_label)
+        self.last: deque[Row] = deque(maxlen=LONG)
+        self.first: list[Row] = []
+        self.lines = 0
+        self.seen: dict[str, int] = {}
+
+    def see(self, row: Row) -> Alarm | None:
+        """The alarm that this line raises, if any. Where several signs show, the first failure brings the others about:
+        a generator that is taught nothing draws one picture, too."""
+        self.lines += 1
+        self.last.append(row)
+        if self.lines <= WARM_UP:
+            self.first.append(row)
+            return None
+        for failure in self.failures:
+            evidence = failure.sign(list(self.last), self.first)
+            if evidence is not None:
+                before = self.seen.get(failure.name, -QUIET)
+                self.seen[failure.name] = self.lines
+                if self.lines - before >= QUIET:
+                    return Alarm(failure.name, row["step"], evidence, failure.remedy)
+                return None
+        return None
+
+
+def failures(loss: str, real_label: float) -> list[Failure]:
+    """The failures that can be told from the signals of this loss."""
+    from ganzoo.losses import LOSSES
+
+    def won(last: list[Row], first: list[Row]) -> str | None:
+        last, name = last[-WINDOW:], "generator_gradient"
+        if not all(row["d_real"] > 0.98 * real_label and row["d_fake"] < 0.02 for row in last):
+            return None
+        return f"D(real) {last[-1]['d_real']:.3f} and D(fake) {last[-1]['d_fake']:.3f} for {_steps(last)} steps" + (
+            f"; the generator's gradient is {_norms(last, first, name)}" if name in last[-1] else ""
+        )
+
+    probabilities = [Failure("discriminator won", won, WON)] if LOSSES[loss].probability else []  # type: ignore[index]
+    return [
+        *probabilities,
+        Failure("divergence", diverging, DIVERGING),
+        Failure("mode collapse", collapsed, COLLAPSED),
+        Failure("oscillation", oscillating, OSCILLATING),
+    ]
+
+
+def collapsed(last: list[Row], first: list[Row]) -> str | None:
+    """Samples of different noise are the same, or nearly, and are not growing apart as they do when training begins."""
+    last = last[-WINDOW:]
+    some = len(last) // 4
+    early, late = last[:some], last[-some:]
+    alike = all(row["diversity"] < 0.3 for row in last) and _usual(late, "diversity") < 1.1 * _usual(early, "diversity")
+    twins = all(row["duplicates"] > 0.9 for row in last) and _usual(late, "duplicates") > 0.9 * _usual(
+        early, "duplicates"
+    )
+    if not (alike or twins):
+        return None
+    return (
+        f"for {_steps(last)} steps samples have differed {last[-1]['diversity']:.2f} times as much as real data do, "
+        f"and {last[-1]['duplicates']:.0%} had a twin"
+    )
+
+
+def diverging(last: list[Row], first: list[Row]) -> str | None:
+    """Scores or gradients are beyond all measure, or far larger than they were."""
+    last = last[-WINDOW // 2 :]
+    if all(max(abs(row["d_real"]), abs(row["d_fake"])) > 1000 for row in last):
+        return f"D scores real data {last[-1]['d_real']:.3g} and samples {last[-1]['d_fake']:.3g}"
+    for network in ("generator", "discriminator"):
+        name = f"{network}_gradient"  # not there with fp16, where gradients that overflow are usual
+        if all(name in row for row in last) and min(row[name] for row in last) > min(
+            1e4, max(10.0, 100 * _usual(first, name))
+        ):
+            return f"the {network}'s gradient is {_norms(last, first, name)}"
+    return None
+
+
+def oscillating(last: list[Row], first: list[Row]) -> str | None:
+    """The game goes round in circles: one network is ahead, then the other, and neither settles."""
+    margins = [abs(row["d_real"] - row["d_fake"]) for row in last]
+    found = swings(margins)
+    if len(last) < LONG or found < SWINGS or max(margins) - min(margins) < LEAST_SWING:
+        return None
+    return (
+        f"D(real) - D(fake) has swung {found} times in {_steps(last)} steps, "
+        f"between {min(margins):.2g} and {max(margins):.2g}"
+    )
+
+
+def swings(values: list[float], factor: float = 2.0) -> int:
+    """How often a series goes from `factor` times below its median to as much above it, or back."""
+    middle = median(values)
+    sides = [value > middle for value in values if value > factor * middle or value < middle / factor]
+    return sum(before != after for before, after in zip(sides, sides[1:]))
+
+
+WON = (
+    "Make D's task harder or its slope bounded: --set penalty=r1, a lower discriminator_lr, or real_label=0.9; "
+    "with loss=minimax take nonsaturating."
+)
+COLLAPSED = "Try --set penalty=r1 (or loss=wasserstein penalty=gradient), a larger batch_size, or a lower generator_lr."
+DIVERGING = "Try lower learning rates (--set generator_lr=..., discriminator_lr=...), penalty=r1, or --precision fp32."
+OSCILLATING = "Try --set beta1=0, lower learning rates, penalty=r1, or lr_half_life so that the rates fall."
+
+
+def _usual(rows: list[Row], name: str) -> float:
+    return float(median(row[name] for row in rows))
+
+
+def _steps(rows: list[Row]) -> int:
+    return int(rows[-1]["step"] - rows[0]["step"])
+
+
+def _norms(last: list[Row], first: list[Row], name: str) -> str:
+    return f"{_usual(last, name):.2g}, was {_usual(first, name):.2g} in the first {first[-1]['step']:,} steps"

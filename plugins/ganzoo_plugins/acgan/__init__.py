@@ -1,0 +1,35 @@
+"""Auxiliary classifier GAN (Odena et al. 2017)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ganzoo.config import setting
+from ganzoo.plugin import Architecture, DataSpec
+from ganzoo_plugins.dcgan import DCGANConfig
+
+if TYPE_CHECKING:
+    from ganzoo.gan import GAN
+
+
+@dataclass(frozen=True, kw_only=True)
+class ACGANConfig(DCGANConfig):
+    batch_size: int = 64
+    real_label: float = 1.0
+    width: int = 32
+    class_weight: float = setting(1.0, "weight of the auxiliary classifier's loss in both networks", ge=0)
+
+
+class ACGAN(Architecture):
+    api_version = 1
+    summary = "the discriminator names the class, too, and the generator helps it to"
+    paper = "Odena et al. 2017, Conditional Image Synthesis with Auxiliary Classifier GANs, arXiv:1610.09585"
+    conditional = True
+    Config = ACGANConfig
+
+    def build(self, config: ACGANConfig, spec: DataSpec) -> GAN:
+        from ganzoo_plugins.acgan.networks import ClassifyingGAN, Generator, TwoHeaded
+
+        discriminator = TwoHeaded(config.width, spec, spec.classes, norm=config.discriminator_norm == "batch")
+        return ClassifyingGAN(Generator(config, spec), discriminator, config, spec)

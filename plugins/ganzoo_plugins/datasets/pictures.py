@@ -1,0 +1,144 @@
+"""The user's own image files: found, decoded once into the cache, then mapped from there: they need no memory."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ganzoo.errors import DataError, SplitError
+from ganzoo.plugin import Split
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from ganzoo.data.cache import Stored
+
+DEFAULT_SIZE = 64
+FORMAT = 2
+NAMED = 3
+"""How many files a message names before it says how many more there are."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image: its name, its class, and its file; or two files whose channels are kept together."""
+
+    name: str
+    files: tuple[Path, ...]
+    label: int | None = None
+
+
+def split_folder(root: Path, split: Split) -> tuple[Path, list[Path]]:
+    """The folder of `split`, and the folders of all splits: `train` and `test` below `root`, or `root` for training."""
+    _check_exists(root)
+    if (root / "train").is_dir() and (root / "test").is_dir():
+        return root / split, [root / "train", root / "test"]
+    if split == "train":
+        return root, [root]
+    raise SplitError(f"{root} has no test images: they go into a sub-folder test, the others into train.")
+
+
+def _check_exists(root: Path) -> None:
+    if root.is_file():
+        raise DataError(f"{root} is a file; expected a folder of images.")
+    if root.is_dir():
+        return
+    parent = root.parent
+    siblings = [entry.name for entry in parent.iterdir() if entry.is_dir()] if parent.is_dir() else []
+    close = difflib.get_close_matches(root.name, siblings, n=1, cutoff=0.5)
+    raise DataError(f"The folder {root} does not exist." + (f" Did you mean {parent / close[0]}?" if close else ""))
+
+
+def scan(root: Path) -> list[str]:
+    """Relative names of the image files below `root`, sorted. Links are followed, hidden files and folders ignored."""
+    from ganzoo_plugins.datasets.pixels import extensions
+
+    endings = extensions()
+    names = []
+    entered = set()
+    for folder, subfolders, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in entered:  # a link back up would never end
+            subfolders.clear()
+            continue
+        entered.add(real)
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        for name in files:
+            path = os.path.join(folder, name)
+            if not name.startswith(".") and Path(name).suffix.lower() in endings and os.path.isfile(path):
+                names.append(os.path.relpath(path, root))
+    return sorted(names)
+
+
+def load(pictures: Sequence[Picture], size: int, cache: Path) -> Stored:
+    """The readable pictures as `cache` keeps them, grey where every file stores grey pixels, else RGB."""
+    from ganzoo.data.cache import read_images, write_images
+
+    home = cache / _key(pictures, size)
+    stored = read_images(home)
+    if stored is None:
+        notes: list[str] = []
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # PIL grumbles about much that it can read
+            grey = all(_is_grey(file) for picture in pictures for file in picture.files)
+            channels = (1 if grey else 3) * len(pictures[0].files)
+            stored = write_images(home, _rows(pictures, size, grey, notes), (channels, size, size), notes)
+    return stored
+
+
+def _key(pictures: Sequence[Picture], size: int) -> str:
+    digest = hashlib.sha256(f"{FORMAT} {size}".encode())
+    for picture in pictures:
+        digest.update(os.fsencode(picture.name) + f"\0{picture.label}".encode())
+        for file in picture.files:
+            stat = file.stat()
+            digest.update(f" {stat.st_size} {stat.st_mtime_ns}".encode())
+        digest.update(b"\0")
+    return digest.hexdigest()[:32]
+
+
+def _is_grey(file: Path) -> bool:
+    from ganzoo_plugins.datasets.pixels import is_grey
+
+    try:
+        return is_grey(file)
+    except Exception:  # decoders raise anything on damaged bytes; such a file has no say, `_rows` names it
+        return True
+
+
+def _rows(
+    pictures: Sequence[Picture], size: int, grey: bool, notes: list[str]
+) -> Iterator[tuple[npt.NDArray[np.uint8], int | None]]:
+    """The pixels and labels of all readable pictures; at the end, what was skipped and why goes into `notes`."""
+    from ganzoo_plugins.datasets.pixels import read
+
+    skipped = []
+    for picture in pictures:
+        try:
+            pixels = read(picture.files, size, grey)
+        except Exception as why:  # decoders raise anything on damaged bytes; the file is skipped and the reason kept
+            reason = "cannot identify image" if type(why).__name__ == "UnidentifiedImageError" else str(why)
+            skipped.append(f"{printable(picture.name)} ({reason or type(why).__name__})")
+            continue
+        yield pixels, picture.label
+    if len(skipped) == len(pictures):
+        raise DataError(f"None of the {len(pictures)} image files can be read: {some(skipped)}.")
+    if skipped:
+        notes.append(f"{len(skipped)} of {len(pictures)} files skipped: {some(skipped)}")
+
+
+def some(names: Sequence[str]) -> str:
+    """The first few of these file names, and how many more there are."""
+    return ", ".join(map(printable, names[:NAMED])) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+
+
+def printable(name: str) -> str:
+    """A file name, which may hold bytes that are no text, as something that can be printed."""
+    return os.fsencode(name).decode("utf-8", "replace")

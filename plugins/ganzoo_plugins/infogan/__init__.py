@@ -1,0 +1,40 @@
+"""InfoGAN (Chen et al. 2016)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ganzoo.config import setting
+from ganzoo.plugin import Architecture, DataSpec
+from ganzoo_plugins.dcgan import DCGANConfig
+
+if TYPE_CHECKING:
+    from ganzoo.gan import GAN
+
+
+@dataclass(frozen=True, kw_only=True)
+class InfoGANConfig(DCGANConfig):
+    batch_size: int = 64
+    real_label: float = 1.0
+    width: int = 32
+    latent_dim: int = 62
+    generator_lr: float = 1e-3
+    categories: int = setting(10, "values of the categorical code; `ganzoo sample --label` chooses one", ge=2)
+    continuous: int = setting(2, "how many codes there are from -1 to 1", ge=0)
+    info_weight: float = setting(1.0, "weight of the categorical code's information (lambda)", ge=0)
+    continuous_weight: float = setting(0.1, "weight of the continuous codes' information", ge=0)
+
+
+class InfoGAN(Architecture):
+    api_version = 1
+    summary = "codes that the images reveal, found without labels; --label chooses one"
+    paper = "Chen et al. 2016, InfoGAN: Interpretable Representation Learning, arXiv:1606.03657"
+    Config = InfoGANConfig
+
+    def build(self, config: InfoGANConfig, spec: DataSpec) -> GAN:
+        from ganzoo_plugins.infogan.networks import Generator, InformativeGAN, TwoHeaded
+
+        codes = config.categories + config.continuous
+        discriminator = TwoHeaded(config.width, spec, codes, norm=config.discriminator_norm == "batch")
+        return InformativeGAN(Generator(config.latent_dim + codes, config.width, spec), discriminator, config, spec)

@@ -1,0 +1,55 @@
+"""Networks and objective of Chen et al. 2016, arXiv:1606.03657, on the stages of DCGAN."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ganzoo_plugins.auxiliary import AuxiliaryGAN, TwoHeaded
+from ganzoo_plugins.dcgan import networks as dcgan
+
+__all__ = ["Generator", "InformativeGAN", "TwoHeaded"]
+
+
+class Generator(dcgan.Generator):
+    """(z [N, latent_dim], codes [N, categories + continuous]) -> images [N, C, size, size]."""
+
+    def forward(self, z: Tensor, codes: Tensor | None = None) -> Tensor:
+        assert codes is not None
+        return super().forward(torch.cat([z, codes], dim=1))
+
+
+class InformativeGAN(AuxiliaryGAN):
+    """Images keep the information of their codes: Chen et al. 2016, eq. 5 and 6.
+
+    The condition is codes, float32 [N, categories + continuous]: one category as 1 among 0s, then numbers in [-1, 1].
+    Nobody gives them; they are drawn, or, where labels are given, their categories are these.
+    """
+
+    learns_from = "fake"
+
+    @property
+    def classes(self) -> int:
+        categories: int = self.config.categories
+        return categories
+
+    def condition(self, given: Tensor | None, n: int, rng: torch.Generator | None = None) -> Tensor:
+        categories, continuous = self.config.categories, self.config.continuous
+        if given is None:
+            given = torch.randint(categories, (n,), device=self.device, generator=rng)
+        numbers = torch.rand(n, continuous, device=self.device, generator=rng) * 2 - 1
+        one_hot = given[:, None] == torch.arange(categories, device=self.device)  # F.one_hot would wait for a GPU
+        return torch.cat([one_hot.float(), numbers], dim=1)
+
+    def auxiliary_loss(self, read: Tensor, condition: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Minus the lower bound of the information, but for constants, with Gaussians of variance 1 for the numbers."""
+        categories = self.config.categories
+        category = condition[:, :categories].argmax(dim=1)
+        value = self.config.info_weight * F.cross_entropy(read[:, :categories], category)
+        accuracy = (read[:, :categories].argmax(dim=1) == category).float().mean()
+        if not self.config.continuous:
+            return value, {"code_accuracy": accuracy}
+        error = (read[:, categories:] - condition[:, categories:]).square()
+        value = value + self.config.continuous_weight * 0.5 * error.sum(dim=1).mean()
+        return value, {"code_accuracy": accuracy, "code_error": error.detach().mean()}

@@ -1,0 +1,41 @@
+"""R3GAN (Huang et al. 2024)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ganzoo.config import setting
+from ganzoo.plugin import Architecture, Config, DataSpec, LossName, PenaltyName
+
+if TYPE_CHECKING:
+    from ganzoo.gan import GAN
+
+
+@dataclass(frozen=True, kw_only=True)
+class R3GANConfig(Config):
+    loss: LossName = "relativistic"
+    penalty: PenaltyName = "r1r2"
+    penalty_weight: float = 10.0
+    latent_dim: int = 64
+    generator_lr: float = 5e-4
+    discriminator_lr: float = 5e-4
+    beta1: float = 0.0
+    beta2: float = 0.99
+    width: int = setting(32, "channels next to the image; every stage away from it has twice as many", ge=1)
+    blocks: int = setting(1, "residual blocks a stage", ge=1)
+    expansion: int = setting(1, "how many times wider a block is inside", ge=1)
+    group_width: int = setting(32, "channels that the 3x3 convolution of a block takes together", ge=1)
+
+
+class R3GAN(Architecture):
+    api_version = 1
+    summary = "a modern baseline: relativistic pairs, R1 and R2, residual blocks, no norm"
+    paper = "Huang et al. 2024, The GAN is dead; long live the GAN! A Modern Baseline GAN, arXiv:2501.05441"
+    Config = R3GANConfig
+
+    def build(self, config: R3GANConfig, spec: DataSpec) -> GAN:
+        from ganzoo.gan import GAN
+        from ganzoo_plugins.r3gan.networks import Discriminator, Generator
+
+        return GAN(Generator(config, spec), Discriminator(config, spec), config, spec)

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ganzoo_plugins.datasets.pairs import Pairs
+from PIL import Image
+
+from ganzoo.data.images import ImageData
+from ganzoo.errors import DataError, SplitError, UsageError
+from ganzoo.plugin import DataLocation, DataSpec, Split
+
+
+def draw(path: Path, shade: int, mode: str = "L", size: tuple[int, int] = (12, 12)) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, size, shade if mode == "L" else (shade, 0, 0)).save(path)
+
+
+def pairs(root: Path, *names: str) -> None:
+    """Pair i has the shades 10 * i and 10 * i + 100."""
+    for i, name in enumerate(names):
+        draw(root / f"inputs/{name}.png", 10 * i)
+        draw(root / f"targets/{name}.png", 10 * i + 100)
+
+
+def load(where: DataLocation, root: Path, split: Split = "train") -> ImageData:
+    return Pairs().load(where, split, 8, str(root))
+
+
+def shades(images: np.ndarray) -> list[int]:
+    return [int(value) for value in images[:, 0, 4, 4]]
+
+
+def test_files_of_one_name_are_a_pair(where: DataLocation, tmp_path: Path) -> None:
+    pairs(tmp_path / "mine", "b", "a", "deep/er/c")
+    data = load(where, tmp_path / "mine")
+    assert data.spec == DataSpec(1, 8, 0, inputs=1)
+    assert data.inputs is not None
+    assert shades(data.inputs) == [10, 0, 20]
+    assert shades(data.images) == [110, 100, 120]
+    again = load(where, tmp_path / "mine")
+    assert again.inputs is not None
+    assert isinstance(again.inputs, np.memmap)
+    assert np.array_equal(again.inputs, data.inputs)
+    assert again.sha256 == data.sha256
+
+
+def test_endings_may_differ_and_one_coloured_file_makes_all_rgb(where: DataLocation, tmp_path: Path) -> None:
+    pairs(tmp_path, "a")
+    draw(tmp_path / "inputs/b.webp", 50)
+    draw(tmp_path / "targets/b.bmp", 60, "RGB")
+    assert load(where, tmp_path).spec == DataSpec(3, 8, 0, inputs=3)
+
+
+def test_train_and_test_are_the_splits(where: DataLocation, tmp_path: Path) -> None:
+    pairs(tmp_path / "train", "a", "b")
+    pairs(tmp_path / "test", "c")
+    assert (len(load(where, tmp_path)), len(load(where, tmp_path, "test"))) == (2, 1)
+    with pytest.raises(SplitError, match="has no test images"):
+        load(where, tmp_path / "train", "test")
+
+
+def test_a_pair_that_cannot_be_read_or_compared_is_left_out_as_one(where: DataLocation, tmp_path: Path) -> None:
+    pairs(tmp_path, "a", "broken", "c", "wide")
+    (tmp_path / "targets/broken.png").write_bytes(b"no image")
+    draw(tmp_path / "targets/wide.png", 5, size=(24, 12))
+    draw(tmp_path / "targets/c.png", 200, size=(25, 24))  # scaled, with rounding
+    data = load(where, tmp_path)
+    assert data.inputs is not None
+    assert shades(data.inputs) == [0, 20]
+    assert shades(data.images) == [100, 200]
+    (note,) = data.notes
+    assert "2 of 4 files skipped: broken (cannot identify image), wide (its images differ in proportions" in note
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda root: (root / "targets/a.png").unlink(), "in one of inputs and targets only: a"),
+        (lambda root: draw(root / "inputs/a.bmp", 1), "two images of one name but for the ending: a.bmp"),
+        (lambda root: (root / "inputs").rename(root / "input"), "has no folder 'inputs'"),
+        (lambda root: [file.unlink() for file in root.glob("*/*.png")], "holds no pairs"),
+    ],
+)
+def test_other_folders_are_refused(change: object, message: str, where: DataLocation, tmp_path: Path) -> None:
+    pairs(tmp_path, "a", "b")
+    change(tmp_path)  # type: ignore[operator]
+    with pytest.raises(DataError, match=message):
+        load(where, tmp_path)
+
+
+def test_a_path_is_needed(where: DataLocation) -> None:
+    with pytest.raises(UsageError, match="write pairs:PATH"):
+        Pairs().load(where, "train", None, None)

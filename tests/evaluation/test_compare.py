@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ganzoo
+from ganzoo.errors import UsageError
+from ganzoo.evaluation.compare import Column, columns, outdated, rows, settings
+from ganzoo.evaluation.results import Evaluation, read
+from ganzoo.training.run import Run
+
+
+def evaluation(**figures: dict[str, Any]) -> Evaluation:
+    protocol = {"samples": 10, "seed": 0}
+    return Evaluation("run", "step-1", {"metric": {"figures": figures, "protocol": protocol}})
+
+
+@pytest.fixture
+def run(runs: Path) -> Run:
+    return Run.open(runs / "cgan")
+
+
+def side_by_side(run: Run, *evaluations: Evaluation) -> list[Column]:
+    return [Column(str(i), run, e, []) for i, e in enumerate(evaluations)]
+
+
+@pytest.mark.parametrize(
+    ("better", "real", "values", "best"),
+    [
+        ("higher", None, [1, 3, 2], {1}),
+        ("lower", None, [1, 3, 2], {0}),
+        ("lower", None, [1, 3, 1], {0, 2}),
+        ("lower", None, [1, 1, 1], set()),
+        ("real", 2.5, [1, 3, 0], {1}),
+        ("real", None, [1, 3, 2], set()),
+    ],
+)
+def test_the_best_figure_is_found(
+    run: Run, better: str, real: float | None, values: list[float], best: set[int]
+) -> None:
+    extra = {} if real is None else {"real": real}
+    (row,) = rows(side_by_side(run, *(evaluation(f={"value": v, "better": better, **extra}) for v in values)))
+    assert row.best == best
+    assert row.real == real
+
+
+def test_figures_of_different_protocols_are_not_compared(run: Run) -> None:
+    here = evaluation(f={"value": 1.0, "better": "lower"})
+    there = copy.deepcopy(here)
+    there.findings["metric"]["protocol"] |= {"samples": 20, "seed": 5}
+    (row,) = rows(side_by_side(run, here, there))
+    assert row.differences == ["samples"]
+    assert row.best == set()
+
+
+def test_a_run_may_lack_a_figure(run: Run) -> None:
+    (row,) = rows(side_by_side(run, evaluation(f={"value": 1.0, "better": "lower"}), evaluation()))
+    assert row.figures == [{"value": 1.0, "better": "lower"}, None]
+    assert row.best == set()
+
+
+def test_settings_that_one_run_lacks_are_empty_there(runs: Path) -> None:
+    both = [
+        Column(name, Run.open(runs / name), evaluation(), Run.open(runs / name).metrics())
+        for name in ("cgan", "vanilla")
+    ]
+    found = settings(both)
+    assert found["architecture"] == ["cgan", "vanilla"]
+    assert found["trained.steps"] == ["60", "60"]
+    assert found["settings.image_size"] == ["none", "16"]
+    assert "" in found["settings.networks"]
+
+
+def test_only_evaluated_runs_are_compared(runs: Path) -> None:
+    with pytest.raises(UsageError, match=r"have not been evaluated. Run: ganzoo evaluate .*cgan, or give --evaluate"):
+        columns([str(runs / "cgan"), str(runs / "vanilla")])
+
+
+def test_a_run_trained_since_is_outdated(runs: Path) -> None:
+    run = Run.open(runs / "cgan")
+    assert outdated(run, read(run))
+    ganzoo.evaluate(run, metrics=["ms_ssim"], samples=50)
+    assert not outdated(run, read(run))
+    ganzoo.train(resume=run.path, steps=70)
+    assert outdated(run, read(run))
+    (column,) = columns([str(runs / "cgan")])
+    assert "trained on since step-00000060" in column.notes[-1]

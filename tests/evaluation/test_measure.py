@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import ganzoo
+from ganzoo.errors import DataError, GanzooError, UsageError
+from ganzoo.evaluation import results
+from ganzoo.training.run import Run
+
+QUICK = ["label_accuracy", "ms_ssim"]
+
+
+def test_all_that_applies_is_measured_and_kept_in_the_run(runs: Path) -> None:
+    told: list[str] = []
+    found = ganzoo.evaluate(runs / "cgan", samples=600, progress=told.append)
+    assert {"frechet", "kid", "coverage", "label_accuracy", "class_coverage", "ms_ssim", "memorisation"} <= set(
+        found.findings
+    )
+    assert set(found.skipped) == {"class_entropy", "swd"}
+    assert "needs images of at least 16 pixels" in found.skipped["swd"]
+    assert "drawing 600 samples" in told
+    assert found.findings["frechet"]["protocol"]["samples"] == 600
+    assert found.figures["label_accuracy"]["real"] > 0.9
+
+    stored = json.loads((runs / "cgan" / "evaluation.json").read_text())
+    assert stored["checkpoint"] == "step-00000060"
+    assert stored["findings"] == found.findings
+    (picture,) = stored["findings"]["memorisation"]["pictures"]
+    assert Image.open(runs / "cgan" / picture).format == "PNG"
+    leftovers = [path.name for path in (runs / "cgan").rglob(".*") if path.name != ".lock"]
+    assert leftovers == []
+
+
+def test_an_unconditional_gan_of_larger_images(runs: Path) -> None:
+    found = ganzoo.evaluate(runs / "vanilla", samples=300)
+    assert {"class_entropy", "swd", "frechet"} <= set(found.findings)
+    assert {"label_accuracy", "class_coverage"} == set(found.skipped)
+    assert found.findings["swd"]["protocol"]["levels"] == [16]
+
+
+def test_the_same_seed_gives_the_same_figures_and_another_does_not(runs: Path) -> None:
+    first, again, other = (
+        ganzoo.evaluate(runs / "cgan", metrics=QUICK, samples=300, seed=seed).figures for seed in (3, 3, 4)
+    )
+    assert first == again
+    assert first["ms_ssim"]["value"] != other["ms_ssim"]["value"]
+
+
+def test_later_calls_add_to_what_is_known_of_the_checkpoint(runs: Path) -> None:
+    run = Run.open(runs / "cgan")
+    ganzoo.evaluate(run, metrics=["label_accuracy"], samples=100)
+    assert set(ganzoo.evaluate(run, metrics=["ms_ssim"], samples=100).findings) == {"ms_ssim"}
+    known = results.read(run)
+    assert known is not None
+    assert set(known.findings) == {"label_accuracy", "ms_ssim"}
+
+    ganzoo.train(resume=run.path, steps=80)
+    ganzoo.evaluate(run, metrics=["ms_ssim"], samples=100)
+    known = results.read(run)
+    assert known is not None
+    assert known.checkpoint == "step-00000080"
+    assert set(known.findings) == {"ms_ssim"}  # the label accuracy was that of older weights
+
+
+def test_what_cannot_be_asked_for_is_said(runs: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"No metric is called 'frechett'. Did you mean frechet"):
+        ganzoo.evaluate(runs / "cgan", metrics=["frechett"])
+    with pytest.raises(UsageError, match=r"class_entropy does not apply to .*cgan: it needs an unconditional GAN"):
+        ganzoo.evaluate(runs / "cgan", metrics=["class_entropy"], samples=10)
+    with pytest.raises(
+        UsageError, match=r"frechet does not apply to .*: it needs at least 256 samples, but there are 10"
+    ):
+        ganzoo.evaluate(runs / "cgan", metrics=["frechet"], samples=10)
+    with pytest.raises(UsageError, match="samples=0 is not valid"):
+        ganzoo.evaluate(runs / "cgan", samples=0)
+    with pytest.raises(UsageError, match="is not a run directory"):
+        ganzoo.evaluate(tmp_path / "nowhere")
+
+
+def test_a_refused_call_leaves_what_was_known(runs: Path) -> None:
+    ganzoo.evaluate(runs / "cgan", metrics=QUICK, samples=100)
+    before = (runs / "cgan" / "evaluation.json").read_bytes()
+    with pytest.raises(UsageError):
+        ganzoo.evaluate(runs / "cgan", metrics=["label_accuracy", "swd"], samples=100)
+    assert (runs / "cgan" / "evaluation.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 1}', '{"format": 99}', '{"format": 1, "odd": 2}'])
+def test_a_damaged_evaluation_is_named(runs: Path, content: str) -> None:
+    (runs / "cgan" / "evaluation.json").write_text(content)
+    with pytest.raises(GanzooError, match=r"evaluation\.json"):
+        results.read(Run.open(runs / "cgan"))
+
+
+def pictures(folder: Path, count: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    folder.mkdir(parents=True)
+    for i in range(count):
+        Image.fromarray(rng.integers(0, 255, (16, 16), np.uint8)).save(folder / f"{i}.png")
+
+
+def test_a_folder_without_labels_or_test_images(tmp_path: Path) -> None:
+    pictures(tmp_path / "images", 150, 0)
+    run = ganzoo.train("vanilla", dataset=f"folder:{tmp_path / 'images'}", steps=5, image_size=16, out=tmp_path / "run")
+    found = ganzoo.evaluate(run, samples=200)
+    assert set(found.findings) == {"ms_ssim", "swd", "memorisation"}
+    assert found.skipped["frechet"] == "needs a data set with labels"
+    assert found.findings["swd"]["protocol"]["split"] == "train"
+    assert set(found.findings["memorisation"]["figures"]) == {"copies_pixels", "nearest_pixels"}
+
+
+def test_data_that_changed_since_the_training_are_refused(tmp_path: Path) -> None:
+    pictures(tmp_path / "images", 70, 0)
+    run = ganzoo.train("vanilla", dataset=f"folder:{tmp_path / 'images'}", steps=2, image_size=16, out=tmp_path / "run")
+    shutil.rmtree(tmp_path / "images")
+    with pytest.raises(DataError, match="does not exist"):
+        ganzoo.evaluate(run)
+    pictures(tmp_path / "images", 70, 1)
+    with pytest.raises(DataError, match=r"is not what .* was trained on"):
+        ganzoo.evaluate(run)

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+import ganzoo
+from ganzoo.evaluation.compare import columns
+from ganzoo.evaluation.page import page
+from ganzoo.training.run import Run
+
+VOID = {"meta", "img", "br", "line", "polyline"}
+
+
+class Structure(HTMLParser):
+    """Collects tags, what they point to, and text; refuses tags that do not match."""
+
+    def __init__(self, html: str):
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.text = ""
+        self.feed(html)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "data")]
+        if tag not in VOID - {"polyline", "line"}:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture
+def paths(runs: Path) -> list[str]:
+    for name in ("cgan", "vanilla"):
+        ganzoo.evaluate(runs / name, metrics=["ms_ssim", "memorisation"], samples=120)
+    return [str(runs / "cgan"), str(runs / "vanilla")]
+
+
+def test_one_file_holds_figures_curves_pictures_and_settings(paths: list[str]) -> None:
+    html = page(columns(paths))
+    found = Structure(html)
+    assert found.tags.count("svg") >= 3  # two losses, D(real), D(fake), ...
+    assert found.tags.count("polyline") == 2 * found.tags.count("svg")
+    assert found.tags.count("img") == 4  # a grid and a picture of neighbours for each
+    assert found.links
+    assert all(link.startswith("data:image/png;base64,") for link in found.links)
+    assert "http" not in re.sub(r'http-equiv|data:image/png;base64,[^"]*', "", html)
+    assert "script" not in found.tags
+    for words in (
+        "ms_ssim",
+        "real data",
+        "settings.image_size",
+        "discriminator loss",
+        "Protocol",
+        "No sign of copying",
+    ):
+        assert words in found.text
+    assert re.search(r"<tr class=differs><th>architecture</th>", html)
+    assert re.search(r"<tr><th>settings.loss</th>", html)
+
+
+def test_text_from_runs_is_escaped(paths: list[str]) -> None:
+    run = Run.open(paths[0])
+    run.config["settings"]["loss"] = "<script>alert(1)</script>"
+    run.write_config()
+    html = page(columns(paths))
+    assert "<script>" not in html
+    assert "script" not in Structure(html).tags
+    assert "&lt;script&gt;" in html
+
+
+def test_a_run_without_pictures_or_metrics_still_has_its_place(paths: list[str]) -> None:
+    run = Run.open(paths[0])
+    run.metrics_file.unlink()
+    for picture in [*run.samples.glob("*.png"), *(run.path / "evaluation").glob("*.png")]:
+        picture.unlink()
+    found = Structure(page(columns(paths)))
+    assert found.tags.count("img") == 2
+    assert "cgan" in found.text

@@ -1,0 +1,94 @@
+"""The C++ operations called directly with tensors nobody would pass: an exception, or what float64 says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from ganzoo.ops import native
+
+ops = torch.ops.ganzoo
+needs_native = pytest.mark.skipif(native.unavailable() is not None, reason=f"no native kernels: {native.unavailable()}")
+SIZES = st.integers(0, 5)
+KINDS = st.sampled_from([torch.float32] * 6 + [torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.bool])
+VIEWS = {
+    "as it is": lambda t: t,
+    "channels last": lambda t: t.contiguous(memory_format=torch.channels_last) if t.dim() == 4 else t,
+    "transposed": lambda t: t.transpose(0, -1).contiguous().transpose(0, -1) if t.dim() else t,
+    "every second": lambda t: t.repeat_interleave(2, -1)[..., ::2] if t.dim() else t,
+    "expanded": lambda t: t[:1].expand_as(t) if t.dim() and len(t) else t,
+    "offset": lambda t: torch.cat([t.flatten()[:1], t.flatten()])[1:].view(t.shape) if t.numel() else t,
+}
+
+
+@st.composite
+def tensors(draw: st.DrawFn, shape: tuple[int, ...]) -> Tensor:
+    """A tensor of this shape, or with one size changed, in any memory layout; mostly float32."""
+    sizes = list(shape)
+    if draw(st.integers(0, 3)) == 0:
+        sizes[draw(st.integers(0, len(sizes) - 1))] = draw(SIZES)
+    rng = torch.Generator().manual_seed(draw(st.integers(0, 99)))
+    tensor = torch.randn(sizes, generator=rng).to(draw(KINDS))
+    return VIEWS[draw(st.sampled_from(sorted(VIEWS)))](tensor)
+
+
+def answer(operation: Any, *arguments: Any) -> Any:
+    try:
+        return operation(*arguments)
+    except (RuntimeError, NotImplementedError):
+        return None
+
+
+def right(found: Tensor, expected: Tensor) -> None:
+    assert found.shape == expected.shape
+    torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-4)
+
+
+@needs_native
+@settings(max_examples=150)
+@given(data=st.data())
+def test_wild_tensors_are_refused_or_right(data: st.DataObject) -> None:
+    n, cin, cout, h, w = (data.draw(st.integers(1, 4)) for _ in range(5))
+    small, big = data.draw(tensors((n, cin, h, w))), data.draw(tensors((n, cout, 2 * h, 2 * w)))
+    weight, scale, shift = (
+        data.draw(tensors((cin, cout, 4, 4))),
+        data.draw(tensors((cout,))),
+        data.draw(tensors((cout,))),
+    )
+    kind = data.draw(st.sampled_from(["up", "down", "weight_gradient", "channel_statistics", "norm_act", "matmul"]))
+    if kind == "up":
+        size = data.draw(st.sampled_from([(2 * h, 2 * w), (2 * h, 2 * w), (h, w), (-1, 2 * w), (1 << 40, 1 << 40)]))
+        found = answer(ops.up, small, weight, None, scale, shift, 0.2, *size)
+        if found is not None:
+            y = F.conv_transpose2d(small.double(), weight.double(), None, 2, 1)
+            right(found, F.leaky_relu(y * scale.double()[:, None, None] + shift.double()[:, None, None], 0.2))
+    elif kind == "down":
+        found = answer(ops.down, big, weight, None, None, None, 1.0)
+        if found is not None:
+            right(found, F.conv2d(big.double(), weight.double(), None, 2, 1))
+    elif kind == "weight_gradient":
+        found = answer(ops.weight_gradient, small, big)
+        if found is not None:
+            right(found, torch.nn.grad.conv2d_weight(big.double(), found.shape, small.double(), 2, 1))
+    elif kind == "channel_statistics":
+        found = answer(ops.channel_statistics, big)
+        if found is not None:
+            var, mean = torch.var_mean(big.double(), (0, 2, 3), correction=0)
+            right(found[0], mean)
+            right(found[1], var)
+    elif kind == "norm_act":
+        found = answer(ops.norm_act, big, shift, scale.square(), None, shift, 1e-5, 0.2)
+        if found is not None:
+            mean, var, beta = (t.double()[:, None, None] for t in (shift, scale.square(), shift))
+            right(found, F.leaky_relu((big.double() - mean) * torch.rsqrt(var + 1e-5) + beta, 0.2))
+    else:
+        a, b, bias = data.draw(tensors((n, cin))), data.draw(tensors((cin, cout))), data.draw(tensors((cout,)))
+        found = answer(ops.matmul, a, b, bias)
+        if found is not None:
+            right(found, a.double() @ b.double() + bias.double())

@@ -1,0 +1,100 @@
+"""Processes for tests: forked from a server that has torch loaded, so that they start in milliseconds."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(["ganzoo.api", "ganzoo.training.loop", "ganzoo.training.state", "sklearn.datasets"])
+
+
+def start(work: Callable[..., None], *arguments: Any, **environment: Any) -> BaseProcess:
+    """`work(*arguments)`, a function of a test module, in a process of its own with more in its environment.
+
+    Its exit code is 0, or that of the GanzooError, KeyboardInterrupt or SystemExit that `work` raised.
+    """
+    process = _context.Process(target=_run, args=(work, arguments, environment), daemon=True)
+    process.start()
+    return process
+
+
+def together(ranks: int, work: Callable[..., None], *arguments: Any, folder: Path, **environment: Any) -> list[int]:
+    """`work(*arguments)` on so many ranks that train together; their exit codes."""
+    processes = start_ranks(ranks, work, *arguments, folder=folder, **environment)
+    with ended(processes):
+        return [join(process) for process in processes]
+
+
+def start_ranks(
+    ranks: int, work: Callable[..., None], *arguments: Any, folder: Path, **environment: Any
+) -> list[BaseProcess]:
+    meeting = folder / f"meeting-{time.monotonic_ns()}"
+    return [
+        start(_in_world, meeting, work, arguments, RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=ranks, **environment)
+        for rank in range(ranks)
+    ]
+
+
+def join(process: BaseProcess, seconds: float = 60) -> int:
+    process.join(seconds)
+    assert process.exitcode is not None, "the process does not end"
+    return process.exitcode
+
+
+@contextlib.contextmanager
+def ended(processes: list[BaseProcess]) -> Iterator[None]:
+    """No process outlives this, whatever a test finds."""
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+
+
+def _run(work: Callable[..., None], arguments: tuple[Any, ...], environment: dict[str, Any]) -> None:
+    from ganzoo.errors import GanzooError
+
+    os.environ.update({name: str(value) for name, value in environment.items()})
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    import torch
+
+    torch.set_num_threads(1)
+    try:
+        work(*arguments)
+    except GanzooError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception:
+        traceback.print_exc()
+        sys.exit(99)
+
+
+def _in_world(meeting: Path, work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    """Ranks meet through a file instead of a port, which another test might have taken. "said" holds their stderr."""
+    import torch.distributed as dist
+
+    from ganzoo import distributed
+
+    sys.stderr = (meeting.parent / "said").open("a", buffering=1)
+    rank, ranks = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    dist.init_process_group(
+        "gloo",
+        f"file://{meeting}",
+        distributed._timeout(),
+        world_size=ranks,
+        rank=rank,  # type: ignore[arg-type]
+    )
+    work(*arguments)
+    dist.destroy_process_group()

@@ -1,0 +1,230 @@
+"""Ranks that die, stall, drift or meet NaN; and runs that go on with another number of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import ganzoo
+from ganzoo import distributed
+from ganzoo.cli import launch
+from ganzoo.errors import UsageError
+from ganzoo.gan import GAN
+from ganzoo.training import checkpoint, loop
+from ganzoo.training.run import Run
+
+from ..ranks import ended, join, start_ranks, together
+from .test_resume import assert_same, last_state, timeless
+
+LONG = {"steps": 10**6, "checkpoint_every": 20, "sample_every": 10**6}
+
+
+def train(out: Path, options: dict[str, Any]) -> None:
+    """A training of `out`: begun, or gone on with where there is a run."""
+    small = {"architecture": "vanilla", "dataset": "digits", "batch_size": 24}
+    if (out / "config.json").exists():
+        ganzoo.train(resume=out, steps=options["steps"])
+    else:
+        ganzoo.train(out=out, **{**small, **options})
+
+
+def wait_for(path: Path, processes: list[Any]) -> None:
+    while not path.exists():
+        assert all(process.is_alive() for process in processes)
+        time.sleep(0.01)
+
+
+def test_resumed_on_as_many_ranks_is_exact_with_dropout(tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    options = {"checkpoint_every": 3, "sample_every": 100}
+    assert together(2, train, whole, {"steps": 6, **options}, folder=tmp_path) == [0, 0]
+    assert together(2, train, parts, {"steps": 3, **options}, folder=tmp_path) == [0, 0]
+    assert together(2, train, parts, {"steps": 6}, folder=tmp_path) == [0, 0]
+    assert_same(last_state(parts), last_state(whole))
+    assert timeless(parts) == timeless(whole)
+    assert len(checkpoint.read_state(parts / "checkpoints" / "step-00000006")["torch_rng"]) == 2
+
+
+def with_sgd(out: Path, options: dict[str, Any]) -> None:
+    GAN.optimizers = lambda gan: tuple(  # type: ignore[method-assign]
+        torch.optim.SGD(network.parameters(), 0.02) for network in (gan.generator, gan.discriminator)
+    )
+    train(out, options)
+
+
+def test_resumed_on_another_number_of_ranks(tmp_path: Path) -> None:
+    options = {"architecture": "dcgan", "width": 8, "checkpoint_every": 3, "sample_every": 100}
+    assert together(1, with_sgd, tmp_path / "one", {"steps": 6, **options}, folder=tmp_path) == [0]
+    for steps, ranks in ((2, 2), (4, 1), (6, 4)):
+        codes = together(ranks, with_sgd, tmp_path / "many", {"steps": steps, **options}, folder=tmp_path)
+        assert codes == [0] * ranks
+    said = (tmp_path / "said").read_text()
+    assert "step-00000002 is of 2 ranks and goes on with 1" in said
+    assert "step-00000004 is of 1 ranks and goes on with 4" in said
+    ours, theirs = (
+        load_file(tmp_path / run / "checkpoints/step-00000006/model.safetensors") for run in ("many", "one")
+    )
+    for name, tensor in theirs.items():
+        torch.testing.assert_close(ours[name], tensor, rtol=1e-4, atol=1e-5)
+    assert [resume["ranks"] for resume in Run.open(tmp_path / "many").config["resumes"]] == [1, 4]
+
+
+def drifting(out: Path, options: dict[str, Any]) -> None:
+    step = loop.train_step
+
+    def drift(state: Any, batches: Any) -> Any:
+        signals = step(state, batches)
+        if state.step == 2 and distributed.rank() == 1:
+            with torch.no_grad():
+                next(state.gan.generator.parameters())[0, 0] *= 1 + 1e-6
+        return signals
+
+    loop.train_step = drift
+    train(out, options)
+
+
+def test_ranks_that_drift_apart_are_stopped(tmp_path: Path) -> None:
+    options = {"steps": 8, "checkpoint_every": 4, "sample_every": 100}
+    assert together(2, drifting, tmp_path / "run", options, folder=tmp_path) == [1, 1]
+    assert "after step 4 they no longer hold the same generator" in (tmp_path / "said").read_text()
+    assert [path.name for path in checkpoint.checkpoints(tmp_path / "run" / "checkpoints")] == ["step-00000000"]
+
+
+def poisoned(out: Path, options: dict[str, Any]) -> None:
+    loss = GAN.discriminator_loss
+    calls = iter(range(10**6))
+
+    def poison(gan: GAN, real: torch.Tensor, *rest: Any) -> Any:
+        if next(calls) == 2 and distributed.rank() == 1:
+            real = real * torch.nan
+        return loss(gan, real, *rest)
+
+    GAN.discriminator_loss = poison  # type: ignore[method-assign]
+    train(out, options)
+
+
+def test_nan_on_one_rank_stops_all_before_the_optimizer(tmp_path: Path) -> None:
+    options = {"steps": 8, "checkpoint_every": 2, "sample_every": 100}
+    assert together(2, poisoned, tmp_path / "run", options, folder=tmp_path) == [1, 1]
+    assert (tmp_path / "said").read_text().count(
+        "at step 3, in the discriminator's phase, discriminator_loss became nan"
+    ) == 2
+    assert checkpoint.newest_valid(tmp_path / "run" / "checkpoints")[0].name == "step-00000002"
+
+
+@pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_rank_that_dies_or_stalls_ends_the_others_in_time(fault: signal.Signals, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    processes = start_ranks(3, train, run, LONG, folder=tmp_path, GANZOO_TIMEOUT=3)
+    with ended(processes):
+        wait_for(run / "checkpoints" / "step-00000020", processes)
+        os.kill(processes[1].pid or 0, fault)
+        began = time.monotonic()
+        assert [join(processes[i], 30) for i in (0, 2)] == [1, 1]
+        assert time.monotonic() - began < 20
+    assert "Rank 0 of 3 lost another one" in (tmp_path / "said").read_text()
+    path, problems = checkpoint.newest_valid(run / "checkpoints")
+    assert not problems
+    step = checkpoint.read_state(path)["step"]
+    ganzoo.train(resume=run, steps=step + 2)
+
+
+def test_a_signal_to_one_rank_stops_all_at_one_step(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    processes = start_ranks(2, train, run, LONG, folder=tmp_path)
+    with ended(processes):
+        wait_for(run / "checkpoints" / "step-00000020", processes)
+        os.kill(processes[1].pid or 0, signal.SIGTERM)
+        assert [join(process) for process in processes] == [143, 143]
+    path, problems = checkpoint.newest_valid(run / "checkpoints")
+    assert not problems
+    assert checkpoint.read_state(path)["step"] == Run.open(run).metrics()[-1]["step"]
+
+
+def command(*words: object) -> list[str]:
+    return [*map(str, words), "train", "vanilla", "--dataset", "digits", "--batch-size", "16"]
+
+
+def ranks_of(launcher: subprocess.Popen[Any]) -> list[int]:
+    children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()
+    return [int(pid) for pid in children if b"-m\0ganzoo" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for processes in /proc")
+def test_nproc_a_rank_killed_ends_the_job_without_orphans_and_resume_works(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    words = command(sys.executable, "-m", "ganzoo")
+    words += ["--steps", "1000000", "--checkpoint-every", "20", "--nproc", "2", "--out", str(run)]
+    launcher = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while not (run / "checkpoints" / "step-00000020").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        ranks = ranks_of(launcher)
+        assert len(ranks) == 2
+        os.kill(ranks[0], signal.SIGKILL)
+        assert launcher.wait(60) == 128 + signal.SIGKILL
+    finally:
+        launcher.kill()
+    assert not any(is_alive(pid) for pid in ranks)
+    path, _ = checkpoint.newest_valid(run / "checkpoints")
+    ganzoo.train(resume=run, steps=checkpoint.read_state(path)["step"] + 2)
+
+
+@pytest.mark.slow
+def test_torchrun_restarts_from_the_last_checkpoint_by_itself(tmp_path: Path) -> None:
+    """Equal to a training that nobody disturbed, bit for bit."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    options = ["--steps", "600", "--checkpoint-every", "20"]
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    words = command(*torchrun, "-m", "ganzoo") + options
+    subprocess.run([*words, "--out", str(whole)], check=True, timeout=120, **quiet)  # type: ignore[call-overload]
+    words = command(*torchrun, "--max-restarts", "2", "-m", "ganzoo") + options
+    launcher = subprocess.Popen([*words, "--out", str(run)], **quiet)  # type: ignore[call-overload]
+    try:
+        for _ in range(2):
+            before = {*run.glob("checkpoints/*")}
+            while len({*run.glob("checkpoints/step-*/manifest.json")} - before) < 2 or len(ranks_of(launcher)) < 2:
+                assert launcher.poll() is None
+                time.sleep(0.05)
+            time.sleep(0.5)
+            if launcher.poll() is None and (pids := ranks_of(launcher)):
+                os.kill(pids[-1], signal.SIGKILL)
+                time.sleep(3)
+        assert launcher.wait(120) == 0
+    finally:
+        launcher.kill()
+    assert Run.open(run).config["resumes"]
+    assert_same(last_state(run), last_state(whole))
+
+
+def test_what_a_restart_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = str(tmp_path)
+    assert launch.after_restart(None, out) == (None, out)
+    monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", "2")
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "0")
+    assert launch.after_restart(None, out) == (None, out)
+    assert launch.after_restart("run", None) == ("run", None)
+    with pytest.raises(UsageError, match="give --out"):
+        launch.after_restart(None, None)
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    assert launch.after_restart(None, out) == (None, out)  # killed before there was a run
+    (tmp_path / "config.json").touch()
+    assert launch.after_restart(None, out) == (out, None)

@@ -1,0 +1,47 @@
+"""An environment of its own for packages that tests install: it sees ours, and ours does not see it."""
+
+from __future__ import annotations
+
+import os
+import site
+import subprocess
+import sysconfig
+import venv
+from pathlib import Path
+
+
+class Workbench:
+    """`pip`, `ganzoo`, `pytest` and `python` as somebody would have them who installed ganzoo; no network."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.work = path / "work"
+        self.work.mkdir(parents=True)
+        venv.create(path / "env", with_pip=False, symlinks=True)
+        self.bin = path / "env" / "bin"
+        python = self.bin / "python"
+        packages = Path(sysconfig.get_path("purelib", vars={"base": str(path / "env")}))
+        ours = "; ".join(f"site.addsitedir({folder!r})" for folder in site.getsitepackages())
+        (packages / "ours.pth").write_text(f"import site; {ours}\n")
+        for name, module in (("ganzoo", "ganzoo"), ("pip", "pip"), ("pytest", "pytest")):
+            (self.bin / name).write_text(f'#!/bin/sh\nexec {python} -m {module} "$@"\n')
+            (self.bin / name).chmod(0o755)
+
+    def run(self, command: str, folder: Path | None = None) -> str:
+        """What a shell command printed; the test fails with its words where it does."""
+        environment = {
+            **os.environ,
+            "PATH": f"{self.bin}:{os.environ['PATH']}",
+            "VIRTUAL_ENV": str(self.path / "env"),
+            "PIP_NO_INDEX": "1",
+            "PIP_NO_BUILD_ISOLATION": "0",  # in pip's words this asks for no isolation
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            "COLUMNS": "200",
+            "PYTEST_ADDOPTS": "-p no:cacheprovider",
+        }
+        environment.pop("PYTHONPATH", None)
+        done = subprocess.run(
+            command, shell=True, cwd=folder or self.work, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
