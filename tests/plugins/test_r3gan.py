@@ -50,3 +50,16 @@ def test_blocks_may_be_wider_inside_and_more_in_number() -> None:
     gan = build(DataSpec(1, 16), width=24, expansion=3, group_width=16, blocks=2)
     mixes = [module.mix for module in gan.discriminator.modules() if type(module).__name__ == "Block"]
     assert [(mix.in_channels, mix.groups) for mix in mixes] == [(64, 4)] * 2 + [(144, 9)] * 2  # type: ignore[union-attr]
+
+
+def test_its_one_pass_gives_the_loss_and_the_penalty_of_two() -> None:
+    gan = build(DataSpec(1, 16), width=8, penalty_weight=2.5)
+    for parameter in gan.discriminator.parameters():  # else the blocks are identities, and all slopes the same
+        parameter.data.add_(torch.randn_like(parameter), alpha=0.1)
+    real, fake = torch.randn(2, 5, 1, 16, 16)
+    weights = list(gan.discriminator.parameters())
+    value, signals = gan.discriminator_loss(real, fake)
+    wanted, wanted_signals = GAN.discriminator_loss(gan, real, fake)
+    torch.testing.assert_close(value, wanted)
+    torch.testing.assert_close(signals, wanted_signals)
+    torch.testing.assert_close(torch.autograd.grad(value, weights), torch.autograd.grad(wanted, weights))

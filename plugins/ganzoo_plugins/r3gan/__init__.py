@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 class R3GANConfig(Config):
     loss: LossName = "relativistic"
     penalty: PenaltyName = "r1r2"
-    penalty_weight: float = 10.0
+    penalty_weight: float = 2.0
     latent_dim: int = 64
-    generator_lr: float = 5e-4
+    batch_size: int = 32
+    generator_lr: float = 1e-3
     discriminator_lr: float = 5e-4
     beta1: float = 0.0
     beta2: float = 0.99
+    ema_half_life: int = 5_000
     width: int = setting(32, "channels next to the image; every stage away from it has twice as many", ge=1)
     blocks: int = setting(1, "residual blocks a stage", ge=1)
     expansion: int = setting(1, "how many times wider a block is inside", ge=1)
@@ -35,7 +37,7 @@ class R3GAN(Architecture):
     Config = R3GANConfig
 
     def build(self, config: R3GANConfig, spec: DataSpec) -> GAN:
-        from ganzoo.gan import GAN
+        from ganzoo_plugins.r3gan.game import R3Game
         from ganzoo_plugins.r3gan.networks import Discriminator, Generator
 
-        return GAN(Generator(config, spec), Discriminator(config, spec), config, spec)
+        return R3Game(Generator(config, spec), Discriminator(config, spec), config, spec)

@@ -47,9 +47,9 @@ class Resize(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         if self.factor < 1:
-            changed: Tensor = self.change(F.avg_pool2d(maps, 2))
+            changed: Tensor = self.change(F.interpolate(maps, scale_factor=self.factor, mode="bilinear"))
             return changed
-        return F.interpolate(self.change(maps), scale_factor=2, mode="bilinear")
+        return F.interpolate(self.change(maps), scale_factor=self.factor, mode="bilinear")
 
 
 class Generator(nn.Module):
