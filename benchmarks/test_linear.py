@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmarks.timing import interleaved
+from ganzoo.benchmark.timing import interleaved
 from ganzoo.ops import linear
 
 

@@ -8,7 +8,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.baselines import plain_steps
-from benchmarks.timing import interleaved
+from ganzoo.benchmark.timing import interleaved
 from ganzoo.errors import DataError
 from ganzoo.ops import use_backend
 from ganzoo.training.batches import Batches

@@ -58,6 +58,7 @@ def test_the_module_of_a_built_in_card_names_no_heavy_import(name: str) -> None:
         (("train", "--help"), set()),
         (("sample", "--help"), set()),
         (("info", "--help"), set()),
+        (("bench", "--help"), set()),
         (("evaluate", "--help"), set()),
         (("compare", "--help"), set()),
         (("check", "--help"), set()),

@@ -12,6 +12,7 @@ from types import FrameType
 import click
 
 from ganzoo import __version__
+from ganzoo.cli.bench import bench
 from ganzoo.cli.check import check
 from ganzoo.cli.compare import compare
 from ganzoo.cli.completion import completion
@@ -49,7 +50,7 @@ def cli() -> None:
     """
 
 
-for command in (train, sample, evaluate, compare, list_, info, datasets, new, check, doctor, completion):
+for command in (train, sample, evaluate, compare, list_, info, datasets, new, check, doctor, bench, completion):
     cli.add_command(command)
 
 

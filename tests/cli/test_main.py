@@ -61,7 +61,7 @@ def test_no_command_shows_the_help(ganzoo_cli: Command) -> None:
         (("trian", "cgan"), "No such command 'trian'. Did you mean train"),
         (
             ("xyzzy",),
-            "No such command 'xyzzy'. Known: check, compare, completion, ",
+            "No such command 'xyzzy'. Known: bench, check, compare, completion, ",
         ),
         (("--verbose",), "No such option"),
         (("list", "--jsn"), "No such option"),

@@ -47,18 +47,18 @@ def weights(state: TrainingState) -> list[Tensor]:
 def test_nan_is_stopped_before_the_optimizer(
     architecture: str, network: str, inject: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step, seen = loop.train_step, []
+    step, seen = loop.play_step, []
 
-    def spoil(state: TrainingState, batches: Batches) -> dict[str, Tensor]:
+    def spoil(state: TrainingState, draw: Any) -> dict[str, Tensor]:
         if state.step + 1 == AT:
             inject(state, network)
             seen.append(weights(state))
-        signals = step(state, batches)
+        signals = step(state, draw)
         if state.step + 1 >= AT:
             seen.append(weights(state))
         return signals
 
-    monkeypatch.setattr(loop, "train_step", spoil)
+    monkeypatch.setattr(loop, "play_step", spoil)
     small = {"batch_size": 16, **({"width": 8} if architecture == "wgan" else {})}
     # NaN in the generator's weights is in its images, which the discriminator meets first
     phase = "generator" if network == "generator" and inject is into_gradients else "discriminator"

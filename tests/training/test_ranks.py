@@ -79,16 +79,16 @@ def test_resumed_on_another_number_of_ranks(tmp_path: Path) -> None:
 
 
 def drifting(out: Path, options: dict[str, Any]) -> None:
-    step = loop.train_step
+    step = loop.play_step
 
-    def drift(state: Any, batches: Any) -> Any:
-        signals = step(state, batches)
+    def drift(state: Any, draw: Any) -> Any:
+        signals = step(state, draw)
         if state.step == 2 and distributed.rank() == 1:
             with torch.no_grad():
                 next(state.gan.generator.parameters())[0, 0] *= 1 + 1e-6
         return signals
 
-    loop.train_step = drift
+    loop.play_step = drift
     train(out, options)
 
 

@@ -1,0 +1,88 @@
+"""The networks that are timed, of the sizes in Radford et al. 2016, arXiv:1511.06434, and the forms peers get."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU
+
+LATENT = 100
+SEED = 0
+FUSED = (ConvTransposeBNReLU, ConvBNLeakyReLU)
+
+
+class Generator(nn.Sequential):
+    """z [N, 100] -> [N, 512, 4, 4] -> ... -> images [N, 3, 64, 64]."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            ConvTransposeBNReLU(LATENT, 512, 4, 1, 0),
+            *(ConvTransposeBNReLU(deep, deep // 2) for deep in (512, 256, 128)),
+            nn.ConvTranspose2d(64, 3, 4, 2, 1, bias=False),
+            nn.Tanh(),
+        )
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        images: Tensor = super().forward(z[:, :, None, None])  # type: ignore[no-untyped-call]
+        return images
+
+
+class Discriminator(nn.Sequential):
+    """Images [N, 3, 64, 64] -> [N, 64, 32, 32] -> ... -> [N, 512, 4, 4] -> logits [N]."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            ConvBNLeakyReLU(3, 64, norm=False),
+            *(ConvBNLeakyReLU(shallow, 2 * shallow) for shallow in (64, 128, 256)),
+            nn.Conv2d(512, 1, 4),
+        )
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        logits: Tensor = super().forward(images)  # type: ignore[no-untyped-call]
+        return logits.flatten()
+
+
+def seeded(*makers: Callable[[], nn.Module]) -> list[nn.Module]:
+    """What each of `makers` makes, always with the same weights; batch norms differ from their defaults."""
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(SEED)
+        return [_shaken(make()) for make in makers]
+
+
+def _shaken(network: nn.Module) -> nn.Module:
+    """`network`, its batch norms with random scales, shifts and statistics from torch's global random state."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None
+            assert module.running_var is not None
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, 0.0, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+            module.running_mean.normal_(0.0, 0.1)
+    return network
+
+
+def plain(network: nn.Module) -> nn.Module:
+    """A copy of `network` in which stock PyTorch modules run one after the other, and nothing of ganzoo's."""
+    result = copy.deepcopy(network)
+    for module in result.modules():
+        if isinstance(module, FUSED):
+            module.__class__ = nn.Sequential  # type: ignore[assignment]
+    return result
+
+
+def folded(network: nn.Module) -> nn.Module:
+    """`plain`, for inference: every batch norm folded into the weights of the convolution before it."""
+    result = plain(network).eval()
+    for module in result.modules():
+        if type(module) is nn.Sequential and len(module) == 3 and isinstance(module[1], nn.BatchNorm2d):
+            conv: Any = module[0]
+            module[0] = fuse_conv_bn_eval(conv, module[1], transpose=isinstance(conv, nn.ConvTranspose2d))
+            del module[1]
+    return result

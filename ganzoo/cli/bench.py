@@ -1,0 +1,91 @@
+"""`ganzoo bench`: the native kernels against everything else that computes the same on this machine."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from ganzoo.benchmark.cases import Result
+
+PACKAGES = ("ganzoo", "torch", "onnxruntime", "openvino")
+
+
+@click.command()
+@click.option("--case", "patterns", multiple=True, metavar="NAME", help="Only this case; *.inference is a pattern.")
+@click.option("--rounds", type=click.IntRange(min=1), default=9, show_default=True, help="Turns of each contestant.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+def bench(patterns: tuple[str, ...], rounds: int, as_json: bool) -> None:
+    """Compare the native kernels with PyTorch, ONNX Runtime and OpenVINO.
+
+    Contestants take turns in one process, on the same number of threads, and medians are compared. The cases are the
+    blocks up512, up256, up128, down64, down128 and down256, each with .inference, .forward or .backward at batch 128,
+    generator.64, generator.1, and training-step.
+    """
+    from ganzoo.benchmark.cases import chosen, race, require_native
+
+    cases = chosen(patterns)
+    require_native()
+    machine = _machine()
+    if as_json:
+        rows = [_row(race(case, rounds)) for case in cases]
+        click.echo(json.dumps({"machine": machine, "rounds": rounds, "cases": rows}, indent=2))
+        return
+    from ganzoo.cli.console import Console, escape
+
+    console = Console()
+    console.print(", ".join(f"{name} {value}" for name, value in machine.items()), highlight=False)
+    for case in cases:
+        # no spinner: its thread would compete with the contestants
+        console.print(f"\n[bold]{case.name}[/]: {case.what}, batch {case.batch}", highlight=False)
+        result = race(case, rounds)
+        console.print(_table(result))
+        for name, reason in result.left_out.items():
+            console.print(escape(f"{name} did not run: {reason}"), highlight=False)
+
+
+def _table(result: Result) -> Any:
+    from ganzoo.cli.console import table
+
+    rows = []
+    for name, seconds in result.seconds.items():
+        rate = result.rate(name)
+        figures = f"{seconds * 1e3:.4g}", f"{rate / 1e9:.0f}", f"{rate / result.peak:.2f}", f"{result.ratio(name):.2f}"
+        rows.append((name, *figures))
+    rows.append(("peak of multiply-adds", "", f"{result.peak / 1e9:.0f}", "1.00", ""))
+    return table(("contestant", "ms", "GF/s", "of peak", "times native's ms"), rows)
+
+
+def _row(result: Result) -> dict[str, object]:
+    return {
+        "case": result.case.name,
+        "what": result.case.what,
+        "batch": result.case.batch,
+        "gflop": result.operations / 1e9,
+        "peak_gflops": result.peak / 1e9,
+        "contestants": {
+            name: {
+                "ms": taken * 1e3,
+                "gflops": result.rate(name) / 1e9,
+                "share_of_peak": result.rate(name) / result.peak,
+                "against_native": result.ratio(name),
+            }
+            for name, taken in result.seconds.items()
+        },
+        "did_not_run": result.left_out,
+    }
+
+
+def _machine() -> dict[str, object]:
+    """What the figures depend on."""
+    import importlib.metadata
+    import importlib.util
+
+    import torch
+
+    from ganzoo.ops import native
+
+    found = {name: importlib.metadata.version(name) for name in PACKAGES if importlib.util.find_spec(name)}
+    return {"kernels": native.instruction_set(), "threads": torch.get_num_threads(), **found}

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from ganzoo.benchmark import cases
+from ganzoo.benchmark.cases import block
+from ganzoo.benchmark.peers import COMPILE, NATIVE, REFERENCE
+from ganzoo.ops import native
+
+from ..benchmark.test_cases import with_peer, without
+from ..conftest import Command
+from ..ops.conftest import needs_native
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of the only case, a small one, whose inference engines are missing."""
+    case = without(block("up", 64, 4, "inference", batch=2), COMPILE, "ONNX Runtime")
+    case = with_peer(case, "OpenVINO", ModuleNotFoundError("No module named 'openvino'", name="openvino"))
+    monkeypatch.setattr(cases, "CASES", {case.name: case})
+    return case.name
+
+
+@needs_native
+def test_the_table_tells_what_the_figures_depend_on(ganzoo_cli: Command, small: str) -> None:
+    result = ganzoo_cli("bench", "--rounds", 1)
+    assert (result.code, result.err) == (0, "")
+    lines = result.out.splitlines()
+    assert re.match(rf"kernels {native.instruction_set()}, threads \d+, ganzoo \S+, torch 2\.\S+", lines[0])
+    assert "up64.inference: up 64 -> 32 at 4 x 4, inference, batch 2" in lines
+    assert re.search(r"^native +[\d.e-]+ +\d+ +[\d.]+ +1\.00", result.out, re.MULTILINE)
+    assert re.search(r"^eager channels_last +[\d.e-]+ +\d+ +[\d.]+ +[\d.]+", result.out, re.MULTILINE)
+    assert re.search(r"^peak of multiply-adds +\d+ +1\.00 *$", result.out, re.MULTILINE)
+    assert "OpenVINO did not run: openvino is not installed: pip install 'ganzoo[bench]'" in result.out
+
+
+@needs_native
+def test_json(ganzoo_cli: Command, small: str) -> None:
+    result = ganzoo_cli("bench", "--case", small, "--rounds", 1, "--json")
+    assert (result.code, result.err) == (0, "")
+    found = json.loads(result.out)
+    assert found["machine"]["kernels"] == native.instruction_set()
+    assert found["rounds"] == 1
+    (row,) = found["cases"]
+    assert list(row) == ["case", "what", "batch", "gflop", "peak_gflops", "contestants", "did_not_run"]
+    assert (row["case"], row["batch"]) == (small, 2)
+    assert list(row["did_not_run"]) == ["OpenVINO"]
+    ours, eager = row["contestants"][NATIVE], row["contestants"][REFERENCE]
+    assert eager["against_native"] == pytest.approx(eager["ms"] / ours["ms"])
+    assert ours["gflops"] == pytest.approx(row["gflop"] / ours["ms"] * 1e3)
+    assert ours["share_of_peak"] == pytest.approx(ours["gflops"] / row["peak_gflops"])
+
+
+def test_an_unknown_case(ganzoo_cli: Command) -> None:
+    result = ganzoo_cli("bench", "--case", "generator.2")
+    assert result.code == 2
+    assert re.match(r"Error: No case 'generator\.2'. Did you mean generator\.1 or generator\.64\?$", result.err.strip())
+
+
+def test_refuses_without_kernels(ganzoo_cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "_loaded", native.Loaded(None, None, "there is no C++ compiler"))
+    result = ganzoo_cli("bench")
+    assert (result.code, result.out) == (1, "")
+    assert "There are no native kernels to compare here: there is no C++ compiler" in result.err
+
+
+def test_help_names_every_case(ganzoo_cli: Command) -> None:
+    words = re.findall(r"[\w.-]+\w", ganzoo_cli("bench", "--help").out)
+    for name in cases.CASES:
+        assert name in words or name.partition(".")[0] in words
