@@ -60,7 +60,8 @@ def thinned(line: Line) -> Line:
 
 def ticks(low: float, high: float, about: int = 4) -> list[float]:
     """Round numbers that span [low, high], about so many."""
-    span = high - low or abs(high) or 1.0
+    # what is nearer than the labels can show counts as one value
+    span = next(width for width in (high - low, abs(high), 1.0) if width > 1e-9)
     power = 10.0 ** math.floor(math.log10(span / about))
     step = next(m * power for m in (1, 2, 5, 10) if m * power >= span / about)
     first, last = math.floor(low / step), math.ceil(high / step)
