@@ -28,7 +28,10 @@ class OneByOne(Dataset):
 
     def __init__(self, data: ImageData):
         self.images = torch.from_numpy(np.asarray(data.images))[:, 0]
-        self.labels = torch.from_numpy(np.asarray(data.labels))
+        # a data set yields a label with every image, whether the architecture asks for one or not
+        self.labels = (
+            torch.zeros(len(data), dtype=torch.int64) if data.labels is None else torch.from_numpy(data.labels)
+        )
 
     def __len__(self) -> int:
         return len(self.images)
