@@ -21,7 +21,7 @@ from ganzoo.gan import GAN
 
 
 class OneByOne(Dataset):
-    """Images one at a time through the operations of torchvision 0.2x's MNIST, ToTensor and Normalize(0.5, 0.5).
+    """Images one at a time through the operations of torchvision's MNIST, ToTensor and Normalize(0.5, 0.5).
 
     torchvision is not needed for it: each line below is an operation that its classes do for every image.
     """
