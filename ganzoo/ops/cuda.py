@@ -10,28 +10,19 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from ganzoo.ops import build, cuda_recipe, recipe
+from ganzoo.ops.native import Loaded
 
 KIND = "cuda"
 IN_AUTO = False
 """Whether `auto` takes these kernels. They have not run on a GPU yet: until they have, only "native" does."""
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """The shared object in use, how it came to be, and why not if there is none."""
-
-    library: ctypes.CDLL | None
-    path: Path | None
-    how: str
 
 
 _lock = threading.Lock()
