@@ -279,6 +279,7 @@ STABLE_TORCH_LIBRARY_IMPL(ganzoo, CPU, m) {
 extern "C" {
 __attribute__((visibility("default"))) const char* ganzoo_instruction_set() { return ganzoo::kernels().name; }
 __attribute__((visibility("default"))) int ganzoo_choose(const char* name) { return ganzoo::choose(name); }
+// Nobody calls it: it keeps the digest in the binary, whose bytes are searched for it before it is loaded.
 __attribute__((visibility("default"))) const char* ganzoo_sources() { return GANZOO_SOURCES; }
 __attribute__((visibility("default"))) int ganzoo_takes_winograd(int up, int64_t n, int64_t h, int64_t w, int64_t cs,
                                                                   int64_t cb) {
