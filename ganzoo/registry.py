@@ -214,6 +214,9 @@ def _stdout_to_stderr() -> Iterator[None]:
         with contextlib.redirect_stdout(sys.stderr):
             yield
     finally:
+        if sys.__stdout__ is not None:  # what was written past the redirection may still wait in its buffer
+            with contextlib.suppress(OSError, ValueError):
+                sys.__stdout__.flush()
         if kept is not None:
             os.dup2(kept, STDOUT)
             os.close(kept)
