@@ -33,8 +33,7 @@ def main() -> None:
         settings = {"image_size": options.image_size, "batch_size": options.batch_size}
         plan = make(Request(options.architecture, "digits", settings))
         state = TrainingState(plan.build(), plan.seed)
-        batches = Batches(plan.data, options.batch_size, plan.seed, state.device)
-        result = measure(state, batches, options.steps)
+        result = measure(state, plan.batches(state.device), options.steps)
         if distributed.rank() == 0:
             print(json.dumps(vars(options) | {"ranks": distributed.size()} | result))
 

@@ -123,24 +123,56 @@ def play_step(state: TrainingState, draw: graph.Draw) -> dict[str, Tensor]:
     """
     gan, config = state.gan, state.gan.config
 
-    state.train_discriminator(True)
     for k in range(config.discriminator_steps):
-        real, given = draw(k)
-        condition = gan.condition(given, config.batch_size, state.rng)
-        if given is None and condition is not None:  # it was drawn, for all ranks
-            condition = distributed.share(condition)
-        last = k == config.discriminator_steps - 1  # the generator then learns from the fakes of the last step
-        with state.autocast():
-            with torch.set_grad_enabled(last):
-                fake = gan.generate(distributed.share(gan.latent(config.batch_size, state.rng)), condition)
-            discriminator_loss, signals = gan.discriminator_loss(real, fake.detach(), condition, state.rng)
-        signals = state.update_discriminator(discriminator_loss) | signals
+        state.train_discriminator(True)
+        parts, signals = deal(state, *draw(k)), []
+        last = k == config.discriminator_steps - 1  # the generator then learns from the fakes of the last step,
+        kept = last and len(parts) == 1  # or makes them again: kept, those of many parts take the memory parts save
+        for part in parts:
+            with state.autocast():
+                with torch.set_grad_enabled(kept):
+                    fake = gan.generate(part.z, part.condition)
+                loss, more = gan.discriminator_loss(part.real, fake.detach(), part.condition, state.rng)
+            signals.append(state.backward_discriminator(loss) | more)
+        discriminator_signals = mean(signals) | state.update_discriminator()
         gan.after_discriminator_step()
 
     state.train_discriminator(False)
-    with state.autocast():
-        generator_loss, more = gan.generator_loss(real, fake, condition)
-    return signals | state.update_generator(generator_loss) | more
+    signals = []
+    for part in parts:
+        with state.autocast():
+            if not kept:
+                fake = gan.generate(part.z, part.condition)
+            loss, more = gan.generator_loss(part.real, fake, part.condition)
+        signals.append(state.backward_generator(loss) | more)
+    return discriminator_signals | mean(signals) | state.update_generator()
+
+
+@dataclass(frozen=True)
+class Part:
+    """Of a batch, what goes through the networks at once."""
+
+    real: Tensor
+    condition: Tensor | None
+    z: Tensor
+
+
+def deal(state: TrainingState, real: Tensor, given: Tensor | None) -> list[Part]:
+    """The parts of a batch, whose noise and codes are drawn for all of it and all ranks."""
+    gan, n, parts = state.gan, state.gan.config.batch_size, state.gan.config.accumulate
+    condition = gan.condition(given, n, state.rng)
+    if given is None and condition is not None:  # it was drawn
+        condition = distributed.share(condition, parts)
+    z = distributed.share(gan.latent(n, state.rng), parts)
+    conditions = [None] * parts if condition is None else condition.chunk(parts)
+    return [Part(*part) for part in zip(real.chunk(parts), conditions, z.chunk(parts))]
+
+
+def mean(signals: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """What is true of the batch, of whose equal parts these signals are."""
+    if len(signals) == 1:
+        return signals[0]
+    return {name: torch.stack([part[name] for part in signals]).mean(0) for name in signals[0]}
 
 
 def average(state: TrainingState) -> None:

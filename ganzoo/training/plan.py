@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from ganzoo.data import Data
     from ganzoo.gan import GAN
+    from ganzoo.training.batches import Batches
     from ganzoo.training.loop import Schedule
 
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
@@ -102,6 +103,12 @@ class Plan:
             synchronise(gan)
         return gan.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
+    def batches(self, device: torch.device) -> Batches:
+        """The plan's data in the batches it asks for."""
+        from ganzoo.training.batches import Batches
+
+        return Batches(self.data, self.config.batch_size, self.seed, device, self.config.accumulate)
+
 
 def make(request: Request) -> Plan:
     """Check `request` and open its data. Raises `UsageError`, `PluginError` or `DataError` with one clear message."""
@@ -131,7 +138,7 @@ def make(request: Request) -> Plan:
 
     from ganzoo import data, distributed
 
-    distributed.check(config.batch_size, device)
+    distributed.check(config.batch_size, config.accumulate, device)
 
     opened = data.open(request.dataset, image_size=config.image_size, data_dir=request.data_dir)
     return Plan(
