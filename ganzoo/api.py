@@ -252,7 +252,7 @@ def _train(
             if plan.schedule.evaluate_every:
                 from ganzoo.evaluation.best import Best
 
-                evaluate = Best(run, state, plan.schedule.best_by, reports).measure
+                evaluate = Best(run, state, plan.schedule.best_by).measure
             loop.train(state, batches, run, plan.schedule, reports, stop, plan.cuda_graph, evaluate)
         finally:
             reports.finish()

@@ -57,7 +57,7 @@ def train(
     report: Report,
     stop: StopRequest,
     cuda_graph: bool | None = None,
-    evaluate: Callable[[TrainingState], None] | None = None,
+    evaluate: Callable[[], None] | None = None,
 ) -> None:
     """Train until `schedule` is over or `stop` is requested; the last thing done is always a checkpoint.
 
@@ -85,7 +85,7 @@ def train(
         if state.step % schedule.sample_every == 0:
             write_samples(state, batches, run, report)
         if evaluate and schedule.evaluate_every and state.step % schedule.evaluate_every == 0:
-            evaluate(state)
+            evaluate()
         if state.step % schedule.checkpoint_every == 0:
             save(state, run, history, report)
     write_samples(state, batches, run, report)
