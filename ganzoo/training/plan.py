@@ -228,6 +228,7 @@ def find_device(name: str | None) -> torch.device:
 
 
 def _schedule(request: Request, config: Any, images: int) -> Schedule:
+    from ganzoo.metrics import named
     from ganzoo.training.loop import Schedule
 
     steps = request.steps
@@ -242,6 +243,8 @@ def _schedule(request: Request, config: Any, images: int) -> Schedule:
     every = {name: getattr(request, name) for name in ("checkpoint_every", "sample_every", "evaluate_every")}
     if request.best_by is not None and request.evaluate_every is None:
         raise UsageError(f"best_by={request.best_by} needs evaluate_every: how often to measure it.")
+    if request.best_by is not None:
+        named([request.best_by])  # refuses a name that no metric has
     for name, value in every.items():
         if value is not None and value < 1:
             raise UsageError(f"{name}={value} is not valid: expected a number of steps, at least 1.")
