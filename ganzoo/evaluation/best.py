@@ -18,7 +18,7 @@ from ganzoo.training.state import TrainingState
 SAMPLES = 5000
 KEEP = 2
 """Two bests are kept: a resume from before the newer one still has the other."""
-USUAL = ("frechet", "optimal_discriminator", "swd")
+USUAL = ("psnr", "frechet", "optimal_discriminator", "swd")
 """Without a choice, the first of these that applies."""
 
 

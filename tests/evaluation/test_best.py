@@ -140,6 +140,7 @@ def test_of_several_ranks_the_first_measures_for_all(architecture: str, data: st
 
 
 def test_on_ranks_a_metric_that_cannot_decide_is_refused_once(tmp_path: Path) -> None:
-    words = "vanilla --dataset ring --steps 3 --out run --evaluate-every 1 --best-by frechet".split()
-    assert on_two_ranks(tmp_path, "frechet", *words) == [2, 2]
+    words = ["vanilla", "--dataset", "ring", "--steps", 3, "--out", "run"]
+    measured = ["--evaluate-every", 1, "--best-by", "frechet"]
+    assert on_two_ranks(tmp_path, "frechet", *words, *measured) == [2, 2]
     assert (tmp_path / "said").read_text().count("frechet needs images") == 1
