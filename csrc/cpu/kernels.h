@@ -22,7 +22,8 @@ constexpr int kGradientRows = 64;   // small channels of one work item of Winogr
 constexpr int kGradientTiles = 48;  // tiles of one step of it: their planes and the 36 sums fit the L2
 constexpr int kProducts = 36;    // of Winograd's scheme, in place of 64
 constexpr int kPackRows = 16;    // input channels that are packed together
-constexpr int kProductRows = 48; // rows of a block of a matrix product: whole register tiles, and whole transposed blocks
+constexpr int kProductRows = 24; // rows of a work item of a matrix product: whole register tiles
+constexpr int kBlockRows = 48;   // of so many at most a block is made: whole transposed blocks, too
 constexpr int kGroupRows = 24;   // rows that are packed together where a product reads its left matrix by columns
 constexpr int kPixelChunk = 256; // pixels of one work item of the passes over channels
 
