@@ -32,7 +32,7 @@ const float* panels_of(const Tensor& weight, const Maybe& packed, bool up, bool 
     STD_TORCH_CHECK(packed->size(0) == size && packed->stride(0) == 1, "ganzoo: packed is not of weight");
     return packed->const_data_ptr<float>();
   }
-  float* panels = ganzoo::kept<ganzoo::kPacked>(size);
+  float* panels = ganzoo::kept<ganzoo::kCaller>(size);
   pack_into(weight, up, winograd, panels);
   return panels;
 }

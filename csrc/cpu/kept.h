@@ -6,8 +6,8 @@
 
 namespace ganzoo {
 
-// What for: what the calling thread shares with the others, its packed weights among it; and what each works with alone.
-enum Use { kCaller, kPacked, kWorker };
+// What for: what the calling thread shares with the others, and what each works with alone.
+enum Use { kCaller, kWorker };
 
 template <Use USE>
 float* kept(int64_t floats) {

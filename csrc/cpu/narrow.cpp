@@ -47,7 +47,7 @@ int64_t floats_of_scratch(const Narrow& f) {
 
 void narrow_convolve(bool up, const Shape& s, const float* x, const Narrowed& e, float* out, Parallel run) {
   Narrow f = plan(s);
-  float* weight = kept<kPacked>(16 * f.cb * f.stride);
+  float* weight = kept<kCaller>(16 * f.cb * f.stride);
   pack(up, f, e, weight);
   (up ? f.small : f.big) = x;
   f.weight = weight, f.shift = e.shift, f.activated = e.activated, f.act = e.act, f.out = out;
