@@ -74,7 +74,7 @@ class TrainingState:
             self.gan.generator = live
 
     def decay(self) -> None:
-        """Set learning rates and penalty weight as this step has them: functions of the images seen and nothing else."""
+        """Set learning rates and penalty weight as this step has them: functions of nothing but the images seen."""
         config = self.gan.config
         if config.penalty_half_life:
             self.gan.penalty_weight = config.penalty_weight * 0.5 ** (self.images_seen / config.penalty_half_life)
