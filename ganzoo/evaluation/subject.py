@@ -103,12 +103,13 @@ class Subject:
     @property
     def has(self) -> frozenset[Need]:
         """The needs that are met."""
-        steered = Need.CONDITIONAL if self.gan.conditional else Need.UNCONDITIONAL
+        given = self.gan.spec.classes > 0  # else its categories, where it has any, are its own
+        steered = [Need.CONDITIONAL] if given else [Need.UNCONDITIONAL, *([Need.CODES] if self.gan.conditional else [])]
         if isinstance(self.data, PointData):
-            return frozenset([steered, *([Need.POINTS] if self.data.mixture else [])])
+            return frozenset([*steered, *([Need.POINTS] if self.data.mixture else [])])
         labels = [Need.LABELS] if self.data.spec.classes > 1 else []
         stacked = [Need.STACKED] if self.data.channels_of else []
-        return frozenset([Need.IMAGES, steered, *labels, *stacked])
+        return frozenset([Need.IMAGES, *steered, *labels, *stacked])
 
     @property
     def mixture(self) -> Mixture:
