@@ -71,7 +71,8 @@ def train(
         resume: directory of a run to continue exactly where its last checkpoint stands; all else is taken from it.
         checkpoint_every, sample_every: in steps; default 1000 and 500.
         evaluate_every: in steps; measure `best_by` and keep the best checkpoint besides the last. Default never.
-        best_by: a metric of `ganzoo evaluate`; default: of psnr, frechet, swd the first that applies.
+        best_by: a metric of `ganzoo evaluate`; default the first of psnr, frechet, optimal_discriminator
+            and swd that applies.
         data_dir: where data files already are; default the environment's GANZOO_DATA.
         cuda_graph: replay each step on a GPU from one captured graph; default where it works.
         report: hears of progress.

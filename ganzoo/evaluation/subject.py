@@ -105,12 +105,17 @@ class Subject:
     @property
     def has(self) -> frozenset[Need]:
         """The needs that are met."""
-        steered = Need.CONDITIONAL if self.gan.conditional else Need.PAIRS if self.gan.paired else Need.UNCONDITIONAL
+        if self.gan.paired:
+            steered = [Need.PAIRS]
+        elif self.gan.spec.classes:
+            steered = [Need.CONDITIONAL]
+        else:  # categories it has, if any, are its own
+            steered = [Need.UNCONDITIONAL, *([Need.CODES] if self.gan.conditional else [])]
         if isinstance(self.data, PointData):
-            return frozenset([steered, *([Need.POINTS] if self.data.mixture else [])])
+            return frozenset([*steered, *([Need.POINTS] if self.data.mixture else [])])
         labels = [Need.LABELS] if self.data.spec.classes > 1 else []
         stacked = [Need.STACKED] if self.data.channels_of else []
-        return frozenset([Need.IMAGES, steered, *labels, *stacked])
+        return frozenset([Need.IMAGES, *steered, *labels, *stacked])
 
     @property
     def mixture(self) -> Mixture:

@@ -73,7 +73,7 @@ def train(
     if not over(state, schedule, stop):
         play = graph.stepper(state, batches, play_step, cuda_graph, report.note)
     while not over(state, schedule, stop):
-        state.decay_learning_rates()
+        state.decay()
         history.add(play())
         average(state)
         state.step += 1
@@ -110,7 +110,7 @@ def over(state: TrainingState, schedule: Schedule, stop: StopRequest) -> bool:
 def train_step(state: TrainingState, batches: Batches) -> dict[str, Tensor]:
     """One generator step after its discriminator steps. Returns signals that stay on the device."""
     first = state.step * state.gan.config.discriminator_steps
-    state.decay_learning_rates()
+    state.decay()
     signals = play_step(state, lambda k: batches(first + k))
     average(state)
     return signals

@@ -73,14 +73,16 @@ class TrainingState:
         finally:
             self.gan.generator = live
 
-    def decay_learning_rates(self) -> None:
-        """Set both optimizers' learning rates as this step has them: a function of the images seen and nothing else."""
-        half_life = self.gan.config.lr_half_life
-        if half_life:
+    def decay(self) -> None:
+        """Set learning rates and penalty weight as this step has them: functions of nothing but the images seen."""
+        config = self.gan.config
+        if config.penalty_half_life:
+            self.gan.penalty_weight = config.penalty_weight * 0.5 ** (self.images_seen / config.penalty_half_life)
+        if config.lr_half_life:
             for optimizer in (self.generator_optimizer, self.discriminator_optimizer):
                 for group in optimizer.param_groups:
                     first = group.setdefault("initial_lr", group["lr"])
-                    group["lr"] = first * 0.5 ** (self.images_seen / half_life)
+                    group["lr"] = first * 0.5 ** (self.images_seen / config.lr_half_life)
 
     def train_discriminator(self, on: bool) -> None:
         """Forget the discriminator's gradients and let it collect new ones; or, not `on`, the same for the generator.

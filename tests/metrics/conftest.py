@@ -34,7 +34,8 @@ class Fake:
         self.images = images
         self.labels = labels
         self.conditional = labels is not None
-        self.spec = DataSpec(images.shape[1], images.shape[2], 10 if labels is not None else 0)
+        self.classes = 0 if labels is None else int(labels.max()) + 1
+        self.spec = DataSpec(images.shape[1], images.shape[2], self.classes)
 
     def sample(self, count: int, seed: int) -> torch.Tensor:
         return torch.from_numpy(self.images[:count])
