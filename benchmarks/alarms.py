@@ -17,10 +17,7 @@ from ganzoo.training.alarms import LONG, WARM_UP, WINDOW, swings
 from ganzoo.training.run import Run
 
 Row = dict[str, Any]
-HEAD = {
-    "run": "", "D won by": "> 0.98", "diversity": "< 0.3", "twins": "> 0.9", "gradient": "> 100", "swings": ">= 6",
-    "alarms": "",
-}  # fmt: skip
+HEAD = ("run", "D won by > 0.98", "diversity < 0.3", "twins > 0.9", "gradient > 100", "score > 1000", "swings >= 6")
 
 
 def windows(rows: list[Row], length: int) -> Iterator[list[Row]]:
@@ -30,6 +27,8 @@ def windows(rows: list[Row], length: int) -> Iterator[list[Row]]:
 
 def nearness(run: Run) -> list[str]:
     rows, config = run.metrics(), run.config["settings"]
+    if len(rows) <= WARM_UP:
+        return [run.path.name, f"no judgement before {WARM_UP} lines"]
     won = "no probabilities"
     if "equilibrium_distance" in rows[0]:
         worst = max(
@@ -40,9 +39,21 @@ def nearness(run: Run) -> list[str]:
     diversity = min(max(row["diversity"] for row in window) for window in windows(rows, WINDOW))
     twins = max(min(row["duplicates"] for row in window) for window in windows(rows, WINDOW))
     gradient = max(_growth(rows, name) for name in ("generator_gradient", "discriminator_gradient"))
+    score = max(
+        min(max(abs(row["d_real"]), abs(row["d_fake"])) for row in window) for window in windows(rows, WINDOW // 2)
+    )
     turns = max((_swings(window) for window in windows(rows, LONG)), default=0)
     heard = ", ".join(f"{alarm.name} at {alarm.step:,}" for alarm in run.alarms()) or "none"
-    return [run.path.name, won, f"{diversity:.2f}", f"{twins:.2f}", f"{gradient:.1f}", str(turns), heard]
+    return [
+        run.path.name,
+        won,
+        f"{diversity:.2f}",
+        f"{twins:.2f}",
+        f"{gradient:.1f}",
+        f"{score:.1f}",
+        str(turns),
+        heard,
+    ]
 
 
 def _growth(rows: list[Row], name: str) -> float:
@@ -56,7 +67,7 @@ def _swings(window: list[Row]) -> int:
 
 
 if __name__ == "__main__":
-    table = Table(*(f"{name} {mark}".strip() for name, mark in HEAD.items()))
+    table = Table(*HEAD, "alarms")
     for path in sys.argv[1:]:
         table.add_row(*nearness(Run.open(path)))
     Console(width=160).print(table)
