@@ -88,9 +88,9 @@ def _pays(kind: str, x: Tensor, weight: Tensor) -> bool:
     if cuda.takes(x):
         return cuda.IN_AUTO
     narrow = kind == "last" or (kind == "plain" and weight.shape[1] <= NARROW)
-    if narrow and not (is_channels_last(x) or is_channels_last(weight)):
-        if kind == "plain" or torch.is_grad_enabled():  # what is saved is lost where many channels change their format
-            return False
+    converts = narrow and not (is_channels_last(x) or is_channels_last(weight))
+    if converts and (kind == "plain" or torch.is_grad_enabled()):  # many channels, which takes what the kernels save
+        return False
     least_in, least_out, least_work = WORTH_IT["narrow" if narrow and kind == "plain" else kind]
     cin, cout = (weight.shape[1], weight.shape[0]) if kind in ("down", "plain") else weight.shape[:2]
     pixels = x.shape[2] * x.shape[3] if kind in ("up", "first", "last") else x.shape[2] * x.shape[3] // 4
