@@ -12,7 +12,7 @@ namespace {
 constexpr int64_t kFewPanels = 8;  // at most so many panels of b are packed before all else and shared by the threads
 constexpr int64_t kShortSum = 128;
 // Floats to pack and products below which one thread is done before a second has started, some 10 us in a virtual machine.
-constexpr int64_t kSmallPacking = 1 << 15, kSmallProduct = 3 << 19;
+constexpr int64_t kSmallPacking = 1 << 17, kSmallProduct = 3 << 19;
 
 int64_t parts(int64_t whole, int64_t part) { return (whole + part - 1) / part; }
 
