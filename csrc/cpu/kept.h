@@ -7,7 +7,7 @@
 namespace ganzoo {
 
 // What for: what the calling thread shares with the others, its packed weights among it; and what each works with alone.
-enum Use { kCaller, kPacked, kWorker };
+enum Use { kCaller, kPacked, kProductsOfGradient, kWorker };
 
 template <Use USE>
 float* kept(int64_t floats) {

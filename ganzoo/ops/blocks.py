@@ -118,7 +118,7 @@ def conv_leaky_relu(
     if slope < 0 or not _native(backend, "plain", x, weight, (bias,), stride, padding, False):
         return reference.conv_leaky_relu(x, weight, bias, stride=stride, padding=padding, slope=slope)
     x = _in_autocast(x)
-    panels = None if _differentiates(x, weight, bias) else packed(weight, False, x)
+    panels = None if _differentiates(x, weight, bias) else packed(weight, False)
     shift = None if bias is None else bias.float()
     return _in_format_of(torch.ops.ganzoo.down(x, weight, panels, None, shift, slope), x, weight)
 
@@ -204,7 +204,7 @@ def _convolve(
     scale, shift = _fold(norm, eps)
     if _differentiates(x, weight, scale, shift):
         return _apply(run(x, weight, None, None, None, 1.0, *size), scale, shift, slope)
-    out: Tensor = run(x, weight, packed(weight, kind == "up", x), scale, shift, slope, *size)
+    out: Tensor = run(x, weight, packed(weight, kind == "up"), scale, shift, slope, *size)
     return out
 
 

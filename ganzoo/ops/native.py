@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from ganzoo.errors import GanzooError
 from ganzoo.ops import build, recipe
@@ -83,13 +82,6 @@ def fma_operations(rounds: int) -> float:
     return float(library.ganzoo_fma_loop(rounds))
 
 
-def takes_winograd(up: bool, x: Tensor, weight: Tensor) -> bool:
-    """Whether `torch.ops.ganzoo.up` (or `down`) computes this by Winograd's scheme, and wants weights packed for it."""
-    library = loaded().library
-    assert library is not None
-    return bool(library.ganzoo_takes_winograd(up, x.shape[0], *x.shape[2:], *weight.shape[:2]))
-
-
 def _load() -> Loaded:
     reasons = []
     path = build.ahead_of_time()
@@ -113,7 +105,6 @@ def _open(path: Path) -> ctypes.CDLL:
     library = ctypes.CDLL(str(path))
     library.ganzoo_instruction_set.restype = ctypes.c_char_p
     library.ganzoo_choose.argtypes = [ctypes.c_char_p]
-    library.ganzoo_takes_winograd.argtypes = [ctypes.c_int, *[ctypes.c_int64] * 5]
     library.ganzoo_fma_loop.argtypes = [ctypes.c_int64]
     library.ganzoo_fma_loop.restype = ctypes.c_double
     return library
