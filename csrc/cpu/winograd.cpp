@@ -11,7 +11,10 @@
 namespace ganzoo {
 namespace {
 
-constexpr int64_t kMostValues = int64_t{3} << 20;  // floats of a chunk's planes and sums: they stay in the L3
+// A chunk of images has so many rows of a panel's products if there are as many: enough to be worth the panel, which is
+// put together anew for each chunk, and few enough for planes and sums to stay in the L3.
+constexpr int64_t kChunkRows = 160;
+constexpr int64_t kMostValues = int64_t{6} << 20;  // floats of planes and sums
 
 int64_t padded_to(int64_t channels, int64_t of) { return (channels + of - 1) / of * of; }
 
@@ -57,7 +60,9 @@ template <class Body>
 void each_chunk(const Shape& s, Winograd& f, const float* small, const float* big, const Body& body) {
   const int64_t planes = padded_to(s.cs, kBlock), sums = padded_to(s.cb, kBlock);
   const int64_t image = rows_of_image(f, true) * planes + rows_of_image(f, false) * sums;
-  const int64_t chunks = std::max<int64_t>(1, (s.n * image + kMostValues - 1) / kMostValues), chunk = (s.n + chunks - 1) / chunks;
+  const int64_t tiles = std::max<int64_t>(1, f.axis[0].tiles * f.axis[1].tiles);
+  const int64_t fits = std::max<int64_t>(1, std::min((kChunkRows + tiles - 1) / tiles, kMostValues / image));
+  const int64_t chunks = (s.n + fits - 1) / fits, chunk = (s.n + chunks - 1) / chunks;
   // register tiles read past the last row
   const int64_t plane_stride = (rows_of_image(f, true) * chunk + kSlice) * kSlice;
   const int64_t sum_stride = (rows_of_image(f, false) * chunk + kSlice) * kSlice;
