@@ -88,7 +88,7 @@ struct Product {
 };
 
 // The kernels of one instruction set; begin and end are ranges of work items.
-using WinogradPass = void(const Winograd&, int64_t begin, int64_t end, float* scratch);
+using WinogradPass = void(const Winograd&, float* scratch);
 
 struct Kernels {
   const char* name;

@@ -2,6 +2,8 @@
 #include "winograd.h"
 
 #include <algorithm>
+#include <atomic>
+#include <functional>
 #include <vector>
 
 #include "driver.h"
@@ -47,92 +49,125 @@ Axis axis(int64_t small, int64_t big) {
 Winograd plan(const Shape& s) {
   Winograd f = {};
   f.axis[0] = axis(s.h, s.H), f.axis[1] = axis(s.w, s.W);
-  f.cs = s.cs, f.cb = s.cb, f.slope = 1;
+  f.cs = f.small_pitch = s.cs, f.cb = f.big_pitch = s.cb, f.slope = 1;
   return f;
 }
 
-int64_t rows_of_image(const Winograd& f, bool planes) {
-  return planes ? f.axis[0].planes.total * f.axis[1].planes.total : f.axis[0].sums.total * f.axis[1].sums.total;
-}
+int64_t rows_of_image(const Kinds Axis::*side, const Winograd& f) { return (f.axis[0].*side).total * (f.axis[1].*side).total; }
 
-// Calls body for one chunk of images after the other, f set up for it.
-template <class Body>
-void each_chunk(const Shape& s, Winograd& f, const float* small, const float* big, const Body& body) {
-  const int64_t planes = padded_to(s.cs, kBlock), sums = padded_to(s.cb, kBlock);
-  const int64_t image = rows_of_image(f, true) * planes + rows_of_image(f, false) * sums;
+int64_t images_of_chunk(const Winograd& f, int64_t n) {
+  const int64_t image = rows_of_image(&Axis::planes, f) * padded_to(f.cs, kBlock) +
+                        rows_of_image(&Axis::sums, f) * padded_to(f.cb, kBlock);
   const int64_t tiles = std::max<int64_t>(1, f.axis[0].tiles * f.axis[1].tiles);
-  const int64_t fits = std::max<int64_t>(1, std::min((kChunkRows + tiles - 1) / tiles, kMostValues / image));
-  const int64_t chunks = (s.n + fits - 1) / fits, chunk = (s.n + chunks - 1) / chunks;
-  // register tiles read past the last row
-  const int64_t plane_stride = (rows_of_image(f, true) * chunk + kSlice) * kSlice;
-  const int64_t sum_stride = (rows_of_image(f, false) * chunk + kSlice) * kSlice;
-  float* memory = kept<kCaller>(plane_stride * (planes / kSlice) + sum_stride * (sums / kSlice));
-  f.planes = {memory, plane_stride}, f.sums = {memory + plane_stride * (planes / kSlice), sum_stride};
-  for (int64_t first = 0; first < s.n; first += chunk) {
-    f.n = std::min(chunk, s.n - first), f.first = first == 0, f.last = first + f.n == s.n;
-    f.small = small ? small + first * s.h * s.w * s.cs : nullptr;
-    f.big = big ? big + first * s.H * s.W * s.cb : nullptr;
-    body(first);
-  }
+  const int64_t fit = std::max<int64_t>(1, std::min((kChunkRows + tiles - 1) / tiles, kMostValues / image));
+  const int64_t chunks = (n + fit - 1) / fit;
+  return (n + chunks - 1) / chunks;
 }
 
-// Passes over the images of a chunk.
-void run_images(const Winograd& f, Parallel run, bool small, void (*pass)(const Winograd&, int64_t, int64_t, float*)) {
-  const int64_t pixels = small ? f.axis[1].small : f.axis[1].big;
-  const int64_t floats = kPoints * pixels * padded_to(small ? f.cs : f.cb, kSlice);
-  run(f.n, [&](int64_t begin, int64_t end) { pass(f, begin, end, kept<kWorker>(floats)); });
+// Sets f up to work in memory of this thread; returns what is left of it for the passes.
+float* settle(Winograd& f) {
+  const auto lay_out = [&](const Kinds Axis::*side, int64_t channels, Values& values) {
+    values.stride = (rows_of_image(side, f) * f.n + kSlice) * kSlice;  // register tiles read past the last row
+    return values.stride * (padded_to(channels, kBlock) / kSlice);
+  };
+  const int64_t planes = lay_out(&Axis::planes, f.cs, f.planes), sums = lay_out(&Axis::sums, f.cb, f.sums);
+  const int64_t rows = kPoints * std::max(f.axis[1].small * padded_to(f.cs, kSlice), f.axis[1].big * padded_to(f.cb, kSlice));
+  const int64_t panels = kBlock * std::max(padded_to(f.cs, kSlice), 4 * padded_to(f.cb, kSlice));
+  f.planes.data = kept<kWorker>(planes + sums + std::max(rows, panels));
+  f.sums.data = f.planes.data + planes;
+  return f.sums.data + sums;
+}
+
+// How many parts `run` cuts work into: its threads.
+int64_t parts_of(Parallel run) {
+  std::atomic<int64_t> parts{0};
+  run(1024, [&](int64_t, int64_t) { ++parts; });
+  return parts;
+}
+
+// A thread takes the next item when it has finished one. Which thread computes an item changes nothing.
+void run_one_by_one(int64_t items, Parallel run, const std::function<void(int64_t item)>& body) {
+  std::atomic<int64_t> next{0};
+  run(items, [&](int64_t, int64_t) {
+    for (int64_t item; (item = next++) < items;) body(item);
+  });
+}
+
+// The `part`th of `parts` of the blocks of channels.
+struct Range {
+  int64_t first, size;
+};
+Range range(int64_t channels, int64_t block, int64_t part, int64_t parts) {
+  const int64_t blocks = (channels + block - 1) / block, first = blocks * part / parts * block;
+  return {first, std::min(blocks * (part + 1) / parts * block, channels) - first};
+}
+
+// Statistics of images of as many pixels each, joined in their order (Chan, Golub, LeVeque 1983).
+void join_images(const float* means, const float* m2s, int64_t n, int64_t pixels, int64_t channels, const Epilogue& e) {
+  for (int64_t c = 0; c < channels; ++c) {
+    double mean = 0, m2 = 0;
+    for (int64_t i = 0; i < n; ++i) {
+      const double delta = means[i * channels + c] - mean, images = static_cast<double>(i + 1);
+      mean += delta / images;
+      m2 += m2s[i * channels + c] + delta * delta * static_cast<double>(pixels * i) / images;
+    }
+    e.mean[c] = static_cast<float>(mean);
+    e.var[c] = static_cast<float>(m2 / static_cast<double>(n * pixels));
+  }
 }
 
 }  // namespace
 
 void convolve_winograd(bool up, const Shape& s, const float* x, const float* packed, const int* place,
                        const Epilogue& e, float* out, Parallel run) {
-  Winograd f = plan(s);
-  const int64_t channels = up ? s.cb : s.cs, pixels = up ? s.H * s.W : s.h * s.w;
-  const int64_t blocks = padded_to(channels, kBlock) / kBlock;
-  std::vector<float> statistics(e.mean ? 2 * s.n * channels : 0);
-  f.packed = packed, f.scale = e.scale, f.shift = e.shift, f.slope = e.slope;
-  std::copy(place, place + kTaps, f.place);
+  const int64_t cin = up ? s.cs : s.cb, cout = up ? s.cb : s.cs;
+  const int64_t in = up ? s.h * s.w * s.cs : s.H * s.W * s.cb, pixels = up ? s.H * s.W : s.h * s.w;
+  std::vector<float> statistics(e.mean ? 2 * s.n * cout : 0);
+  Winograd whole = plan(s);
+  whole.slope = e.slope;
+  std::copy(place, place + kTaps, whole.place);
+  // chunks of images, and if there are more threads than those, parts of the outputs: neither changes a bit
+  const int64_t chunk = images_of_chunk(whole, s.n), chunks = (s.n + chunk - 1) / chunk;
+  const int64_t parts = std::min((parts_of(run) + chunks - 1) / chunks, (cout + kBlock - 1) / kBlock);
   const Kernels& isa = kernels();
-  each_chunk(s, f, up ? x : nullptr, up ? nullptr : x, [&](int64_t first) {
-    f.out = out + first * pixels * channels;
-    if (e.mean) f.mean = statistics.data() + first * channels, f.m2 = f.mean + s.n * channels;
-    run_images(f, run, up, up ? isa.scatter_small : isa.scatter_big);
-    if (up)
-      run(kPanels * kPanels * blocks, [&](int64_t begin, int64_t end) {
-        isa.multiply_up(f, begin, end, kept<kWorker>(padded_to(s.cs, kSlice) * kBlock));
-      });
-    else
-      run(kPlaneKinds * kPlaneKinds * blocks, [&](int64_t begin, int64_t end) {
-        isa.multiply_down(f, begin, end, kept<kWorker>(4 * padded_to(s.cb, kSlice) * kBlock));
-      });
-    run_images(f, run, !up, up ? isa.gather_big : isa.gather_small);
+  run_one_by_one(chunks * parts, run, [&](int64_t item) {
+    const int64_t first = item / parts * chunk;
+    const Range r = range(cout, kBlock, item % parts, parts);
+    Winograd f = whole;
+    f.n = std::min(chunk, s.n - first), (up ? f.cb : f.cs) = r.size;
+    (up ? f.small : f.big) = x + first * in;
+    f.out = out + first * pixels * cout + r.first;
+    f.packed = packed + r.first * kTaps * cin;
+    f.scale = e.scale ? e.scale + r.first : nullptr, f.shift = e.shift ? e.shift + r.first : nullptr;
+    if (e.mean) f.mean = statistics.data() + first * cout + r.first, f.m2 = f.mean + s.n * cout;
+    float* scratch = settle(f);
+    (up ? isa.scatter_small : isa.scatter_big)(f, scratch);
+    (up ? isa.multiply_up : isa.multiply_down)(f, scratch);
+    (up ? isa.gather_big : isa.gather_small)(f, scratch);
   });
-  if (!e.mean) return;
-  // images have the same number of pixels each (Chan, Golub, LeVeque 1983)
-  for (int64_t c = 0; c < channels; ++c) {
-    double mean = 0, m2 = 0;
-    for (int64_t i = 0; i < s.n; ++i) {
-      const double delta = statistics[i * channels + c] - mean;
-      mean += delta / static_cast<double>(i + 1);
-      m2 += statistics[(s.n + i) * channels + c] + delta * delta * static_cast<double>(pixels * i) / static_cast<double>(i + 1);
-    }
-    e.mean[c] = static_cast<float>(mean);
-    e.var[c] = static_cast<float>(m2 / static_cast<double>(s.n * pixels));
-  }
+  if (e.mean) join_images(statistics.data(), statistics.data() + s.n * cout, s.n, pixels, cout, e);
 }
 
 void winograd_weight_gradient(const Shape& s, const float* small, const float* big, float* out, Parallel run) {
-  Winograd f = plan(s);
-  const int64_t items = padded_to(s.cs, kGradientRows) / kGradientRows * (padded_to(s.cb, kBlock) / kBlock);
-  const int64_t size = kPanels * kPanels * kGradientRows * kBlock;
-  f.gradient = out;
+  const Winograd whole = plan(s);
+  const int64_t chunk = images_of_chunk(whole, s.n), threads = parts_of(run);
+  const int64_t rows = std::min(threads, padded_to(s.cs, kGradientRows) / kGradientRows);
+  const int64_t columns = std::min((threads + rows - 1) / rows, padded_to(s.cb, kBlock) / kBlock);
   const Kernels& isa = kernels();
-  each_chunk(s, f, small, big, [&](int64_t) {
-    if (f.n < s.n) f.products = kept<kProductsOfGradient>(items * size);
-    run_images(f, run, true, isa.scatter_small);
-    run_images(f, run, false, isa.scatter_big);
-    run(items, [&](int64_t begin, int64_t end) { isa.multiply_gradient(f, begin, end, kept<kWorker>(size)); });
+  run_one_by_one(rows * columns, run, [&](int64_t item) {
+    const Range r = range(s.cs, kGradientRows, item / columns, rows), c = range(s.cb, kBlock, item % columns, columns);
+    Winograd f = whole;
+    f.cs = r.size, f.cb = c.size, f.gradient = out + r.first * kTaps * s.cb + c.first;
+    const int64_t items = chunk == s.n ? 1 : padded_to(f.cs, kGradientRows) / kGradientRows * (padded_to(f.cb, kBlock) / kBlock);
+    f.products = kept<kProductsOfGradient>(items * kPanels * kPanels * kGradientRows * kBlock);
+    for (int64_t first = 0; first < s.n; first += chunk) {
+      f.n = std::min(chunk, s.n - first), f.first = first == 0, f.last = first + f.n == s.n;
+      f.small = small + first * s.h * s.w * s.cs + r.first, f.big = big + first * s.H * s.W * s.cb + c.first;
+      float* scratch = settle(f);
+      isa.scatter_small(f, scratch);
+      isa.scatter_big(f, scratch);
+      isa.multiply_gradient(f, scratch);
+    }
   });
 }
 

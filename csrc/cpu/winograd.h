@@ -51,22 +51,23 @@ struct Values {
   int64_t stride;  // of slices
 };
 
+// What one thread does alone, from images to images or to the gradient: n images, and some of the channels of one side. It
+// shares no memory that is written, since lines that another core has written are slow to read.
 struct Winograd {
   Axis axis[2];  // rows, columns
   int64_t n, cs, cb;
-  const float *small, *big;  // read,
-  float* out;                // or written: n images
+  int64_t small_pitch, big_pitch;  // from pixel to pixel: all channels
+  const float *small, *big;        // read,
+  float* out;                      // or written
   Values planes, sums;
-  // of the products
   const float* packed;
   int place[16];
-  // of the gradient: [cs / kGradientRows][cb / 32][panels][kGradientRows][32], or null where a single chunk is all
-  float *products, *gradient;
-  bool first, last;  // chunk of images
-  // of what is written
   const float *scale, *shift;
-  float *mean, *m2;  // of each image, [n, channels], or null
+  float *mean, *m2;  // of each image, or null
   float slope;
+  // of the gradient: [cs / kGradientRows][cb / 32][panels][kGradientRows][32], of which a single chunk of images needs one
+  float *products, *gradient;
+  bool first, last;  // chunk
 };
 
 // Of the pair of kinds (a, b): where its rows begin, and how many there are of an image.
