@@ -16,6 +16,7 @@ namespace {
 // A chunk of images has so many rows of a panel's products if there are as many: enough to be worth the panel, which is
 // put together anew for each chunk, and few enough for planes and sums to stay in the L3.
 constexpr int64_t kChunkRows = 160;
+constexpr int64_t kLeastChunkRows = 64;            // where threads share the images
 constexpr int64_t kMostValues = int64_t{6} << 20;  // floats of planes and sums
 
 int64_t padded_to(int64_t channels, int64_t of) { return (channels + of - 1) / of * of; }
@@ -127,8 +128,11 @@ void convolve_winograd(bool up, const Shape& s, const float* x, const float* pac
   whole.slope = e.slope;
   std::copy(place, place + kTaps, whole.place);
   // chunks of images, and if there are more threads than those, parts of the outputs: neither changes a bit
-  const int64_t chunk = images_of_chunk(whole, s.n), chunks = (s.n + chunk - 1) / chunk;
-  const int64_t parts = std::min((parts_of(run) + chunks - 1) / chunks, (cout + kBlock - 1) / kBlock);
+  const int64_t threads = parts_of(run), tiles = std::max<int64_t>(1, whole.axis[0].tiles * whole.axis[1].tiles);
+  const int64_t chunk = std::min(images_of_chunk(whole, s.n),
+                                 std::max((s.n + threads - 1) / threads, (kLeastChunkRows + tiles - 1) / tiles));
+  const int64_t chunks = (s.n + chunk - 1) / chunk;
+  const int64_t parts = std::min((threads + chunks - 1) / chunks, (cout + kBlock - 1) / kBlock);
   const Kernels& isa = kernels();
   run_one_by_one(chunks * parts, run, [&](int64_t item) {
     const int64_t first = item / parts * chunk;
