@@ -55,7 +55,8 @@ def test_against_float64(instruction_set: str, shape: tuple[int, ...], layout: s
 
 
 @pytest.mark.parametrize(
-    ("n", "cs", "cb", "height", "width"), [(70, 17, 33, 8, 8), (40, 40, 16, 15, 11), (3, 130, 70, 40, 38)]
+    ("n", "cs", "cb", "height", "width"),
+    [(70, 17, 33, 8, 8), (40, 40, 16, 15, 11), (3, 130, 70, 40, 38), (200, 70, 32, 2, 12)],
 )
 def test_winograd_sums_over_many_tiles(instruction_set: str, n: int, cs: int, cb: int, height: int, width: int) -> None:
     rng = torch.Generator().manual_seed(0)
@@ -69,6 +70,23 @@ def test_winograd_sums_over_many_tiles(instruction_set: str, n: int, cs: int, cb
     close(
         ops.weight_gradient(small, big), torch.nn.grad.conv2d_weight(big.double(), weight.shape, small.double(), 2, 1)
     )
+
+
+@pytest.mark.parametrize("size", [4, 7, 8, 16])
+def test_winograd_loses_no_more_than_documented(instruction_set: str, size: int) -> None:
+    rng = torch.Generator().manual_seed(size)
+    small, big = random(rng, 16, 128, size, size), random(rng, 16, 64, 2 * size, 2 * size)
+    weight = random(rng, 128, 64, 4, 4)
+    exact = {"s": small.double(), "b": big.double(), "w": weight.double()}
+    pairs = [
+        (ops.up(small, weight, None, None, None, 1.0, 2 * size, 2 * size),
+         F.conv_transpose2d(exact["s"], exact["w"], None, 2, 1)),
+        (ops.down(big, weight, None, None, None, 1.0), F.conv2d(exact["b"], exact["w"], None, 2, 1)),
+        (ops.weight_gradient(small, big), torch.nn.grad.conv2d_weight(exact["b"], weight.shape, exact["s"], 2, 1)),
+    ]  # fmt: skip
+    for found, expected in pairs:
+        off = float((found.double() - expected).abs().max() / expected.abs().max())
+        assert off < 4e-6
 
 
 def matrix(rng: torch.Generator, rows: int, columns: int, layout: str) -> Tensor:
