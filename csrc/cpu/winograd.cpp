@@ -57,11 +57,16 @@ Winograd plan(const Shape& s) {
 
 int64_t rows_of_image(const Kinds Axis::*side, const Winograd& f) { return (f.axis[0].*side).total * (f.axis[1].*side).total; }
 
+// Images that give the panels of inner points so many rows; a short last tile has fewer points.
+int64_t images_for(const Winograd& f, int64_t rows) {
+  const int64_t tiles = std::max<int64_t>(1, f.axis[0].planes.count[2] * f.axis[1].planes.count[2]);
+  return (rows + tiles - 1) / tiles;
+}
+
 int64_t images_of_chunk(const Winograd& f, int64_t n) {
   const int64_t image = rows_of_image(&Axis::planes, f) * padded_to(f.cs, kBlock) +
                         rows_of_image(&Axis::sums, f) * padded_to(f.cb, kBlock);
-  const int64_t tiles = std::max<int64_t>(1, f.axis[0].tiles * f.axis[1].tiles);
-  const int64_t fit = std::max<int64_t>(1, std::min((kChunkRows + tiles - 1) / tiles, kMostValues / image));
+  const int64_t fit = std::max<int64_t>(1, std::min(images_for(f, kChunkRows), kMostValues / image));
   const int64_t chunks = (n + fit - 1) / fit;
   return (n + chunks - 1) / chunks;
 }
@@ -129,17 +134,16 @@ void convolve_winograd(bool up, const Shape& s, const float* x, const float* pac
   whole.slope = e.slope;
   std::copy(place, place + kTaps, whole.place);
   // chunks of images, and if there are more threads than those, parts of the outputs: neither changes a bit
-  const int64_t threads = parts_of(run), tiles = std::max<int64_t>(1, whole.axis[0].tiles * whole.axis[1].tiles);
-  const int64_t chunk = std::min(images_of_chunk(whole, s.n),
-                                 std::max((s.n + threads - 1) / threads, (kLeastChunkRows + tiles - 1) / tiles));
-  const int64_t chunks = (s.n + chunk - 1) / chunk;
+  const int64_t threads = parts_of(run), most = (s.n + images_of_chunk(whole, s.n) - 1) / images_of_chunk(whole, s.n);
+  const int64_t shared = (most + threads - 1) / threads * threads;  // every thread has as many chunks
+  const int64_t chunks = std::max(most, std::min(shared, s.n / images_for(whole, kLeastChunkRows)));
   const int64_t parts = std::min((threads + chunks - 1) / chunks, (cout + kBlock - 1) / kBlock);
   const Kernels& isa = kernels();
   run_one_by_one(chunks * parts, run, [&](int64_t item) {
-    const int64_t first = item / parts * chunk;
+    const int64_t first = s.n * (item / parts) / chunks, end = s.n * (item / parts + 1) / chunks;
     const Range r = range(cout, kBlock, item % parts, parts);
     Winograd f = whole;
-    f.n = std::min(chunk, s.n - first), (up ? f.cb : f.cs) = r.size;
+    f.n = end - first, (up ? f.cb : f.cs) = r.size;
     (up ? f.small : f.big) = x + first * in;
     f.out = out + first * pixels * cout + r.first;
     f.packed = packed + r.first * kTaps * cin;
