@@ -13,28 +13,28 @@ namespace {
 using namespace ganzoo::tensors;
 using ganzoo::Shape;
 
-void pack_into(const Tensor& weight, bool up, bool winograd, float* packed) {
+void pack_into(const Tensor& weight, bool up, float* packed) {
   const int64_t strides[] = {weight.stride(0), weight.stride(1), weight.stride(2), weight.stride(3)};
-  ganzoo::pack(up, winograd, weight.const_data_ptr<float>(), strides, weight.size(0), weight.size(1), packed, run);
+  ganzoo::pack(up, weight.const_data_ptr<float>(), strides, weight.size(0), weight.size(1), packed, run);
 }
 
-Tensor pack(const Tensor& weight, bool up, bool winograd) {
+Tensor pack(const Tensor& weight, bool up) {
   check_weight(weight);
-  Tensor packed = vector(weight, ganzoo::floats_of_packed(up, winograd, weight.size(0), weight.size(1)));
+  Tensor packed = vector(weight, ganzoo::floats_of_packed(up, weight.size(0), weight.size(1)));
   ask_for_large_pages(packed);
-  pack_into(weight, up, winograd, packed.mutable_data_ptr<float>());
+  pack_into(weight, up, packed.mutable_data_ptr<float>());
   return packed;
 }
 
 // `packed` as it came, or the weight packed in memory that stays with this thread.
-const float* panels_of(const Tensor& weight, const Maybe& packed, bool up, bool winograd) {
-  const int64_t size = ganzoo::floats_of_packed(up, winograd, weight.size(0), weight.size(1));
+const float* panels_of(const Tensor& weight, const Maybe& packed, bool up) {
+  const int64_t size = ganzoo::floats_of_packed(up, weight.size(0), weight.size(1));
   if (packed) {
     STD_TORCH_CHECK(packed->size(0) == size && packed->stride(0) == 1, "ganzoo: packed is not of weight");
     return packed->const_data_ptr<float>();
   }
   float* panels = ganzoo::kept<ganzoo::kCaller>(size);
-  pack_into(weight, up, winograd, panels);
+  pack_into(weight, up, panels);
   return panels;
 }
 
@@ -58,16 +58,13 @@ Result convolve(bool up, const Tensor& x, const Tensor& weight, const Maybe& pac
   if (cb <= ganzoo::kNarrow && !packed && !scale && !statistics)
     return {narrow(up, s, x, weight, e.shift, {}, {false, e.slope}), {}, {}};
   if (packed) check(*packed, "packed", 1);
-  // packed weights say by their size what they are for
-  const bool winograd =
-      packed ? packed->size(0) != ganzoo::floats_of_packed(up, false, cs, cb) : takes_winograd(up, s, true);
-  const float* panels = panels_of(weight, packed, up, winograd);
+  const float* panels = panels_of(weight, packed, up);
   const Tensor in = nhwc(x);
   Result r = {up ? empty_nhwc(s.n, cb, s.H, s.W) : empty_nhwc(s.n, cs, s.h, s.w), vector(in, statistics ? cout : 0),
               vector(in, statistics ? cout : 0)};
   if (statistics) e.mean = r.mean.mutable_data_ptr<float>(), e.var = r.var.mutable_data_ptr<float>();
   if (s.n > 0)
-    ganzoo::convolve(up, winograd, s, in.const_data_ptr<float>(), panels, e,
+    ganzoo::convolve(up, takes_winograd(s), s, in.const_data_ptr<float>(), panels, e,
                      r.out.mutable_data_ptr<float>(), run);
   return r;
 }
@@ -104,7 +101,7 @@ Tensor weight_gradient(Tensor small, Tensor big) {
     ganzoo::narrow_gradient(s, false, a.const_data_ptr<float>(), b.const_data_ptr<float>(), nullptr, {false, 1},
                             out.mutable_data_ptr<float>(), nullptr, run);
   else
-    ganzoo::weight_gradient(takes_winograd_gradient(s), s, a.const_data_ptr<float>(), b.const_data_ptr<float>(),
+    ganzoo::weight_gradient(takes_winograd(s), s, a.const_data_ptr<float>(), b.const_data_ptr<float>(),
                             out.mutable_data_ptr<float>(), run);
   return out;
 }
@@ -181,7 +178,7 @@ std::tuple<Tensor, Tensor, Tensor> norm_act_backward(Tensor grad, Tensor y, Tens
 }  // namespace
 
 STABLE_TORCH_LIBRARY(ganzoo, m) {
-  m.def("pack(Tensor weight, bool up, bool winograd) -> Tensor");
+  m.def("pack(Tensor weight, bool up) -> Tensor");
   m.def(
       "up(Tensor x, Tensor weight, Tensor? packed, Tensor? scale, Tensor? shift, float slope, SymInt height, "
       "SymInt width) -> Tensor");
@@ -221,11 +218,6 @@ __attribute__((visibility("default"))) const char* ganzoo_instruction_set() { re
 __attribute__((visibility("default"))) int ganzoo_choose(const char* name) { return ganzoo::choose(name); }
 // Nobody calls it: it keeps the digest in the binary, whose bytes are searched for it before it is loaded.
 __attribute__((visibility("default"))) const char* ganzoo_sources() { return GANZOO_SOURCES; }
-__attribute__((visibility("default"))) int ganzoo_takes_winograd(int up, int64_t n, int64_t h, int64_t w, int64_t cs,
-                                                                  int64_t cb) {
-  const Shape s = up ? Shape{n, h, w, cs, 2 * h, 2 * w, cb} : Shape{n, h / 2, w / 2, cs, h, w, cb};
-  return ganzoo::takes_winograd(up, s, false);
-}
 // Runs `rounds` of a loop of nothing but fused multiply-adds on every thread; returns the operations done.
 __attribute__((visibility("default"))) double ganzoo_fma_loop(int64_t rounds) {
   const int64_t threads = torch::stable::get_num_threads();

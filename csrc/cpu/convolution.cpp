@@ -9,11 +9,8 @@
 namespace ganzoo {
 namespace {
 
-constexpr int64_t kFewChunks = 16;      // fewer chunks of tiles than this are given to the threads panel by panel
-// Where Winograd's scheme is taken: where its tiles fill work items, at most a quarter of their pixels lie outside of the
-// image, and, if weights have to be packed for it, its planes fit the L2: packing 36 instead of 16 takes long.
-constexpr int64_t kMostPlanes = 1 << 18;  // floats of a work item's planes
-constexpr int64_t kLeastChannels = 16;  // input channels below which transforming them costs more than it saves
+constexpr int64_t kLeastRows = 12;      // of a panel's products, all images together: fewer do not fill a register tile
+constexpr int64_t kLeastChannels = 16;  // below which transforming them costs more than it saves
 
 int64_t blocks_of(int64_t channels) { return (channels + kBlock - 1) / kBlock; }
 
@@ -56,14 +53,6 @@ Convolution plan(bool up, const Shape& s) {
   return f;
 }
 
-// The same convolution by Winograd's scheme.
-void plan_winograd(Convolution& f) {
-  const int64_t outputs = f.step_out == 2 ? 4 : 2;
-  f.tiles_h = (f.out_h + outputs - 1) / outputs, f.tiles_w = (f.out_w + outputs - 1) / outputs;
-  f.chunks = (f.n * f.tiles_h * f.tiles_w + kTiles - 1) / kTiles;
-  f.groups = std::min(f.blocks, (kFewChunks + f.chunks - 1) / f.chunks);
-}
-
 // Output pixels behind each row of statistics, in their order.
 std::vector<double> counts_of_items(const Convolution& f) {
   std::vector<double> counts;
@@ -72,16 +61,6 @@ std::vector<double> counts_of_items(const Convolution& f) {
     const Class& k = f.cls[item / (f.chunks * f.groups)];
     const int64_t rows = std::max<int64_t>(0, std::min<int64_t>(kRowChunk, k.rows - chunk * kRowChunk));
     counts.push_back(static_cast<double>(rows * std::min<int64_t>(kGroup, f.n - group * kGroup) * k.cols));
-  }
-  return counts;
-}
-
-std::vector<double> counts_of_chunks(const Convolution& f) {
-  const int64_t outputs = f.step_out == 2 ? 4 : 2, tiles = f.n * f.tiles_h * f.tiles_w;
-  std::vector<double> counts(f.chunks);
-  for (int64_t t = 0; t < tiles; ++t) {
-    const int64_t rows = std::min(outputs, f.out_h - t / f.tiles_w % f.tiles_h * outputs);
-    counts[t / kTiles] += static_cast<double>(rows * std::min(outputs, f.out_w - t % f.tiles_w * outputs));
   }
   return counts;
 }
@@ -108,28 +87,30 @@ void join_statistics(const Convolution& f, const std::vector<double>& counts, in
 
 }  // namespace
 
-bool takes_winograd(bool up, const Shape& s, bool packs) {
-  const int64_t outputs = up ? 4 : 2, height = up ? s.H : s.h, width = up ? s.W : s.w, cin = up ? s.cs : s.cb;
-  const int64_t tiles_h = (height + outputs - 1) / outputs, tiles_w = (width + outputs - 1) / outputs;
-  const int64_t planes = (up ? 25 : 36) * kTiles * cin;
-  return cin >= kLeastChannels && (!packs || planes <= kMostPlanes) && s.n * tiles_h * tiles_w >= kTiles &&
-         4 * height * width >= 3 * tiles_h * tiles_w * outputs * outputs;
+bool takes_winograd(const Shape& s) {
+  const int64_t tiles = ((s.h + 1) / 3) * ((s.w + 1) / 3);
+  return std::min(s.cs, s.cb) >= kLeastChannels && s.n * tiles >= kLeastRows;
 }
 
-int64_t floats_of_packed(bool up, bool winograd, int64_t cs, int64_t cb) {
-  return blocks_of(up ? cb : cs) * kBlock * (winograd ? kProducts : kTaps) * (up ? cs : cb);
+int64_t floats_of_packed(bool up, int64_t cs, int64_t cb) {
+  return blocks_of(up ? cb : cs) * kBlock * kTaps * (up ? cs : cb);
 }
 
-void pack(bool up, bool winograd, const float* weight, const int64_t strides[4], int64_t cs, int64_t cb, float* packed,
-          Parallel run) {
+namespace {
+
+// Where each tap comes in the panels.
+void place_taps(const Convolution& f, int* place) {
+  for (int k = 0; k < f.classes; ++k)
+    for (int t = 0; t < f.cls[k].taps; ++t) place[f.cls[k].kernel[t]] = k * f.cls[k].taps + t;
+}
+
+}  // namespace
+
+void pack(bool up, const float* weight, const int64_t strides[4], int64_t cs, int64_t cb, float* packed, Parallel run) {
   const Convolution f = plan(up, {1, 1, 1, cs, 2, 2, cb});
   Packing p = {weight, up ? strides[0] : strides[1], up ? strides[1] : strides[0], strides[2], strides[3], f.cin,
-               f.cout, up, winograd, {}, packed};
-  for (int k = 0; k < f.classes; ++k)
-    for (int t = 0; t < f.cls[k].taps; ++t) {
-      const int kernel = f.cls[k].kernel[t];
-      p.place[kernel] = winograd ? kernel : k * f.cls[k].taps + t;
-    }
+               f.cout, {}, packed};
+  place_taps(f, p.place);
   const Kernels& isa = kernels();
   run(f.blocks * ((f.cin + kPackRows - 1) / kPackRows), [&](int64_t begin, int64_t end) { isa.pack(p, begin, end); });
 }
@@ -137,9 +118,13 @@ void pack(bool up, bool winograd, const float* weight, const int64_t strides[4],
 void convolve(bool up, bool winograd, const Shape& s, const float* x, const float* packed, const Epilogue& e,
               float* out, Parallel run) {
   Convolution f = plan(up, s);
-  if (winograd) plan_winograd(f);
+  if (winograd) {
+    int place[kTaps];
+    place_taps(f, place);
+    return convolve_winograd(up, s, x, packed, place, e, out, run);
+  }
   std::vector<double> counts;
-  if (e.mean) counts = winograd ? counts_of_chunks(f) : counts_of_items(f);
+  if (e.mean) counts = counts_of_items(f);
   const int64_t rows = f.blocks * static_cast<int64_t>(counts.size()) * kBlock;
   const std::vector<float> zeros(f.cin);
   std::vector<float> statistics(2 * rows);
@@ -147,38 +132,18 @@ void convolve(bool up, bool winograd, const Shape& s, const float* x, const floa
   f.scale = e.scale, f.shift = e.shift, f.slope = e.slope;
   if (e.mean) f.mean = statistics.data(), f.m2 = statistics.data() + rows;
   const Kernels& isa = kernels();
-  if (winograd)
-    run(f.chunks * f.groups, [&](int64_t begin, int64_t end) {
-      isa.winograd(f, begin, end, kept<kWorker>(floats_of_winograd_scratch(f.cin)));
-    });
-  else
-    run(f.blocks * f.classes * f.groups * f.chunks, [&](int64_t begin, int64_t end) { isa.convolve(f, begin, end); });
+  run(f.blocks * f.classes * f.groups * f.chunks, [&](int64_t begin, int64_t end) { isa.convolve(f, begin, end); });
   if (e.mean)
     for (int64_t block = 0; block < f.blocks; ++block) join_statistics(f, counts, block, e.mean, e.var);
 }
 
-bool takes_winograd_gradient(const Shape& s) {
-  const int64_t tiles_h = (s.H + 3) / 4, tiles_w = (s.W + 3) / 4;
-  return std::min(s.cs, s.cb) >= kLeastChannels && s.n * tiles_h * tiles_w >= kGradientTiles &&
-         s.H * s.W * 4 >= tiles_h * tiles_w * 16 * 3;
-}
-
 void weight_gradient(bool winograd, const Shape& s, const float* small, const float* big, float* out, Parallel run) {
-  Gradient g = {small, big, out, s.n, s.h, s.w, s.H, s.W, s.cs, s.cb, (s.H + 3) / 4, (s.W + 3) / 4, nullptr, nullptr};
+  if (winograd) return winograd_weight_gradient(s, small, big, out, run);
+  const Gradient g = {small, big, out, s.n, s.h, s.w, s.H, s.W, s.cs, s.cb};
   const Kernels& isa = kernels();
-  if (!winograd) {
-    run(kTaps * ((s.cs + kGradRows - 1) / kGradRows), [&](int64_t begin, int64_t end) {
-      isa.weight_gradient(g, begin, end, kept<kWorker>(floats_of_gradient_scratch(s.cb)));
-    });
-    return;
-  }
-  const std::vector<float> zeros(std::max(s.cs, s.cb));
-  const int64_t items = (s.cs + kGradientRows - 1) / kGradientRows * blocks_of(s.cb);
-  g.zeros = zeros.data(), g.products = kept<kCaller>(items * kProducts * kGradientRows * kBlock);
-  run(items, [&](int64_t begin, int64_t end) {
-    isa.winograd_gradient(g, begin, end, kept<kWorker>(kFloatsOfWinogradGradient));
+  run(kTaps * ((s.cs + kGradRows - 1) / kGradRows), [&](int64_t begin, int64_t end) {
+    isa.weight_gradient(g, begin, end, kept<kWorker>(floats_of_gradient_scratch(s.cb)));
   });
-  run(s.cs, [&](int64_t begin, int64_t end) { isa.join_products(g, begin, end); });
 }
 
 }  // namespace ganzoo

@@ -24,21 +24,23 @@ struct Epilogue {
   float *mean, *var;  // of the output over its pixels, biased, or null
 };
 
-// Whether a convolution of this shape is to be computed by Winograd's scheme, which wants its weights packed for it;
-// `packs`: in this very call.
-bool takes_winograd(bool up, const Shape& s, bool packs);
-int64_t floats_of_packed(bool up, bool winograd, int64_t cs, int64_t cb);
-// `weight` is (cs, cb, 4, 4) with any strides; the panels are [block of 32 outputs][class][tap][cin][32], or for
-// Winograd [block of 32 outputs][36][cin][32].
-void pack(bool up, bool winograd, const float* weight, const int64_t strides[4], int64_t cs, int64_t cb, float* packed,
+// Whether a convolution of this shape, or its weight gradient, is to be computed by Winograd's scheme.
+bool takes_winograd(const Shape& s);
+int64_t floats_of_packed(bool up, int64_t cs, int64_t cb);
+// `weight` is (cs, cb, 4, 4) with any strides; the panels are [block of 32 outputs][class][tap][cin][32].
+void pack(bool up, const float* weight, const int64_t strides[4], int64_t cs, int64_t cb, float* packed,
           Parallel run);
 
 // up: small -> big, the transposed convolution; otherwise big -> small. k4, s2, p1.
 void convolve(bool up, bool winograd, const Shape& s, const float* x, const float* packed, const Epilogue& e,
               float* out, Parallel run);
 // weight (cs, 4, 4, cb) = sum over pixels of small x big: the gradient of both convolutions.
-bool takes_winograd_gradient(const Shape& s);
 void weight_gradient(bool winograd, const Shape& s, const float* small, const float* big, float* out, Parallel run);
+
+// The same by Winograd's scheme; place[kernel row * 4 + column] is where this tap comes in the panels.
+void convolve_winograd(bool up, const Shape& s, const float* x, const float* packed, const int* place,
+                       const Epilogue& e, float* out, Parallel run);
+void winograd_weight_gradient(const Shape& s, const float* small, const float* big, float* out, Parallel run);
 
 // The same for big images of 1 to kNarrow channels, in whose forward pass out = act(sum + shift), shift null or of the
 // output's channels. `weight` is (cs, cb, 4, 4) with any strides. With `activated`, the results of act in that pass, x is

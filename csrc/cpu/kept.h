@@ -2,26 +2,39 @@
 // times, and the system would hand them out page by page, zeroed, each time.
 #pragma once
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <new>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 namespace ganzoo {
 
-constexpr std::align_val_t kLine{64};  // a cache line: a vector that straddled two would take two loads
+// What for: what the calling thread shares with the others, a weight gradient's products apart; what each works with alone.
+enum Use { kCaller, kProductsOfGradient, kWorker };
 
-// What for: what the calling thread shares with the others, and what each works with alone.
-enum Use { kCaller, kWorker };
+struct Free {
+  void operator()(float* memory) const { std::free(memory); }
+};
 
 template <Use USE>
 float* kept(int64_t floats) {
-  struct Free {
-    void operator()(float* p) const { ::operator delete[](p, kLine); }
-  };
+  // Whole pages of 2 MiB where the system grants them: planes are written in so many places that 4 KiB ones would cost a
+  // miss of the TLB each.
+  constexpr int64_t kPage = int64_t{1} << 21;
   thread_local std::unique_ptr<float, Free> memory;
   thread_local int64_t size = 0;
   if (size < floats) {
     memory.reset();
-    memory.reset(static_cast<float*>(::operator new[](floats * sizeof(float), kLine)));
+    size = 0;
+    const int64_t bytes = 4 * floats, align = bytes < kPage ? 64 : kPage, whole = (bytes + align - 1) / align * align;
+    memory.reset(static_cast<float*>(std::aligned_alloc(align, whole)));
+    if (!memory) throw std::bad_alloc();
+#if defined(__linux__)
+    if (align == kPage) madvise(memory.get(), whole, MADV_HUGEPAGE);  // a hint, no more
+#endif
     size = floats;
   }
   return memory.get();

@@ -5,6 +5,8 @@
 #pragma once
 #include <cstdint>
 
+#include "winograd.h"
+
 namespace ganzoo {
 
 constexpr int kBlock = 32;       // output channels of one packed weight panel, whatever the instruction set
@@ -17,10 +19,7 @@ constexpr int kGradPixels = 1024; // small pixels that every tap passes over bef
 constexpr int kGradRows = 128;   // small channels of one work item of the weight gradient
 constexpr int kGradTile = 8;     // small channels of one register tile of the weight gradient
 constexpr int kGradPack = 16;    // small channels that lie side by side: two register tiles, and a whole vector
-constexpr int kTiles = 24;       // Winograd tiles of one work item: a multiple of every register tile
 constexpr int kGradientRows = 64;   // small channels of one work item of Winograd's weight gradient
-constexpr int kGradientTiles = 48;  // tiles of one step of it: their planes and the 36 sums fit the L2
-constexpr int kProducts = 36;    // of Winograd's scheme, in place of 64
 constexpr int kPackRows = 16;    // input channels that are packed together
 constexpr int kProductRows = 24; // rows of a work item of a matrix product: whole register tiles
 constexpr int kBlockRows = 48;   // of so many at most a block is made: whole transposed blocks, too
@@ -48,16 +47,12 @@ struct Convolution {
   int step_in, step_out, classes;
   Class cls[4];
   int64_t blocks, groups, chunks;  // items = blocks * classes * groups * chunks, the last innermost
-  // Winograd: a grid of tiles an image; chunks of kTiles of them; items = chunks * groups, group g having the panels
-  // g, g + groups, ...
-  int64_t tiles_h, tiles_w;
 };
 
 struct Packing {
   const float* weight;
   int64_t in, out, row, col;  // its strides: input channel, output channel, row and column of the kernel
   int64_t cin, cout;
-  bool up, winograd;
   int place[kTaps];  // where each tap comes
   float* packed;
 };
@@ -66,11 +61,6 @@ struct Gradient {
   const float *small, *big;
   float* out;  // (cs, 4, 4, cb)
   int64_t n, h, w, H, W, cs, cb;
-  // Winograd: a grid of tiles an image, zeros for what lies outside of it, and the gradients of the products,
-  // [cs / kGradientRows][cb / 32][36][kGradientRows][32]
-  int64_t tiles_h, tiles_w;
-  float* products;
-  const float* zeros;
 };
 
 struct Norm {
@@ -122,14 +112,14 @@ struct Product {
 };
 
 // The kernels of one instruction set; begin and end are ranges of work items.
+using WinogradPass = void(const Winograd&, float* scratch);
+
 struct Kernels {
   const char* name;
   void (*convolve)(const Convolution&, int64_t begin, int64_t end);
-  void (*winograd)(const Convolution&, int64_t begin, int64_t end, float* scratch);
   void (*pack)(const Packing&, int64_t begin, int64_t end);
   void (*weight_gradient)(const Gradient&, int64_t begin, int64_t end, float* scratch);
-  void (*winograd_gradient)(const Gradient&, int64_t begin, int64_t end, float* scratch);
-  void (*join_products)(const Gradient&, int64_t begin, int64_t end);
+  WinogradPass *scatter_small, *scatter_big, *gather_small, *gather_big, *multiply_up, *multiply_down, *multiply_gradient;
   void (*statistics)(const Norm&, int64_t begin, int64_t end);       // first: means, second: sums of squared deviations
   void (*norm_act)(const Norm&, int64_t begin, int64_t end);         // out = act(a y + b)
   void (*norm_act_sums)(const Norm&, int64_t begin, int64_t end);    // first: sums of g, second: of g (y - mean)
@@ -152,13 +142,6 @@ bool choose(const char* name);        // false where this machine cannot run the
 
 inline int64_t floats_of_gradient_scratch(int64_t cb) {
   return kPitch * (kGradRows + (cb + kBlock - 1) / kBlock * kBlock);
-}
-
-constexpr int64_t kFloatsOfWinogradGradient =
-    25 * (kGradientRows * kGradientTiles + 16) + kProducts * (kBlock * kGradientTiles + 16);
-
-inline int64_t floats_of_winograd_scratch(int64_t cin) {
-  return kProducts * (kTiles * cin + 16 + kTiles * kBlock);  // at most 36 planes and 36 sums
 }
 
 // A row of a big image of w small pixels' width, with room on both sides, in whole vectors.

@@ -112,7 +112,7 @@ def conv_leaky_relu(
         return reference.conv_leaky_relu(x, weight, bias, stride=stride, padding=padding, slope=slope)
     x = _in_autocast(x)
     used_once = weight.shape[1] <= NARROW or _differentiates(x, weight, bias)
-    panels = None if used_once else packed(weight, False, x)
+    panels = None if used_once else packed(weight, False)
     shift = None if bias is None else bias.float()
     return _in_format_of(torch.ops.ganzoo.down(x, weight, panels, None, shift, slope), x, weight)
 
@@ -146,7 +146,7 @@ def _convolve(
     scale, shift = _fold(norm, eps)
     if _differentiates(x, weight, scale, shift):
         return _apply(run(x, weight, None, None, None, 1.0, *size), scale, shift, slope)
-    panels = packed(weight, kind == "up", x)
+    panels = packed(weight, kind == "up")
     out: Tensor = native.undifferentiated(run, x, weight, panels, scale, shift, slope, *size)
     return out
 

@@ -54,9 +54,9 @@ def _image(like: Tensor, n: Any, c: Any, h: Any, w: Any, dtype: torch.dtype | No
     return torch.empty((n, c, h, w), dtype=dtype or like.dtype, device=like.device, memory_format=torch.channels_last)
 
 
-def _fake_pack(weight: Tensor, up: bool, winograd: bool) -> Tensor:
+def _fake_pack(weight: Tensor, up: bool) -> Tensor:
     cin, cout = (weight.shape[0], weight.shape[1]) if up else (weight.shape[1], weight.shape[0])
-    return weight.new_empty(((cout + 31) // 32 * 32 * (36 if winograd else 16) * cin,))
+    return weight.new_empty(((cout + 31) // 32 * 32 * 16 * cin,))
 
 
 def _fake_up(x: Tensor, weight: Tensor, packed: Any, scale: Any, shift: Any, slope: float, h: Any, w: Any) -> Tensor:

@@ -8,7 +8,6 @@ reached through ctypes: the binary has no Python module in it and so serves ever
 from __future__ import annotations
 
 import ctypes
-import functools
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,14 +83,6 @@ def fma_operations(rounds: int) -> float:
     return float(library.ganzoo_fma_loop(rounds))
 
 
-@functools.lru_cache(maxsize=256)
-def takes_winograd(up: bool, x: tuple[int, ...], weight: tuple[int, ...]) -> bool:
-    """Whether `up` (or `down`) computes shapes x, weight by Winograd's scheme, and wants weights packed for it."""
-    library = loaded().library
-    assert library is not None
-    return bool(library.ganzoo_takes_winograd(up, x[0], *x[2:], *weight[:2]))
-
-
 def undifferentiated(operation: Any, *arguments: Any) -> Any:
     """`operation` past its derivatives, which are Python and take their time even where nobody wants them."""
     if torch.compiler.is_compiling():
@@ -123,7 +114,6 @@ def _open(path: Path) -> ctypes.CDLL:
     library = ctypes.CDLL(str(path))
     library.ganzoo_instruction_set.restype = ctypes.c_char_p
     library.ganzoo_choose.argtypes = [ctypes.c_char_p]
-    library.ganzoo_takes_winograd.argtypes = [ctypes.c_int, *[ctypes.c_int64] * 5]
     library.ganzoo_fma_loop.argtypes = [ctypes.c_int64]
     library.ganzoo_fma_loop.restype = ctypes.c_double
     return library

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from ganzoo.ops import cuda, native
+from ganzoo.ops import cuda
 
 SAMPLES = 256
 
 
-def packed(weight: Tensor, up: bool, x: Tensor) -> Tensor | None:
-    """`weight` packed for `torch.ops.ganzoo.up` or `down` of `x`; None where it should be packed in the call.
+def packed(weight: Tensor, up: bool) -> Tensor | None:
+    """`weight` packed for `torch.ops.ganzoo.up` or `down`; None where it should be packed in the call.
 
     Kept until the weight changes: until its version or its place in memory differs, or, as writes through `.data` leave
     no trace in the version, one of `SAMPLES` values spread over it or their number.
@@ -27,18 +27,17 @@ def packed(weight: Tensor, up: bool, x: Tensor) -> Tensor | None:
         return None
     state = (weight._version, weight.data_ptr(), weight.stride())
     samples = _samples(weight)
-    way = up, native.takes_winograd(up, x.shape, weight.shape)
-    kept = _kept[way].get(weight)
+    kept = _kept[up].get(weight)
     if kept is not None and kept[0] == state and torch.equal(kept[1], samples):
         panels: Tensor = kept[2]
         return panels
     with torch.no_grad():
-        panels = torch.ops.ganzoo.pack(weight, *way)
-        _kept[way][weight] = (state, samples.clone(), panels)
+        panels = torch.ops.ganzoo.pack(weight, up)
+        _kept[up][weight] = (state, samples.clone(), panels)
     return panels
 
 
-_kept: dict[tuple[bool, bool], WeakTensorKeyDictionary] = collections.defaultdict(WeakTensorKeyDictionary)
+_kept: dict[bool, WeakTensorKeyDictionary] = collections.defaultdict(WeakTensorKeyDictionary)
 
 
 def _samples(weight: Tensor) -> Tensor:

@@ -61,8 +61,8 @@ static void check(const Shape& s) {
   for (const int way : {0, 1, 2, 3}) {
     const bool is_up = way & 1, winograd = way & 2;
     const int64_t channels = is_up ? s.cb : s.cs;
-    Floats packed(floats_of_packed(is_up, winograd, s.cs, s.cb)), out(is_up ? big_size : small_size), mean(channels), var(channels);
-    pack(is_up, winograd, weight.data(), strides, s.cs, s.cb, packed.data(), two_threads);
+    Floats packed(floats_of_packed(is_up, s.cs, s.cb)), out(is_up ? big_size : small_size), mean(channels), var(channels);
+    pack(is_up, weight.data(), strides, s.cs, s.cb, packed.data(), two_threads);
     const Epilogue e = {nullptr, nullptr, 1, mean.data(), var.data()};
     convolve(is_up, winograd, s, (is_up ? small : big).data(), packed.data(), e, out.data(), two_threads);
     const std::vector<double>& expected = is_up ? up : down;
