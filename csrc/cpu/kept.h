@@ -7,10 +7,10 @@
 
 namespace ganzoo {
 
-// What for: what the calling thread shares with the others, its packed weights among it; and what each works with alone.
 constexpr std::align_val_t kLine{64};  // a cache line: a vector that straddled two would take two loads
 
-enum Use { kCaller, kPacked, kWorker };
+// What for: what the calling thread shares with the others, and what each works with alone.
+enum Use { kCaller, kWorker };
 
 template <Use USE>
 float* kept(int64_t floats) {
