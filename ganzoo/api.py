@@ -282,8 +282,7 @@ def _reproducible(plan: Plan, threads: int | None = None) -> Iterator[None]:
     torch.use_deterministic_algorithms(True, warn_only=True)
     memory.fill_uninitialized_memory = False  # guards against reading garbage, at a pass per tensor
     torch.set_num_threads(threads or had_threads)
-    device = torch.device(plan.device)
-    gpus = [torch.empty(0, device=device).get_device()] if device.type == "cuda" else []
+    gpus = [torch.empty(0, device=plan.device).get_device()] if plan.device.startswith("cuda") else []
     try:
         with torch.random.fork_rng(gpus), tf32(plan.precision == "tf32") if gpus else contextlib.nullcontext():
             yield
