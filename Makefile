@@ -64,13 +64,25 @@ build/emulated/ganzoo.so: $(EMULATED)
 cuda-kernels: build/cuda/kernels  ## on a GPU: the kernels without torch
 	build/cuda/kernels
 
-build/cuda/kernels: tests/csrc/cuda.cpp $(wildcard csrc/cuda/*)
-	mkdir -p build/cuda
-	nvcc -std=c++17 -O1 -lineinfo -arch=native -x cu tests/csrc/cuda.cpp csrc/cuda/*.cu -o $@
+KERNELS := $(patsubst %,build/kernels/%.o,$(notdir $(wildcard csrc/cuda/*.cu) tests/csrc/cuda.cpp))
+NVCC := nvcc -std=c++17 -lineinfo -arch=native
 
-cuda-sanitize: build/cuda/kernels  ## on a GPU: the kernels under compute-sanitizer's memcheck and racecheck
-	compute-sanitizer --tool memcheck --error-exitcode 1 build/cuda/kernels bfloat16
-	compute-sanitizer --tool racecheck --error-exitcode 1 build/cuda/kernels bfloat16
+build/cuda/kernels: $(KERNELS)
+	mkdir -p build/cuda
+	$(NVCC) $(KERNELS) -o $@
+
+build/kernels/%.o: csrc/cuda/% $(CUDA_HEADERS)
+	mkdir -p build/kernels
+	$(NVCC) -O3 -c $< -o $@
+
+build/kernels/%.o: tests/csrc/% $(CUDA_HEADERS)
+	mkdir -p build/kernels
+	$(NVCC) -O1 -x cu -c $< -o $@
+
+cuda-sanitize: cuda-memcheck cuda-racecheck  ## on a GPU: the kernels under compute-sanitizer
+
+cuda-%check: build/cuda/kernels
+	compute-sanitizer --tool $*check --error-exitcode 1 build/cuda/kernels bfloat16
 
 # With the python3 that holds torch, without a network or an install: everything is built in place.
 RESULTS ?= benchmarks/results

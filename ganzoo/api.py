@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganzoo import config as configs
 from ganzoo import registry
-from ganzoo.errors import TrainingError, UsageError
+from ganzoo.errors import TrainingError, UsageError, out_of_memory
 from ganzoo.plugin import Split
 from ganzoo.training.plan import Plan, Request, entry_of, flat, make, merge
 from ganzoo.training.run import Run
@@ -272,6 +272,8 @@ def _reproducible(plan: Plan, threads: int | None = None) -> Iterator[None]:
     """
     import torch
 
+    from ganzoo.training.precision import tf32
+
     # cuBLAS is deterministic only with a fixed workspace, and reads this before its first call
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
@@ -280,23 +282,19 @@ def _reproducible(plan: Plan, threads: int | None = None) -> Iterator[None]:
     torch.use_deterministic_algorithms(True, warn_only=True)
     memory.fill_uninitialized_memory = False  # guards against reading garbage, at a pass per tensor
     torch.set_num_threads(threads or had_threads)
-    products = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-    device = torch.device(plan.device)
-    gpus = [torch.empty(0, device=device).get_device()] if device.type == "cuda" else []
-    if gpus:
-        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = plan.precision == "tf32"
+    gpus = [torch.empty(0, device=plan.device).get_device()] if plan.device.startswith("cuda") else []
     try:
-        with torch.random.fork_rng(gpus):
+        with torch.random.fork_rng(gpus), tf32(plan.precision == "tf32") if gpus else contextlib.nullcontext():
             yield
-    except torch.OutOfMemoryError as failure:
+    except RuntimeError as failure:
+        if not out_of_memory(failure):
+            raise
         raise TrainingError(
             f"{plan.device} is out of memory with batch_size={plan.config.batch_size} in {plan.precision}. Try "
             f"--accumulate {2 * plan.config.accumulate}, --batch-size {max(1, plan.config.batch_size // 2)}, "
             "--precision bf16, or --no-cuda-graph."
         ) from failure
     finally:
-        if gpus:
-            torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = products
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
         memory.fill_uninitialized_memory = fill
         torch.set_num_threads(had_threads)

@@ -50,3 +50,10 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     if close:
         return f"Did you mean {' or '.join(close)}?"
     return f"Known: {', '.join(names)}." if names else "None is installed."
+
+
+def out_of_memory(failure: BaseException) -> bool:
+    """Whether `failure` says that the GPU has no memory left: torch has a type for it, its libraries have words."""
+    return isinstance(failure, RuntimeError) and any(
+        words in str(failure) for words in ("out of memory", "STATUS_ALLOC_FAILED")
+    )

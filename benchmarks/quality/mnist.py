@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from runs import trained
 
 import ganzoo
 from ganzoo import imaging
@@ -25,6 +24,7 @@ from ganzoo.evaluation import evaluate
 from ganzoo.evaluation.results import read
 from ganzoo.gan import GAN
 from ganzoo.training.run import Run
+from runs import trained
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@
 #include <torch/csrc/stable/tensor.h>
 
 #include <atomic>
+#include <exception>
 #include <optional>
 
 #include "kernels.h"
@@ -27,6 +28,7 @@ constexpr int64_t kMostPixels = (int64_t{1} << 31) - 256, kMostChannels = 1 << 2
 
 inline bool on_gpu(const Tensor& t) { return t.is_cpu(); }
 inline void check(cudaError_t) {}
+inline void check_device() {}
 
 struct Call {
   cudaStream_t stream = nullptr;
@@ -50,6 +52,12 @@ inline void check(cudaError_t error) {
                   CUDART_VERSION / 1000, ".", CUDART_VERSION % 1000 / 10,
                   "): update the driver, or build them with an older toolkit.");
   STD_TORCH_CHECK(false, "ganzoo: CUDA says ", cudaGetErrorString(error), " (", cudaGetErrorName(error), ")");
+}
+
+// Reports what went wrong on the GPU before.
+inline void check_device() {
+  size_t free = 0, total = 0;
+  check(cudaMemGetInfo(&free, &total));
 }
 
 // Where a call runs: torch's current stream on the tensors' GPU.
@@ -87,19 +95,35 @@ inline void check_same_type(const Tensor& t, const char* name, const Tensor& lik
   STD_TORCH_CHECK(t.scalar_type() == like.scalar_type(), "ganzoo: ", name, " must be of the first tensor's dtype");
 }
 
-inline Tensor nhwc(const Tensor& t) { return torch::stable::contiguous(t, MemoryFormat::ChannelsLast); }
+// What `make` returns. The stable ABI does not say why it could not; if the GPU is well, there was no memory.
+template <class Make>
+Tensor allocated(const Make& make) {
+  try {
+    return make();
+  } catch (const std::exception&) {
+    check_device();
+    STD_TORCH_CHECK(false, "CUDA out of memory. ganzoo's kernels found none for a result or for working memory.");
+  }
+}
+
+inline Tensor nhwc(const Tensor& t) {
+  return allocated([&] { return torch::stable::contiguous(t, MemoryFormat::ChannelsLast); });
+}
 
 inline Tensor empty_nhwc(const Tensor& like, ScalarType type, int64_t n, int64_t c, int64_t h, int64_t w) {
   const int64_t sizes[] = {n, c, h, w};
-  return torch::stable::empty({sizes, 4}, type, std::nullopt, like.device(), std::nullopt, MemoryFormat::ChannelsLast);
+  return allocated([&] {
+    return torch::stable::empty({sizes, 4}, type, std::nullopt, like.device(), std::nullopt,
+                                MemoryFormat::ChannelsLast);
+  });
 }
 
 inline Tensor vector(const Tensor& like, int64_t size) {
-  return torch::stable::new_empty(like, {&size, 1}, ScalarType::Float);
+  return allocated([&] { return torch::stable::new_empty(like, {&size, 1}, ScalarType::Float); });
 }
 
 inline Tensor scratch(const Tensor& like, int64_t bytes) {
-  return torch::stable::new_empty(like, {&bytes, 1}, ScalarType::Byte);
+  return allocated([&] { return torch::stable::new_empty(like, {&bytes, 1}, ScalarType::Byte); });
 }
 
 // A vector of `size` floats, or null; `keep` owns its contiguous copy.

@@ -4,7 +4,8 @@
 namespace ganzoo::cuda {
 namespace {
 
-constexpr int kPackTile = 32, kMostSplits = 64, kLeastStagesOfSplit = 4;
+constexpr int kPackTile = 32, kMostSplits = 64;
+constexpr int kStagesOfEpilogue = 4;  // as many stages of a weight gradient take about as long as writing its sums
 
 template <class T, class Weight>
 struct PackArguments {
@@ -74,15 +75,27 @@ int columns_of_tile(int64_t columns, int64_t blocks_of_64, int processors) {
 
 int stages_of(Type type, const Gradient& g) { return ceil_div(pixels_of(g), kStageBytes / bytes_of(type)); }
 
+// Parts of the sum over pixels: as many as take the least time if two blocks share a processor and all take turns, so
+// that the last turn is not for a few.
+int splits_of(int64_t blocks, int stages, int processors) {
+  int best = 1;
+  int64_t least_time = INT64_MAX;
+  for (int splits = 1; splits <= least(stages, kMostSplits); ++splits) {
+    const int64_t turns = ceil_div(blocks * splits, 2 * processors),
+                  time = turns * (ceil_div(stages, splits) + kStagesOfEpilogue);
+    if (time < least_time) best = splits, least_time = time;
+  }
+  return best;
+}
+
 PartsOfGradient parts_of(Type type, const Gradient& g, int processors) {
   PartsOfGradient parts = {};
   const int64_t rows = ceil_div(g.cs, kTileM), narrow = rows * ceil_div(16 * g.cb, 64);
   parts.g = g, parts.columns = columns_of_tile(16 * g.cb, narrow, processors);
-  const int64_t blocks = rows * ceil_div(16 * g.cb, parts.columns);
   const int stages = stages_of(type, g);
-  const int wanted = most(1, least(least(ceil_div(2 * processors, blocks), stages / kLeastStagesOfSplit), kMostSplits));
-  parts.stages_of_split = most(1, ceil_div(stages, wanted));
-  parts.splits = most(1, ceil_div(stages, parts.stages_of_split));
+  const int64_t blocks = rows * ceil_div(16 * g.cb, parts.columns);
+  parts.stages_of_split = ceil_div(stages, splits_of(blocks, stages, most(1, processors)));
+  parts.splits = ceil_div(stages, parts.stages_of_split);
   return parts;
 }
 

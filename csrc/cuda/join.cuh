@@ -40,26 +40,46 @@ struct JoinArguments {
   float *mean, *var;
 };
 
-// (mean, m2) of blocks -> mean and biased variance of all: the deviations are taken from the mean of all.
+// Adds up what blocks found for `channel`, several of them asked for before the first is used: one after the other they
+// would take a memory's latency each. body(rows, first, second); blocks without rows are left out, nobody wrote theirs.
+template <class Rows, class Body>
+__device__ __forceinline__ void each_block(int count, int channels, int channel, const float* first,
+                                           const float* second, const Rows& rows, const Body& body) {
+  constexpr int kAhead = 8;
+  for (int begin = threadIdx.x / kJoinChannels; begin < count; begin += kAhead * kJoinLanes) {
+    float one[kAhead], other[kAhead];
+    int of_block[kAhead];
+#pragma unroll
+    for (int a = 0; a < kAhead; ++a) {
+      const int i = begin + a * kJoinLanes;
+      const int64_t at = static_cast<int64_t>(i) * channels + channel;
+      of_block[a] = i < count && channel < channels ? rows(i) : 0;
+      one[a] = of_block[a] ? first[at] : 0.0f, other[a] = of_block[a] ? second[at] : 0.0f;
+    }
+#pragma unroll
+    for (int a = 0; a < kAhead; ++a)
+      if (of_block[a]) body(of_block[a], one[a], other[a]);
+  }
+}
+
+// (mean, m2) of blocks -> mean and biased variance of all. Deviations are taken from the first block's mean, which has
+// rows, so that double precision loses nothing by it.
 static __global__ void __launch_bounds__(kThreads) join_statistics(const __grid_constant__ JoinArguments p) {
   double* scratch = reinterpret_cast<double*>(shared_memory());
-  const int channel = blockIdx.x * kJoinChannels + threadIdx.x % kJoinChannels, lane = threadIdx.x / kJoinChannels;
-  const bool real = channel < p.channels;
-  double sum = 0, m2 = 0;
-  for (int i = lane; i < p.blocks.count && real; i += kJoinLanes)
-    if (const int rows = p.blocks.rows(i))
-      sum += static_cast<double>(rows) * p.first[static_cast<int64_t>(i) * p.channels + channel];
-  const double mean = over_lanes(sum, scratch) / static_cast<double>(p.blocks.pixels);
-  for (int i = lane; i < p.blocks.count && real; i += kJoinLanes)
-    if (const int rows = p.blocks.rows(i)) {
-      const int64_t at = static_cast<int64_t>(i) * p.channels + channel;
-      const double deviation = p.first[at] - mean;
-      m2 += p.second[at] + rows * deviation * deviation;
-    }
-  m2 = over_lanes(m2, scratch);
-  if (real && lane == 0) {
-    p.mean[channel] = static_cast<float>(mean);
-    p.var[channel] = static_cast<float>(m2 / static_cast<double>(p.blocks.pixels));
+  const int channel = blockIdx.x * kJoinChannels + threadIdx.x % kJoinChannels;
+  const double base = channel < p.channels ? p.first[channel] : 0.0f, pixels = static_cast<double>(p.blocks.pixels);
+  double sum = 0, squares = 0;
+  each_block(
+      p.blocks.count, p.channels, channel, p.first, p.second, [&](int i) { return p.blocks.rows(i); },
+      [&](int rows, float mean, float m2) {
+        const double deviation = mean - base;
+        sum += rows * deviation;
+        squares += m2 + rows * deviation * deviation;
+      });
+  const double shift = over_lanes(sum, scratch) / pixels, var = over_lanes(squares, scratch) / pixels - shift * shift;
+  if (channel < p.channels && threadIdx.x < kJoinChannels) {
+    p.mean[channel] = static_cast<float>(base + shift);
+    p.var[channel] = static_cast<float>(var < 0 ? 0 : var);  // NaN stays
   }
 }
 

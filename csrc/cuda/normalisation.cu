@@ -4,11 +4,17 @@
 namespace ganzoo::cuda {
 namespace {
 
-constexpr int kMostBlocks = 1024, kPixelsOfThread = 8;
+constexpr int kMostBlocks = 1024, kLeastPixels = 2, kMostPixels = 8;  // of a thread
 
 int64_t share_of_reduction(int64_t pixels) {
-  const int64_t least_share = 64, share = (pixels + kMostBlocks - 1) / kMostBlocks;
+  const int64_t least_share = 16, share = (pixels + kMostBlocks - 1) / kMostBlocks;
   return share > least_share ? share : least_share;
+}
+
+// Of a pass that does not reduce: few pixels a thread where there are few, so that all processors have some.
+int pixels_of_thread(int64_t pixels, int lanes) {
+  const int64_t fair = pixels / (int64_t{lanes} * kMostBlocks);
+  return most(kLeastPixels, static_cast<int>(fair < kMostPixels ? fair : kMostPixels));
 }
 
 int blocks_of_reduction(int64_t pixels) { return ceil_div(pixels, share_of_reduction(pixels)); }
@@ -24,7 +30,7 @@ cudaError_t launch_pass(Pass pass, PassArguments<T> p, cudaStream_t stream) {
   const int groups = ceil_div(p.channels / kWidth, kThreads),
             lanes = kThreads / threads_of_pixel(p.channels, kWidth, 0);
   const bool reduces = pass == Pass::kStatistics || pass == Pass::kSums;
-  p.share = reduces ? share_of_reduction(p.pixels) : int64_t{lanes} * kPixelsOfThread;
+  p.share = reduces ? share_of_reduction(p.pixels) : int64_t{lanes} * pixels_of_thread(p.pixels, lanes);
   const dim3 grid(ceil_div(p.pixels, p.share), groups, 1);
   const auto kernel = pass == Pass::kStatistics ? &reduce_pass<T, kWidth, false>
                       : pass == Pass::kSums     ? &reduce_pass<T, kWidth, true>

@@ -201,7 +201,7 @@ STABLE_TORCH_LIBRARY_IMPL(ganzoo, GANZOO_DEVICE, m) {
 extern "C" {
 __attribute__((visibility("default"))) void ganzoo_cuda_allow_tf32(int allow) { tf32 = allow != 0; }
 #ifndef GANZOO_EMULATE
-// Nobody calls it: it keeps the digest in the binary, whose bytes are searched for it before it is loaded.
+// Nobody calls it: it keeps digest and architectures in the binary, whose bytes are searched before it is loaded.
 __attribute__((visibility("default"))) const char* ganzoo_cuda_sources() { return GANZOO_SOURCES; }
 __attribute__((visibility("default"))) const char* ganzoo_cuda_architectures() { return GANZOO_ARCHITECTURES; }
 __attribute__((visibility("default"))) int ganzoo_cuda_toolkit() { return CUDART_VERSION; }

@@ -184,15 +184,13 @@ struct FinishArguments {
 // The gradients of scale and shift, and what they take from every pixel's.
 static __global__ void __launch_bounds__(kThreads) finish_backward(const __grid_constant__ FinishArguments p) {
   double* scratch = reinterpret_cast<double*>(shared_memory());
-  const int channel = blockIdx.x * kJoinChannels + threadIdx.x % kJoinChannels, lane = threadIdx.x / kJoinChannels;
-  const bool real = channel < p.channels;
+  const int channel = blockIdx.x * kJoinChannels + threadIdx.x % kJoinChannels;
   double sum = 0, product = 0;
-  for (int i = lane; i < p.blocks && real; i += kJoinLanes) {
-    sum += p.first[static_cast<int64_t>(i) * p.channels + channel];
-    product += p.second[static_cast<int64_t>(i) * p.channels + channel];
-  }
+  each_block(
+      p.blocks, p.channels, channel, p.first, p.second, [](int) { return 1; },
+      [&](int, float first, float second) { sum += first, product += second; });
   sum = over_lanes(sum, scratch), product = over_lanes(product, scratch);
-  if (!real || lane > 0) return;
+  if (channel >= p.channels || threadIdx.x >= kJoinChannels) return;
   const double rstd = 1 / sqrt(static_cast<double>(p.norm.var[channel]) + p.norm.eps);
   const double a = (p.norm.gamma ? p.norm.gamma[channel] : 1.0) * rstd, count = static_cast<double>(p.pixels);
   p.dbeta[channel] = static_cast<float>(sum);

@@ -2,15 +2,17 @@
 
 They serve the operations of `ganzoo.ops.native` under torch's CUDA key, so derivatives and fakes are shared. Inputs are
 float32, float16 or bfloat16, parameters float32; sums are float32. Float32 is multiplied as tf32 where
-`torch.backends.cudnn.allow_tf32` says so, and else to float32's precision by three tf32 products.
+`torch.backends.cudnn.conv.fp32_precision` says so, and else to float32's precision by three tf32 products.
 """
 
 from __future__ import annotations
 
 import ctypes
+import functools
 import hashlib
 import threading
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -43,9 +45,15 @@ def unavailable() -> str | None:
     """Why there are no CUDA kernels in this process, as a clause; None where there are."""
     state = loaded()
     if state.library is not None:
-        state.library.ganzoo_cuda_allow_tf32(int(torch.backends.cudnn.allow_tf32))
+        state.library.ganzoo_cuda_allow_tf32(int(allows_tf32()))
         return None
     return state.how
+
+
+def allows_tf32() -> bool:
+    """Whether convolutions may be made of tf32 products; torch's older name for it cannot always be read."""
+    cudnn: Any = torch.backends.cudnn
+    return bool(cudnn.conv.fp32_precision == "tf32")
 
 
 def takes(t: Tensor) -> bool:
@@ -58,6 +66,8 @@ def unfit(x: Tensor, weight: Tensor, rest: list[Tensor], training: bool) -> str 
     places = sorted({str(t.device) for t in (x, weight, *rest)})
     if len(places) > 1:
         return f"the tensors are on different devices, {' and '.join(places)}: move them to one"
+    if (card := _capability(x.device.type, x.device.index)) < cuda_recipe.OLDEST:
+        return f"{x.device} has compute capability {card[0]}.{card[1]}, and they need 8.0"
     if any(t.layout != torch.strided for t in (x, weight, *rest)):
         return "they are for dense tensors"
     dtype = computed_in(x)
@@ -91,17 +101,19 @@ def describe() -> str:
 def _load() -> Loaded:
     if torch.version.cuda is None:
         return Loaded(None, None, "this torch is not built for CUDA")
-    for number, card in enumerate(cards()):
-        if card < cuda_recipe.OLDEST:
-            return Loaded(None, None, f"cuda:{number} has compute capability {card[0]}.{card[1]}, and they need 8.0")
+    fit = [card for card in cards() if card >= cuda_recipe.OLDEST]
+    if cards() and not fit:
+        return Loaded(None, None, "the GPUs here are older than compute capability 8.0")
     reasons = []
     path = next(iter(sorted(Path(__file__).resolve().parents[1].glob("_cuda*.so"))), None)
     folder = recipe.source_folder()
     if path is not None:
         try:
-            if folder is None or cuda_recipe.digest(folder).encode() in path.read_bytes():
+            names = cuda_recipe.architectures_of(path.read_bytes(), folder)
+            if names is not None and all(cuda_recipe.runs_on(names, card) for card in fit):
                 return _register(path, _open(path), "built at installation")
-            reasons.append("the CUDA kernels built at installation are of other sources")
+            what = "of other sources" if names is None else f"not for all GPUs here, but for {' '.join(names)}"
+            reasons.append(f"the CUDA kernels built at installation are {what}")
         except OSError as why:
             reasons.append(f"the CUDA kernels built at installation do not load ({why})")
     try:
@@ -117,6 +129,12 @@ def _on_first_use() -> Path:
     if folder is None:
         raise build.BuildError("the CUDA sources are not installed")
     names = cuda_recipe.architectures(cards())
+    for major, minor in cards():
+        if (major, minor) >= cuda_recipe.OLDEST and not cuda_recipe.runs_on(names, (major, minor)):
+            told = " ".join(names)
+            raise cuda_recipe.CudaBuildError(
+                f"TORCH_CUDA_ARCH_LIST is {told}, which leaves out the {major}.{minor} here"
+            )
     nvcc, version = cuda_recipe.toolkit()
     key = repr((cuda_recipe.digest(folder), torch.__version__, str(nvcc), version, names))
     target = build.cache() / f"cuda-{hashlib.sha256(key.encode()).hexdigest()[:32]}.so"
@@ -131,6 +149,17 @@ def _on_first_use() -> Path:
 def cards() -> list[tuple[int, int]]:
     """The compute capabilities of the GPUs here."""
     return [torch.cuda.get_device_capability(i) for i in range(torch.cuda.device_count())]
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _capability(kind: str, index: int | None) -> tuple[int, int]:
+    """The compute capability of a GPU; of anything else, one that is good enough."""
+    return _card(index) if kind == "cuda" and index is not None else cuda_recipe.OLDEST
+
+
+@functools.cache
+def _card(index: int) -> tuple[int, int]:
+    return torch.cuda.get_device_capability(index)
 
 
 def _open(path: Path) -> ctypes.CDLL:

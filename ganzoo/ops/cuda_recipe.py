@@ -24,6 +24,10 @@ BINDING = ("-DTORCH_TARGET_VERSION=0x020a000000000000",)  # the stable ABI's ver
 LIBRARIES = ("torch_cpu", "torch_cuda", "torch", "c10")
 OLDEST = (8, 0)  # the first GPUs with the instructions the kernels are made of
 DEFAULT = "8.0;9.0+PTX"  # where no card says which; the PTX is for what comes later
+NAMES = {  # in TORCH_CUDA_ARCH_LIST, as torch reads them; the longer ones first
+    "Blackwell+Tegra": "11.0", "Blackwell": "10.0;10.3;12.0;12.1+PTX", "Hopper": "9.0+PTX", "Ada": "8.9+PTX",
+    "Ampere+Tegra": "8.7", "Ampere": "8.0;8.6+PTX", "Turing": "7.5+PTX", "Volta": "7.0+PTX",
+}  # fmt: skip
 
 
 class CudaBuildError(Exception):
@@ -61,7 +65,10 @@ def toolkit() -> tuple[Path, str]:
 def architectures(cards: Iterable[tuple[int, int]] = ()) -> list[str]:
     """Compute capabilities to build for, such as ["8.0", "9.0+PTX"]: of TORCH_CUDA_ARCH_LIST, else of the cards, else
     `DEFAULT`. Raises CudaBuildError for what the kernels cannot run on."""
-    listed = os.environ.get("TORCH_CUDA_ARCH_LIST", "").replace(";", " ").split()
+    text = os.environ.get("TORCH_CUDA_ARCH_LIST", "")
+    for name, meant in NAMES.items():
+        text = text.replace(name, meant)
+    listed = list(dict.fromkeys(text.replace(";", " ").split()))
     present = sorted({card for card in cards if card >= OLDEST})
     if not listed and not present and list(cards):
         raise CudaBuildError("the GPUs here are older than compute capability 8.0")
@@ -69,11 +76,33 @@ def architectures(cards: Iterable[tuple[int, int]] = ()) -> list[str]:
     for name in chosen:
         known = re.fullmatch(r"(\d+)\.(\d)[af]?(\+PTX)?", name)
         if known is None:
-            raise CudaBuildError(f"TORCH_CUDA_ARCH_LIST has {name!r}, expected the like of 9.0 or 9.0+PTX")
+            raise CudaBuildError(f"TORCH_CUDA_ARCH_LIST has {name!r}, expected the like of 9.0, 9.0+PTX or Hopper")
     fit = [name for name in chosen if tuple(map(int, re.findall(r"\d+", name)))[:2] >= OLDEST]
     if not fit:
         raise CudaBuildError(f"TORCH_CUDA_ARCH_LIST has nothing from compute capability 8.0 on: {' '.join(chosen)}")
     return fit
+
+
+def runs_on(names: Iterable[str], card: tuple[int, int]) -> bool:
+    """Whether what was built for the architectures `names` runs on a GPU of compute capability `card`.
+
+    Machine code runs on later minor versions of its own major one, PTX on all that is later; of an architecture with an
+    "a" both run on that one only, with an "f" on its major version.
+    """
+    for name in names:
+        number = name.removesuffix("+PTX")
+        oldest = tuple(map(int, re.findall(r"\d+", number)))
+        same = card == oldest if number.endswith("a") else card[0] == oldest[0] and card >= oldest
+        if same or (name.endswith("+PTX") and number[-1].isdigit() and card >= oldest):
+            return True
+    return False
+
+
+def architectures_of(binary: bytes, folder: Path | None) -> list[str] | None:
+    """What a shared object was built for; None where that was from other sources than those in `folder`."""
+    sources_digest = digest(folder) if folder else "[0-9a-f]{64}"
+    found = re.search(rf"{sources_digest} for ([0-9.af+PTX ]+);".encode(), binary)
+    return found.group(1).decode().split() if found else None
 
 
 def code_flags(names: Sequence[str]) -> list[str]:
@@ -95,7 +124,10 @@ def compile_objects(
     """
     nvcc, _ = toolkit()
     build.mkdir(parents=True, exist_ok=True)
-    told = (f'-DGANZOO_SOURCES="{digest(folder)}"', f'-DGANZOO_ARCHITECTURES="{" ".join(names)}"')
+    told = (
+        f'-DGANZOO_SOURCES="{digest(folder)} for {" ".join(names)};"',
+        f'-DGANZOO_ARCHITECTURES="{" ".join(names)}"',
+    )
 
     def compiled(source: Path) -> tuple[Path, str]:
         target = build / f"{source.name}.o"

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ganzoo.ops import cuda
+
 ops = torch.ops.ganzoo
 NARROW = 4  # channels of a big image with kernels of its own: kNarrow of csrc/cpu/kernels.h
 Gradients = tuple[Tensor | None, ...]
@@ -119,7 +121,7 @@ def _convolution_backward(up: bool, ctx: Any, grad: Tensor) -> Gradients:
 
 def _is_narrow(grad: Tensor, weight: Tensor) -> bool:
     """Whether derivatives come with the activation's in them: on the CPU, if they are not to be differentiated."""
-    return weight.shape[1] <= NARROW and grad.device.type == "cpu" and not torch.is_grad_enabled()
+    return weight.shape[1] <= NARROW and not cuda.takes(grad) and not torch.is_grad_enabled()
 
 
 def _narrow_gradients(

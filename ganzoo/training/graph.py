@@ -9,13 +9,14 @@ the same state, the very bits that the step does without it.
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
 from ganzoo import distributed
-from ganzoo.errors import TrainingError, UsageError
+from ganzoo.errors import TrainingError, UsageError, out_of_memory
 from ganzoo.training.batches import Batches
 from ganzoo.training.snapshot import Snapshot, optimizers, same, scalers
 from ganzoo.training.state import TrainingState
@@ -39,7 +40,7 @@ class GraphedStep:
         self.state, self.batches = state, batches
         count, config = state.gan.config.discriminator_steps, state.gan.config
         self.chosen = torch.empty(count, config.batch_size, dtype=torch.int64, device=state.device)
-        _make_capturable(state)
+        _make_capturable(state, state.device.type == "cuda")
         before = Snapshot(state)
 
         def work() -> Signals:
@@ -58,6 +59,7 @@ class GraphedStep:
                 raise NotCapturedError("its replay did not equal the step it was captured from")
         except NotCapturedError:
             before.put_back(state, as_new=True)
+            _make_capturable(state, False)
             raise
         before.put_back(state)
 
@@ -69,7 +71,9 @@ class GraphedStep:
 
     def _warm_up(self, work: Callable[[], Signals]) -> Signals:
         signals: Signals = {}
-        with _side_stream(self.state.device):
+        with _side_stream(self.state.device), warnings.catch_warnings():
+            # of an optimizer that is capturable and not captured: it is about to be
+            warnings.filterwarnings("ignore", "This instance was constructed with capturable=True")
             for step in range(WARM_UP):
                 self._choose(step)
                 with _no_waiting(self.state.device, step == WARM_UP - 1):
@@ -100,6 +104,7 @@ def stepper(
     if wanted and unfit:
         raise UsageError(f"There can be no CUDA graph of this training: {unfit}. Leave out --cuda-graph.")
     if unfit or wanted is False:
+        _make_capturable(state, False)  # as a run that was resumed may have left it
         return without
     try:
         return GraphedStep(state, batches, play)
@@ -119,9 +124,9 @@ def record_graph(state: TrainingState, work: Callable[[], Signals]) -> tuple[Sig
     try:
         with torch.cuda.graph(graph, stream=stream):
             signals = work()
-    except torch.OutOfMemoryError:
-        raise
     except RuntimeError as failure:  # and torch's generators may still be in the middle of it
+        if out_of_memory(failure):
+            raise
         why = str(failure).splitlines()[0]
         raise TrainingError(f"The step cannot be captured in a CUDA graph: {why}. Use --no-cuda-graph.") from failure
     return signals, graph.replay
@@ -146,14 +151,14 @@ def _unfit(state: TrainingState, batches: Batches) -> str | None:
     return None
 
 
-def _make_capturable(state: TrainingState) -> None:
+def _make_capturable(state: TrainingState, on: bool) -> None:
     """Optimizers then count their steps on the device."""
     for optimizer in optimizers(state):
         for group in optimizer.param_groups:
             if "capturable" in group:
-                group["capturable"] = state.device.type == "cuda"
+                group["capturable"] = on
         for parameter, values in optimizer.state.items():
-            if isinstance(values.get("step"), Tensor):
+            if on and isinstance(values.get("step"), Tensor):
                 values["step"] = values["step"].to(parameter.device)
 
 

@@ -165,6 +165,13 @@ def test_what_does_not_fit_is_refused(case: str) -> None:
         getattr(kernels, name)(*(t.to(DEVICE) if isinstance(t, Tensor) else t for t in arguments))
 
 
+def test_running_out_of_memory_is_called_so() -> None:
+    small = torch.zeros(1, 1, 1 << 14, 1 << 14, dtype=torch.bfloat16, device=DEVICE)
+    weight = torch.zeros(1, 1 << 17, 4, 4, device=DEVICE)
+    with pytest.raises(RuntimeError, match=r"CUDA out of memory\. ganzoo's kernels"):
+        kernels.up(small, weight, None, None, None, 1.0, 1 << 15, 1 << 15)
+
+
 @only_on_a_gpu
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there is one GPU")
 def test_the_second_gpu() -> None:

@@ -51,6 +51,7 @@ def toolkit(home: Path, fails: bool = False) -> Path:
         ("", [(7, 5), (8, 9)], ["8.9"]),
         ("7.5;8.6 9.0+PTX", [(8, 0)], ["8.6", "9.0+PTX"]),
         ("10.0a", [], ["10.0a"]),
+        ("Ampere;Hopper 8.0", [], ["8.0", "8.6+PTX", "9.0+PTX"]),
     ],
 )
 def test_architectures(
@@ -63,7 +64,7 @@ def test_architectures(
 @pytest.mark.parametrize(
     ("listed", "cards", "message"),
     [
-        ("Hopper", [], "has 'Hopper', expected the like of 9.0 or 9.0.PTX"),
+        ("hopper", [], "has 'hopper', expected the like of 9.0, 9.0.PTX or Hopper"),
         ("7.0 7.5", [], "has nothing from compute capability 8.0 on: 7.0 7.5"),
         ("", [(7, 0)], "older than compute capability 8.0"),
     ],
@@ -105,10 +106,48 @@ def test_why_there_are_no_kernels(home: Path, monkeypatch: pytest.MonkeyPatch) -
     assert cuda._load().how == f"CUDA_HOME={home / 'toolkit'} has no bin/nvcc"
     toolkit(home, fails=True)
     assert cuda._load().how == "nvcc failed: ops.cpp(3): error: no such thing"
-    monkeypatch.setattr(cuda, "cards", lambda: [(9, 0), (7, 5)])
-    assert cuda._load().how == "cuda:1 has compute capability 7.5, and they need 8.0"
+    monkeypatch.setattr(cuda, "cards", lambda: [(7, 0), (7, 5)])
+    assert cuda._load().how == "the GPUs here are older than compute capability 8.0"
+    monkeypatch.setattr(cuda, "cards", lambda: [(9, 0), (7, 5)])  # the second is refused where it is used
+    assert cuda._load().how == "nvcc failed: ops.cpp(3): error: no such thing"
+    monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "8.0 10.0+PTX")
+    assert cuda._load().how == "TORCH_CUDA_ARCH_LIST is 8.0 10.0+PTX, which leaves out the 9.0 here"
     monkeypatch.setattr(torch.version, "cuda", None)
     assert cuda._load().how == "this torch is not built for CUDA"
+
+
+@pytest.mark.parametrize(
+    ("names", "runs", "does_not"),
+    [
+        ("8.0", [(8, 0), (8, 9)], [(9, 0), (12, 0)]),
+        ("8.6 9.0+PTX", [(8, 9), (9, 0), (12, 1)], [(8, 0)]),
+        ("9.0a+PTX", [(9, 0)], [(8, 0), (10, 0)]),
+        ("10.0f", [(10, 0), (10, 3)], [(12, 0), (9, 0)]),
+    ],
+)
+def test_which_gpus_code_runs_on(names: str, runs: list[tuple[int, int]], does_not: list[tuple[int, int]]) -> None:
+    assert all(cuda_recipe.runs_on(names.split(), card) for card in runs)
+    assert not any(cuda_recipe.runs_on(names.split(), card) for card in does_not)
+
+
+def test_kernels_built_for_another_gpu_are_not_loaded(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = home / "ganzoo" / "ops"
+    package.mkdir(parents=True)
+    digest = cuda_recipe.digest(Path("csrc"))
+    (home / "ganzoo" / "_cuda.so").write_bytes(b"\0\1" + f"{digest} for 8.0 8.6;".encode() + b"\0")
+    monkeypatch.setattr(cuda, "__file__", str(package / "cuda.py"))
+    monkeypatch.setattr(cuda, "cards", lambda: [(8, 0), (9, 0)])
+    built = "the CUDA kernels built at installation are"
+    missing = f"CUDA_HOME={home / 'toolkit'} has no bin/nvcc"
+    assert cuda._load().how == f"{built} not for all GPUs here, but for 8.0 8.6; {missing}"
+    monkeypatch.setattr(cuda_recipe, "digest", lambda folder: "0" * 64)
+    assert cuda._load().how == f"{built} of other sources; {missing}"
+
+
+def test_a_gpu_that_is_too_old_is_refused_where_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda, "_card", [(9, 0), (7, 5)].__getitem__)
+    assert cuda._capability("cuda", 1) == (7, 5)
+    assert cuda._capability("cpu", None) == cuda_recipe.OLDEST
 
 
 def test_what_doctor_says(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,49 @@
+"""What `make gpu` is made of, without a GPU: a stage that takes too long ends, and so does all that it started."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmarks import gpu
+
+
+def test_a_stage_that_takes_too_long_ends_with_everything_it_started(tmp_path: Path) -> None:
+    begin = time.monotonic()
+    code, output = gpu.run(["sh", "-c", f"echo begun; (sleep 20; touch {tmp_path}/late) & sleep 20"], 0.5)
+    assert (code, output) == (124, "begun\n")
+    assert time.monotonic() - begin < 10
+
+
+@pytest.mark.parametrize(
+    ("code", "output", "passed", "told"),
+    [
+        (0, "========= ERROR SUMMARY: 0 errors\n", True, "found nothing"),
+        (2, "========= ERROR SUMMARY: 3 errors\n", False, "FOUND ERRORS"),
+        (2, "========= RACECHECK SUMMARY: 1 hazard displayed\n", False, "FOUND ERRORS"),
+        (2, "make: compute-sanitizer: No such file or directory\n", True, "ended with 2"),
+        (124, "", True, "not finished: out of time"),
+    ],
+)
+def test_what_the_sanitizer_said(
+    code: int, output: str, passed: bool, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu, "run", lambda *arguments: (code, output))
+    results = gpu.Results(tmp_path, "NVIDIA Example 1")
+    assert gpu.sanitize(results, time.time()) is passed
+    (file,) = tmp_path.iterdir()
+    assert file.name.endswith("-nvidia-example-1.md")
+    assert file.read_text().count(told) == 2
+
+
+def test_make_gpu_without_a_gpu_says_so(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.gpu", "--results", str(tmp_path)]
+    environment = {"CUDA_VISIBLE_DEVICES": "", "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(command, cwd=gpu.HERE, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith(("There is no GPU here", "Missing: "))
+    assert not list(tmp_path.iterdir())
