@@ -81,6 +81,9 @@ class Config:
         None, "resize images to so many pixels a side; none: the data's own", ge=1, le=4096
     )
     batch_size: int = setting(64, "images per discriminator step", ge=1, le=1 << 20)
+    accumulate: int = setting(
+        1, "parts that a batch goes through the networks in, one by one: less memory, a little slower", ge=1, le=1 << 20
+    )
     steps: int = setting(10_000, "generator steps, unless --steps, --epochs or --minutes is given", ge=1)
     discriminator_steps: int = setting(1, "discriminator steps per generator step (n_critic)", ge=1)
     optimizer: OptimizerName = setting("adam", "optimizer of both networks")

@@ -141,6 +141,17 @@ def test_stages_follow_the_image_size(size: int, widths: list[int]) -> None:
     assert [norm.num_features for norm in layers(gan.generator, nn.BatchNorm2d)] == widths
 
 
+@pytest.mark.parametrize(("size", "overviews"), [(8, 0), (28, 1), (40, 1), (64, 0)])
+def test_a_layer_sees_the_whole_image_where_the_last_maps_are_larger_than_the_classic_ones(
+    size: int, overviews: int
+) -> None:
+    for norm in ("batch", "none"):
+        gan = build("dcgan", DataSpec(1, size), discriminator_norm=norm)
+        assert len(layers(gan.discriminator, nn.Linear)) == overviews
+        assert len(layers(gan.discriminator, nn.BatchNorm1d)) == (overviews if norm == "batch" else 0)
+        assert uses_batch_statistics(gan.discriminator) == (norm == "batch" and size > 8)
+
+
 def test_wgan_is_that_of_the_paper() -> None:
     gan = standard("wgan", DataSpec(1, 28))
     config = gan.config

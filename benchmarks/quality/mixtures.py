@@ -28,7 +28,7 @@ def main() -> None:
     given = parser.parse_args()
     for dataset in given.datasets.split(","):
         runs = [
-            trained(given.out / f"{dataset}-{seed}", given.architecture, dataset, seed=seed)
+            trained(given.out / f"{dataset}-{seed}", given.architecture, dataset=dataset, seed=seed)
             for seed in range(given.seeds)
         ]
         rows = [figures(run, "modes", SAMPLES) for run in runs]

@@ -1,4 +1,4 @@
-"""Trainings that a benchmark can be stopped in and taken up again."""
+"""Runs that a table is made of: trained where they are not there yet, and trained on where they were stopped."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import ganzoo
-from ganzoo.training.run import Run
+from ganzoo.training.run import CONFIG, Run
 
 
-def trained(path: Path, architecture: str, dataset: str, **how: Any) -> Run:
-    """The run at `path`, trained to its end: from the start, or from where it was stopped. `how` as in ganzoo.train."""
-    if not path.exists():
-        return ganzoo.train(architecture, dataset=dataset, out=path, **how)
+def trained(path: Path, architecture: str, **options: Any) -> Run:
+    """The run at `path` with the steps it was asked for; `options` are those of `ganzoo.train`."""
+    if not (path / CONFIG).exists():
+        return ganzoo.train(architecture, out=path, **options)
     run = Run.open(path)
     rows = run.metrics()
     done = rows[-1]["step"] if rows else 0
-    return run if done >= run.config["schedule"]["steps"] else ganzoo.train(resume=path)
+    return run if done == run.config["schedule"]["steps"] else ganzoo.train(resume=path)
 
 
 def figures(run: Run, metric: str, samples: int) -> dict[str, float]:

@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--architecture", default="r3gan")
     given = parser.parse_args()
-    run = trained(given.out, given.architecture, "stacked_mnist", seed=given.seed)
+    run = trained(given.out, given.architecture, dataset="stacked_mnist", seed=given.seed)
     print("   ".join(f"{name} {value:.4g}" for name, value in figures(run, "stacked_modes", SAMPLES).items()))
 
 

@@ -1,4 +1,4 @@
-"""Classes: does a conditional GAN draw the class it is asked for, does an unconditional one draw them all?"""
+"""Classes: does a GAN draw the class it is asked for, all classes unasked, and do codes of its own tell them apart?"""
 
 from __future__ import annotations
 
@@ -64,6 +64,24 @@ class ClassCoverage(Metric):
     def _coverage(self, subject: Subject, pool: Pool, label: int, n: int) -> float:
         real = subject.reference.features[subject.reference.labels == label][:n]
         return manifold_scores(real, pool.features[pool.labels == label][:n])["coverage"]
+
+
+class CodePurity(Metric):
+    name = "code_purity"
+    summary = "share of samples of the class that is the most frequent among those of their code"
+    paper = "Manning et al. 2008, Introduction to Information Retrieval, section 16.3"
+    needs = (Need.IMAGES, Need.LABELS, Need.CODES)
+
+    def measure(self, subject: Subject) -> Finding:
+        names, samples = subject.data.class_names, subject.samples
+        assert samples.labels is not None
+        found = np.zeros((subject.gan.classes, len(names)), dtype=np.int64)
+        np.add.at(found, (samples.labels, samples.classes.numpy()), 1)
+        commonest = {str(code): names[label] for code, label in enumerate(found.argmax(axis=1))}
+        lost = sorted(set(names) - set(commonest.values()))
+        verdict = f"No code has these as its most frequent class: {', '.join(lost[:10])}." if lost else None
+        figures = {"code_purity": Figure(float(found.max(axis=1).sum() / len(samples)), "higher")}
+        return Finding(figures, subject.protocol(**subject.judge.protocol), {"class_of_code": commonest}, verdict)
 
 
 class ClassEntropy(Metric):

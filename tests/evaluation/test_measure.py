@@ -14,7 +14,7 @@ from ganzoo.evaluation import results
 from ganzoo.training.run import Run
 
 QUICK = ["label_accuracy", "ms_ssim"]
-OF_OTHER_DATA = {"modes", "optimal_discriminator", "stacked_modes"}
+OF_OTHER_DATA = {"modes", "optimal_discriminator", "psnr", "stacked_modes"}
 
 
 def test_all_that_applies_is_measured_and_kept_in_the_run(runs: Path) -> None:
@@ -23,7 +23,7 @@ def test_all_that_applies_is_measured_and_kept_in_the_run(runs: Path) -> None:
     assert {"frechet", "kid", "coverage", "label_accuracy", "class_coverage", "ms_ssim", "memorisation"} <= set(
         found.findings
     )
-    assert set(found.skipped) == {"class_entropy", "swd", *OF_OTHER_DATA}
+    assert set(found.skipped) == {"class_entropy", "code_purity", "swd", *OF_OTHER_DATA}
     assert "needs images of at least 16 pixels" in found.skipped["swd"]
     assert "drawing 600 samples" in told
     assert found.findings["frechet"]["protocol"]["samples"] == 600
@@ -34,14 +34,14 @@ def test_all_that_applies_is_measured_and_kept_in_the_run(runs: Path) -> None:
     assert stored["findings"] == found.findings
     (picture,) = stored["findings"]["memorisation"]["pictures"]
     assert Image.open(runs / "cgan" / picture).format == "PNG"
-    leftovers = [path.name for path in (runs / "cgan").rglob(".*") if path.name != ".lock"]
+    leftovers = [path.name for path in (runs / "cgan").rglob(".*") if not path.name.endswith(".lock")]
     assert leftovers == []
 
 
 def test_an_unconditional_gan_of_larger_images(runs: Path) -> None:
     found = ganzoo.evaluate(runs / "vanilla", samples=300)
     assert {"class_entropy", "swd", "frechet"} <= set(found.findings)
-    assert {"label_accuracy", "class_coverage", *OF_OTHER_DATA} == set(found.skipped)
+    assert {"label_accuracy", "class_coverage", "code_purity", *OF_OTHER_DATA} == set(found.skipped)
     assert found.findings["swd"]["protocol"]["levels"] == [16]
 
 

@@ -28,12 +28,14 @@ class Fake:
     """Draws given images, and has as much of a GAN as metrics look at."""
 
     device = torch.device("cpu")
+    paired = False
 
     def __init__(self, images: Images, labels: npt.NDArray[np.int64] | None):
         self.images = images
         self.labels = labels
         self.conditional = labels is not None
-        self.spec = DataSpec(images.shape[1], images.shape[2], 10 if labels is not None else 0)
+        self.classes = 0 if labels is None else int(labels.max()) + 1
+        self.spec = DataSpec(images.shape[1], images.shape[2], self.classes)
 
     def sample(self, count: int, seed: int) -> torch.Tensor:
         return torch.from_numpy(self.images[:count])

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
-from ganzoo.metrics.labels import ClassCoverage, ClassEntropy, LabelAccuracy, entropy, shares
+from ganzoo.metrics.labels import ClassCoverage, ClassEntropy, CodePurity, LabelAccuracy, entropy, shares
+from ganzoo.metrics.metric import Finding
 from tests.metrics.conftest import Workshop, few_modes
 
 
@@ -54,6 +57,29 @@ def test_class_entropy_falls_when_classes_are_lost_and_names_them(workshop: Work
     assert lost.figures["class_entropy"].real == pytest.approx(math.log(10), abs=0.02)
     assert lost.verdict is not None
     assert "3" in lost.verdict
+
+
+def test_code_purity_of_codes_that_are_classes_under_other_names_and_of_codes_that_mix_two(workshop: Workshop) -> None:
+    good = workshop.good
+    assert good.labels is not None
+
+    def judged(codes: npt.NDArray[np.int64]) -> Finding:
+        subject = workshop.subject(good.images, codes)
+        assert CodePurity().why_not(subject) == "needs a GAN with categories of its own, found without labels"
+        subject.gan.spec = replace(subject.gan.spec, classes=0)
+        assert CodePurity().why_not(subject) is None
+        assert ClassEntropy().why_not(subject) is None
+        assert LabelAccuracy().why_not(subject) == "needs a conditional GAN"
+        return CodePurity().measure(subject)
+
+    renamed = judged((good.labels + 3) % 10)
+    assert renamed.figures["code_purity"].value > 0.93
+    assert renamed.details["class_of_code"]["3"] == "0"
+    assert renamed.verdict is None
+    mixed = judged(good.labels // 2)
+    assert mixed.figures["code_purity"].value == pytest.approx(0.5, abs=0.06)
+    assert mixed.verdict is not None
+    assert len(mixed.verdict.partition(": ")[2].split(", ")) == 5
 
 
 def test_entropy_of_even_and_of_single_classes() -> None:

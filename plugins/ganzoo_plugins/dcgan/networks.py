@@ -5,8 +5,13 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from ganzoo.errors import UsageError
-from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU
+from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU, ConvTransposeTanh, Linear
 from ganzoo.plugin import DataSpec
+
+CLASSIC_BASE = 4
+"""The last maps of Radford et al. are 4x4, and every point of them sees 46 of the 64 pixels a side."""
+OVERVIEW = 256
+"""Units of the layer that sees the whole image where the last maps are larger."""
 
 
 def stages(size: int) -> tuple[int, int]:
@@ -35,7 +40,7 @@ def initialise(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.Embedding)):
             nn.init.normal_(module.weight, 0.0, 0.02)
-        elif isinstance(module, nn.BatchNorm2d):
+        elif isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
             nn.init.normal_(module.weight, 1.0, 0.02)
         bias = getattr(module, "bias", None)
         if isinstance(bias, nn.Parameter):
@@ -52,17 +57,21 @@ class Generator(nn.Module):
         self.blocks = nn.Sequential(
             ConvTransposeBNReLU(inputs, inward[-1], kernel_size=base, stride=1, padding=0),
             *(ConvTransposeBNReLU(deep, shallow) for shallow, deep in reversed(list(zip(inward, inward[1:])))),
-            nn.ConvTranspose2d(width, spec.channels, 4, 2, 1, bias=False),
+            ConvTransposeTanh(width, spec.channels, bias=False),
         )
         initialise(self)
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         images: Tensor = self.blocks(z[:, :, None, None])
-        return images.tanh()
+        return images
 
 
 class Discriminator(nn.Module):
-    """[N, C, size, size] -> halved down to [N, 2^(k-1) width, base, base] -> logits [N]. No batch norm on the image."""
+    """[N, C, size, size] -> halved down to [N, 2^(k-1) width, base, base] -> logits [N]. No batch norm on the image.
+
+    Points of maps larger than the classic 4x4 see less than half of the image, 10 of 28 pixels a side: no weighted sum
+    of them tells whether strokes make a digit. There a layer that sees the whole image comes before the logit.
+    """
 
     def __init__(self, width: int, spec: DataSpec, norm: bool = True):
         super().__init__()
@@ -72,9 +81,24 @@ class Discriminator(nn.Module):
             ConvBNLeakyReLU(spec.channels, width, norm=False),
             *(ConvBNLeakyReLU(shallow, deep, norm) for shallow, deep in zip(inward, inward[1:])),
         )
-        self.head = nn.Conv2d(inward[-1], 1, base)
+        features = inward[-1]
+        if base > CLASSIC_BASE:
+            self.blocks.append(overview(features * base**2, norm))
+            features, base = OVERVIEW, 1
+        self.head = nn.Conv2d(features, 1, base)
         initialise(self)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         logits: Tensor = self.head(self.blocks(images))
         return logits.flatten()
+
+
+def overview(inputs: int, norm: bool) -> nn.Sequential:
+    """A fully connected layer over whole maps: [N, C, base, base] with `inputs` values each -> [N, OVERVIEW, 1, 1]."""
+    return nn.Sequential(
+        nn.Flatten(),
+        Linear(inputs, OVERVIEW, bias=not norm),
+        *([nn.BatchNorm1d(OVERVIEW)] if norm else []),
+        nn.LeakyReLU(0.2, inplace=True),
+        nn.Unflatten(1, (OVERVIEW, 1, 1)),
+    )
