@@ -17,3 +17,9 @@ def trained(path: Path, architecture: str, **options: Any) -> Run:
     rows = run.metrics()
     done = rows[-1]["step"] if rows else 0
     return run if done == run.config["schedule"]["steps"] else ganzoo.train(resume=path)
+
+
+def figures(run: Run, metric: str, samples: int) -> dict[str, float]:
+    """What `metric` finds in `samples` samples of the moving average, and the minutes that the training took."""
+    found = ganzoo.evaluate(run, metrics=[metric], samples=samples).figures
+    return {name: figure["value"] for name, figure in found.items()} | {"minutes": run.metrics()[-1]["seconds"] / 60}

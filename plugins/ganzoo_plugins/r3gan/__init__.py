@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from ganzoo.config import setting
-from ganzoo.plugin import Architecture, Config, DataSpec, LossName, PenaltyName
+from ganzoo.plugin import Architecture, Config, DataSpec, LossName, PenaltyName, Variants
 
 if TYPE_CHECKING:
     from ganzoo.gan import GAN
@@ -14,6 +14,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class R3GANConfig(Config):
+    variants: ClassVar[Variants] = {
+        # a heavy penalty at first finds every mode, a light one at last lets the critic see how sharp they are
+        "data=points": {
+            "penalty_weight": 1.0,
+            "penalty_half_life": 500_000,
+            "latent_dim": 2,
+            "batch_size": 256,
+            "steps": 40_000,
+            "generator_lr": 1e-2,
+            "discriminator_lr": 2e-3,
+            "lr_half_life": 1_500_000,
+            "ema_half_life": 100_000,
+        }
+    }
+
     loss: LossName = "relativistic"
     penalty: PenaltyName = "r1r2"
     penalty_weight: float = 2.0
@@ -28,16 +43,22 @@ class R3GANConfig(Config):
     blocks: int = setting(1, "residual blocks a stage", ge=1)
     expansion: int = setting(1, "how many times wider a block is inside", ge=1)
     group_width: int = setting(32, "channels that the 3x3 convolution of a block takes together", ge=1)
+    generator_widths: tuple[int, ...] = setting((64,) * 4, "points: hidden layers of the generator", ge=1)
+    discriminator_widths: tuple[int, ...] = setting((64,) * 4, "points: hidden layers of the critic", ge=1)
 
 
 class R3GAN(Architecture):
     api_version = 1
     summary = "a modern baseline: relativistic pairs, R1 and R2, residual blocks, no norm"
     paper = "Huang et al. 2024, The GAN is dead; long live the GAN! A Modern Baseline GAN, arXiv:2501.05441"
+    kinds = ("images", "points")
     Config = R3GANConfig
 
     def build(self, config: R3GANConfig, spec: DataSpec) -> GAN:
         from ganzoo_plugins.r3gan.game import R3Game
-        from ganzoo_plugins.r3gan.networks import Discriminator, Generator
+        from ganzoo_plugins.r3gan.networks import Discriminator, Generator, PointDiscriminator, PointGenerator
 
+        if spec.kind == "points":
+            made = PointGenerator(config.latent_dim, config.generator_widths, spec)
+            return R3Game(made, PointDiscriminator(config.discriminator_widths, spec), config, spec)
         return R3Game(Generator(config, spec), Discriminator(config, spec), config, spec)

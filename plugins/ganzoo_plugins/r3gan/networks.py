@@ -1,4 +1,7 @@
-"""The networks of Huang et al. 2024, arXiv:2501.05441, section 3: residual blocks without norm, in small."""
+"""The networks of Huang et al. 2024, arXiv:2501.05441, section 3: residual blocks without norm, in small.
+
+On points they are the multilayer perceptrons of the original GAN.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,10 @@ from ganzoo.nn import ConvTransposeTanh
 from ganzoo.plugin import DataSpec
 from ganzoo_plugins.dcgan.networks import channels, stages
 from ganzoo_plugins.r3gan import R3GANConfig
+from ganzoo_plugins.vanilla.networks import Discriminator as PointDiscriminator
+from ganzoo_plugins.vanilla.networks import Generator as PointGenerator
+
+__all__ = ["Discriminator", "Generator", "PointDiscriminator", "PointGenerator"]
 
 SLOPE = 0.2
 

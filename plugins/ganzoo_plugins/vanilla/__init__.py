@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class VanillaConfig(Config):
     variants: ClassVar[Variants] = {
-        # R1 keeps every mode, falling rates draw them sharp: see docs/results.md
+        # R1 keeps most modes, falling rates draw them sharp
         "data=points": {
             "generator_widths": (128,) * 4,
             "discriminator_widths": (128,) * 4,
