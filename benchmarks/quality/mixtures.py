@@ -14,9 +14,9 @@ import argparse
 from pathlib import Path
 from statistics import mean, stdev
 
-import ganzoo
+from runs import trained
+
 from ganzoo.evaluation import evaluate
-from ganzoo.training.run import Run
 
 
 def main() -> None:
@@ -35,7 +35,7 @@ def main() -> None:
 
 def judged(path: Path, dataset: str, seed: int) -> dict[str, float]:
     """The figures of one run, trained where it is not there yet."""
-    run = Run.open(path) if path.exists() else ganzoo.train("vanilla", dataset=dataset, seed=seed, out=path)
+    run = trained(path, "vanilla", dataset=dataset, seed=seed)
     figures = evaluate(run, metrics=["modes"], samples=2500).figures
     return {name: figures[name]["value"] for name in ("modes", "high_quality")} | {
         "seconds": run.metrics()[-1]["seconds"]
