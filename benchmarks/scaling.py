@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import statistics
 import time
 from typing import Any
@@ -27,16 +28,17 @@ def main() -> None:
     parser.add_argument("architecture")
     parser.add_argument("--image-size", type=int, default=32)
     parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--accumulate", type=int, default=1)
     parser.add_argument("--steps", type=int, default=30)
     options = parser.parse_args()
     with distributed.joined():
-        settings = {"image_size": options.image_size, "batch_size": options.batch_size}
+        settings = {name: getattr(options, name) for name in ("image_size", "batch_size", "accumulate")}
         plan = make(Request(options.architecture, "digits", settings))
         state = TrainingState(plan.build(), plan.seed)
-        batches = Batches(plan.data, options.batch_size, plan.seed, state.device)
-        result = measure(state, batches, options.steps)
+        result = measure(state, plan.batches(state.device), options.steps)
         if distributed.rank() == 0:
-            print(json.dumps(vars(options) | {"ranks": distributed.size()} | result))
+            peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+            print(json.dumps(vars(options) | {"ranks": distributed.size()} | result | {"peak_mib": peak}))
 
 
 def measure(state: TrainingState, batches: Batches, steps: int) -> dict[str, Any]:

@@ -1,84 +1,17 @@
 // The operations as torch sees them: schemas, checks, tensors in and out. LibTorch's stable ABI only, so that one binary
 // serves every torch from 2.10 on; no Python.h, so that it serves every Python. Autograd and fakes: ganzoo/ops/native.py.
 #include <torch/csrc/stable/library.h>
-#include <torch/csrc/stable/ops.h>
-#include <torch/csrc/stable/tensor.h>
 
-#include <optional>
-#include <string>
 #include <tuple>
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
-
-#include "cpu/driver.h"
 #include "cpu/kept.h"
 #include "cpu/kernels.h"
+#include "tensors.h"
 
 namespace {
 
+using namespace ganzoo::tensors;
 using ganzoo::Shape;
-using torch::headeronly::MemoryFormat;
-using torch::headeronly::ScalarType;
-using torch::stable::Tensor;
-using Maybe = std::optional<Tensor>;
-
-constexpr int64_t kLargest = int64_t{1} << 48;  // bytes: beyond any memory, and far from overflow
-
-void run(int64_t items, const ganzoo::Body& body) { torch::stable::parallel_for(0, items, 1, body); }
-
-void check(const Tensor& t, const char* name, int64_t dim) {
-  STD_TORCH_CHECK(t.is_cpu(), "ganzoo: ", name, " must be on the CPU");
-  STD_TORCH_CHECK(t.scalar_type() == ScalarType::Float, "ganzoo: ", name, " must be float32");
-  STD_TORCH_CHECK(t.layout() == torch::headeronly::Layout::Strided, "ganzoo: ", name, " must be a dense tensor");
-  STD_TORCH_CHECK(t.dim() == dim, "ganzoo: ", name, " must have ", dim, " dimensions, but has ", t.dim());
-}
-
-Tensor nhwc(const Tensor& t) { return torch::stable::contiguous(t, MemoryFormat::ChannelsLast); }
-
-// Large results are memory that the system hands out page by page while it is written: in pages of 2 MiB if it may.
-void ask_for_large_pages(const Tensor& t) {
-#if defined(__linux__)
-  constexpr uintptr_t kPage = uintptr_t{1} << 21;
-  const uintptr_t start = reinterpret_cast<uintptr_t>(t.mutable_data_ptr());
-  const uintptr_t first = (start + kPage - 1) & ~(kPage - 1), last = (start + 4 * t.numel()) & ~(kPage - 1);
-  if (last > first + kPage) madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);  // a hint, no more
-#endif
-}
-
-Tensor empty_nhwc(int64_t n, int64_t c, int64_t h, int64_t w) {
-  STD_TORCH_CHECK(n == 0 || h == 0 || w == 0 || c <= kLargest / 4 / n / h / w, "ganzoo: the result is too large");
-  const int64_t sizes[] = {n, c, h, w};
-  const Tensor t = torch::stable::empty({sizes, 4}, ScalarType::Float, std::nullopt, std::nullopt, std::nullopt,
-                                        MemoryFormat::ChannelsLast);
-  ask_for_large_pages(t);
-  return t;
-}
-
-Tensor vector(const Tensor& like, int64_t size) { return torch::stable::new_empty(like, {&size, 1}, ScalarType::Float); }
-
-// A vector of `size` floats, or null; `keep` owns its contiguous copy.
-const float* channel(const Maybe& t, const char* name, int64_t size, Maybe& keep) {
-  if (!t) return nullptr;
-  check(*t, name, 1);
-  STD_TORCH_CHECK(t->size(0) == size, "ganzoo: ", name, " must have ", size, " elements, but has ", t->size(0));
-  keep = torch::stable::contiguous(*t);
-  return keep->const_data_ptr<float>();
-}
-
-void check_weight(const Tensor& weight) {
-  check(weight, "weight", 4);
-  STD_TORCH_CHECK(weight.size(2) == 4 && weight.size(3) == 4, "ganzoo: weight must be [*, *, 4, 4]");
-  STD_TORCH_CHECK(weight.size(0) > 0 && weight.size(1) > 0, "ganzoo: weight must have channels");
-}
-
-// H and W belong to h and w: one of the two sizes that a k4 s2 p1 convolution takes to h x w.
-void check_sizes(const Shape& s) {
-  STD_TORCH_CHECK(s.h > 0 && s.w > 0, "ganzoo: the image must have a height and a width, at least 2 to be halved");
-  STD_TORCH_CHECK(s.H / 2 == s.h && s.W / 2 == s.w, "ganzoo: ", s.H, " x ", s.W, " is not twice ", s.h, " x ", s.w,
-                  ", nor one more");
-}
 
 void pack_into(const Tensor& weight, bool up, bool winograd, float* packed) {
   const int64_t strides[] = {weight.stride(0), weight.stride(1), weight.stride(2), weight.stride(3)};
@@ -99,7 +32,7 @@ const float* panels_of(const Tensor& weight, const Maybe& packed, bool up, bool 
     STD_TORCH_CHECK(packed->size(0) == size && packed->stride(0) == 1, "ganzoo: packed is not of weight");
     return packed->const_data_ptr<float>();
   }
-  float* panels = ganzoo::kept<ganzoo::kPacked>(size);
+  float* panels = ganzoo::kept<ganzoo::kCaller>(size);
   pack_into(weight, up, winograd, panels);
   return panels;
 }
@@ -118,15 +51,17 @@ Result convolve(bool up, const Tensor& x, const Tensor& weight, const Maybe& pac
                      : Shape{x.size(0), x.size(2) / 2, x.size(3) / 2, cs, x.size(2), x.size(3), cb};
   check_sizes(s);
   STD_TORCH_CHECK(!statistics || s.n > 0, "ganzoo: an empty batch has no statistics");
+  Maybe keep_scale, keep_shift;
+  ganzoo::Epilogue e = {channel(scale, "scale", cout, keep_scale), channel(shift, "shift", cout, keep_shift),
+                        static_cast<float>(slope), nullptr, nullptr};
+  if (cb <= ganzoo::kNarrow && !packed && !scale && !statistics)
+    return {narrow(up, s, x, weight, e.shift, {}, {false, e.slope}), {}, {}};
   if (packed) check(*packed, "packed", 1);
   // packed weights say by their size what they are for
   const bool winograd =
       packed ? packed->size(0) != ganzoo::floats_of_packed(up, false, cs, cb) : takes_winograd(up, s, true);
   const float* panels = panels_of(weight, packed, up, winograd);
   const Tensor in = nhwc(x);
-  Maybe keep_scale, keep_shift;
-  ganzoo::Epilogue e = {channel(scale, "scale", cout, keep_scale), channel(shift, "shift", cout, keep_shift),
-                        static_cast<float>(slope), nullptr, nullptr};
   Result r = {up ? empty_nhwc(s.n, cb, s.H, s.W) : empty_nhwc(s.n, cs, s.h, s.w), vector(in, statistics ? cout : 0),
               vector(in, statistics ? cout : 0)};
   if (statistics) e.mean = r.mean.mutable_data_ptr<float>(), e.var = r.var.mutable_data_ptr<float>();
@@ -164,8 +99,12 @@ Tensor weight_gradient(Tensor small, Tensor big) {
   STD_TORCH_CHECK(s.cs > 0 && s.cb > 0, "ganzoo: small and big must have channels");
   const Tensor a = nhwc(small), b = nhwc(big);
   Tensor out = empty_nhwc(s.cs, s.cb, 4, 4);
-  ganzoo::weight_gradient(takes_winograd_gradient(s), s, a.const_data_ptr<float>(), b.const_data_ptr<float>(),
-                          out.mutable_data_ptr<float>(), run);
+  if (s.cb <= ganzoo::kNarrow)
+    ganzoo::narrow_gradient(s, false, a.const_data_ptr<float>(), b.const_data_ptr<float>(), nullptr, {false, 1},
+                            out.mutable_data_ptr<float>(), nullptr, run);
+  else
+    ganzoo::weight_gradient(takes_winograd_gradient(s), s, a.const_data_ptr<float>(), b.const_data_ptr<float>(),
+                            out.mutable_data_ptr<float>(), run);
   return out;
 }
 

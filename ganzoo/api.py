@@ -71,7 +71,8 @@ def train(
         resume: directory of a run to continue exactly where its last checkpoint stands; all else is taken from it.
         checkpoint_every, sample_every: in steps; default 1000 and 500.
         evaluate_every: in steps; measure `best_by` and keep the best checkpoint besides the last. Default never.
-        best_by: a metric of `ganzoo evaluate`; default frechet where it applies.
+        best_by: a metric of `ganzoo evaluate`; default the first of psnr, frechet, optimal_discriminator
+            and swd that applies.
         data_dir: where data files already are; default the environment's GANZOO_DATA.
         cuda_graph: replay each step on a GPU from one captured graph; default where it works.
         report: hears of progress.
@@ -95,13 +96,12 @@ def train(
 def start(plan: Plan, out: str | os.PathLike[str] | None = None, report: Report | None = None) -> Run:
     """Train `plan` in a new run directory."""
     from ganzoo import distributed
-    from ganzoo.training.batches import Batches
     from ganzoo.training.provenance import provenance
     from ganzoo.training.state import TrainingState
 
     with _reproducible(plan):
         state = TrainingState(plan.build(), plan.seed, plan.precision, plan.identity)
-        batches = Batches(plan.data, plan.config.batch_size, plan.seed, state.device)
+        batches = plan.batches(state.device)
         name = f"{plan.entry.name}-{plan.dataset.partition(':')[0]}"
         schedule = {"schedule": dataclasses.asdict(plan.schedule), "data_dir": plan.data_dir}
         config = {**plan.identity, **schedule, **provenance(plan.entry)}
@@ -117,7 +117,6 @@ def proceed(run: Run, request: Request, report: Report | None = None) -> Run:
     """
     from ganzoo import distributed
     from ganzoo.training import checkpoint
-    from ganzoo.training.batches import Batches
     from ganzoo.training.provenance import provenance
     from ganzoo.training.state import TrainingState
 
@@ -129,7 +128,8 @@ def proceed(run: Run, request: Request, report: Report | None = None) -> Run:
         plan = make(merge(run.config, request))
         identity = plan.identity
         before = saved.get("identity", {}) if path else {name: saved.get(name) for name in identity}
-        changes = configs.difference(flat(before), flat(identity))
+        unsaid = flat({"settings": configs.defaults(plan.entry.card.Config)})  # of settings newer than the run
+        changes = configs.difference(unsaid | flat(before), flat(identity))
         if changes:
             raise UsageError(
                 f"A resumed run must stay as {path.name if path else 'it'} was trained, but this would change:\n  "
@@ -140,7 +140,7 @@ def proceed(run: Run, request: Request, report: Report | None = None) -> Run:
             state = TrainingState(plan.build(), plan.seed, plan.precision, identity)
             if path is not None:
                 state.restore(path, saved)
-            batches = Batches(plan.data, plan.config.batch_size, plan.seed, state.device)
+            batches = plan.batches(state.device)
             now = provenance(plan.entry)
             notes = [*plan.data.notes, *(f"{problem}; the checkpoint before it is used." for problem in problems)]
             notes += _changed_versions(run, now)
@@ -222,6 +222,18 @@ def _changed_versions(run: Run, now: dict[str, Any]) -> list[str]:
     return [f"Versions changed, so the resume may not be exact: {', '.join(changes)}."] if changes else []
 
 
+def _of_parts(gan: GAN) -> list[str]:
+    from ganzoo.nn import uses_batch_statistics
+
+    size, parts = gan.config.batch_size, gan.config.accumulate
+    if parts == 1 or not uses_batch_statistics(gan):
+        return []
+    return [
+        f"accumulate={parts} with batch norm: its statistics are those of each part's {size // parts} {gan.spec.kind}, "
+        f"so this is not quite the training that takes {size} at once."
+    ]
+
+
 def _train(
     plan: Plan, state: TrainingState, batches: Batches, run: Run, report: Report | None, notes: Iterable[str]
 ) -> Run:
@@ -235,13 +247,13 @@ def _train(
     with StopRequest() as stop:
         try:
             reports.start(run, plan.schedule.steps, state.step)
-            for note in (*notes, *problem):
+            for note in (*notes, *_of_parts(state.gan), *problem):
                 reports.note(note)
             evaluate = None
             if plan.schedule.evaluate_every:
                 from ganzoo.evaluation.best import Best
 
-                evaluate = Best(run, state, plan.schedule.best_by, reports).measure
+                evaluate = Best(run, state, plan.schedule.best_by).measure
             loop.train(state, batches, run, plan.schedule, reports, stop, plan.cuda_graph, evaluate)
         finally:
             reports.finish()
@@ -279,7 +291,8 @@ def _reproducible(plan: Plan, threads: int | None = None) -> Iterator[None]:
     except torch.OutOfMemoryError as failure:
         raise TrainingError(
             f"{plan.device} is out of memory with batch_size={plan.config.batch_size} in {plan.precision}. Try "
-            f"--batch-size {max(1, plan.config.batch_size // 2)}, --precision bf16, or --no-cuda-graph."
+            f"--accumulate {2 * plan.config.accumulate}, --batch-size {max(1, plan.config.batch_size // 2)}, "
+            "--precision bf16, or --no-cuda-graph."
         ) from failure
     finally:
         if gpus:

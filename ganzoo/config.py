@@ -93,6 +93,11 @@ def make(config_type: type[C], overrides: Mapping[str, Any], data: str = "images
     return config
 
 
+def defaults(config_type: type) -> dict[str, Any]:
+    """What every setting is where nobody says anything, as `to_dict` writes it."""
+    return {s.name: _plain(s.default) for s in settings(config_type)}
+
+
 def to_dict(config: Any) -> dict[str, Any]:
     """A config as plain JSON values; `make(type(config), to_dict(config)) == config`."""
     return {s.name: _plain(getattr(config, s.name)) for s in settings(type(config))}

@@ -77,25 +77,33 @@ def joined() -> Iterator[None]:
         dist.destroy_process_group()
 
 
-def share(batch: Tensor) -> Tensor:
-    """This rank's rows of a global batch [N, ...].
+def share(batch: Tensor, parts: int = 1) -> Tensor:
+    """This rank's rows of a global batch [N, ...], or of each of its equal `parts`, one after the other.
 
     Draw noise for all of the batch and take a share: so N ranks see together what one process sees.
     """
-    each = len(batch) // size()
-    return batch[rank() * each : (rank() + 1) * each]
+    each = len(batch) // (parts * size())
+    rows: Tensor = batch.unflatten(0, (parts, size(), each))[:, rank()].flatten(0, 1)
+    return rows
 
 
-def check(batch_size: int, device: str) -> None:
+def check(batch_size: int, parts: int, device: str) -> None:
     """Refuse a global batch that cannot be shared out evenly, and a device that ranks cannot have each for itself."""
     if size() > 1 and device.startswith("cuda:"):
         raise UsageError(f"Device {device!r} is one GPU, but {size()} ranks take one each. Choose cuda.")
     if size() > 1 and device == "cuda" and (local := _local_rank()) >= (gpus := torch.cuda.device_count()):
         raise UsageError(f"This machine has {gpus} GPUs, too few for local rank {local}. Start fewer, or choose cpu.")
-    if batch_size % size():
-        lower = batch_size // size() * size()
-        nearest = " or ".join(str(n) for n in (lower, lower + size()) if n)
-        raise UsageError(f"batch_size={batch_size} is not a multiple of the {size()} ranks. Choose {nearest}.")
+    check_shares(batch_size, size(), parts)
+
+
+def check_shares(batch_size: int, ranks: int, parts: int) -> None:
+    """Refuse a global batch that does not fall into `parts` of equal size for each of so many ranks."""
+    shares = ranks * parts
+    if batch_size % shares:
+        lower = batch_size // shares * shares
+        nearest = " or ".join(str(n) for n in (lower, lower + shares) if n)
+        what = [f"the {ranks} ranks"] * (ranks > 1) + [f"accumulate={parts}"] * (parts > 1)
+        raise UsageError(f"batch_size={batch_size} is not a multiple of {' times '.join(what)}. Choose {nearest}.")
 
 
 def average(tensors: list[Tensor]) -> None:

@@ -38,6 +38,7 @@ class GAN(nn.Module):
         self.discriminator = discriminator
         self.config = config
         self.spec = spec
+        self.penalty_weight: float = config.penalty_weight  # of the present step: the trainer lets it fall
         self.batch_statistics = uses_batch_statistics(discriminator)
         if config.penalty in PENALTIES and self.batch_statistics:
             raise UsageError(
@@ -139,7 +140,7 @@ class GAN(nn.Module):
             return logits
 
         value = PENALTIES[self.config.penalty](score, real, fake, rng)
-        return self.config.penalty_weight * value, {"penalty": value.detach()}
+        return self.penalty_weight * value, {"penalty": value.detach()}
 
     def after_discriminator_step(self) -> None:
         """Runs after every optimizer step of the discriminator: clips its weights where penalty=clip."""

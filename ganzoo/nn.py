@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import parametrize
 
 from ganzoo import distributed
-from ganzoo.ops import conv_bn_leaky_relu, conv_leaky_relu, conv_transpose_bn_relu, linear
+from ganzoo.ops import conv_bn_leaky_relu, conv_leaky_relu, conv_transpose_bn_relu, conv_transpose_tanh, linear
 
 
 class ConvTransposeBNReLU(nn.Sequential):
@@ -31,13 +31,37 @@ class ConvTransposeBNReLU(nn.Sequential):
 
     def forward(self, input: Tensor) -> Tensor:
         modules: list[Any] = list(self)
-        if not _fusible(modules, nn.ConvTranspose2d, nn.BatchNorm2d, nn.ReLU) or modules[0].output_padding != (0, 0):
+        if not _fusible(modules, nn.ConvTranspose2d, nn.BatchNorm2d, nn.ReLU):
             return _in_sequence(self, input)
         conv, norm, _ = modules
         options = _norm_options(norm)
         return conv_transpose_bn_relu(
             input, conv.weight, *_norm_tensors(norm), stride=conv.stride[0], padding=conv.padding[0], **options
         )
+
+
+class ConvTransposeTanh(nn.ConvTranspose2d):
+    """ConvTranspose2d(4, 2, 1) and tanh: the last layer of the DCGAN generator (arXiv:1511.06434), images in [-1, 1].
+
+    Input [N, in_channels, H, W], output [N, out_channels, H', W'], H' as in `ConvTransposeBNReLU`. The state dict is
+    that of nn.ConvTranspose2d; `ganzoo.ops.conv_transpose_tanh` computes it.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 4,
+        stride: int = 2,
+        padding: int = 1,
+        bias: bool = True,
+    ):
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, bias=bias)
+
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        if output_size is not None or not _is_plain(self):
+            return super().forward(input, output_size).tanh()
+        return conv_transpose_tanh(input, self.weight, self.bias, stride=self.stride[0], padding=int(self.padding[0]))
 
 
 class ConvBNLeakyReLU(nn.Sequential):
@@ -82,15 +106,19 @@ def _fusible(modules: list[Any], *types: type[nn.Module]) -> bool:
             return False
         if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks:
             return False
-    conv = modules[0]
+    return _is_plain(modules[0]) and (modules[0].bias is None or len(modules) == 2)
+
+
+def _is_plain(conv: Any) -> bool:
+    """Whether it is a square convolution over zeros, all channels with all."""
     return (
         len(set(conv.stride)) == 1
         and len(set(conv.padding)) == 1
         and not isinstance(conv.padding, str)
+        and set(conv.output_padding) == {0}
         and set(conv.dilation) == {1}
         and conv.groups == 1
         and conv.padding_mode == "zeros"
-        and (conv.bias is None or len(modules) == 2)
     )
 
 

@@ -23,6 +23,9 @@ from .ranks import join, start, together
 def collectives() -> None:
     rank, size = distributed.rank(), distributed.size()
     assert distributed.share(torch.arange(12)).tolist() == list(range(rank * 12 // size, (rank + 1) * 12 // size))
+    assert torch.cat(distributed.gathered(distributed.share(torch.arange(12), 2))).tolist() == [
+        0, 1, 6, 7, 2, 3, 8, 9, 4, 5, 10, 11
+    ]  # fmt: skip
     tensors = [torch.full((2, 3), float(rank)), torch.full((1, 2, 2, 2), 10.0 * rank)]
     tensors[1] = tensors[1].to(memory_format=torch.channels_last)
     distributed.average(tensors)
@@ -32,9 +35,13 @@ def collectives() -> None:
     assert distributed.first(lambda: f"made by {distributed.rank()}") == "made by 0"
     assert [int(t) for t in distributed.gathered(torch.tensor(rank))] == list(range(size))
     with pytest.raises(UsageError, match=r"not a multiple of the 3 ranks\. Choose 6 or 9"):
-        distributed.check(7, "cpu")
+        distributed.check(7, 1, "cpu")
+    with pytest.raises(
+        UsageError, match=r"batch_size=9 is not a multiple of the 3 ranks times accumulate=2\. Choose 6 or"
+    ):
+        distributed.check(9, 2, "cpu")
     with pytest.raises(UsageError, match="3 ranks take one each"):
-        distributed.check(6, "cuda:0")
+        distributed.check(6, 1, "cuda:0")
 
     def refuse() -> None:
         raise UsageError("no")
@@ -128,6 +135,7 @@ CASES: dict[str, dict[str, Any]] = {
     "penalty": {"architecture": "wgan", "width": 8, "penalty": "gradient", "discriminator_steps": 2},
     "r1": {"architecture": "cgan", "width": 8, "penalty": "r1", "discriminator_norm": "none"},
     "clip": {"architecture": "wgan", "width": 8},
+    "parts": {"architecture": "dcgan", "width": 8, "accumulate": 2},
 }
 
 

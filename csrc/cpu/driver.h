@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <functional>
 
+#include "kernels.h"
+
 namespace ganzoo {
 
 // Runs body(begin, end) over parts of 0..items, on as many threads as the caller has. What ops.cpp gives it is torch's.
@@ -37,6 +39,21 @@ void convolve(bool up, bool winograd, const Shape& s, const float* x, const floa
 // weight (cs, 4, 4, cb) = sum over pixels of small x big: the gradient of both convolutions.
 bool takes_winograd_gradient(const Shape& s);
 void weight_gradient(bool winograd, const Shape& s, const float* small, const float* big, float* out, Parallel run);
+
+// The same for big images of 1 to kNarrow channels, in whose forward pass out = act(sum + shift), shift null or of the
+// output's channels. `weight` is (cs, cb, 4, 4) with any strides. With `activated`, the results of act in that pass, x is
+// the gradient of these results, and out is the sum alone.
+struct Narrowed {
+  const float* weight;
+  int64_t strides[4];
+  const float *shift, *activated;
+  Activation act;
+};
+void narrow_convolve(bool up, const Shape& s, const float* x, const Narrowed& e, float* out, Parallel run);
+// weight (cs, 4, 4, cb) = sum over pixels of small x big, and shift, of one of them; `of_big` says which: that one is the
+// gradient of `activated` (or of the sum where that is null). shift may be null.
+void narrow_gradient(const Shape& s, bool of_big, const float* small, const float* big, const float* activated,
+                     const Activation& act, float* weight, float* shift, Parallel run);
 
 // c [m, n], row after row, = a [m, k] b [k, n] + bias [n] (or null). a and b have any strides.
 void multiply(const float* a, const int64_t a_strides[2], const float* b, const int64_t b_strides[2], const float* bias,

@@ -3,19 +3,25 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <new>
 
 namespace ganzoo {
 
-// What for: what the calling thread shares with the others, its packed weights among it; and what each works with alone.
-enum Use { kCaller, kPacked, kWorker };
+constexpr std::align_val_t kLine{64};  // a cache line: a vector that straddled two would take two loads
+
+// What for: what the calling thread shares with the others, and what each works with alone.
+enum Use { kCaller, kWorker };
 
 template <Use USE>
 float* kept(int64_t floats) {
-  thread_local std::unique_ptr<float[]> memory;
+  struct Free {
+    void operator()(float* p) const { ::operator delete[](p, kLine); }
+  };
+  thread_local std::unique_ptr<float, Free> memory;
   thread_local int64_t size = 0;
   if (size < floats) {
     memory.reset();
-    memory.reset(new float[floats]);
+    memory.reset(static_cast<float*>(::operator new[](floats * sizeof(float), kLine)));
     size = floats;
   }
   return memory.get();

@@ -22,8 +22,12 @@ constexpr int kGradientRows = 64;   // small channels of one work item of Winogr
 constexpr int kGradientTiles = 48;  // tiles of one step of it: their planes and the 36 sums fit the L2
 constexpr int kProducts = 36;    // of Winograd's scheme, in place of 64
 constexpr int kPackRows = 16;    // input channels that are packed together
-constexpr int kProductRows = 48; // rows of a block of a matrix product: whole register tiles, and whole transposed blocks
+constexpr int kProductRows = 24; // rows of a work item of a matrix product: whole register tiles
+constexpr int kBlockRows = 48;   // of so many at most a block is made: whole transposed blocks, too
 constexpr int kGroupRows = 24;   // rows that are packed together where a product reads its left matrix by columns
+constexpr int kNarrow = 4;       // channels of a big image up to which its layer has kernels of its own
+constexpr int kMostPixels = 8;   // of a register tile of these
+constexpr int kGradientLines = 18;  // of the big image that the weight gradient of these has at a time
 constexpr int kPixelChunk = 256; // pixels of one work item of the passes over channels
 
 // The pixels (i * step_out + a, j * step_out + b), i < rows, j < cols, of the output, each the sum over `taps` of the
@@ -79,6 +83,26 @@ struct Norm {
   int64_t pixels, c;
 };
 
+struct Activation {
+  bool tanh;    // or else
+  float slope;  // v > 0 ? v : slope * v
+};
+
+// A layer whose big image has 1 to kNarrow channels. `up` and `down`: out = act(sum + shift). With `activated`, the
+// results of act in a forward pass, the input is a gradient of them: it is multiplied by act's derivative, and out is
+// the sum alone. The weight gradient: that gradient is `big` or `small`; out is [items] of floats_of_sums.
+struct Narrow {
+  const float *small, *big, *weight, *shift, *activated;
+  Activation act;
+  bool of_big;  // the weight gradient: whether `activated` and the bias belong to the big image
+  float* out;
+  int64_t n, h, w, cs, H, W;
+  int cb;
+  int64_t stride;         // cs in whole vectors: from row to row of `weight`, [16 cb][stride], in `down`, and of the sums
+  int64_t chunks, rows;   // `up` and `down`: an item is `rows` small rows of an image, which has `chunks` of them
+  int64_t items;          // the weight gradient: an item is some images, `rows` small rows at a time
+};
+
 // The element (i, j) is values[i * row + j * column].
 struct Matrix {
   const float* values;
@@ -112,6 +136,9 @@ struct Kernels {
   void (*norm_act_backward)(const Norm&, int64_t begin, int64_t end);
   void (*pack_panel)(const Matrix& b, int64_t k, int64_t n, int64_t panel, float* to);
   void (*multiply)(const Product&, int64_t begin, int64_t end, float* scratch);
+  void (*narrow_up)(const Narrow&, int64_t begin, int64_t end, float* scratch);
+  void (*narrow_down)(const Narrow&, int64_t begin, int64_t end, float* scratch);
+  void (*narrow_gradient)(const Narrow&, int64_t begin, int64_t end, float* scratch);
   double (*fma_loop)(int64_t rounds);  // floating-point operations done in registers: the peak to compare with
 };
 
@@ -133,5 +160,10 @@ constexpr int64_t kFloatsOfWinogradGradient =
 inline int64_t floats_of_winograd_scratch(int64_t cin) {
   return kProducts * (kTiles * cin + 16 + kTiles * kBlock);  // at most 36 planes and 36 sums
 }
+
+// A row of a big image of w small pixels' width, with room on both sides, in whole vectors.
+inline int64_t floats_of_line(int64_t w, int64_t cb) { return (2 * (w + kMostPixels) + 4 + 15) / 16 * 16 * cb; }
+// The weight gradient of an item, [16 cb][stride], and its bias: [stride], or of the big image 16 times its channels.
+inline int64_t floats_of_sums(int64_t cb, int64_t stride) { return 16 * cb * stride + (stride > 64 ? stride : 64); }
 
 }  // namespace ganzoo

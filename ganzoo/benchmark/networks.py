@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU
+from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU, ConvTransposeTanh
 
 LATENT = 100
 SEED = 0
@@ -24,8 +24,7 @@ class Generator(nn.Sequential):
         super().__init__(
             ConvTransposeBNReLU(LATENT, 512, 4, 1, 0),
             *(ConvTransposeBNReLU(deep, deep // 2) for deep in (512, 256, 128)),
-            nn.ConvTranspose2d(64, 3, 4, 2, 1, bias=False),
-            nn.Tanh(),
+            ConvTransposeTanh(64, 3, bias=False),
         )
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -71,9 +70,13 @@ def _shaken(network: nn.Module) -> nn.Module:
 def plain(network: nn.Module) -> nn.Module:
     """A copy of `network` in which stock PyTorch modules run one after the other, and nothing of ganzoo's."""
     result = copy.deepcopy(network)
-    for module in result.modules():
+    for module in list(result.modules()):
         if isinstance(module, FUSED):
             module.__class__ = nn.Sequential  # type: ignore[assignment]
+        for name, last in module.named_children():
+            if isinstance(last, ConvTransposeTanh):
+                last.__class__ = nn.ConvTranspose2d  # type: ignore[assignment]
+                setattr(module, name, nn.Sequential(last, nn.Tanh()))
     return result
 
 

@@ -17,7 +17,7 @@ def launched() -> bool:
     return "LOCAL_RANK" in os.environ
 
 
-def launch(ranks: int, batch_size: int) -> int:
+def launch(ranks: int, batch_size: int, parts: int) -> int:
     """Run this very command in `ranks` processes; their exit code, that of the first failure.
 
     Ctrl-C and SIGTERM go on to the ranks, which save a checkpoint. A rank that dies takes the others with it.
@@ -26,10 +26,9 @@ def launch(ranks: int, batch_size: int) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    if batch_size % ranks:
-        raise UsageError(
-            f"batch_size={batch_size} is not a multiple of --nproc {ranks}: every rank gets an equal share."
-        )
+    from ganzoo import distributed
+
+    distributed.check_shares(batch_size, ranks, parts)
 
     def stop(number: int, _: FrameType | None) -> None:
         for later in (signal.SIGINT, signal.SIGTERM):  # the ranks are saving: a second one has nothing to add

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ganzoo.training.run import Run
 
 LENGTHS = ("steps", "epochs", "minutes")
-SETTINGS = ("batch_size", "image_size")
+SETTINGS = ("batch_size", "accumulate", "image_size")
 
 
 def _config_file(ctx: click.Context, _: click.Parameter, path: str | None) -> None:
@@ -43,6 +43,9 @@ def _config_file(ctx: click.Context, _: click.Parameter, path: str | None) -> No
 @click.option("--epochs", type=click.FloatRange(min=0, min_open=True), help="or passes over the data,")
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="or minutes.")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Images per step.")
+@click.option(
+    "--accumulate", type=click.IntRange(min=1), metavar="N", help="Take each batch in N parts, to save memory."
+)
 @click.option("--image-size", type=click.IntRange(min=1), help="Resize images to this many pixels a side.")
 @click.option(
     "--set",
@@ -72,7 +75,7 @@ def _config_file(ctx: click.Context, _: click.Parameter, path: str | None) -> No
     metavar="N",
     help="Measure, and keep the best checkpoint.  [default: never]",
 )
-@click.option("--best-by", metavar="METRIC", help="... by this metric.  [default: frechet, where it applies]")
+@click.option("--best-by", metavar="METRIC", help="... by this metric.  [default: psnr or frechet, where they apply]")
 @click.option(
     "--resume",
     metavar="RUN",
@@ -123,7 +126,7 @@ def train(
         plan = plans.make(request if resume is None else plans.merge(Run.open(resume).config, request))
         if dry_run:
             return _show(plan, as_json)
-        ctx.exit(launch.launch(nproc or 1, plan.config.batch_size))
+        ctx.exit(launch.launch(nproc or 1, plan.config.batch_size, plan.config.accumulate))
     resume, out = launch.after_restart(resume, out)
     with distributed.joined():
         _train(request, resume, out, as_json)

@@ -91,16 +91,17 @@ class ImageData:
         inputs = self.examples(1)[0].shape[1] if self.paired else 0
         return DataSpec(channels=self.images.shape[1], size=self.images.shape[2], classes=classes, inputs=inputs)
 
-    def examples(self, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The first `count` input images, and the images they belong to, uint8; corruptions are always the same.
+    def examples(self, which: int | npt.NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
+        """So many input images, the first or those with these numbers, and the images they belong to, uint8.
 
-        In data without pairs every image is its own input.
+        Corruptions are always the same. In data without pairs every image is its own input.
         """
         import torch
 
-        images = torch.from_numpy(np.array(self.images[:count]))
+        chosen = slice(which) if isinstance(which, int) else which
+        images = torch.from_numpy(np.array(self.images[chosen]))
         if self.inputs is not None:
-            return torch.from_numpy(np.array(self.inputs[:count])), images
+            return torch.from_numpy(np.array(self.inputs[chosen])), images
         if self.corrupt is not None:
             return self.corrupt(images, torch.Generator().manual_seed(0)), images
         return images, images

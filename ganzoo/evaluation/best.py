@@ -12,49 +12,54 @@ from ganzoo.evaluation.subject import Subject
 from ganzoo.gan import evaluating
 from ganzoo.metrics import Figure, Metric, named
 from ganzoo.training import checkpoint
-from ganzoo.training.report import Report
 from ganzoo.training.run import Run
 from ganzoo.training.state import TrainingState
 
 SAMPLES = 5000
 KEEP = 2
 """Two bests are kept: a resume from before the newer one still has the other."""
-USUAL = ("frechet", "optimal_discriminator", "swd")
+USUAL = ("psnr", "frechet", "optimal_discriminator", "swd")
 """Without a choice, the first of these that applies."""
 
 
 class Best:
     """Measures a training whenever it is asked to, and keeps a checkpoint that is better than all before.
 
-    The metric's first figure decides, and where it is equal the next one.
+    The metric's first figure decides, and where it is equal the next one. Of several ranks the first one measures, and
+    decides for all; the others wait for it.
     """
 
-    def __init__(self, run: Run, state: TrainingState, metric: str | None, report: Report):
+    def __init__(self, run: Run, state: TrainingState, metric: str | None):
         self.run = run
-        self.report = report
-        train, test = splits(run)
-        self.subject = Subject(state.gan, train, test, SAMPLES, data_dir=run.config["data_dir"])
-        self.metric = self._chosen(metric)
-        before = [tuple(line["rank"]) for line in run.evaluations() if line["metric"] == self.metric.name]
-        self.best = max(before, default=None)
+        self.state = state
+        distributed.first(lambda: self._prepare(metric))
 
-    def measure(self, state: TrainingState) -> None:
+    def measure(self) -> None:
         """Add a line to evaluations.jsonl and, if it is the best so far, a checkpoint to the run's folder `best`."""
         began = time.monotonic()
-        with state.average(), evaluating(state.gan):
+        line = distributed.first(self._measure)
+        if line["best"]:
+            self.state.save(self.run.best)
+        if distributed.rank() == 0:
+            checkpoint.prune(self.run.best, KEEP)
+            self.run.evaluated(line | {"seconds": round(time.monotonic() - began, 2)})
+
+    def _prepare(self, metric: str | None) -> None:
+        train, test = splits(self.run)
+        self.subject = Subject(self.state.gan, train, test, SAMPLES, data_dir=self.run.config["data_dir"])
+        self.metric = self._chosen(metric)
+        before = [tuple(line["rank"]) for line in self.run.evaluations() if line["metric"] == self.metric.name]
+        self.best = max(before, default=None)
+
+    def _measure(self) -> dict[str, Any]:
+        with self.state.average(), evaluating(self.state.gan):
             figures = self.metric.measure(self.subject.afresh()).figures
         rank = ranking(figures)
         better = self.best is None or rank > self.best
         if better:
             self.best = rank
-            state.save(self.run.best)
-            if distributed.rank() == 0:
-                checkpoint.prune(self.run.best, KEEP)
-        line: dict[str, Any] = {"step": state.step, "metric": self.metric.name, "best": better, "rank": rank}
-        line |= {name: figure.value for name, figure in figures.items()}
-        if distributed.rank() > 0:
-            return
-        self.run.evaluated(line | {"seconds": round(time.monotonic() - began, 2)})
+        line = {"step": self.state.step, "metric": self.metric.name, "best": better, "rank": rank}
+        return line | {name: figure.value for name, figure in figures.items()}
 
     def _chosen(self, name: str | None) -> Metric:
         chosen = named(USUAL if name is None else [name])

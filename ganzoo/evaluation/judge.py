@@ -7,7 +7,6 @@ is part of every protocol: a judge of 75% cannot tell a label accuracy of 90% fr
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Iterator
@@ -25,6 +24,7 @@ from torch import Tensor, nn
 
 from ganzoo.data.cache import scratch
 from ganzoo.data.images import ImageData, resize
+from ganzoo.lock import held
 from ganzoo.plugin import DataLocation
 
 RECIPE = 1
@@ -98,7 +98,7 @@ class Judge:
         file = home / f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}.safetensors"
         found = _read(file, train)
         if found is None:
-            with scratch(home) as partial, _locked(file.with_suffix(".lock")):
+            with scratch(home) as partial, held(file.with_suffix(".lock")):
                 found = _read(file, train)
                 if found is None:
                     network, facts = fit(train, test, torch.device(device), progress or (lambda _: None))
@@ -221,16 +221,3 @@ def _sha256(weights: dict[str, Tensor]) -> str:
     for name, tensor in sorted(weights.items()):
         digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-@contextlib.contextmanager
-def _locked(file: Path) -> Iterator[None]:
-    """Hold `file` locked; wait for the process that does. The lock dies with its process."""
-    try:
-        import fcntl
-    except ImportError:  # Windows has no flock: two processes may then train the same judge, and the last one stays
-        yield
-        return
-    with file.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield

@@ -10,6 +10,7 @@ from typing import Any
 from ganzoo import imaging
 from ganzoo.config import word
 from ganzoo.errors import GanzooError
+from ganzoo.lock import held
 from ganzoo.metrics.metric import Finding
 from ganzoo.training.run import Run, replace
 
@@ -57,14 +58,17 @@ class Evaluation:
         self.findings[metric] = _said(entry)
 
     def write(self, run: Run) -> None:
-        """Write evaluation.json, all or nothing. What other calls found of the same checkpoint stays."""
-        whole = self
-        before = read(run)
-        if before is not None and before.checkpoint == self.checkpoint:
-            findings = dict(sorted((before.findings | self.findings).items()))
-            skipped = {name: why for name, why in (before.skipped | self.skipped).items() if name not in findings}
-            whole = Evaluation(self.run, self.checkpoint, findings, skipped)
-        replace(run.path / FILE, json.dumps({"format": FORMAT, **dataclasses.asdict(whole)}, indent=2) + "\n")
+        """Write evaluation.json, all or nothing. What others found of the checkpoint, or find at this moment, stays."""
+        with held(run.path / f".{FILE}.lock"):
+            whole = self._with(read(run))
+            replace(run.path / FILE, json.dumps({"format": FORMAT, **dataclasses.asdict(whole)}, indent=2) + "\n")
+
+    def _with(self, before: Evaluation | None) -> Evaluation:
+        if before is None or before.checkpoint != self.checkpoint:
+            return self
+        findings = dict(sorted((before.findings | self.findings).items()))
+        skipped = {name: why for name, why in (before.skipped | self.skipped).items() if name not in findings}
+        return Evaluation(self.run, self.checkpoint, findings, skipped)
 
 
 def read(run: Run) -> Evaluation | None:

@@ -63,7 +63,9 @@ class Pool:
 class Subject:
     """A GAN and the data it was trained on, as the metrics see them. All is made on first use and kept.
 
-    samples: `count` images drawn with `seed`, classes in turn where the GAN is conditional.
+    samples: `count` images drawn with `seed`, classes in turn where the GAN is conditional; of a GAN that starts from
+        images, what it makes of those of `pairs`, at most as many as there are.
+    pairs: for such a GAN, input images of the reference split and their targets.
     reference: the real images that samples are compared with, by default the test split.
     control: real images of the other split, which give what real data score; None where there is one split only.
     train: all images the GAN was trained on.
@@ -103,8 +105,12 @@ class Subject:
     @property
     def has(self) -> frozenset[Need]:
         """The needs that are met."""
-        given = self.gan.spec.classes > 0  # else its categories, where it has any, are its own
-        steered = [Need.CONDITIONAL] if given else [Need.UNCONDITIONAL, *([Need.CODES] if self.gan.conditional else [])]
+        if self.gan.paired:
+            steered = [Need.PAIRS]
+        elif self.gan.spec.classes:
+            steered = [Need.CONDITIONAL]
+        else:  # categories it has, if any, are its own
+            steered = [Need.UNCONDITIONAL, *([Need.CODES] if self.gan.conditional else [])]
         if isinstance(self.data, PointData):
             return frozenset([*steered, *([Need.POINTS] if self.data.mixture else [])])
         labels = [Need.LABELS] if self.data.spec.classes > 1 else []
@@ -120,9 +126,19 @@ class Subject:
 
     @cached_property
     def samples(self) -> Pool:
+        if self.gan.paired:
+            inputs, _ = self.pairs
+            return Pool(self, self.gan.sample(len(inputs), seed=self.seed, inputs=inputs).numpy(), None, "outputs")
         labels = self.gan.class_labels(self.count)
         images = self.gan.sample(self.count, seed=self.seed).numpy()
         return Pool(self, images, None if labels is None else labels.numpy(), "samples")
+
+    @cached_property
+    def pairs(self) -> tuple[Tensor, Tensor]:
+        """uint8 [N, C', S, S] and [N, C, S, S], in an order without meaning."""
+        assert isinstance(self._reference, ImageData)
+        chosen = self.rng("inputs").permutation(len(self._reference))[: self.count]
+        return self._reference.examples(chosen)
 
     @cached_property
     def reference(self) -> Pool:

@@ -19,6 +19,7 @@ class Need(Enum):
     LABELS = "a data set with labels"
     CONDITIONAL = "a conditional GAN"
     UNCONDITIONAL = "an unconditional GAN: a conditional one draws the classes it is asked for"
+    PAIRS = "a GAN that starts from images"
     CODES = "a GAN with categories of its own, found without labels"
     STACKED = "images whose channels are images of a labelled data set"
     POINTS = "points of a known density"

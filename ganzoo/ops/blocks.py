@@ -11,18 +11,11 @@ import torch
 from torch import Tensor
 
 from ganzoo.ops import cuda, native, reference
-from ganzoo.ops.backend import resolve, tell_once
+from ganzoo.ops.backend import resolve
+from ganzoo.ops.choice import is_native
+from ganzoo.ops.derivatives import NARROW
 from ganzoo.ops.linear import linear
 from ganzoo.ops.packing import packed
-
-WORTH_IT = {
-    # kind: least input channels, least output channels, least multiply-adds; below, `auto` takes the reference
-    "up": (64, 32, 1 << 25),
-    "down": (32, 64, 1 << 25),
-    "first": (64, 64, 1 << 19),
-    "plain": (32, 64, 1 << 25),
-}
-"""Where `auto` goes native: shapes whose forward and backward pass was not slower than the reference's."""
 
 
 def conv_transpose_bn_relu(
@@ -55,7 +48,7 @@ def conv_transpose_bn_relu(
     options = {"stride": stride, "padding": padding, "training": training, "momentum": momentum, "eps": eps}
     norm = (bn_weight, bn_bias, running_mean, running_var)
     first = x.dim() == 4 and x.shape[2:] == (1, 1) and padding == 0
-    if not _native(backend, "first" if first else "up", x, weight, norm, stride, padding, training):
+    if not is_native(backend, "first" if first else "up", x, weight, norm, stride, padding, training):
         return reference.conv_transpose_bn_relu(x, weight, *norm, **options)  # type: ignore[arg-type]
     x = _in_autocast(x)
     if first:
@@ -94,7 +87,7 @@ def conv_bn_leaky_relu(
     stride + 1, negative values times `slope`. Everything else is as there; native for kernel 4, stride 2, padding 1.
     """
     norm = (bn_weight, bn_bias, running_mean, running_var)
-    if not _native(backend, "down", x, weight, norm, stride, padding, training):
+    if not is_native(backend, "down", x, weight, norm, stride, padding, training):
         return reference.conv_bn_leaky_relu(
             x, weight, *norm, stride=stride, padding=padding, slope=slope, training=training, momentum=momentum, eps=eps
         )
@@ -115,80 +108,27 @@ def conv_leaky_relu(
     """Leaky ReLU of a convolution with bias, [out] or None: `conv_bn_leaky_relu` without the batch norm."""
     if slope < 0 and resolve(backend) == "native":  # its derivative takes the sign from the result
         raise native.NativeError(f"The native kernels cannot compute this: {slope=} is negative.")
-    if slope < 0 or not _native(backend, "plain", x, weight, (bias,), stride, padding, False):
+    if slope < 0 or not is_native(backend, "plain", x, weight, (bias,), stride, padding, False):
         return reference.conv_leaky_relu(x, weight, bias, stride=stride, padding=padding, slope=slope)
     x = _in_autocast(x)
-    panels = None if _differentiates(x, weight, bias) else packed(weight, False, x)
+    used_once = weight.shape[1] <= NARROW or _differentiates(x, weight, bias)
+    panels = None if used_once else packed(weight, False, x)
     shift = None if bias is None else bias.float()
     return _in_format_of(torch.ops.ganzoo.down(x, weight, panels, None, shift, slope), x, weight)
 
 
-def _native(
-    backend: str, kind: str, x: Tensor, weight: Tensor, rest: tuple[Tensor | None, ...], stride: int, padding: int,
-    training: bool,
-) -> bool:  # fmt: skip
-    """Whether the native kernels are to compute this; raises for backend "native" if they cannot."""
-    backend = resolve(backend)
-    if backend == "reference":
-        return False
-    unfit = _unfit(kind, x, weight, rest, stride, padding, training)
-    if unfit is None and (backend == "native" or _pays(kind, x, weight)):
-        unfit = native.unavailable() or (cuda.unavailable() if cuda.takes(x) else None)
-        if unfit is None:
-            return True
-        if backend == "auto":
-            tell_once(unfit)
-    if backend == "native":
-        raise native.NativeError(f"The native kernels cannot compute this: {unfit}.")
-    return False
+def conv_transpose_tanh(
+    x: Tensor, weight: Tensor, bias: Tensor | None, *, stride: int = 2, padding: int = 1, backend: str = "auto"
+) -> Tensor:
+    """tanh of a transposed convolution with bias, [out] or None: the last layer of a generator.
 
-
-def _unfit(
-    kind: str, x: Tensor, weight: Tensor, rest: tuple[Tensor | None, ...], stride: int, padding: int, training: bool
-) -> str | None:
-    """Why the native kernels are not for these arguments, as a clause; None if they are."""
-    tensors = [x, weight, *(t for t in rest if t is not None)]
-    if cuda.takes(x):
-        if (why := cuda.unfit(x, weight, tensors[2:], training)) is not None:
-            return why
-    elif any(t.device.type != "cpu" or t.layout != torch.strided for t in tensors):
-        return "they are for dense tensors on the CPU"
-    elif any(t.dtype != torch.float32 for t in tensors):
-        return "they are for float32"
-    elif torch.is_autocast_enabled("cpu"):
-        return "autocast asks for another precision than their float32"
-    if x.dim() != 4 or weight.dim() != 4:
-        return "they are for images [N, C, H, W] and weights of four dimensions"
-    into, out = (1, 0) if kind in ("down", "plain") else (0, 1)
-    if x.shape[1] != weight.shape[into]:
-        return f"the weight is for {weight.shape[into]} input channels, but there are {x.shape[1]}"
-    if any(t.shape != weight.shape[out : out + 1] for t in tensors[2:]):
-        return "the batch norm is for another number of channels"
-    if len(rest) == 4 and (rest[2] is None) != (rest[3] is None):
-        return "running mean and variance come together"
-    if len(rest) == 4 and not training and rest[2] is None:
-        return "without training there must be running statistics"
-    if x.numel() == 0 or weight.numel() == 0:
-        return "there is nothing to compute"
-    if kind == "first":
-        return None if x.shape[0] > 1 or weight.shape[2] * weight.shape[3] > 1 else "there is one value per channel"
-    if weight.shape[2:] != (4, 4) or stride != 2 or padding != 1:
-        return "they are for kernel 4, stride 2, padding 1"
-    if kind != "up":
-        if min(x.shape[2:]) < 2:
-            return "the image is smaller than the kernel"
-        if training and x.shape[0] * (x.shape[2] // 2) * (x.shape[3] // 2) == 1:
-            return "there is one value per channel"  # which PyTorch refuses in its own words
-    return None
-
-
-def _pays(kind: str, x: Tensor, weight: Tensor) -> bool:
-    if cuda.takes(x):
-        return cuda.IN_AUTO
-    least_in, least_out, least_work = WORTH_IT[kind]
-    cin, cout = (weight.shape[1], weight.shape[0]) if kind in ("down", "plain") else weight.shape[:2]
-    pixels = x.shape[2] * x.shape[3] if kind in ("up", "first") else x.shape[2] * x.shape[3] // 4
-    return cin >= least_in and cout >= least_out and x.shape[0] * pixels * weight.numel() >= least_work
+    Shapes and errors are those of `conv_transpose_bn_relu`; native for kernel 4, stride 2, padding 1 and images of 1 to
+    4 channels, on the CPU. On a GPU it is PyTorch's, whatever the backend.
+    """
+    if cuda.takes(x) or not is_native(backend, "last", x, weight, (bias,), stride, padding, False):
+        return reference.conv_transpose_tanh(x, weight, bias, stride=stride, padding=padding)
+    out = torch.ops.ganzoo.up_tanh(x, weight, bias, 2 * x.shape[2], 2 * x.shape[3])
+    return _in_format_of(out, x, weight)
 
 
 def _convolve(
@@ -257,4 +197,4 @@ def _is_channels_last(t: Tensor) -> bool:
     return t.stride(1) == 1 and t.shape[2:] != (1, 1) and t.is_contiguous(memory_format=torch.channels_last)
 
 
-__all__: list[str] = ["conv_bn_leaky_relu", "conv_leaky_relu", "conv_transpose_bn_relu"]
+__all__: list[str] = ["conv_bn_leaky_relu", "conv_leaky_relu", "conv_transpose_bn_relu", "conv_transpose_tanh"]

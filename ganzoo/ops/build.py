@@ -16,6 +16,7 @@ from pathlib import Path
 import platformdirs
 import torch
 
+from ganzoo.lock import held
 from ganzoo.ops import recipe
 
 
@@ -62,7 +63,7 @@ def once(binary: Path) -> Iterator[Path | None]:
     """A scratch folder to make `binary` in, one process at a time; None where it is there. May raise BuildError."""
     try:
         binary.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(binary.with_suffix(".lock")):
+        with held(binary.with_suffix(".lock")):
             if binary.exists():
                 yield None
             else:
@@ -102,13 +103,3 @@ def _compile(compiler: list[str], folder: Path, scratch: Path, binary: Path) -> 
         lines = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()
         raise BuildError(f"the C++ compiler failed: {lines[0] if lines else f'exit code {done.returncode}'}")
     os.replace(made, binary)
-
-
-@contextlib.contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """One process at a time; the system releases it when the process that holds it dies."""
-    import fcntl
-
-    with path.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 ops = torch.ops.ganzoo
+NARROW = 4  # channels of a big image with kernels of its own: kNarrow of csrc/cpu/kernels.h
 Gradients = tuple[Tensor | None, ...]
 
 
@@ -71,6 +72,11 @@ def _with_statistics(y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return y, y.new_empty((y.shape[1],), dtype=of_channels), y.new_empty((y.shape[1],), dtype=of_channels)
 
 
+def _fake_narrow_weight_gradient(grad: Tensor, out: Tensor, x: Tensor, up: bool, slope: float) -> tuple[Tensor, Tensor]:
+    small, big = (x, grad) if up else (grad, x)
+    return _image(small, small.shape[1], big.shape[1], 4, 4), grad.new_empty((grad.shape[1],))
+
+
 FAKES: dict[str, Any] = {
     "pack": _fake_pack,
     "up": _fake_up,
@@ -80,6 +86,11 @@ FAKES: dict[str, Any] = {
     "weight_gradient": lambda small, big: _image(small, small.shape[1], big.shape[1], 4, 4, torch.float32),
     "matmul": lambda a, b, bias: a.new_empty((a.shape[0], b.shape[1])),
     "channel_statistics": lambda y: _with_statistics(y)[1:],
+    "up_tanh": lambda x, weight, shift, h, w: _image(x, x.shape[0], weight.shape[1], h, w),
+    "narrow_input_gradient": lambda grad, out, weight, up, slope, h, w: _image(
+        grad, grad.shape[0], weight.shape[0 if up else 1], h, w
+    ),
+    "narrow_weight_gradient": _fake_narrow_weight_gradient,
     "norm_act": lambda y, mean, var, gamma, beta, eps, slope: _image(y, *y.shape),
     "norm_act_backward": lambda grad, y, mean, var, gamma, beta, eps, slope: _with_statistics(_image(y, *y.shape)),
 }
@@ -95,11 +106,44 @@ def _convolution_backward(up: bool, ctx: Any, grad: Tensor) -> Gradients:
     if ctx.scale:
         raise NotImplementedError("ganzoo: up and down with a scale are for inference and have no derivative")
     x, weight, out = ctx.saved_tensors
-    if out is not None:  # out has the sign of what was activated
-        grad = torch.ops.aten.leaky_relu_backward(grad, out, ctx.slope, True)
+    if out is not None:
+        if not up and _is_narrow(grad, weight):
+            needs = (*ctx.needs_input_grad[:2], ctx.shift and ctx.needs_input_grad[4])
+            dx, dweight, dshift = _narrow_gradients(False, grad, out, x, weight, ctx.slope, needs)
+            return dx, dweight, None, None, dshift, None
+        grad = torch.ops.aten.leaky_relu_backward(grad, out, ctx.slope, True)  # out has the sign of what was activated
     dx, dweight = _adjoints(up, ctx, x, weight, grad)
     dshift = grad.sum((0, 2, 3)) if ctx.shift and ctx.needs_input_grad[4] else None
     return dx, dweight, None, None, dshift, None
+
+
+def _is_narrow(grad: Tensor, weight: Tensor) -> bool:
+    """Whether derivatives come with the activation's in them: on the CPU, if they are not to be differentiated."""
+    return weight.shape[1] <= NARROW and grad.device.type == "cpu" and not torch.is_grad_enabled()
+
+
+def _narrow_gradients(
+    up: bool, grad: Tensor, out: Tensor, x: Tensor, weight: Tensor, slope: float, needs: tuple[bool, ...]
+) -> Gradients:
+    """Of input, weight and shift, those that are needed."""
+    dx = dweight = dshift = None
+    if needs[0]:
+        dx = ops.narrow_input_gradient(grad, out, weight, up, slope, x.shape[2], x.shape[3])
+    if needs[1] or needs[2]:
+        dweight, dshift = ops.narrow_weight_gradient(grad, out, x, up, slope)
+    return dx, dweight if needs[1] else None, dshift if needs[2] else None
+
+
+def _save_up_tanh(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    ctx.save_for_backward(inputs[0], inputs[1], output)
+
+
+def _up_tanh_backward(ctx: Any, grad: Tensor) -> Gradients:
+    x, weight, out = ctx.saved_tensors
+    if _is_narrow(grad, weight):
+        return *_narrow_gradients(True, grad, out, x, weight, 1.0, ctx.needs_input_grad), None, None
+    grad = torch.ops.aten.tanh_backward(grad, out)
+    return *_adjoints(True, ctx, x, weight, grad), grad.sum((0, 2, 3)) if ctx.needs_input_grad[2] else None, None, None
 
 
 def _adjoints(up: bool, ctx: Any, x: Tensor, weight: Tensor, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
@@ -173,6 +217,7 @@ def _norm_act_backward(ctx: Any, grad: Tensor) -> Gradients:
 DERIVATIVES: dict[str, Any] = {
     "up": (_up_backward, _save_convolution),
     "down": (_down_backward, _save_convolution),
+    "up_tanh": (_up_tanh_backward, _save_up_tanh),
     "up_statistics": (_up_statistics_backward, _save_statistics),
     "down_statistics": (_down_statistics_backward, _save_statistics),
     "weight_gradient": (_weight_gradient_backward, _save_pair),

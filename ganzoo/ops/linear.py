@@ -31,7 +31,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, backend: st
     """
     if _is_native(resolve(backend), x, weight, bias):
         if torch.compiler.is_compiling():
-            return _multiply(x, weight.t(), bias)
+            return _recorded(x, weight.t(), bias)
         result: Tensor = _Linear.apply(x, weight, bias)  # type: ignore[no-untyped-call]
         return result
     return F.linear(x, weight, bias)
@@ -54,11 +54,11 @@ def _is_native(backend: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> 
 
 def _unfit(x: Tensor, weight: Tensor, bias: Tensor | None) -> str | None:
     """Why the native kernels are not for these arguments, as a clause; None if they are."""
-    tensors = (x, weight) if bias is None else (x, weight, bias)
-    if any(t.device.type != "cpu" or t.layout != torch.strided for t in tensors):
-        return "they are for dense tensors on the CPU"
-    if any(t.dtype != torch.float32 for t in tensors):
-        return "they are for float32"
+    for t in (x, weight) if bias is None else (x, weight, bias):
+        if not t.is_cpu or t.layout != torch.strided:
+            return "they are for dense tensors on the CPU"
+        if t.dtype != torch.float32:
+            return "they are for float32"
     if torch.is_autocast_enabled("cpu"):
         return "autocast asks for another precision than their float32"
     if x.dim() != 2 or weight.dim() != 2 or x.shape[1] != weight.shape[1]:
@@ -104,5 +104,12 @@ class _Linear(torch.autograd.Function):
 
 
 def _multiply(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
+    if torch.is_grad_enabled():  # in a backward pass that is itself differentiated
+        return _recorded(a, b, bias)
+    with torch._C._AutoDispatchBelowAutograd():  # the way past the derivatives, which are Python, takes 5 us
+        return _recorded(a, b, bias)
+
+
+def _recorded(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
     result: Tensor = torch.ops.ganzoo.matmul.default(a, b, bias)
     return result

@@ -52,3 +52,8 @@ def conv_leaky_relu(
     """leaky_relu(conv2d(x) + bias): arguments and errors are those of `ganzoo.ops.conv_leaky_relu`."""
     # in place, PyTorch cannot differentiate a negative slope
     return F.leaky_relu(F.conv2d(x, weight, bias, stride, padding), slope, inplace=slope >= 0)
+
+
+def conv_transpose_tanh(x: Tensor, weight: Tensor, bias: Tensor | None, *, stride: int, padding: int) -> Tensor:
+    """tanh(conv_transpose2d(x) + bias): arguments and errors are those of `ganzoo.ops.conv_transpose_tanh`."""
+    return F.conv_transpose2d(x, weight, bias, stride, padding).tanh_()

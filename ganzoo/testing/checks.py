@@ -25,6 +25,7 @@ ARCHITECTURE: tuple[Rule[Subject], ...] = (
     training.generator_step,
     training.discriminator_step,
     training.gradients,
+    training.accumulate,
     training.objectives,
     training.trains,
     training.resume,

@@ -90,7 +90,7 @@ class Subject:
 
     def batches(self, gan: GAN) -> Batches:
         """The data as training would give them to `gan`."""
-        return Batches(self.data(gan.spec), gan.config.batch_size, 0, gan.device)
+        return Batches(self.data(gan.spec), gan.config.batch_size, 0, gan.device, gan.config.accumulate)
 
     def condition(self, gan: GAN, n: int) -> Tensor | None:
         """What would steer the networks of `gan` for n images of a batch."""

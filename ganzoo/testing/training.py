@@ -36,7 +36,8 @@ def generator_step(subject: Subject) -> None:
     before = _copy(gan)
     state.train_discriminator(False)
     fake = gan.generate(gan.latent(len(real), state.rng), condition)
-    state.update_generator(gan.generator_loss(real, fake, condition)[0])
+    state.backward_generator(gan.generator_loss(real, fake, condition)[0])
+    state.update_generator()
     _only_moved("generator", gan, before)
 
 
@@ -48,7 +49,8 @@ def discriminator_step(subject: Subject) -> None:
     before = _copy(gan)
     with torch.no_grad():
         fake = gan.generate(gan.latent(len(real), state.rng), condition)
-    state.update_discriminator(gan.discriminator_loss(real, fake, condition, state.rng)[0])
+    state.backward_discriminator(gan.discriminator_loss(real, fake, condition, state.rng)[0])
+    state.update_discriminator()
     gan.after_discriminator_step()
     _only_moved("discriminator", gan, before)
 
@@ -70,6 +72,17 @@ def gradients(subject: Subject) -> None:
     waiting -= _with_gradient(gan)
     if waiting:
         raise CheckError(f"no gradient reaches {', '.join(sorted(waiting))}")
+
+
+@rule("let losses be means over the images of a batch, and no image look at another; else say so on the card.")
+def accumulate(subject: Subject) -> None:
+    """Gradients of a batch taken in two parts are those of the whole."""
+    whole, parts = _gradients(subject, 1), _gradients(subject, 2)
+    usual = max(gradient.norm() for gradient in whole.values())
+    for name, gradient in whole.items():
+        off = (parts[name] - gradient).norm() / torch.maximum(gradient.norm(), 1e-3 * usual)
+        if not off < 1e-2:
+            raise CheckError(f"with accumulate=2 the gradient of {name} is another, by {off:.0%}")
 
 
 @rule("compute with tensors alone: torch.where for `if`, tensors for .item(), and log in the signals of a loss.")
@@ -155,6 +168,17 @@ def _prepared(subject: Subject) -> tuple[TrainingState, GAN, Tensor, Tensor | No
     state = subject.state()
     real, given = subject.batches(state.gan)(0)
     return state, state.gan, real, state.gan.condition(given, len(real), state.rng)
+
+
+def _gradients(subject: Subject, parts: int) -> dict[str, Tensor]:
+    """The gradients of a step from which nobody learns, in eval mode: no dropout, and no statistics of a batch."""
+    state = subject.state(accumulate=parts)
+    state.gan.eval()
+    for optimizer in (state.generator_optimizer, state.discriminator_optimizer):
+        for group in optimizer.param_groups:
+            group["lr"] = 0.0
+    subject.step(state)
+    return {name: p.grad for name, p in state.gan.named_parameters() if p.grad is not None}
 
 
 def _with_gradient(network: nn.Module) -> set[str]:

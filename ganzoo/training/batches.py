@@ -23,10 +23,10 @@ class Batches:
     Every epoch is a permutation that depends on (seed, epoch) alone and its incomplete last batch is dropped, so a
     batch number says all there is to say about the position: nothing else has to be stored for an exact resume; random
     corruptions depend on (seed, batch number). Images that fit stay on the device as uint8; a larger memory map is read
-    batch by batch. Of several ranks each gets its share of the batch.
+    batch by batch. Of several ranks each gets its share of the batch, or of each of its equal `parts`.
     """
 
-    def __init__(self, data: Data, batch_size: int, seed: int, device: torch.device):
+    def __init__(self, data: Data, batch_size: int, seed: int, device: torch.device, parts: int = 1):
         count = len(data)
         if batch_size > count:
             raise UsageError(
@@ -37,6 +37,7 @@ class Batches:
         self.spec = data.spec
         self.count = count
         self.batch_size = batch_size
+        self.parts = parts
         self.per_epoch = count // batch_size
         self.seed = seed
         self.device = device
@@ -63,13 +64,14 @@ class Batches:
 
     def take(self, batch: Tensor, number: int = 0) -> tuple[Tensor, Tensor | None]:
         """The rank's share of the examples with these numbers; random corruptions depend on the batch's `number`."""
-        chosen = distributed.share(batch)
+        chosen = distributed.share(batch, self.parts)
         real = encode(self._take(self.values, chosen), self.spec)
         if self.inputs is not None:
             return real, from_uint8(self._take(self.inputs, chosen))
         if self.data.corrupt is not None:  # all of the batch, so that ranks see the corruptions one process would
             rng = torch.Generator(self.device).manual_seed(_seed_of(self.seed, number))
-            return real, from_uint8(distributed.share(self.data.corrupt(self._take(self.values, batch), rng)))
+            corrupted = self.data.corrupt(self._take(self.values, batch), rng)
+            return real, from_uint8(distributed.share(corrupted, self.parts))
         return real, None if self.labels is None else self.labels[chosen].to(self.device)
 
     def _take(self, images: Tensor | np.memmap, chosen: Tensor) -> Tensor:

@@ -136,8 +136,8 @@ def _unfit(state: TrainingState, batches: Batches) -> str | None:
         return "the data set does not fit into the GPU's memory"
     if batches.data.corrupt is not None:
         return "its input images are made anew for every batch"
-    if state.gan.config.lr_half_life:
-        return "its learning rates fall, and a graph keeps those it was captured with"
+    if state.gan.config.lr_half_life or state.gan.config.penalty_half_life:
+        return "its learning rates or penalty weight fall, and a graph keeps those it was captured with"
     for optimizer, scaler in zip(optimizers(state), scalers(state)):
         if "capturable" not in optimizer.defaults:
             return f"{type(optimizer).__name__} cannot be captured"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,13 +12,11 @@ from torch import Tensor
 
 from ganzoo import distributed, imaging
 from ganzoo.data import ImageData
-from ganzoo.errors import TrainingError
 from ganzoo.gan import GAN
-from ganzoo.losses import LOSSES
 from ganzoo.training import checkpoint, graph
-from ganzoo.training.alarms import Watch
 from ganzoo.training.batches import Batches
 from ganzoo.training.health import Health
+from ganzoo.training.history import History, diverged
 from ganzoo.training.report import Report
 from ganzoo.training.run import Run
 from ganzoo.training.signals import StopRequest
@@ -60,7 +57,7 @@ def train(
     report: Report,
     stop: StopRequest,
     cuda_graph: bool | None = None,
-    evaluate: Callable[[TrainingState], None] | None = None,
+    evaluate: Callable[[], None] | None = None,
 ) -> None:
     """Train until `schedule` is over or `stop` is requested; the last thing done is always a checkpoint.
 
@@ -76,7 +73,7 @@ def train(
     if not over(state, schedule, stop):
         play = graph.stepper(state, batches, play_step, cuda_graph, report.note)
     while not over(state, schedule, stop):
-        state.decay_learning_rates()
+        state.decay()
         history.add(play())
         average(state)
         state.step += 1
@@ -88,7 +85,7 @@ def train(
         if state.step % schedule.sample_every == 0:
             write_samples(state, batches, run, report)
         if evaluate and schedule.evaluate_every and state.step % schedule.evaluate_every == 0:
-            evaluate(state)
+            evaluate()
         if state.step % schedule.checkpoint_every == 0:
             save(state, run, history, report)
     write_samples(state, batches, run, report)
@@ -113,7 +110,7 @@ def over(state: TrainingState, schedule: Schedule, stop: StopRequest) -> bool:
 def train_step(state: TrainingState, batches: Batches) -> dict[str, Tensor]:
     """One generator step after its discriminator steps. Returns signals that stay on the device."""
     first = state.step * state.gan.config.discriminator_steps
-    state.decay_learning_rates()
+    state.decay()
     signals = play_step(state, lambda k: batches(first + k))
     average(state)
     return signals
@@ -126,24 +123,56 @@ def play_step(state: TrainingState, draw: graph.Draw) -> dict[str, Tensor]:
     """
     gan, config = state.gan, state.gan.config
 
-    state.train_discriminator(True)
     for k in range(config.discriminator_steps):
-        real, given = draw(k)
-        condition = gan.condition(given, config.batch_size, state.rng)
-        if given is None and condition is not None:  # it was drawn, for all ranks
-            condition = distributed.share(condition)
-        last = k == config.discriminator_steps - 1  # the generator then learns from the fakes of the last step
-        with state.autocast():
-            with torch.set_grad_enabled(last):
-                fake = gan.generate(distributed.share(gan.latent(config.batch_size, state.rng)), condition)
-            discriminator_loss, signals = gan.discriminator_loss(real, fake.detach(), condition, state.rng)
-        signals = state.update_discriminator(discriminator_loss) | signals
+        state.train_discriminator(True)
+        parts, signals = deal(state, *draw(k)), []
+        last = k == config.discriminator_steps - 1  # the generator then learns from the fakes of the last step,
+        kept = last and len(parts) == 1  # or makes them again: kept, those of many parts take the memory parts save
+        for part in parts:
+            with state.autocast():
+                with torch.set_grad_enabled(kept):
+                    fake = gan.generate(part.z, part.condition)
+                loss, more = gan.discriminator_loss(part.real, fake.detach(), part.condition, state.rng)
+            signals.append(state.backward_discriminator(loss) | more)
+        discriminator_signals = mean(signals) | state.update_discriminator()
         gan.after_discriminator_step()
 
     state.train_discriminator(False)
-    with state.autocast():
-        generator_loss, more = gan.generator_loss(real, fake, condition)
-    return signals | state.update_generator(generator_loss) | more
+    signals = []
+    for part in parts:
+        with state.autocast():
+            if not kept:
+                fake = gan.generate(part.z, part.condition)
+            loss, more = gan.generator_loss(part.real, fake, part.condition)
+        signals.append(state.backward_generator(loss) | more)
+    return discriminator_signals | mean(signals) | state.update_generator()
+
+
+@dataclass(frozen=True)
+class Part:
+    """Of a batch, what goes through the networks at once."""
+
+    real: Tensor
+    condition: Tensor | None
+    z: Tensor
+
+
+def deal(state: TrainingState, real: Tensor, given: Tensor | None) -> list[Part]:
+    """The parts of a batch, whose noise and codes are drawn for all of it and all ranks."""
+    gan, n, parts = state.gan, state.gan.config.batch_size, state.gan.config.accumulate
+    condition = gan.condition(given, n, state.rng)
+    if given is None and condition is not None:  # it was drawn
+        condition = distributed.share(condition, parts)
+    z = distributed.share(gan.latent(n, state.rng), parts)
+    conditions = [None] * parts if condition is None else condition.chunk(parts)
+    return [Part(*part) for part in zip(real.chunk(parts), conditions, z.chunk(parts))]
+
+
+def mean(signals: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """What is true of the batch, of whose equal parts these signals are."""
+    if len(signals) == 1:
+        return signals[0]
+    return {name: torch.stack([part[name] for part in signals]).mean(0) for name in signals[0]}
 
 
 def average(state: TrainingState) -> None:
@@ -192,74 +221,3 @@ def sample_picture(gan: GAN, data: Data, columns: int = 10) -> Tensor:
     rows = min(gan.classes, 10) or 8
     labels = torch.arange(rows).repeat_interleave(columns) if gan.conditional else None
     return imaging.grid(gan.sample(rows * columns, labels, seed=SAMPLE_SEED), columns)
-
-
-class History:
-    """Signals since the last line of metrics.jsonl, kept on the device and read from there once a line."""
-
-    def __init__(self, run: Run, state: TrainingState, health: Health):
-        self.run = run
-        self.state = state
-        self.health = health
-        config = state.gan.config
-        self.probabilities = LOSSES[config.loss].probability
-        self.watch = Watch(config.loss, config.real_label)
-        for row in run.metrics():  # of a run that is resumed
-            self.watch.see(row)
-        self.names: list[str] = []
-        self.rows: list[Tensor] = []
-        self.since = time.monotonic()
-
-    def add(self, signals: dict[str, Tensor]) -> None:
-        self.names = list(signals)
-        self.rows.append(torch.stack([value.float() for value in signals.values()]))
-
-    def write(self, report: Report) -> None:
-        """Average what was added since the last call into one line. TrainingError if any step was not finite."""
-        if not self.rows:
-            return
-        health = self.health.measure()
-        table = torch.stack(self.rows)
-        self.rows.clear()
-        distributed.average([table])
-        table = table.cpu()
-        self._refuse_non_finite(table)
-        now = time.monotonic()
-        config = self.state.gan.config
-        images = len(table) * config.discriminator_steps * config.batch_size
-        row = {"step": self.state.step, "images": self.state.images_seen, "seconds": round(self.state.seconds, 3)}
-        row |= {name: round(value, 6) for name, value in zip(self.names, table.mean(dim=0).tolist())}
-        if self.probabilities:
-            beliefs = table[:, [self.names.index("d_real"), self.names.index("d_fake")]]
-            row["equilibrium_distance"] = round(float((beliefs - 0.5).abs().mean()), 6)
-        measured = torch.stack(list(health.values()))
-        distributed.average([measured])
-        row |= {name: float(f"{value:.4g}") for name, value in zip(health, measured.tolist())}
-        row["images_per_second"] = round(images / max(now - self.since, 1e-9), 1)
-        self.since = now
-        if distributed.rank() == 0:
-            self.run.add_metrics(row)
-        report.metrics(row)
-        alarm = self.watch.see(row)
-        if alarm is not None:
-            if distributed.rank() == 0:
-                self.run.record(alarm)
-            report.alarm(alarm)
-
-    def _refuse_non_finite(self, table: Tensor) -> None:
-        for back, row in enumerate(table.tolist()):
-            for name, value in zip(self.names, row):
-                if not math.isfinite(value):
-                    step = self.state.step - len(table) + back + 1
-                    phase = "generator" if name.startswith("generator") else "discriminator"
-                    raise diverged(self.run, f"at step {step}, in the {phase}'s phase, {name} became {value}")
-
-
-def diverged(run: Run, what: str) -> TrainingError:
-    """The error for a training that has left the finite numbers."""
-    last = checkpoint.checkpoints(run.checkpoints)
-    kept = f"The last good checkpoint is {last[0]}." if last else "There is no checkpoint."
-    return TrainingError(
-        f"Training diverged: {what}. {kept} "
-        "Try a lower learning rate (--set generator_lr=..., discriminator_lr=...) or --precision fp32."
-    )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from ganzoo.data import Data
     from ganzoo.gan import GAN
+    from ganzoo.training.batches import Batches
     from ganzoo.training.loop import Schedule
 
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
@@ -102,6 +103,12 @@ class Plan:
             synchronise(gan)
         return gan.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
+    def batches(self, device: torch.device) -> Batches:
+        """The plan's data in the batches it asks for."""
+        from ganzoo.training.batches import Batches
+
+        return Batches(self.data, self.config.batch_size, self.seed, device, self.config.accumulate)
+
 
 def make(request: Request) -> Plan:
     """Check `request` and open its data. Raises `UsageError`, `PluginError` or `DataError` with one clear message."""
@@ -131,7 +138,7 @@ def make(request: Request) -> Plan:
 
     from ganzoo import data, distributed
 
-    distributed.check(config.batch_size, device)
+    distributed.check(config.batch_size, config.accumulate, device)
 
     opened = data.open(request.dataset, image_size=config.image_size, data_dir=request.data_dir)
     return Plan(
@@ -221,6 +228,7 @@ def find_device(name: str | None) -> torch.device:
 
 
 def _schedule(request: Request, config: Any, images: int) -> Schedule:
+    from ganzoo.metrics import named
     from ganzoo.training.loop import Schedule
 
     steps = request.steps
@@ -235,6 +243,8 @@ def _schedule(request: Request, config: Any, images: int) -> Schedule:
     every = {name: getattr(request, name) for name in ("checkpoint_every", "sample_every", "evaluate_every")}
     if request.best_by is not None and request.evaluate_every is None:
         raise UsageError(f"best_by={request.best_by} needs evaluate_every: how often to measure it.")
+    if request.best_by is not None:
+        named([request.best_by])  # refuses a name that no metric has
     for name, value in every.items():
         if value is not None and value < 1:
             raise UsageError(f"{name}={value} is not valid: expected a number of steps, at least 1.")

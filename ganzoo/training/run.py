@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ganzoo.errors import GanzooError, UsageError
+from ganzoo.lock import held
 from ganzoo.plugin import DataSpec
 from ganzoo.training.alarms import Alarm
 
@@ -178,14 +179,9 @@ class Run:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the run for one process; a second training of it is refused. The lock dies with its process."""
-        try:
-            import fcntl
-        except ImportError:  # Windows has no flock; two trainings into one run are then the user's own care
-            yield
-            return
-        with (self.path / ".lock").open("a") as file:
+        with contextlib.ExitStack() as lock:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock.enter_context(held(self.path / ".lock", wait=False))
             except BlockingIOError:
                 raise UsageError(f"{self.path} is being trained by another process.") from None
             yield

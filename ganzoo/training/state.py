@@ -73,17 +73,23 @@ class TrainingState:
         finally:
             self.gan.generator = live
 
-    def decay_learning_rates(self) -> None:
-        """Set both optimizers' learning rates as this step has them: a function of the images seen and nothing else."""
-        half_life = self.gan.config.lr_half_life
-        if half_life:
+    def decay(self) -> None:
+        """Set learning rates and penalty weight as this step has them: functions of nothing but the images seen."""
+        config = self.gan.config
+        if config.penalty_half_life:
+            self.gan.penalty_weight = config.penalty_weight * 0.5 ** (self.images_seen / config.penalty_half_life)
+        if config.lr_half_life:
             for optimizer in (self.generator_optimizer, self.discriminator_optimizer):
                 for group in optimizer.param_groups:
                     first = group.setdefault("initial_lr", group["lr"])
-                    group["lr"] = first * 0.5 ** (self.images_seen / half_life)
+                    group["lr"] = first * 0.5 ** (self.images_seen / config.lr_half_life)
 
     def train_discriminator(self, on: bool) -> None:
-        """Let the discriminator's parameters collect gradients, or not; what a plugin froze stays frozen."""
+        """Forget the discriminator's gradients and let it collect new ones; or, not `on`, the same for the generator.
+
+        The generator's turn leaves the discriminator alone; what a plugin froze stays frozen in either.
+        """
+        (self.discriminator_optimizer if on else self.generator_optimizer).zero_grad(set_to_none=True)
         for parameter in self.trained_discriminator:
             parameter.requires_grad_(on)
 
@@ -92,35 +98,43 @@ class TrainingState:
         tensors = (*self.gan.state_dict().values(), *self.ema.network.state_dict().values())
         return bool(torch.stack([tensor.isfinite().all() for tensor in tensors]).all())
 
-    def update_generator(self, loss: Tensor) -> dict[str, Tensor]:
-        """One step of the generator's optimizer down `loss`. Returns its signals, as `_update` says."""
-        return self._update("generator", self.generator_optimizer, self.generator_scaler, loss)
+    def backward_generator(self, loss: Tensor) -> dict[str, Tensor]:
+        """Add the gradients of `loss`, a mean over one part of the batch. Returns it as a signal."""
+        return self._backward("generator", self.generator_scaler, loss)
 
-    def update_discriminator(self, loss: Tensor) -> dict[str, Tensor]:
+    def backward_discriminator(self, loss: Tensor) -> dict[str, Tensor]:
         """The same for the discriminator."""
-        return self._update("discriminator", self.discriminator_optimizer, self.discriminator_scaler, loss)
+        return self._backward("discriminator", self.discriminator_scaler, loss)
 
-    def _update(
-        self, name: str, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, loss: Tensor
-    ) -> dict[str, Tensor]:
+    def update_generator(self) -> dict[str, Tensor]:
+        """One step of the generator's optimizer along the gradients it has. Returns a signal, as `_update` says."""
+        return self._update("generator", self.generator_optimizer, self.generator_scaler)
+
+    def update_discriminator(self) -> dict[str, Tensor]:
+        """The same for the discriminator."""
+        return self._update("discriminator", self.discriminator_optimizer, self.discriminator_scaler)
+
+    def _backward(self, name: str, scaler: torch.amp.GradScaler, loss: Tensor) -> dict[str, Tensor]:
+        parts = self.gan.config.accumulate
+        torch.autograd.backward(scaler.scale(loss if parts == 1 else loss / parts))
+        return {f"{name}_loss": loss.detach()}
+
+    def _update(self, name: str, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> dict[str, Tensor]:
         """Step unless a gradient, now or before, was not finite; the device decides, so nothing has to wait for it.
 
-        The signals are the loss and the norm of its gradients, NaN where the step was left out. With fp16 there is no
-        norm: gradients that overflow are then usual, and the scaler leaves out their steps.
+        The signal is the norm of the gradients, NaN where the step was left out. With fp16 there is none: gradients
+        that overflow are then usual, and the scaler leaves out their steps.
         """
-        optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(scaler.scale(loss))
-        signals = {f"{name}_loss": loss.detach()}
         gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         distributed.average(gradients)
         if scaler.is_enabled():
             scaler.step(optimizer)
             scaler.update()
-            return signals
+            return {}
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
         self.sound.logical_and_(norm.isfinite())
         _step(optimizer, gradients, self.sound)
-        return signals | {f"{name}_gradient": torch.where(self.sound, norm, torch.nan)}
+        return {f"{name}_gradient": torch.where(self.sound, norm, torch.nan)}
 
     def save(self, directory: Path) -> Path:
         """Write a checkpoint into `directory`, where rank 0 does so; the path of it."""

@@ -33,7 +33,6 @@ class AuxiliaryGAN(GAN):
         on_fake, read_in_fake = self._both_heads(fake)
         value, signals = self.discriminator_objective(on_real, on_fake)
         penalty, more = self.penalty(real, fake, condition, rng)
-        auxiliary, _ = self.auxiliary_loss(read_in_fake, condition)
         auxiliary, _ = self.auxiliary_loss(read_in_real if self.learns_from == "real" else read_in_fake, condition)
         return value + penalty + auxiliary, signals | more
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from ganzoo import registry
 from ganzoo.benchmark.networks import FUSED, Discriminator, Generator, folded, plain, seeded
-from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU
+from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU, ConvTransposeTanh
 from ganzoo.ops import use_backend
 from ganzoo.plugin import DataSpec
 
@@ -36,8 +36,9 @@ def test_plain_and_folded_compute_the_same(make: type[nn.Module]) -> None:
 
 def test_plain_has_nothing_of_ours_and_folded_no_batch_norm() -> None:
     (network,) = seeded(Generator)
-    assert any(isinstance(module, FUSED) for module in network.modules())
-    assert not any(isinstance(module, FUSED) for module in plain(network).modules())
+    for ours in (FUSED, ConvTransposeTanh):
+        assert any(isinstance(module, ours) for module in network.modules())
+        assert not any(isinstance(module, ours) for module in plain(network).modules())
     assert not any(isinstance(module, nn.BatchNorm2d) for module in folded(network).modules())
     assert any(isinstance(module, FUSED) for module in network.modules())
 
@@ -55,5 +56,6 @@ def test_they_are_the_networks_of_the_zoo() -> None:
     gan = registry.get_architecture("dcgan").build(card.Config(), DataSpec(3, 64))
     for ours, zoo in ((Generator(), gan.generator), (Discriminator(), gan.discriminator)):
         assert [tuple(p.shape) for p in ours.parameters()] == [tuple(p.shape) for p in zoo.parameters()]
-        kinds = [[type(m) for m in network.modules() if isinstance(m, FUSED)] for network in (ours, zoo)]
+        fused = (*FUSED, ConvTransposeTanh)
+        kinds = [[type(m) for m in network.modules() if isinstance(m, fused)] for network in (ours, zoo)]
         assert kinds[0] == kinds[1]

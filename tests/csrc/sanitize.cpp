@@ -89,6 +89,41 @@ static void check(const Shape& s) {
   }
 }
 
+// A layer of few big channels and its derivatives: tanh(up + bias), leaky ReLU(down + bias).
+static void check_narrow(const Shape& s) {
+  const int64_t small_size = s.n * s.h * s.w * s.cs, big_size = s.n * s.H * s.W * s.cb, size = s.cs * 16 * s.cb;
+  const Floats small = numbers(small_size, 1), big = numbers(big_size, 2), weight = numbers(size, 3);
+  const Floats shift = numbers(s.cs + s.cb, 4), results = numbers(small_size + big_size, 5);
+  for (const bool is_up : {true, false}) {
+    const Activation act = {is_up, 0.2f};
+    const int64_t channels = is_up ? s.cb : s.cs;
+    std::vector<double> sums(is_up ? big_size : small_size), dx(is_up ? small_size : big_size), dw(size), db(channels);
+    const Floats &x = is_up ? small : big, &grad = is_up ? big : small, out(results.begin(), results.begin() + grad.size());
+    const auto masked = [&](int64_t i) {
+      return grad[i] * (is_up ? 1 - double(out[i]) * out[i] : out[i] > 0 ? 1.0 : double(act.slope));
+    };
+    for (size_t i = 0; i < sums.size(); ++i) sums[i] = shift[i % channels], db[i % channels] += masked(i);
+    each_product(s, [&](int64_t a, int64_t b, int64_t w) {
+      const int64_t from = is_up ? a : b, to = is_up ? b : a;
+      sums[to] += double(x[from]) * weight[w];
+      dx[from] += masked(to) * weight[w];
+      dw[w] += masked(to) * x[from];
+    });
+    for (double& v : sums) v = is_up ? std::tanh(v) : v > 0 ? v : v * act.slope;
+    Narrowed e = {weight.data(), {16 * s.cb, 1, 4 * s.cb, s.cb}, shift.data(), nullptr, act};
+    Floats found(sums.size()), back(dx.size()), dweight(size), dshift(channels);
+    narrow_convolve(is_up, s, x.data(), e, found.data(), two_threads);
+    compare("narrow layer", found, sums);
+    e.shift = nullptr, e.activated = out.data();
+    narrow_convolve(!is_up, s, grad.data(), e, back.data(), two_threads);
+    compare("its input gradient", back, dx);
+    narrow_gradient(s, is_up, is_up ? x.data() : grad.data(), is_up ? grad.data() : x.data(), out.data(), act,
+                    dweight.data(), dshift.data(), two_threads);
+    compare("its weight gradient", dweight, dw);
+    compare("its bias gradient", dshift, db);
+  }
+}
+
 static void check_product(int64_t m, int64_t n, int64_t k) {
   const Floats a = numbers(m * k, 1), b = numbers(k * n, 2), bias = numbers(n, 3);
   std::vector<double> expected(m * n);
@@ -115,6 +150,9 @@ int main() {
     for (const Shape& s : {Shape{1, 1, 1, 1, 2, 2, 1}, Shape{2, 3, 5, 17, 6, 11, 33}, Shape{25, 2, 3, 130, 5, 6, 31},
                            Shape{9, 10, 2, 16, 20, 5, 70}})
       check(s);
+    for (const Shape& s : {Shape{1, 1, 1, 1, 2, 2, 1}, Shape{1, 7, 9, 33, 14, 19, 3}, Shape{35, 3, 5, 64, 7, 10, 4},
+                           Shape{9, 20, 2, 17, 41, 5, 2}})
+      check_narrow(s);
     check_product(1, 1, 1), check_product(64, 100, 33), check_product(7, 300, 50), check_product(130, 17, 16);
     std::printf("%s: as expected\n", kernels().name);
   }

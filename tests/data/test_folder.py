@@ -161,6 +161,15 @@ def test_the_first_frame_of_an_animation(where: DataLocation, root: Path) -> Non
     assert load(where, root).images[0, :, 4, 4].tolist() == [255, 0, 0]
 
 
+def test_a_single_pixel_and_a_strip_of_20_000_are_images(where: DataLocation, root: Path) -> None:
+    draw(root / "dot.png", colour=(9, 8, 7), size=(1, 1))
+    draw(root / "strip.png", colour=(1, 2, 3), size=(20_000, 1))
+    images = load(where, root).images
+    assert images.shape == (2, 3, 8, 8)
+    assert [image[:, 4, 4].tolist() for image in images] == [[9, 8, 7], [1, 2, 3]]
+    assert (images == images[:, :, :1, :1]).all()
+
+
 def test_cropped_in_the_centre_and_turned_upright(where: DataLocation, root: Path) -> None:
     image = Image.new("RGB", (60, 20), GREEN)
     image.paste(RED, (20, 0, 40, 10))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +11,18 @@ import pytest
 import torch
 
 import ganzoo
+from ganzoo import distributed
+from ganzoo.cli import main
 from ganzoo.errors import UsageError
+from ganzoo.evaluation import judge
 from ganzoo.evaluation.best import ranking
-from ganzoo.metrics import Figure
+from ganzoo.metrics import Figure, metrics
 from ganzoo.training import checkpoint
 from ganzoo.training.run import Run
 
 from ..conftest import Command
+from ..ranks import together
+from ..training.test_resume import assert_same, last_state
 
 SMALL: dict[str, Any] = {"dataset": "ring", "steps": 12, "batch_size": 32, "checkpoint_every": 4}
 MEASURED: dict[str, Any] = {**SMALL, "evaluate_every": 3, "best_by": "modes"}
@@ -77,6 +84,7 @@ def test_a_metric_that_cannot_decide_is_refused_before_training(tmp_path: Path) 
         ganzoo.train("vanilla", out=tmp_path / "a", **{**MEASURED, "best_by": "frechet"})
     with pytest.raises(UsageError, match="Did you mean modes"):
         ganzoo.train("vanilla", out=tmp_path / "b", **{**MEASURED, "best_by": "mode"})
+    assert not (tmp_path / "b").exists()
     with pytest.raises(UsageError, match="needs evaluate_every"):
         ganzoo.train("vanilla", out=tmp_path / "c", **SMALL, best_by="modes")
 
@@ -88,3 +96,51 @@ def test_ranking_goes_the_way_that_is_better() -> None:
     assert rank(8, 0.1, 2) > rank(7, 0.0, 2.3)
     assert rank(8, 0.1, 2) > rank(8, 0.2, 2.3)
     assert rank(8, 0.1, 2.2) > rank(8, 0.1, 2.5)
+
+
+def command(folder: Path, metric: str, *words: object) -> None:
+    """The command line on one rank. It fails where another than rank 0 measures."""
+    judge.MOST_EPOCHS, judge.LEAST_STEPS = 2, 1
+    card = metrics()[metric]
+    measure = type(card).measure
+
+    def on_rank_0(self: Any, subject: Any) -> Any:
+        assert distributed.rank() == 0
+        return measure(self, subject)
+
+    type(card).measure = on_rank_0  # type: ignore[method-assign]
+    os.chdir(folder)
+    sys.argv = ["ganzoo", "train", "--nproc", "2", *map(str, words)]
+    main()
+
+
+def on_two_ranks(folder: Path, metric: str, *words: object) -> list[int]:
+    return together(2, command, folder, metric, *words, folder=folder, XDG_CACHE_HOME=folder / "cache")
+
+
+@pytest.mark.parametrize(
+    ("architecture", "data", "metric"), [("vanilla", "ring", "modes"), ("cgan", "digits", "frechet")]
+)
+def test_of_several_ranks_the_first_measures_for_all(architecture: str, data: str, metric: str, tmp_path: Path) -> None:
+    words: list[object] = [architecture, "--dataset", data, "--batch-size", 32, "--checkpoint-every", 4]
+    measured = ["--evaluate-every", 3, "--best-by", metric]
+    assert on_two_ranks(tmp_path, metric, *words, *measured, "--steps", 6, "--out", "run") == [0, 0]
+    assert on_two_ranks(tmp_path, metric, "--resume", "run", "--steps", 12) == [0, 0]
+    run = Run.open(tmp_path / "run")
+    lines = run.evaluations()
+    assert [line["step"] for line in lines] == [3, 6, 9, 12]
+    best = max(lines, key=lambda line: (line["rank"], -line["step"]))
+    path, problems = checkpoint.newest_valid(run.best)
+    assert (path.name, problems) == (f"step-{best['step']:08d}", [])
+    assert len(checkpoint.read_state(path)["torch_rng"]) == 2
+    if metric == "modes":
+        assert on_two_ranks(tmp_path, metric, *words, "--steps", 12, "--out", "plain") == [0, 0]
+        for part in ("model", "ema"):
+            assert_same(last_state(tmp_path / "run")[part], last_state(tmp_path / "plain")[part])
+
+
+def test_on_ranks_a_metric_that_cannot_decide_is_refused_once(tmp_path: Path) -> None:
+    words = ["vanilla", "--dataset", "ring", "--steps", 3, "--out", "run"]
+    measured = ["--evaluate-every", 1, "--best-by", "frechet"]
+    assert on_two_ranks(tmp_path, "frechet", *words, *measured) == [2, 2]
+    assert (tmp_path / "said").read_text().count("frechet needs images") == 1

@@ -1,8 +1,15 @@
 from __future__ import annotations
 
+import time
+from pathlib import Path
+
 import pytest
 
+from ganzoo.evaluation import results
 from ganzoo.evaluation.results import Evaluation, number, protocol_lines
+from ganzoo.training.run import Run
+
+from ..ranks import join, start
 
 
 @pytest.mark.parametrize(
@@ -24,3 +31,34 @@ def test_what_protocols_share_is_said_once() -> None:
     )
     assert protocol_lines(found) == ["Protocol  seed 0", "  a, c: samples 5", "  b: samples 7; subset size 3"]
     assert protocol_lines(Evaluation("run", "step-1")) == []
+
+
+def add(path: Path, metric: str) -> None:
+    """Add a finding, with time for others to come in between reading and writing."""
+    read = results.read
+
+    def slow(run: Run) -> Evaluation | None:
+        found = read(run)
+        time.sleep(0.3)
+        return found
+
+    results.read = slow
+    finding = {"figures": {}, "protocol": {}}
+    Evaluation("run", "step-1", {metric: finding}, {"swd": "is not"}).write(Run(path, {}))
+
+
+def test_what_is_found_at_the_same_time_is_all_kept(tmp_path: Path) -> None:
+    names = [f"metric{i}" for i in range(4)]
+    assert [join(process) for process in [start(add, tmp_path, name) for name in names]] == [0] * 4
+    known = results.read(Run(tmp_path, {}))
+    assert known is not None
+    assert list(known.findings) == names
+
+
+def test_of_another_checkpoint_nothing_is_kept(tmp_path: Path) -> None:
+    run = Run(tmp_path, {})
+    for name, step in (("a", "step-1"), ("b", "step-2")):
+        Evaluation("run", step, {name: {"figures": {}, "protocol": {}}}).write(run)
+    known = results.read(run)
+    assert known is not None
+    assert (known.checkpoint, list(known.findings)) == ("step-2", ["b"])

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +14,15 @@ from PIL import Image
 import ganzoo
 from ganzoo import api
 from ganzoo.errors import UsageError
+from ganzoo.evaluation import judge
+from ganzoo.metrics.psnr import decibels, upsampled
 from ganzoo.plugin import DataSpec
 
 from ..conftest import Command, Site
 from ..training.test_resume import assert_same, last_state
-from .conftest import EXAMPLES
 
 pytestmark = pytest.mark.usefixtures("pix2pix")
 
-PSNR = EXAMPLES / "ganzoo-pix2pix" / "psnr.py"
 SMALL: dict[str, Any] = {"batch_size": 16, "width": 8}
 
 
@@ -122,15 +119,52 @@ def test_what_does_not_fit_is_refused(run: api.Run, tmp_path: Path, ganzoo_cli: 
     assert (result.code, "not paired: it takes no --inputs" in result.err) == (2, True)
 
 
+@pytest.fixture
+def quick_judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(judge, "MOST_EPOCHS", 2)
+    monkeypatch.setattr(judge, "LEAST_STEPS", 1)
+
+
+@pytest.mark.usefixtures("quick_judge")
+def test_it_is_evaluated_on_held_out_inputs(run: api.Run, ganzoo_cli: Command) -> None:
+    result = ganzoo_cli("evaluate", run.path)
+    assert result.code == 0, result.err
+    assert "class_entropy does not apply: it needs an unconditional GAN" in result.out
+    found = json.loads((run.path / "evaluation.json").read_text())["findings"]
+    assert {"psnr", "frechet", "ms_ssim", "memorisation"} <= set(found)
+    protocol = found["psnr"]["protocol"]
+    assert (protocol["samples"], protocol["split"]) == (355, "test")
+    inputs, targets = ganzoo.data.open("mosaic:2:digits", split="test").examples(355)  # type: ignore[union-attr]
+    made = ganzoo.load(run.path).sample(355, inputs=inputs)
+    assert found["psnr"]["figures"]["psnr"]["value"] == pytest.approx(decibels(made, targets))
+    assert found["psnr"]["details"] == pytest.approx(
+        {"inputs": decibels(inputs, targets), "their blocks of 2, bicubic": decibels(upsampled(inputs, 2), targets)}
+    )
+    assert "their blocks of 2, bicubic: " in result.out
+    assert Image.open(run.path / "evaluation" / "psnr.png").size == (10 * 10 + 2, 3 * 10 + 2)
+
+
+def test_its_best_checkpoint_is_by_psnr(tmp_path: Path) -> None:
+    options = {"dataset": "mask:digits", "steps": 6, "evaluate_every": 2, **SMALL}
+    run = ganzoo.train("pix2pix", out=tmp_path / "run", **options)
+    lines = run.evaluations()
+    assert [(line["step"], line["metric"]) for line in lines] == [(2, "psnr"), (4, "psnr"), (6, "psnr")]
+    assert lines[-1]["psnr"] != lines[0]["psnr"]
+
+
+def test_psnr_is_for_gans_that_start_from_images(tmp_path: Path, ganzoo_cli: Command) -> None:
+    plain = ganzoo.train("vanilla", dataset="mosaic:digits", steps=1, batch_size=16, out=tmp_path / "plain")
+    result = ganzoo_cli("evaluate", plain.path, "--metrics", "psnr")
+    assert (result.code, "it needs a GAN that starts from images" in result.err) == (2, True)
+
+
 @pytest.mark.slow
-def test_it_restores_held_out_digits_better_than_bicubic_upsampling(pix2pix: Site, tmp_path: Path) -> None:
+def test_it_restores_held_out_digits_better_than_bicubic_upsampling(tmp_path: Path) -> None:
     run = ganzoo.train("pix2pix", dataset="mosaic:2:digits", steps=500, out=tmp_path / "run")
-    environment = {**os.environ, "PYTHONPATH": str(pix2pix.path)}
-    found = subprocess.run(
-        [sys.executable, PSNR, run.path, "355"], env=environment, capture_output=True, text=True, check=True
-    ).stdout
-    decibels = {line.split()[0]: float(line.split()[1]) for line in found.splitlines()}
-    assert decibels["pix2pix"] > decibels["bicubic"] + 3 > decibels["mosaic"] + 3
+    finding = ganzoo.evaluate(run, metrics=["psnr"]).findings["psnr"]
+    inputs, bicubic = finding["details"].values()
+    assert finding["figures"]["psnr"]["value"] > bicubic + 3 > inputs + 3
 
 
 @pytest.mark.slow

@@ -28,6 +28,7 @@ class Fake:
     """Draws given images, and has as much of a GAN as metrics look at."""
 
     device = torch.device("cpu")
+    paired = False
 
     def __init__(self, images: Images, labels: npt.NDArray[np.int64] | None):
         self.images = images

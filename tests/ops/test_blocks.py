@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from ganzoo import ops
-from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU
+from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU, ConvTransposeTanh
 from ganzoo.ops import native
 
 from .conftest import LAYOUTS, close, needs_native, random, shaken
@@ -23,13 +23,17 @@ BLOCKS: dict[str, tuple[Callable[[], nn.Sequential], tuple[int, ...]]] = {
     "first": (lambda: ConvTransposeBNReLU(9, 20, 4, 1, 0), (3, 9, 1, 1)),
     "down": (lambda: ConvBNLeakyReLU(9, 20), (3, 9, 7, 8)),
     "plain": (lambda: ConvBNLeakyReLU(9, 20, norm=False), (3, 9, 7, 8)),
+    "image": (lambda: ConvBNLeakyReLU(3, 20, norm=False), (3, 3, 7, 8)),
+    "last": (lambda: nn.Sequential(ConvTransposeTanh(9, 3)), (3, 9, 4, 5)),
 }
 every_block = pytest.mark.parametrize("kind", BLOCKS)
 
 
 def plain(block: nn.Sequential) -> nn.Sequential:
     """The same modules, in float64, one after the other."""
-    copy = nn.Sequential(*(type(m)(**arguments(m)) for m in block)).double()
+    last = [nn.Tanh()] if isinstance(block[-1], ConvTransposeTanh) else []
+    kinds = [nn.ConvTranspose2d if type(m) is ConvTransposeTanh else type(m) for m in block]
+    copy = nn.Sequential(*(kind(**arguments(m)) for kind, m in zip(kinds, block)), *last).double()
     copy.load_state_dict(block.state_dict())
     return copy.train(block.training)
 
@@ -137,6 +141,8 @@ def test_the_reference_passes_gradcheck_and_gradgradcheck(kind: str) -> None:
         "first": lambda x, w, a, b: ops.conv_transpose_bn_relu(x, w, a, b, None, None, stride=1, padding=0, **OPTIONS),
         "down": lambda x, w, a, b: ops.conv_bn_leaky_relu(x, w, a, b, None, None, **OPTIONS),
         "plain": lambda x, w, a, b: ops.conv_leaky_relu(x, w, a + b),
+        "image": lambda x, w, a, b: ops.conv_leaky_relu(x, w, a - b),
+        "last": lambda x, w, a, b: ops.conv_transpose_tanh(x, w, a + b),
     }
     inputs = (x, conv.weight, *norm)
     assert torch.autograd.gradcheck(functions[kind], inputs)
@@ -232,16 +238,16 @@ def test_native_says_why_it_cannot(kind: str) -> None:
             block.float()(x[:0])
         with torch.autocast("cpu", torch.bfloat16), pytest.raises(native.NativeError, match="autocast"):
             block(x)
-        with pytest.raises(native.NativeError, match="input channels, but there are 8"):
-            block(x[:, :8])
+        with pytest.raises(native.NativeError, match="input channels, but there are 2"):
+            block(x[:, :2])
 
 
 @every_block
 def test_bad_arguments_raise_what_pytorch_raises(kind: str) -> None:
     block, x = make(kind)
-    for bad in (x[:, :8], x[0, 0], x.long()):
+    for bad in (x[:, :2], x[0, 0], x.long()):
         with pytest.raises(Exception) as expected:  # noqa: PT011  # whatever it is, ours must be the same
-            nn.Sequential.forward(block, bad)
+            plain(block).float()(bad)
         with pytest.raises(expected.type):
             block(bad)
 
@@ -276,6 +282,19 @@ def test_a_slope_that_is_not_positive(slope: float) -> None:
         for name in ("auto" if slope < 0 else "native", "reference")
     ]
     close(*grads)
+
+
+@needs_native
+def test_the_last_layer_is_native_for_images_only() -> None:
+    layer, x = ConvTransposeTanh(8, 5), torch.randn(2, 8, 3, 3)
+    with pytest.raises(native.NativeError, match="images of at most 4 channels"), ops.use_backend("native"):
+        layer(x)
+    plainly = nn.Sequential(nn.ConvTranspose2d(8, 5, 4, 2, 1), nn.Tanh())
+    plainly[0].load_state_dict(layer.state_dict())
+    assert torch.equal(layer(x), plainly(x))
+    sized = ConvTransposeTanh(8, 3)
+    assert sized(x, [7, 7]).shape == (2, 3, 7, 7)
+    assert torch.equal(sized(x, [6, 6]), sized(x))
 
 
 @needs_native

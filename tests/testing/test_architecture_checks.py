@@ -182,6 +182,11 @@ class OneLoss(GAN):
         return -self.discriminator(fake, condition).mean(), {}
 
 
+class Summed(GAN):
+    def generator_loss(self, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> Any:
+        return -self.discriminator(fake, condition).sum(), {}
+
+
 class GlobalNoise(GAN):
     def latent(self, n: int, rng: torch.Generator | None = None) -> Tensor:
         return torch.randn(n, self.config.latent_dim)
@@ -230,6 +235,7 @@ MISTAKES = [
     mistake("discriminator_step", OneOptimizerForBoth),
     mistake("discriminator_step", Idle),
     mistake("gradients", Unused),
+    mistake("accumulate", Summed),
     mistake("objectives", OneLoss),
     mistake("trains", Exploding),
     mistake("trains", Unbounded),

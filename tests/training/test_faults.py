@@ -21,7 +21,7 @@ from PIL import Image
 import ganzoo
 from ganzoo.cli import main
 from ganzoo.errors import GanzooError
-from ganzoo.training import checkpoint
+from ganzoo.training import checkpoint, loop
 from ganzoo.training.report import Report
 from ganzoo.training.run import Run
 
@@ -136,6 +136,36 @@ def test_a_second_interrupt_tears_nothing(tmp_path: Path) -> None:
     assert "Traceback" not in (tmp_path / "said").read_text()
 
 
+def interrupted_by(number: signal.Signals, out: Path) -> None:
+    """Train, with this signal coming at every file system event of writing the checkpoint of step 4."""
+    save, writing = checkpoint.save, False
+
+    def watch(name: str, _: tuple[Any, ...]) -> None:
+        if writing and name.startswith(("open", "os.", "shutil.")) and name != "os.kill":
+            os.kill(os.getpid(), number)
+
+    def watched(directory: Path, step: int, *rest: Any) -> Path:
+        nonlocal writing
+        writing = step == 4
+        path = save(directory, step, *rest)
+        writing = False
+        return path
+
+    checkpoint.save = watched
+    sys.addaudithook(watch)
+    train(out, steps=9, checkpoint_every=2)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_at_every_moment_of_a_write_do_not_tear_it(number: signal.Signals, code: int, tmp_path: Path) -> None:
+    assert join(start(interrupted_by, number, tmp_path / "run")) == code
+    path, problems = checkpoint.newest_valid(tmp_path / "run" / "checkpoints")
+    assert (path.name, problems) == ("step-00000004", [])
+    train(tmp_path / "run")
+    assert join(start(begin_or_go_on, tmp_path / "whole", {"steps": 9, "checkpoint_every": 2})) == 0
+    assert_same(last_state(tmp_path / "run"), last_state(tmp_path / "whole"))
+
+
 @pytest.fixture(params=["512k"])
 def disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
     """A file system of this size, or one that is read-only."""
@@ -236,22 +266,53 @@ def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
+class Clock:
+    """Time that goes by so many seconds whenever somebody looks."""
+
+    def __init__(self, seconds: float):
+        self.seconds = seconds
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        self.now += self.seconds
+        return self.now
+
+
+class Watch(Report):
+    """At every checkpoint: how many files are open, how much memory is in use, and what lies on the disk."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[int, int]] = []
+
+    def checkpoint(self, path: Path, step: int) -> None:
+        self.seen.append((open_files(), resident_bytes()))
+        run = path.parents[1]
+        assert sorted(found.name for found in path.parent.iterdir()) == [
+            f"step-{kept:08d}" for kept in (step - 1, step) if kept >= 0
+        ]
+        assert len(list(run.glob("best/*"))) <= 2
+        assert len(list(run.glob(".*"))) == 1  # the lock
+
+
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts in /proc")
-@pytest.mark.parametrize("count", [100, pytest.param(2000, marks=pytest.mark.slow)])
-def test_many_checkpoints_grow_nothing(count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("steps", [100, pytest.param(2160, marks=pytest.mark.slow)])
+def test_twelve_hours_and_a_checkpoint_a_step_grow_nothing(
+    steps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # the disk is not what is tested
-    seen: list[tuple[int, int]] = []
-
-    class Watch(Report):
-        def checkpoint(self, path: Path, step: int) -> None:
-            seen.append((open_files(), resident_bytes()))
-            assert len(list(path.parent.iterdir())) <= 2
-
-    train(tmp_path / "run", steps=count, checkpoint_every=1, sample_every=10**6, report=Watch())
-    middle, last = seen[len(seen) // 2], seen[-1]
-    assert len(seen) == count + 1
+    monkeypatch.setattr(loop, "time", Clock(12 * 3600 / steps))
+    watch, run = Watch(), tmp_path / "run"
+    ganzoo.train(
+        "vanilla", dataset="ring", batch_size=16, minutes=720, out=run, report=watch,
+        checkpoint_every=1, sample_every=steps // 4, evaluate_every=steps // 12, best_by="modes",
+    )  # fmt: skip
+    assert Run.open(run).metrics()[-1]["seconds"] == pytest.approx(12 * 3600)
+    assert len(watch.seen) == steps + 1
+    middle, last = watch.seen[steps // 2], watch.seen[-1]
     assert last[0] <= middle[0]
     assert last[1] - middle[1] < 8 << 20
-    assert [path.name for path in checkpoint.checkpoints(tmp_path / "run" / "checkpoints")] == [
-        f"step-{count:08d}", f"step-{count - 1:08d}"
-    ]  # fmt: skip
+    evaluations = Run.open(run).evaluations()
+    assert len(evaluations) >= 12
+    best = max(evaluations, key=lambda line: (line["rank"], -line["step"]))
+    assert checkpoint.newest_valid(run / "best")[0].name == f"step-{best['step']:08d}"
+    assert len(list(run.glob("samples/*"))) <= 6

@@ -23,6 +23,7 @@ needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is n
 CASES: dict[str, dict[str, Any]] = {
     "dcgan": {"width": 4},
     "dcgan, fp16": {"width": 4, "precision": "fp16"},
+    "dcgan, parts": {"width": 4, "accumulate": 2},
     "wgan": {"discriminator_steps": 2},
     "cgan": {"width": 4, "optimizer": "rmsprop"},
 }
@@ -35,7 +36,7 @@ def start(case: str, device: str = "cpu", **options: Any) -> tuple[TrainingState
     request = plan.Request(case.partition(",")[0], "digits", settings, steps=1, device=device, precision=precision)
     made = plan.make(request)
     state = TrainingState(made.build().train(), made.seed, made.precision)
-    return state, Batches(made.data, 8, made.seed, state.device)
+    return state, made.batches(state.device)
 
 
 def played_again(state: TrainingState, work: Callable[[], graph.Signals]) -> tuple[graph.Signals, Callable[[], None]]:
@@ -117,7 +118,9 @@ def test_running_out_of_memory_says_what_to_do(monkeypatch: pytest.MonkeyPatch, 
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(loop, "play_step", full)
-    with pytest.raises(TrainingError, match=r"out of memory with batch_size=16 in fp32. Try --batch-size 8, --prec"):
+    with pytest.raises(
+        TrainingError, match=r"out of memory with batch_size=16 in fp32. Try --accumulate 2, --batch-size 8, "
+    ):
         ganzoo.train("cgan", dataset="digits", batch_size=16, steps=1, device="cpu", out=tmp_path / "run")
 
 

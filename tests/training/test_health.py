@@ -110,8 +110,26 @@ def test_learning_rates_halve_as_they_should() -> None:
     assert rates == pytest.approx([1e-3 / 4, 4e-3 / 4])  # the fifth step begins after 64 images
 
 
-def test_rates_that_fall_resume_exactly(tmp_path: Path) -> None:
-    settings: dict[str, Any] = {"dataset": "digits", "batch_size": 16, "lr_half_life": 100}
+@pytest.mark.parametrize(("architecture", "penalty"), [("vanilla", "r1"), ("r3gan", "r1r2")])
+def test_the_weight_of_a_penalty_halves_as_it_should(architecture: str, penalty: str) -> None:
+    """The loss itself, weighed at one place for most architectures and at another by those that override it."""
+    state, batches = training(architecture, penalty=penalty, penalty_weight=8.0, penalty_half_life=32)
+    (real, condition), fake = batches(0), state.gan.generate(state.gan.latent(batches.batch_size, state.rng)).detach()
+    state.gan.eval()  # dropout would make every loss another
+    parts = {}
+    for step in (0, 4):  # 64 images later
+        state.step = step
+        state.decay()
+        loss, signals = state.gan.discriminator_loss(real, fake, condition)
+        state.gan.penalty_weight = 0.0
+        parts[step] = (loss - state.gan.discriminator_loss(real, fake, condition)[0]) / signals["penalty"]
+    torch.testing.assert_close(parts[0], torch.tensor(8.0), rtol=1e-3, atol=0)
+    torch.testing.assert_close(parts[4], torch.tensor(2.0), rtol=1e-3, atol=0)
+
+
+def test_what_falls_resumes_exactly(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"dataset": "digits", "batch_size": 16, "lr_half_life": 100, "penalty": "r1"}
+    settings["penalty_half_life"] = 100
     whole = ganzoo.train("vanilla", steps=6, out=tmp_path / "whole", **settings)
     half = ganzoo.train("vanilla", steps=3, out=tmp_path / "half", **settings)
     ganzoo.train(resume=half.path, steps=6)

@@ -128,18 +128,18 @@ def test_the_generators_step_leaves_no_gradient_in_the_discriminator(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    update = TrainingState.update_generator
+    backward = TrainingState.backward_generator
 
     def spy(state: TrainingState, loss: torch.Tensor) -> dict[str, torch.Tensor]:
         before = [None if p.grad is None else p.grad.clone() for p in state.gan.discriminator.parameters()]
-        signals = update(state, loss)
+        signals = backward(state, loss)
         after = [p.grad for p in state.gan.discriminator.parameters()]
         assert before[0] is not None  # the discriminator's own step has left gradients to compare with
         seen.append(all(torch.equal(b, a) for b, a in zip(before, after) if b is not None and a is not None))
         assert not any(p.requires_grad for p in state.gan.discriminator.parameters())
         return signals
 
-    monkeypatch.setattr(TrainingState, "update_generator", spy)
+    monkeypatch.setattr(TrainingState, "backward_generator", spy)
     ganzoo.train("cgan", dataset="digits", steps=2, out=tmp_path / "run", **SMALL)
     assert seen == [True, True]
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -166,25 +168,66 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for processes in /proc")
-def test_nproc_a_rank_killed_ends_the_job_without_orphans_and_resume_works(tmp_path: Path) -> None:
-    run = tmp_path / "run"
+@contextlib.contextmanager
+def launched(run: Path, **environment: object) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
+    """A training of `run` by `ganzoo train --nproc 2` that has written checkpoints, and its ranks' process ids."""
     words = command(sys.executable, "-m", "ganzoo")
     words += ["--steps", "1000000", "--checkpoint-every", "20", "--nproc", "2", "--out", str(run)]
-    launcher = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    more = {name: str(value) for name, value in environment.items()}
+    launcher = subprocess.Popen(
+        words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={**os.environ, **more}
+    )
     try:
         deadline = time.monotonic() + 60
         while not (run / "checkpoints" / "step-00000020").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         ranks = ranks_of(launcher)
         assert len(ranks) == 2
-        os.kill(ranks[0], signal.SIGKILL)
-        assert launcher.wait(60) == 128 + signal.SIGKILL
+        yield launcher, ranks
     finally:
         launcher.kill()
     assert not any(is_alive(pid) for pid in ranks)
-    path, _ = checkpoint.newest_valid(run / "checkpoints")
-    ganzoo.train(resume=run, steps=checkpoint.read_state(path)["step"] + 2)
+
+
+def saved_step(run: Path) -> int:
+    path, problems = checkpoint.newest_valid(run / "checkpoints")
+    assert not problems
+    return int(checkpoint.read_state(path)["step"])
+
+
+in_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for processes in /proc")
+
+
+@in_proc
+@pytest.mark.parametrize(
+    "fault",
+    [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.slow)],  # torch waits 30 s to kill the deaf
+)
+def test_nproc_a_rank_lost_ends_the_job_without_orphans_and_resume_works(fault: signal.Signals, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with launched(run, GANZOO_TIMEOUT=5) as (launcher, ranks):
+        os.kill(ranks[0 if fault == signal.SIGKILL else 1], fault)
+        said = launcher.communicate(timeout=90)[1]
+        assert launcher.returncode == (128 + signal.SIGKILL if fault == signal.SIGKILL else 1), said
+    ganzoo.train(resume=run, steps=saved_step(run) + 2)
+
+
+@in_proc
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
+)
+def test_nproc_a_signal_saves_a_checkpoint_and_sets_the_exit_code(
+    number: signal.Signals, code: int, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    with launched(run) as (launcher, _):
+        launcher.send_signal(number)
+        time.sleep(0.02)
+        launcher.send_signal(number)
+        said = launcher.communicate(timeout=60)[1]
+        assert launcher.returncode == code, said
+        assert "Traceback" not in said
+    assert saved_step(run) == Run.open(run).metrics()[-1]["step"]
 
 
 @pytest.mark.slow

@@ -72,6 +72,7 @@ def test_stopped_and_resumed_equals_uninterrupted(architecture: str, tmp_path: P
     [
         {"penalty": "r1"},
         {"penalty": "gradient"},
+        {"accumulate": 4},
         {"precision": "bf16"},
         {"precision": "fp16"},
         {"optimizer": "rmsprop"},

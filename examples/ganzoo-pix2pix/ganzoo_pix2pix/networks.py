@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ganzoo.errors import UsageError
-from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU
+from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU, ConvTransposeTanh
 from ganzoo.plugin import DataSpec
 from ganzoo_pix2pix import Pix2PixConfig
 
@@ -41,7 +41,7 @@ class UNet(nn.Module):
             )
             for stage, (shallow, deep) in reversed(inward)
         )
-        self.last = nn.ConvTranspose2d(2 * down[0], spec.channels, 4, 2, 1)
+        self.last = ConvTransposeTanh(2 * down[0], spec.channels)
         initialise(self)
 
     def forward(self, z: Tensor, inputs: Tensor) -> Tensor:
@@ -54,7 +54,7 @@ class UNet(nn.Module):
         for stage in self.up:
             maps = stage(torch.cat([maps, skips.pop()], dim=1))
         images: Tensor = self.last(torch.cat([maps, skips.pop()], dim=1))
-        return images.tanh()
+        return images
 
 
 class PatchDiscriminator(nn.Module):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from ganzoo.errors import UsageError
-from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU, Linear
+from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU, ConvTransposeTanh, Linear
 from ganzoo.plugin import DataSpec
 
 CLASSIC_BASE = 4
@@ -57,13 +57,13 @@ class Generator(nn.Module):
         self.blocks = nn.Sequential(
             ConvTransposeBNReLU(inputs, inward[-1], kernel_size=base, stride=1, padding=0),
             *(ConvTransposeBNReLU(deep, shallow) for shallow, deep in reversed(list(zip(inward, inward[1:])))),
-            nn.ConvTranspose2d(width, spec.channels, 4, 2, 1, bias=False),
+            ConvTransposeTanh(width, spec.channels, bias=False),
         )
         initialise(self)
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         images: Tensor = self.blocks(z[:, :, None, None])
-        return images.tanh()
+        return images
 
 
 class Discriminator(nn.Module):

@@ -21,4 +21,4 @@ class R3Game(GAN):
         slopes = torch.autograd.grad(logits.sum(), images, create_graph=True)[0].flatten(1).float()
         penalty = slopes.square().sum(dim=1).mean()  # over 2N images: R1 + R2, each a half of the mean over N
         value, signals = self.discriminator_objective(*logits.chunk(2))
-        return value + self.config.penalty_weight * penalty, signals | {"penalty": penalty.detach()}
+        return value + self.penalty_weight * penalty, signals | {"penalty": penalty.detach()}

@@ -7,6 +7,7 @@ import math
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ganzoo.nn import ConvTransposeTanh
 from ganzoo.plugin import DataSpec
 from ganzoo_plugins.dcgan.networks import channels, stages
 from ganzoo_plugins.r3gan import R3GANConfig
@@ -61,13 +62,13 @@ class Generator(nn.Module):
         outward = list(reversed(channels(config.width, doublings)))
         self.start = nn.ConvTranspose2d(config.latent_dim, outward[0], base, bias=False)
         self.layers = _stages(outward, 2.0, config)
-        self.end = nn.ConvTranspose2d(config.width, spec.channels, 4, 2, 1)
+        self.end = ConvTransposeTanh(config.width, spec.channels)
         nn.init.normal_(self.start.weight, 0.0, config.latent_dim**-0.5)
         nn.init.normal_(self.end.weight, 0.0, 0.5 * config.width**-0.5)  # every pixel is the sum of 2x2 of the 4x4
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         images: Tensor = self.end(self.layers(self.start(z[:, :, None, None])))
-        return images.tanh()
+        return images
 
 
 class Discriminator(nn.Module):

@@ -1,0 +1,94 @@
+// Tensors in and out of the kernels: checks, memory formats, results.
+#pragma once
+#include <torch/csrc/stable/ops.h>
+#include <torch/csrc/stable/tensor.h>
+
+#include <optional>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+#include "cpu/driver.h"
+
+namespace ganzoo {
+namespace tensors {
+
+using torch::headeronly::MemoryFormat;
+using torch::headeronly::ScalarType;
+using torch::stable::Tensor;
+using Maybe = std::optional<Tensor>;
+
+inline constexpr int64_t kLargest = int64_t{1} << 48;  // bytes: beyond any memory, and far from overflow
+
+inline void run(int64_t items, const Body& body) { torch::stable::parallel_for(0, items, 1, body); }
+
+inline void check(const Tensor& t, const char* name, int64_t dim) {
+  STD_TORCH_CHECK(t.is_cpu(), "ganzoo: ", name, " must be on the CPU");
+  STD_TORCH_CHECK(t.scalar_type() == ScalarType::Float, "ganzoo: ", name, " must be float32");
+  STD_TORCH_CHECK(t.layout() == torch::headeronly::Layout::Strided, "ganzoo: ", name, " must be a dense tensor");
+  STD_TORCH_CHECK(t.dim() == dim, "ganzoo: ", name, " must have ", dim, " dimensions, but has ", t.dim());
+}
+
+inline Tensor nhwc(const Tensor& t) { return torch::stable::contiguous(t, MemoryFormat::ChannelsLast); }
+
+// Large results are memory that the system hands out page by page while it is written: in pages of 2 MiB if it may.
+inline void ask_for_large_pages(const Tensor& t) {
+#if defined(__linux__)
+  constexpr uintptr_t kPage = uintptr_t{1} << 21;
+  const uintptr_t start = reinterpret_cast<uintptr_t>(t.mutable_data_ptr());
+  const uintptr_t first = (start + kPage - 1) & ~(kPage - 1), last = (start + 4 * t.numel()) & ~(kPage - 1);
+  if (last > first + kPage) madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);  // a hint, no more
+#endif
+}
+
+inline Tensor empty_nhwc(int64_t n, int64_t c, int64_t h, int64_t w) {
+  STD_TORCH_CHECK(n == 0 || h == 0 || w == 0 || c <= kLargest / 4 / n / h / w, "ganzoo: the result is too large");
+  const int64_t sizes[] = {n, c, h, w};
+  const Tensor t = torch::stable::empty({sizes, 4}, ScalarType::Float, std::nullopt, std::nullopt, std::nullopt,
+                                        MemoryFormat::ChannelsLast);
+  ask_for_large_pages(t);
+  return t;
+}
+
+inline Tensor vector(const Tensor& like, int64_t size) {
+  return torch::stable::new_empty(like, {&size, 1}, ScalarType::Float);
+}
+
+// A vector of `size` floats, or null; `keep` owns its contiguous copy.
+inline const float* channel(const Maybe& t, const char* name, int64_t size, Maybe& keep) {
+  if (!t) return nullptr;
+  check(*t, name, 1);
+  STD_TORCH_CHECK(t->size(0) == size, "ganzoo: ", name, " must have ", size, " elements, but has ", t->size(0));
+  keep = torch::stable::contiguous(*t);
+  return keep->const_data_ptr<float>();
+}
+
+inline void check_weight(const Tensor& weight) {
+  check(weight, "weight", 4);
+  STD_TORCH_CHECK(weight.size(2) == 4 && weight.size(3) == 4, "ganzoo: weight must be [*, *, 4, 4]");
+  STD_TORCH_CHECK(weight.size(0) > 0 && weight.size(1) > 0, "ganzoo: weight must have channels");
+}
+
+// H and W belong to h and w: one of the two sizes that a k4 s2 p1 convolution takes to h x w.
+inline void check_sizes(const Shape& s) {
+  STD_TORCH_CHECK(s.h > 0 && s.w > 0, "ganzoo: the image must have a height and a width, at least 2 to be halved");
+  STD_TORCH_CHECK(s.H / 2 == s.h && s.W / 2 == s.w, "ganzoo: ", s.H, " x ", s.W, " is not twice ", s.h, " x ", s.w,
+                  ", nor one more");
+}
+
+// A layer whose big image has few channels: `up` or `down` of x, see ganzoo::narrow_convolve. Any memory format.
+inline Tensor narrow(bool up, const Shape& s, const Tensor& x, const Tensor& weight, const float* shift,
+                     const Maybe& activated, const Activation& act) {
+  const Tensor in = nhwc(x);
+  const Maybe out_of = activated ? Maybe(nhwc(*activated)) : Maybe();
+  const Tensor out = up ? empty_nhwc(s.n, s.cb, s.H, s.W) : empty_nhwc(s.n, s.cs, s.h, s.w);
+  const Narrowed e = {weight.const_data_ptr<float>(),
+                      {weight.stride(0), weight.stride(1), weight.stride(2), weight.stride(3)},
+                      shift, out_of ? out_of->const_data_ptr<float>() : nullptr, act};
+  narrow_convolve(up, s, in.const_data_ptr<float>(), e, out.mutable_data_ptr<float>(), run);
+  return out;
+}
+
+}  // namespace tensors
+}  // namespace ganzoo
