@@ -35,15 +35,15 @@ class Row:
 
 
 ROWS = {
-    "vanilla": Row("vanilla", 10_000),
+    "vanilla": Row("vanilla", 8_000),
     "dcgan": Row("dcgan", 1_000),
     "cgan": Row("cgan", 4_000),
     "acgan": Row("acgan", 4_000),
     "lsgan": Row("lsgan", 6_000),
     "infogan": Row("infogan", 5_000),
-    "wgan": Row("wgan", 4_000),
-    "wgan-gp": Row("wgan", 1_500, {"penalty": "gradient"}),
-    "r3gan": Row("r3gan", 4_000),
+    "wgan": Row("wgan", 8_000),
+    "wgan-gp": Row("wgan", 4_000, {"penalty": "gradient"}),
+    "r3gan": Row("r3gan", 8_000),
 }
 FORMATS = {"frechet": ".1f", "kid": ".4f", "precision": ".3f", "recall": ".3f", "class_entropy": ".3f",
            "label_accuracy": ".3f", "code_purity": ".3f"}  # fmt: skip
