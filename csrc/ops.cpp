@@ -21,6 +21,7 @@ void pack_into(const Tensor& weight, bool up, bool winograd, float* packed) {
 Tensor pack(const Tensor& weight, bool up, bool winograd) {
   check_weight(weight);
   Tensor packed = vector(weight, ganzoo::floats_of_packed(up, winograd, weight.size(0), weight.size(1)));
+  ask_for_large_pages(packed);
   pack_into(weight, up, winograd, packed.mutable_data_ptr<float>());
   return packed;
 }

@@ -2,11 +2,60 @@
 
 from __future__ import annotations
 
+import os
+from typing import ClassVar
+
 import click
-from click.shell_completion import get_completion_class
+from click.shell_completion import (
+    BashComplete,
+    CompletionItem,
+    add_completion_class,
+    get_completion_class,
+    split_arg_string,
+)
 
 VARIABLE = "_GANZOO_COMPLETE"
 """By this variable, the one that click looks at, a shell asks `ganzoo` for words."""
+
+
+class Bash(BashComplete):
+    """bash takes `--set loss=hi` for four words, `--set`, `loss`, `=` and `hi`, and replaces the last of them alone."""
+
+    BREAKS: ClassVar[str] = "=:"
+    source_template = """\
+%(complete_func)s() {
+    local IFS=$'\\n' type value
+    COMPREPLY=()
+    while IFS=',' read -r type value; do
+        COMPREPLY+=("$value")
+    done < <(COMP_WORDS="${COMP_WORDS[*]}" COMP_CWORD=$COMP_CWORD %(complete_var)s=bash_complete "$1")
+    # a key waits for its value
+    if [[ ${COMPREPLY[0]} == *= ]]; then compopt -o nospace 2> /dev/null; fi
+}
+complete -o nosort -F %(complete_func)s %(prog_name)s
+"""
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """The words before the one to complete, and that one, put together again."""
+        words, at = split_arg_string(os.environ["COMP_WORDS"]), int(os.environ["COMP_CWORD"])
+        whole, joining = [""], False
+        for word in [*words[:at], *(words[at:] or [""])[:1]]:
+            is_break = bool(word) and not word.strip(self.BREAKS)
+            if joining or is_break:
+                self.kept = whole[-1] + (word if is_break else "")
+                whole[-1] += word
+            else:
+                self.kept = ""
+                whole.append(word)
+            joining = is_break
+        return whole[2:-1], whole[-1]
+
+    def format_completion(self, item: CompletionItem) -> str:
+        """What bash is to put in place of its own last word."""
+        return f"{item.type},{item.value.removeprefix(self.kept)}"
+
+
+add_completion_class(Bash)
 
 
 @click.command()

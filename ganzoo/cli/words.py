@@ -33,7 +33,7 @@ def runs(ctx: click.Context, parameter: click.Parameter, word: str) -> list[str]
 
 
 def settings(ctx: click.Context, parameter: click.Parameter, word: str) -> list[str]:
-    """Completes KEY= and KEY=CHOICE for the architecture that stands before."""
+    """Completes KEY= and, where a value is one of a few words, KEY=VALUE for the architecture that stands before."""
     name = ctx.params.get("architecture") or ctx.params.get("name") or next(iter(ctx.args), None)
     if name is None:  # click leaves it in args where an option still waits for its value
         return []
@@ -42,5 +42,6 @@ def settings(ctx: click.Context, parameter: click.Parameter, word: str) -> list[
             known = configs.settings(registry.get_architecture(name).card.Config)
     except GanzooError:
         return []
-    words = [f"{s.name}={choice}" for s in known for choice in (s.choices or ("",))]
+    values = {s.name: ("true", "false") if s.type is bool else s.choices or ("",) for s in known}
+    words = [f"{name}={value}" for name, choices in values.items() for value in choices]
     return [found for found in words if found.startswith(word)]

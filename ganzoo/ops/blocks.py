@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ganzoo.ops import cuda, native, reference
 from ganzoo.ops.backend import resolve
-from ganzoo.ops.choice import is_native
+from ganzoo.ops.choice import is_channels_last, is_native
 from ganzoo.ops.derivatives import NARROW
 from ganzoo.ops.linear import linear
 from ganzoo.ops.packing import packed
@@ -127,7 +127,9 @@ def conv_transpose_tanh(
     """
     if cuda.takes(x) or not is_native(backend, "last", x, weight, (bias,), stride, padding, False):
         return reference.conv_transpose_tanh(x, weight, bias, stride=stride, padding=padding)
-    out = torch.ops.ganzoo.up_tanh(x, weight, bias, 2 * x.shape[2], 2 * x.shape[3])
+    run, size = torch.ops.ganzoo.up_tanh.default, (2 * x.shape[2], 2 * x.shape[3])
+    differentiates = _differentiates(x, weight, bias)
+    out = run(x, weight, bias, *size) if differentiates else native.undifferentiated(run, x, weight, bias, *size)
     return _in_format_of(out, x, weight)
 
 
@@ -136,15 +138,16 @@ def _convolve(
     slope: float,
 ) -> Tensor:  # fmt: skip
     ops = torch.ops.ganzoo
-    run, run_statistics = (ops.up, ops.up_statistics) if kind == "up" else (ops.down, ops.down_statistics)
+    run = ops.up.default if kind == "up" else ops.down.default
     size: tuple[int, ...] = (2 * x.shape[2], 2 * x.shape[3]) if kind == "up" else ()
     if training:
-        y, mean, var = run_statistics(x, weight, *size)
+        y, mean, var = (ops.up_statistics if kind == "up" else ops.down_statistics)(x, weight, *size)
         return _normalise(y, mean, var, norm, momentum, eps, slope)
     scale, shift = _fold(norm, eps)
     if _differentiates(x, weight, scale, shift):
         return _apply(run(x, weight, None, None, None, 1.0, *size), scale, shift, slope)
-    out: Tensor = run(x, weight, packed(weight, kind == "up", x), scale, shift, slope, *size)
+    panels = packed(weight, kind == "up", x)
+    out: Tensor = native.undifferentiated(run, x, weight, panels, scale, shift, slope, *size)
     return out
 
 
@@ -169,8 +172,7 @@ def _fold(norm: tuple[Tensor | None, ...], eps: float) -> tuple[Tensor, Tensor]:
     scale = torch.rsqrt(var.float() + eps)
     if gamma is not None:
         scale = scale * gamma
-    shift = -mean * scale
-    return scale, shift if beta is None else shift + beta
+    return scale, -mean * scale if beta is None else torch.addcmul(beta, mean, scale, value=-1)
 
 
 def _apply(y: Tensor, scale: Tensor, shift: Tensor, slope: float) -> Tensor:
@@ -189,12 +191,7 @@ def _differentiates(*tensors: Tensor | None) -> bool:
 
 def _in_format_of(out: Tensor, x: Tensor, weight: Tensor) -> Tensor:
     """`out`, which is channels_last, in the memory format that PyTorch's convolutions would give it."""
-    return out if _is_channels_last(x) or _is_channels_last(weight) else out.contiguous()
-
-
-def _is_channels_last(t: Tensor) -> bool:
-    """As PyTorch sees it: by the strides where the sizes leave it open, and not for 1 x 1 images."""
-    return t.stride(1) == 1 and t.shape[2:] != (1, 1) and t.is_contiguous(memory_format=torch.channels_last)
+    return out if is_channels_last(x) or is_channels_last(weight) else out.contiguous()
 
 
 __all__: list[str] = ["conv_bn_leaky_relu", "conv_leaky_relu", "conv_transpose_bn_relu", "conv_transpose_tanh"]

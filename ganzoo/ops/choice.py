@@ -46,15 +46,8 @@ def _unfit(
 ) -> str | None:
     """Why the native kernels are not for these arguments, as a clause; None if they are."""
     tensors = [x, weight, *(t for t in rest if t is not None)]
-    if cuda.takes(x):
-        if (why := cuda.unfit(x, weight, tensors[2:], training)) is not None:
-            return why
-    elif any(t.device.type != "cpu" or t.layout != torch.strided for t in tensors):
-        return "they are for dense tensors on the CPU"
-    elif any(t.dtype != torch.float32 for t in tensors):
-        return "they are for float32"
-    elif torch.is_autocast_enabled("cpu"):
-        return "autocast asks for another precision than their float32"
+    if (why := cuda.unfit(x, weight, tensors[2:], training) if cuda.takes(x) else _unfit_on_cpu(tensors)) is not None:
+        return why
     if x.dim() != 4 or weight.dim() != 4:
         return "they are for images [N, C, H, W] and weights of four dimensions"
     into, out = (1, 0) if kind in ("down", "plain") else (0, 1)
@@ -82,10 +75,28 @@ def _unfit(
     return None
 
 
+def _unfit_on_cpu(tensors: list[Tensor]) -> str | None:
+    for t in tensors:
+        if not t.is_cpu or t.layout != torch.strided:
+            return "they are for dense tensors on the CPU"
+        if t.dtype != torch.float32:
+            return "they are for float32"
+    return "autocast asks for another precision than their float32" if torch.is_autocast_enabled("cpu") else None
+
+
 def _pays(kind: str, x: Tensor, weight: Tensor) -> bool:
     if cuda.takes(x):
         return cuda.IN_AUTO
-    least_in, least_out, least_work = WORTH_IT["narrow" if kind == "plain" and weight.shape[1] <= NARROW else kind]
+    narrow = kind == "last" or (kind == "plain" and weight.shape[1] <= NARROW)
+    converts = narrow and not (is_channels_last(x) or is_channels_last(weight))
+    if converts and (kind == "plain" or torch.is_grad_enabled()):  # many channels, which takes what the kernels save
+        return False
+    least_in, least_out, least_work = WORTH_IT["narrow" if narrow and kind == "plain" else kind]
     cin, cout = (weight.shape[1], weight.shape[0]) if kind in ("down", "plain") else weight.shape[:2]
     pixels = x.shape[2] * x.shape[3] if kind in ("up", "first", "last") else x.shape[2] * x.shape[3] // 4
     return cin >= least_in and cout >= least_out and x.shape[0] * pixels * weight.numel() >= least_work
+
+
+def is_channels_last(t: Tensor) -> bool:
+    """As PyTorch sees it: by the strides where the sizes leave it open, and not for 1 x 1 images."""
+    return t.stride(1) == 1 and t.shape[2:] != (1, 1) and t.is_contiguous(memory_format=torch.channels_last)

@@ -32,6 +32,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, backend: st
     if _is_native(resolve(backend), x, weight, bias):
         if torch.compiler.is_compiling():
             return _recorded(x, weight.t(), bias)
+        if not torch.is_grad_enabled():
+            return _multiply(x, weight.t(), bias)
         result: Tensor = _Linear.apply(x, weight, bias)  # type: ignore[no-untyped-call]
         return result
     return F.linear(x, weight, bias)

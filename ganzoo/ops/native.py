@@ -8,12 +8,13 @@ reached through ctypes: the binary has no Python module in it and so serves ever
 from __future__ import annotations
 
 import ctypes
+import functools
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from ganzoo.errors import GanzooError
 from ganzoo.ops import build, recipe
@@ -83,11 +84,20 @@ def fma_operations(rounds: int) -> float:
     return float(library.ganzoo_fma_loop(rounds))
 
 
-def takes_winograd(up: bool, x: Tensor, weight: Tensor) -> bool:
-    """Whether `torch.ops.ganzoo.up` (or `down`) computes this by Winograd's scheme, and wants weights packed for it."""
+@functools.lru_cache(maxsize=256)
+def takes_winograd(up: bool, x: tuple[int, ...], weight: tuple[int, ...]) -> bool:
+    """Whether `up` (or `down`) computes shapes x, weight by Winograd's scheme, and wants weights packed for it."""
     library = loaded().library
     assert library is not None
-    return bool(library.ganzoo_takes_winograd(up, x.shape[0], *x.shape[2:], *weight.shape[:2]))
+    return bool(library.ganzoo_takes_winograd(up, x[0], *x[2:], *weight[:2]))
+
+
+def undifferentiated(operation: Any, *arguments: Any) -> Any:
+    """`operation` past its derivatives, which are Python and take their time even where nobody wants them."""
+    if torch.compiler.is_compiling():
+        return operation(*arguments)
+    with torch._C._AutoDispatchBelowAutograd():
+        return operation(*arguments)
 
 
 def _load() -> Loaded:

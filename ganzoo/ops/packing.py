@@ -27,14 +27,14 @@ def packed(weight: Tensor, up: bool, x: Tensor) -> Tensor | None:
         return None
     state = (weight._version, weight.data_ptr(), weight.stride())
     samples = _samples(weight)
-    way = up, native.takes_winograd(up, x, weight)
+    way = up, native.takes_winograd(up, x.shape, weight.shape)
     kept = _kept[way].get(weight)
     if kept is not None and kept[0] == state and torch.equal(kept[1], samples):
         panels: Tensor = kept[2]
         return panels
     with torch.no_grad():
         panels = torch.ops.ganzoo.pack(weight, *way)
-        _kept[way][weight] = (state, samples, panels)
+        _kept[way][weight] = (state, samples.clone(), panels)
     return panels
 
 
@@ -43,4 +43,4 @@ _kept: dict[tuple[bool, bool], WeakTensorKeyDictionary] = collections.defaultdic
 
 def _samples(weight: Tensor) -> Tensor:
     flat = weight.detach().as_strided((weight.numel(),), (1,))
-    return flat[:: max(1, weight.numel() // SAMPLES)].clone()
+    return flat[:: max(1, weight.numel() // SAMPLES)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -92,19 +93,33 @@ def test_the_script_is_one_that_the_shell_understands(shell: str, ganzoo_cli: Co
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")
-def test_bash_completes_a_name(ganzoo_cli: Command, tmp_path: Path) -> None:
+def test_bash_completes_names_keys_and_values(ganzoo_cli: Command, tmp_path: Path) -> None:
+    lines = {
+        "ganzoo train cg": "cgan",
+        "ganzoo train cgan --set wid": "width=",
+        "ganzoo train cgan --set los": "loss=nonsaturating loss=minimax loss=least_squares loss=wasserstein "
+        "loss=hinge loss=relativistic",
+        "ganzoo train cgan --set loss=": "nonsaturating minimax least_squares wasserstein hinge relativistic",
+        "ganzoo train cgan --set loss=h": "hinge",
+        "ganzoo train cgan --set loss=hinge --set networks=m": "mlp",
+        "ganzoo train --dataset folder:x=y vanil": "vanilla",
+        "ganzoo train cgan --dataset=fas": "fashion_mnist",
+        "ganzoo train cgan --precision ": "fp32 tf32 bf16 fp16",
+    }
     program = tmp_path / "bin"
     program.mkdir()
     (program / "ganzoo").write_text(
         f"#!{sys.executable}\nimport sys\nsys.argv[0] = 'ganzoo'\nfrom ganzoo.cli import main\nmain()\n"
     )
     (program / "ganzoo").chmod(0o755)
-    script = ganzoo_cli("completion", "bash").out + (
-        "\nCOMP_WORDS=(ganzoo train cg)\nCOMP_CWORD=2\n_ganzoo_completion ganzoo\necho ${COMPREPLY[@]}\n"
-    )
+    script = ganzoo_cli("completion", "bash").out
+    for typed in lines:  # as bash splits them: at blanks, and before and after = and :
+        words = [word for part in typed.split(" ") for word in re.split("([=:]+)", part) if word or not part]
+        script += f"\nCOMP_WORDS=({' '.join(word or repr('') for word in words)})\nCOMP_CWORD={len(words) - 1}\n"
+        script += "_ganzoo_completion ganzoo\necho ${COMPREPLY[@]}\n"
     environment = {**os.environ, "PATH": f"{program}:{os.environ['PATH']}"}
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=environment)
-    assert (done.stdout, done.stderr) == ("cgan\n", "")
+    assert (done.stdout.splitlines(), done.stderr) == (list(lines.values()), "")
 
 
 def test_another_shell_is_wrong_usage(ganzoo_cli: Command) -> None:

@@ -32,9 +32,18 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 
 @pytest.fixture
-def pix2pix(packages: Callable[[str], Path], install: Callable[[Site], None]) -> Site:
-    """ganzoo-pix2pix, installed until the test ends."""
-    site = Site(packages("ganzoo-pix2pix"))
-    site.modules += ["ganzoo_pix2pix", "ganzoo_pix2pix.networks", "ganzoo_pix2pix.gan"]
-    install(site)
-    return site
+def installed(packages: Callable[[str], Path], install: Callable[[Site], None]) -> Callable[[str], Site]:
+    """Installs the example of this name until the test ends."""
+
+    def put(name: str) -> Site:
+        site, package = Site(packages(name)), name.replace("-", "_")
+        site.modules += [package, *(f"{package}.{file.stem}" for file in (site.path / package).glob("*.py"))]
+        install(site)
+        return site
+
+    return put
+
+
+@pytest.fixture
+def pix2pix(installed: Callable[[str], Site]) -> Site:
+    return installed("ganzoo-pix2pix")

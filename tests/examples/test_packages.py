@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
+from ..conftest import Command, Site
 from ..workbench import Workbench
 from .conftest import EXAMPLES as ROOT
 
@@ -44,6 +49,41 @@ def test_it_is_listed_like_any_other(example: Path, workbench: Workbench) -> Non
 def test_its_own_tests_pass(example: Path, workbench: Workbench) -> None:
     assert (example / "tests").is_dir()
     workbench.run("pytest -q", example)
+
+
+def commands(example: Path) -> list[str]:
+    text = (example / "README.md").read_text(encoding="utf-8")
+    return [line for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
+
+
+@pytest.mark.slow
+def test_what_its_readme_installs_is_there(example: Path, workbench: Workbench) -> None:
+    others = [command for command in commands(example) if not command.startswith("ganzoo ")]
+    assert others[0].startswith("pip install")
+    for command in others:
+        workbench.run("pytest -q --collect-only" if command == "pytest" else command, example)
+
+
+SHORTER = {r"--steps \d+|--minutes \d+": "--steps 2", r"\bmnist\b": "digits", "folder:PATH": "folder:mine"}
+
+
+@pytest.mark.parametrize("name", [path.name for path in EXAMPLES])
+def test_what_its_readme_does_with_ganzoo_works(
+    name: str, installed: Callable[[str], Site], ganzoo_cli: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One command after the other, for a short time and on digits."""
+    installed(name)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    for i in range(100):
+        Image.new("L", (8, 8), 2 * i).save(tmp_path / "mine" / f"{i}.png")
+    ours = [command for command in commands(ROOT / name) if command.startswith("ganzoo ")]
+    assert any(command.startswith("ganzoo train") for command in ours)
+    for command in ours:
+        for long, short in SHORTER.items():
+            command = re.sub(long, short, command)
+        result = ganzoo_cli(*shlex.split(command)[1:])
+        assert result.code == 0, f"{command}\n{result.err}"
 
 
 def test_it_imports_no_built_in_plugin(example: Path) -> None:

@@ -1,0 +1,73 @@
+"""How near trainings came to each alarm: `python benchmarks/alarms.py RUN...`, one line a run.
+
+Every figure is the worst of any window of lines that an alarm looks at, in the alarm's own measure: it sounds where
+the figure passes what stands in the head.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ganzoo.training.alarms import LONG, WARM_UP, WINDOW, swings
+from ganzoo.training.run import Run
+
+Row = dict[str, Any]
+HEAD = ("run", "D won by > 0.98", "diversity < 0.3", "twins > 0.9", "gradient > 100", "score > 1000", "swings >= 6")
+
+
+def windows(rows: list[Row], length: int) -> Iterator[list[Row]]:
+    """Every run of so many lines that ends after the warm-up."""
+    return (rows[end - length : end] for end in range(max(length, WARM_UP + 1), len(rows) + 1))
+
+
+def nearness(run: Run) -> list[str]:
+    rows, config = run.metrics(), run.config["settings"]
+    if len(rows) <= WARM_UP:
+        return [run.path.name, f"no judgement before {WARM_UP} lines"]
+    won = "no probabilities"
+    if "equilibrium_distance" in rows[0]:
+        worst = max(
+            min(min(row["d_real"] / config["real_label"], 1 - row["d_fake"]) for row in window)
+            for window in windows(rows, WINDOW)
+        )
+        won = f"{worst:.3f}"
+    diversity = min(max(row["diversity"] for row in window) for window in windows(rows, WINDOW))
+    twins = max(min(row["duplicates"] for row in window) for window in windows(rows, WINDOW))
+    gradient = max(_growth(rows, name) for name in ("generator_gradient", "discriminator_gradient"))
+    score = max(
+        min(max(abs(row["d_real"]), abs(row["d_fake"])) for row in window) for window in windows(rows, WINDOW // 2)
+    )
+    turns = max((_swings(window) for window in windows(rows, LONG)), default=0)
+    heard = ", ".join(f"{alarm.name} at {alarm.step:,}" for alarm in run.alarms()) or "none"
+    return [
+        run.path.name,
+        won,
+        f"{diversity:.2f}",
+        f"{twins:.2f}",
+        f"{gradient:.1f}",
+        f"{score:.1f}",
+        str(turns),
+        heard,
+    ]
+
+
+def _growth(rows: list[Row], name: str) -> float:
+    first = sorted(row[name] for row in rows[:WARM_UP])[WARM_UP // 2]
+    return max(min(row[name] for row in window) for window in windows(rows, WINDOW // 2)) / max(first, 0.1)
+
+
+def _swings(window: list[Row]) -> int:
+    margins = [abs(row["d_real"] - row["d_fake"]) for row in window]
+    return swings(margins) if max(margins) - min(margins) >= 0.1 else 0
+
+
+if __name__ == "__main__":
+    table = Table(*HEAD, "alarms")
+    for path in sys.argv[1:]:
+        table.add_row(*nearness(Run.open(path)))
+    Console(width=160).print(table)

@@ -1,0 +1,59 @@
+"""What watching a training costs: steps with the signals of health in metrics.jsonl, and alarms, against bare steps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import MethodType
+from typing import Any
+
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+from torch import Tensor
+
+from ganzoo.benchmark.timing import interleaved
+from ganzoo.errors import DataError
+from ganzoo.losses import LOSSES
+from ganzoo.training.health import Health
+from ganzoo.training.history import History
+from ganzoo.training.loop import LOG_EVERY, train_step
+from ganzoo.training.plan import Request, make
+from ganzoo.training.report import Report
+from ganzoo.training.run import Run
+from ganzoo.training.state import TrainingState
+
+ROUNDS = 11
+
+
+def unwatched(gan: Any, on_real: Tensor, on_fake: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    """The discriminator's loss without `d_real` and `d_fake`."""
+    return LOSSES[gan.config.loss].discriminator(on_real, on_fake, gan.config.real_label), {}
+
+
+@pytest.mark.parametrize("architecture", ["vanilla", "dcgan", "cgan"])
+def test_health_costs_little(benchmark: BenchmarkFixture, architecture: str, tmp_path: Path) -> None:
+    """LOG_EVERY steps and one line of metrics. The gradients' norms are taken in either: they keep NaN out."""
+    try:
+        plan = make(Request(architecture, "mnist", {"batch_size": 64}, steps=1))
+    except DataError as missing:
+        pytest.skip(f"MNIST is not here: {missing}")
+    bare, watched = (TrainingState(plan.build().train(), plan.seed) for _ in range(2))
+    bare.gan.discriminator_objective = MethodType(unwatched, bare.gan)  # type: ignore[method-assign]
+    batches = plan.batches(watched.device)
+    history = History(Run(tmp_path, {}), watched, Health(watched, batches))
+
+    def plain() -> None:
+        for _ in range(LOG_EVERY):
+            train_step(bare, batches)
+            bare.step += 1
+
+    def ours() -> None:
+        for _ in range(LOG_EVERY):
+            history.add(train_step(watched, batches))
+            watched.step += 1
+        history.write(Report())
+
+    times = interleaved({"bare": plain, "watched": ours}, ROUNDS, 1)
+    benchmark.extra_info |= {f"{name} step, ms": round(1e3 * s / LOG_EVERY, 4) for name, s in times.items()}
+    benchmark.extra_info["ratio of medians"] = round(times["watched"] / times["bare"], 4)
+    benchmark.pedantic(ours, rounds=1)
+    print(f"\n{architecture}: {benchmark.extra_info}")
