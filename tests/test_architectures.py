@@ -159,6 +159,8 @@ def test_wgan_is_that_of_the_paper() -> None:
     for optimizer in gan.optimizers():
         assert isinstance(optimizer, torch.optim.RMSprop)
         assert optimizer.param_groups[0]["lr"] == 5e-5
+    for layer in layers(gan.generator, nn.ConvTranspose2d):
+        assert layer.weight.std().item() == pytest.approx(0.005, rel=0.1)
     assert uses_batch_statistics(gan.discriminator)
     assert max(p.abs().max().item() for p in gan.discriminator.parameters()) > 0.01
     gan.after_discriminator_step()

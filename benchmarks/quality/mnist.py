@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from runs import trained
 
 import ganzoo
 from ganzoo import imaging
@@ -24,7 +25,6 @@ from ganzoo.evaluation import evaluate
 from ganzoo.evaluation.results import read
 from ganzoo.gan import GAN
 from ganzoo.training.run import Run
-from runs import trained
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,13 @@ class Row:
 
 
 ROWS = {
-    "vanilla": Row("vanilla", 20_000),
-    "dcgan": Row("dcgan", 3_000),
-    "cgan": Row("cgan", 6_000),
-    "acgan": Row("acgan", 6_000),
+    "vanilla": Row("vanilla", 8_000),
+    "dcgan": Row("dcgan", 1_000),
+    "cgan": Row("cgan", 4_000),
+    "acgan": Row("acgan", 4_000),
     "lsgan": Row("lsgan", 6_000),
-    "infogan": Row("infogan", 6_000),
-    "wgan": Row("wgan", 6_000),
+    "infogan": Row("infogan", 5_000),
+    "wgan": Row("wgan", 8_000),
     "wgan-gp": Row("wgan", 4_000, {"penalty": "gradient"}),
     "r3gan": Row("r3gan", 8_000),
 }

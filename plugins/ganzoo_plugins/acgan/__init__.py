@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 class ACGANConfig(DCGANConfig):
     batch_size: int = 64
     real_label: float = 1.0
+    generator_lr: float = 1e-3
+    discriminator_lr: float = 1e-3
     width: int = 32
     class_weight: float = setting(1.0, "weight of the auxiliary classifier's loss in both networks", ge=0)
 

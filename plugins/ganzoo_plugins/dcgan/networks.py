@@ -73,7 +73,7 @@ class Discriminator(nn.Module):
     of them tells whether strokes make a digit. There a layer that sees the whole image comes before the logit.
     """
 
-    def __init__(self, width: int, spec: DataSpec, norm: bool = True):
+    def __init__(self, width: int, spec: DataSpec, norm: bool = True, overview_norm: bool = True):
         super().__init__()
         base, doublings = stages(spec.size)
         inward = channels(width, doublings)
@@ -83,7 +83,7 @@ class Discriminator(nn.Module):
         )
         features = inward[-1]
         if base > CLASSIC_BASE:
-            self.blocks.append(overview(features * base**2, norm))
+            self.blocks.append(overview(features * base**2, norm and overview_norm))
             features, base = OVERVIEW, 1
         self.head = nn.Conv2d(features, 1, base)
         initialise(self)

@@ -14,6 +14,8 @@ class LSGANConfig(DCGANConfig):
     batch_size: int = 64
     real_label: float = 1.0
     generator_lr: float = 1e-3
+    discriminator_lr: float = 1e-3
+    width: int = 32
 
 
 class LSGAN(DCGAN):

@@ -34,6 +34,7 @@ class WGANConfig(Config):
     optimizer: OptimizerName = "rmsprop"
     generator_lr: float = 5e-5
     discriminator_lr: float = 5e-5
+    ema_half_life: int = 100_000
     width: int = setting(32, "channels next to the image; every stage away from it has twice as many", ge=1)
     discriminator_norm: Norm = setting("batch", "normalisation in the critic")
     generator_widths: tuple[int, ...] = setting((128,) * 3, "points: hidden layers of the generator", ge=1)
