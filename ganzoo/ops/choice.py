@@ -30,7 +30,7 @@ def is_native(
     if backend == "reference":
         return False
     unfit = _unfit(kind, x, weight, rest, stride, padding, training)
-    if unfit is None and (backend == "native" or _pays(kind, x, weight)):
+    if unfit is None and (backend == "native" or pays(kind, x, weight)):
         unfit = native.unavailable() or (cuda.unavailable() if cuda.takes(x) else None)
         if unfit is None:
             return True
@@ -84,7 +84,8 @@ def _unfit_on_cpu(tensors: list[Tensor]) -> str | None:
     return "autocast asks for another precision than their float32" if torch.is_autocast_enabled("cpu") else None
 
 
-def _pays(kind: str, x: Tensor, weight: Tensor) -> bool:
+def pays(kind: str, x: Tensor, weight: Tensor) -> bool:
+    """Whether `auto` takes the native kernels for this, if they can compute it."""
     if cuda.takes(x):
         return cuda.IN_AUTO
     narrow = kind == "last" or (kind == "plain" and weight.shape[1] <= NARROW)
