@@ -14,7 +14,7 @@ import argparse
 from pathlib import Path
 from statistics import mean, stdev
 
-from runs import figures, trained
+from kept_runs import figures, trained
 
 SAMPLES = 2500
 

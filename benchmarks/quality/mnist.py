@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from runs import trained
+from kept_runs import trained
 
 import ganzoo
 from ganzoo import imaging

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from runs import figures, trained
+from kept_runs import figures, trained
 
 SAMPLES = 26_000
 
