@@ -18,13 +18,13 @@ class R3GANConfig(Config):
         # a heavy penalty at first finds every mode, a light one at last lets the critic see how sharp they are
         "data=points": {
             "penalty_weight": 1.0,
-            "penalty_half_life": 500_000,
+            "penalty_half_life": 640_000,
             "latent_dim": 2,
             "batch_size": 256,
-            "steps": 40_000,
-            "generator_lr": 1e-2,
+            "steps": 60_000,
+            "generator_lr": 2e-3,
             "discriminator_lr": 2e-3,
-            "lr_half_life": 1_500_000,
+            "lr_half_life": 2_200_000,
             "ema_half_life": 100_000,
         }
     }
@@ -43,8 +43,8 @@ class R3GANConfig(Config):
     blocks: int = setting(1, "residual blocks a stage", ge=1)
     expansion: int = setting(1, "how many times wider a block is inside", ge=1)
     group_width: int = setting(32, "channels that the 3x3 convolution of a block takes together", ge=1)
-    generator_widths: tuple[int, ...] = setting((64,) * 4, "points: hidden layers of the generator", ge=1)
-    discriminator_widths: tuple[int, ...] = setting((64,) * 4, "points: hidden layers of the critic", ge=1)
+    generator_widths: tuple[int, ...] = setting((128,) * 4, "points: hidden layers of the generator", ge=1)
+    discriminator_widths: tuple[int, ...] = setting((128,) * 4, "points: hidden layers of the critic", ge=1)
 
 
 class R3GAN(Architecture):
