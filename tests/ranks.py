@@ -76,7 +76,7 @@ def _run(work: Callable[..., None], arguments: tuple[Any, ...], environment: dic
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
-    except Exception:
+    except Exception:  # whatever it was: printed, and an exit code that no test takes for success
         traceback.print_exc()
         sys.exit(99)
 
