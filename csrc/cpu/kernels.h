@@ -111,9 +111,10 @@ struct Product {
   int64_t m, n, k;
 };
 
-// The kernels of one instruction set; begin and end are ranges of work items.
+// A pass over the images that one thread has to itself.
 using WinogradPass = void(const Winograd&, float* scratch);
 
+// The kernels of one instruction set; begin and end are ranges of work items.
 struct Kernels {
   const char* name;
   void (*convolve)(const Convolution&, int64_t begin, int64_t end);
