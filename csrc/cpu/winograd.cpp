@@ -29,11 +29,12 @@ void count(Kinds& kinds, int64_t number) {
   }
 }
 
-// Tiles of 4 lose accuracy, and in both axes too much of it: only columns have them (`fours`).
-Axis axis(int64_t small, int64_t big, bool fours) {
+// As many tiles of 4 as leave whole tiles of 3.
+Axis axis(int64_t small, int64_t big) {
   Axis a = {small, big, 0, 0, 0, {}, {}};
   const int64_t between = small - 1;
-  a.fours = !fours ? 0 : between >= 4 && between % 3 == 1 ? 1 : between >= 8 && between % 3 == 2 ? 2 : 0;
+  a.fours = between / 4;
+  while (a.fours > 0 && (between - 4 * a.fours) % 3) --a.fours;
   const int64_t rest = between - 4 * a.fours;
   a.tiles = a.fours + (rest + 2) / 3;
   a.last = rest == 0 ? 4 : rest % 3 == 0 ? 3 : rest % 3;
@@ -50,7 +51,7 @@ Axis axis(int64_t small, int64_t big, bool fours) {
 
 Winograd plan(const Shape& s) {
   Winograd f = {};
-  f.axis[0] = axis(s.h, s.H, false), f.axis[1] = axis(s.w, s.W, true);
+  f.axis[0] = axis(s.h, s.H), f.axis[1] = axis(s.w, s.W);
   f.cs = f.small_pitch = s.cs, f.cb = f.big_pitch = s.cb, f.slope = 1;
   return f;
 }

@@ -6,7 +6,7 @@
 // and, where the big image is one larger, y(2s) = x(s-1) w3. What is between the bars is cut into tiles of up to 4 values
 // of i. In a tile of m the odd outputs are a filter of two taps (g0, g1) = (w2, w0) over m + 1 inputs, the even ones
 // another, (w3, w1), over the same inputs. Both take m + 1 products instead of 2 m: with g0 + p g1 in the points
-// p = 0, infinity, 1, -1, 2, of which a tile has the first m + 1. The pixels of the small side become `planes`, those of
+// p = 0, infinity, 1, -5/8, -3/2, of which a tile has the first m + 1; with -1 and 2 the error would be twice as large. The pixels of the small side become `planes`, those of
 // the big side `sums`, one for each product:
 //
 //   up:        y = A' [(B x) * (G w)]        * is the product, A' is A transposed; A, B and G are in winograd.inc
@@ -20,7 +20,9 @@
 
 namespace ganzoo {
 
-constexpr int kPoints = 5;                  // 0, infinity, 1, -1, 2
+constexpr int kPoints = 5;
+constexpr int kInfinity = 1;
+constexpr double kPointValue[kPoints] = {0, 0, 1, -0.625, -1.5};
 constexpr int kPanels = 2 * kPoints;        // odd outputs, then even ones
 constexpr int kPlaneKinds = kPoints + 2;    // the points, the first pixel, the last one
 constexpr int kSumKinds = 2 * kPoints + 3;  // the panels, y0, y(2s-1), y(2s)

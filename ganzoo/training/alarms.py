@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -19,6 +20,8 @@ LONG = 40
 SWINGS = 6
 LEAST_SWING = 0.1
 """How far D must swing at least: around 1/2 it trembles, which is no harm."""
+BEYOND_MEASURE = 1e4
+"""No healthy training had a gradient of this norm."""
 QUIET = 40
 """Lines without the sign after which the same alarm may be raised again."""
 
@@ -49,10 +52,11 @@ class Watch:
     """Sees every line of a run's metrics, in order, and says what is going wrong.
 
     It knows nothing but the lines: shown those of metrics.jsonl, it is where it was when the training was killed.
+    `freed`: the penalty on the discriminator's slopes falls, and gradients grow with these.
     """
 
-    def __init__(self, loss: str, real_label: float = 1.0):
-        self.failures = failures(loss, real_label)
+    def __init__(self, loss: str, real_label: float = 1.0, freed: bool = False):
+        self.failures = failures(loss, real_label, freed)
         self.last: deque[Row] = deque(maxlen=LONG)
         self.first: list[Row] = []
         self.lines = 0
@@ -77,7 +81,7 @@ class Watch:
         return None
 
 
-def failures(loss: str, real_label: float) -> list[Failure]:
+def failures(loss: str, real_label: float, freed: bool) -> list[Failure]:
     """The failures that can be told from the signals of this loss."""
     from ganzoo.losses import LOSSES
 
@@ -92,7 +96,7 @@ def failures(loss: str, real_label: float) -> list[Failure]:
     probabilities = [Failure("discriminator won", won, WON)] if LOSSES[loss].probability else []  # type: ignore[index]
     return [
         *probabilities,
-        Failure("divergence", diverging, DIVERGING),
+        Failure("divergence", partial(diverging, freed=freed), DIVERGING),
         Failure("mode collapse", collapsed, COLLAPSED),
         Failure("oscillation", oscillating, OSCILLATING),
     ]
@@ -115,16 +119,17 @@ def collapsed(last: list[Row], first: list[Row]) -> str | None:
     )
 
 
-def diverging(last: list[Row], first: list[Row]) -> str | None:
-    """Scores or gradients are beyond all measure, or far larger than they were."""
+def diverging(last: list[Row], first: list[Row], freed: bool = False) -> str | None:
+    """Scores or gradients are beyond all measure, or far larger than they were, unless these are `freed` to grow."""
     last = last[-WINDOW // 2 :]
     if all(max(abs(row["d_real"]), abs(row["d_fake"])) > 1000 for row in last):
         return f"D scores real data {last[-1]['d_real']:.3g} and samples {last[-1]['d_fake']:.3g}"
     for network in ("generator", "discriminator"):
         name = f"{network}_gradient"  # not there with fp16, where gradients that overflow are usual
-        if all(name in row for row in last) and min(row[name] for row in last) > min(
-            1e4, max(10.0, 100 * _usual(first, name))
-        ):
+        if not all(name in row for row in last):
+            continue
+        bound = BEYOND_MEASURE if freed else min(BEYOND_MEASURE, max(10.0, 100 * _usual(first, name)))
+        if min(row[name] for row in last) > bound:
             return f"the {network}'s gradient is {_norms(last, first, name)}"
     return None
 

@@ -28,7 +28,7 @@ class History:
         self.health = health
         config = state.gan.config
         self.probabilities = LOSSES[config.loss].probability
-        self.watch = Watch(config.loss, config.real_label)
+        self.watch = Watch(config.loss, config.real_label, freed=config.penalty_half_life > 0)
         for row in run.metrics():  # of a run that is resumed
             self.watch.see(row)
         self.names: list[str] = []

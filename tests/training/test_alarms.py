@@ -37,9 +37,9 @@ DRIVEN: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def shown(rows: Iterable[dict[str, Any]], loss: str = "nonsaturating") -> list[Alarm]:
+def shown(rows: Iterable[dict[str, Any]], loss: str = "nonsaturating", freed: bool = False) -> list[Alarm]:
     """The alarms that these lines raise, one every 50 steps."""
-    watch = Watch(loss)
+    watch = Watch(loss, freed=freed)
     alarms = [watch.see({**HEALTHY, **row, "step": 50 * (i + 1)}) for i, row in enumerate(rows)]
     return [alarm for alarm in alarms if alarm]
 
@@ -69,6 +69,12 @@ def test_each_sign_raises_its_alarm_once(name: str, changes: list[dict[str, Any]
 
 def test_scores_without_bound_are_divergence() -> None:
     (alarm,) = shown(after_warm_up({"d_real": 1e5, "d_fake": -1e5}), loss="wasserstein")
+    assert alarm.name == "divergence"
+
+
+def test_gradients_that_a_falling_penalty_frees_may_grow() -> None:
+    assert not shown(after_warm_up({"generator_gradient": 1e3}), freed=True)
+    (alarm,) = shown(after_warm_up({"generator_gradient": 1e5}), freed=True)
     assert alarm.name == "divergence"
 
 
