@@ -24,7 +24,7 @@ from ganzoo.training.state import TrainingState
 ROUNDS = 11
 
 
-def unwatched(gan: Any, on_real: Tensor, on_fake: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+def unwatched(gan: Any, on_real: Tensor | None, on_fake: Tensor | None) -> tuple[Tensor, dict[str, Tensor]]:
     """The discriminator's loss without `d_real` and `d_fake`."""
     return LOSSES[gan.config.loss].discriminator(on_real, on_fake, gan.config.real_label), {}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +14,9 @@ from ganzoo.losses import LOSSES, PENALTIES, clip_weights
 from ganzoo.nn import uses_batch_statistics
 from ganzoo.plugin import DataSpec
 from ganzoo.representation import decode, from_uint8
+
+Signals = dict[str, Tensor]
+"""What is logged of a step: detached scalars by name."""
 
 
 class GAN(nn.Module):
@@ -79,21 +82,22 @@ class GAN(nn.Module):
         images: Tensor = self.generator(z, condition)
         return images
 
-    def discriminator_loss(
+    def discriminator_losses(
         self, real: Tensor, fake: Tensor, condition: Tensor | None = None, rng: torch.Generator | None = None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The discriminator's loss, a scalar, with signals to log, detached scalars.
+    ) -> Iterator[tuple[Tensor, Signals]]:
+        """Terms of the discriminator's loss, scalars that add up to it, each with signals to log, detached scalars.
 
-        `real` and `fake` are [N, C, size, size] of one batch and share the `condition`.
+        `real` and `fake` are [N, C, size, size] of one batch and share the `condition`. Each term is sent backward
+        before the next is made, so that the feature maps of one pass alone are in memory.
         """
-        on_real, on_fake = self.logits(real, fake, condition)
-        value, signals = self.discriminator_objective(on_real, on_fake)
-        penalty, more = self.penalty(real, fake, condition, rng)
-        return value + penalty, signals | more
+        if self.batch_statistics and not LOSSES[self.config.loss].relativistic:
+            yield self.discriminator_objective(self.discriminator(real, condition).float(), None)
+            yield self.discriminator_objective(None, self.discriminator(fake, condition).float())
+        else:
+            yield self.discriminator_objective(*self.logits(real, fake, condition))
+        yield from self.penalties(real, fake, condition, rng)
 
-    def generator_loss(
-        self, real: Tensor, fake: Tensor, condition: Tensor | None = None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def generator_loss(self, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Signals]:
         """The generator's loss, a scalar, for the images `fake` it made, with signals to log, detached scalars.
 
         `real` and `fake` are [N, C, size, size] of one batch and share the `condition`.
@@ -111,36 +115,36 @@ class GAN(nn.Module):
         on_real, on_fake = self.discriminator(torch.cat([real, fake]), both).float().chunk(2)
         return on_real, on_fake
 
-    def discriminator_objective(self, on_real: Tensor, on_fake: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def discriminator_objective(self, on_real: Tensor | None, on_fake: Tensor | None) -> tuple[Tensor, Signals]:
         """The adversarial loss of these logits, and the signals `d_real` and `d_fake`.
 
-        They are mean probabilities of "real" where the loss has them, else mean scores.
+        They are mean probabilities of "real" where the loss has them, else mean scores. Where one side is None, it is
+        the other's term of the loss; a relativistic loss has no such terms.
         """
         loss = LOSSES[self.config.loss]
-        signals = {"d_real": on_real.detach(), "d_fake": on_fake.detach()}
-        if loss.probability:
-            signals = {name: logits.sigmoid() for name, logits in signals.items()}
         value = loss.discriminator(on_real, on_fake, self.config.real_label)
-        return value, {name: scores.mean() for name, scores in signals.items()}
+        found = {"d_real": on_real, "d_fake": on_fake}
+        scores = {name: logits.detach() for name, logits in found.items() if logits is not None}
+        return value, {name: (x.sigmoid() if loss.probability else x).mean() for name, x in scores.items()}
 
     def generator_objective(self, on_real: Tensor | None, on_fake: Tensor) -> Tensor:
         """The adversarial loss of these logits; no loss but a relativistic one looks at those of reals."""
         loss = LOSSES[self.config.loss]
         return loss.generator(on_real, on_fake) if loss.relativistic else loss.generator(on_fake)
 
-    def penalty(
+    def penalties(
         self, real: Tensor, fake: Tensor, condition: Tensor | None, rng: torch.Generator | None
-    ) -> tuple[Tensor | float, dict[str, Tensor]]:
-        """What the setting `penalty` adds to the discriminator's loss, weight included, and the signal `penalty`."""
+    ) -> Iterator[tuple[Tensor, Signals]]:
+        """The term that the setting `penalty` adds to the discriminator's loss, weight included, and its signal."""
         if self.config.penalty not in PENALTIES:
-            return 0.0, {}
+            return
 
         def score(images: Tensor) -> Tensor:
             logits: Tensor = self.discriminator(images, condition)
             return logits
 
         value = PENALTIES[self.config.penalty](score, real, fake, rng)
-        return self.penalty_weight * value, {"penalty": value.detach()}
+        yield self.penalty_weight * value, {"penalty": value.detach()}
 
     def after_discriminator_step(self) -> None:
         """Runs after every optimizer step of the discriminator: clips its weights where penalty=clip."""
@@ -220,6 +224,12 @@ class GAN(nn.Module):
         if self.config.optimizer == "rmsprop":
             return torch.optim.RMSprop(trained, lr)
         return torch.optim.Adam(trained, lr, (self.config.beta1, self.config.beta2), fused=True)
+
+
+def total(terms: Iterable[tuple[Tensor, Signals]]) -> tuple[Tensor, Signals]:
+    """The sum of a loss's terms, in one graph, and the signals of all."""
+    values, signals = zip(*terms)
+    return torch.stack(values).sum(), {name: value for some in signals for name, value in some.items()}
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 """Adversarial losses and penalties: pure functions on logits, in the form that stays finite for any logit.
 
-Every discriminator loss takes the logits of real and of fake images, each [N], and is minimised by the discriminator;
-every generator loss takes the logits of fake images and is minimised by the generator. All return a scalar.
+A discriminator's loss is the sum of one on the logits of real images and one on those of fakes, each [N]; a generator's
+loss takes the logits of fakes. Relativistic ones take both. All return a scalar, to be minimised.
 """
 
 from __future__ import annotations
@@ -17,13 +17,17 @@ from ganzoo import distributed
 from ganzoo.plugin import LossName, PenaltyName
 
 
-def logistic_discriminator(real: Tensor, fake: Tensor, real_label: float = 1.0) -> Tensor:
-    """-log D(x) - log(1 - D(G(z))) with D = sigmoid(logit): Goodfellow et al. 2014, arXiv:1406.2661, eq. 1.
+def logistic_real(real: Tensor, real_label: float = 1.0) -> Tensor:
+    """-log D(x) with D = sigmoid(logit): Goodfellow et al. 2014, arXiv:1406.2661, eq. 1.
 
     `real_label` t < 1 is one-sided label smoothing (Salimans et al. 2016, arXiv:1606.03498, 3.4).
     """
-    on_real = real_label * F.softplus(-real) + (1 - real_label) * F.softplus(real)
-    return on_real.mean() + F.softplus(fake).mean()
+    return (real_label * F.softplus(-real) + (1 - real_label) * F.softplus(real)).mean()
+
+
+def logistic_fake(fake: Tensor) -> Tensor:
+    """-log(1 - D(G(z))): the other term of Goodfellow et al. 2014, eq. 1."""
+    return F.softplus(fake).mean()
 
 
 def nonsaturating_generator(fake: Tensor) -> Tensor:
@@ -36,9 +40,14 @@ def minimax_generator(fake: Tensor) -> Tensor:
     return -F.softplus(fake).mean()
 
 
-def least_squares_discriminator(real: Tensor, fake: Tensor, real_label: float = 1.0) -> Tensor:
-    """((D(x) - t)^2 + D(G(z))^2) / 2: Mao et al. 2017, arXiv:1611.04076, eq. 9, with t = `real_label`."""
-    return 0.5 * ((real - real_label).square().mean() + fake.square().mean())
+def least_squares_real(real: Tensor, real_label: float = 1.0) -> Tensor:
+    """(D(x) - t)^2 / 2: Mao et al. 2017, arXiv:1611.04076, eq. 9, with t = `real_label`."""
+    return 0.5 * (real - real_label).square().mean()
+
+
+def least_squares_fake(fake: Tensor) -> Tensor:
+    """D(G(z))^2 / 2: Mao et al. 2017, eq. 9."""
+    return 0.5 * fake.square().mean()
 
 
 def least_squares_generator(fake: Tensor) -> Tensor:
@@ -46,14 +55,24 @@ def least_squares_generator(fake: Tensor) -> Tensor:
     return 0.5 * (fake - 1).square().mean()
 
 
-def wasserstein_critic(real: Tensor, fake: Tensor, real_label: float = 1.0) -> Tensor:
-    """E f(G(z)) - E f(x), minus the distance estimate: Arjovsky et al. 2017, arXiv:1701.07875. Takes no label."""
-    return fake.mean() - real.mean()
+def wasserstein_real(real: Tensor, real_label: float = 1.0) -> Tensor:
+    """-E f(x), with `wasserstein_fake` minus the distance estimate: Arjovsky et al. 2017, arXiv:1701.07875."""
+    return -real.mean()
 
 
-def hinge_discriminator(real: Tensor, fake: Tensor, real_label: float = 1.0) -> Tensor:
-    """max(0, 1 - D(x)) + max(0, 1 + D(G(z))): Lim and Ye 2017, arXiv:1705.02894. Takes no label."""
-    return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+def wasserstein_fake(fake: Tensor) -> Tensor:
+    """E f(G(z)): Arjovsky et al. 2017."""
+    return fake.mean()
+
+
+def hinge_real(real: Tensor, real_label: float = 1.0) -> Tensor:
+    """max(0, 1 - D(x)): Lim and Ye 2017, arXiv:1705.02894. Takes no label."""
+    return F.relu(1 - real).mean()
+
+
+def hinge_fake(fake: Tensor) -> Tensor:
+    """max(0, 1 + D(G(z))): Lim and Ye 2017."""
+    return F.relu(1 + fake).mean()
 
 
 def score_generator(fake: Tensor) -> Tensor:
@@ -74,26 +93,39 @@ def relativistic_generator(real: Tensor, fake: Tensor) -> Tensor:
     return F.softplus(real - fake).mean()
 
 
+def in_terms(on_real: Callable[[Tensor, float], Tensor], on_fake: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
+    """The discriminator's loss as the sum of these; of one side's logits alone, the other's None, it is their term."""
+
+    def discriminator(real: Tensor | None, fake: Tensor | None, real_label: float = 1.0) -> Tensor:
+        if fake is None:
+            assert real is not None
+            return on_real(real, real_label)
+        return on_fake(fake) if real is None else on_real(real, real_label) + on_fake(fake)
+
+    return discriminator
+
+
 @dataclass(frozen=True)
 class Loss:
     """The two sides of one adversarial objective.
 
-    `probability` says whether sigmoid(logit) is D's belief in "real". The generator's side takes the logits of fakes;
-    where the loss is `relativistic`, those of reals and of fakes.
+    `discriminator` takes the logits of reals, those of fakes, and the real label. `probability` says whether
+    sigmoid(logit) is D's belief in "real". The generator's side takes the logits of fakes; where the loss is
+    `relativistic`, those of reals and of fakes, and the discriminator's side has no terms.
     """
 
-    discriminator: Callable[[Tensor, Tensor, float], Tensor]
+    discriminator: Callable[..., Tensor]
     generator: Callable[..., Tensor]
     probability: bool = False
     relativistic: bool = False
 
 
 LOSSES: dict[LossName, Loss] = {
-    "nonsaturating": Loss(logistic_discriminator, nonsaturating_generator, probability=True),
-    "minimax": Loss(logistic_discriminator, minimax_generator, probability=True),
-    "least_squares": Loss(least_squares_discriminator, least_squares_generator),
-    "wasserstein": Loss(wasserstein_critic, score_generator),
-    "hinge": Loss(hinge_discriminator, score_generator),
+    "nonsaturating": Loss(in_terms(logistic_real, logistic_fake), nonsaturating_generator, probability=True),
+    "minimax": Loss(in_terms(logistic_real, logistic_fake), minimax_generator, probability=True),
+    "least_squares": Loss(in_terms(least_squares_real, least_squares_fake), least_squares_generator),
+    "wasserstein": Loss(in_terms(wasserstein_real, wasserstein_fake), score_generator),
+    "hinge": Loss(in_terms(hinge_real, hinge_fake), score_generator),
     "relativistic": Loss(relativistic_discriminator, relativistic_generator, relativistic=True),
 }
 

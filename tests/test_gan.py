@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ganzoo import plugin, registry
 from ganzoo.config import make
 from ganzoo.errors import UsageError
-from ganzoo.gan import GAN
+from ganzoo.gan import GAN, total
 from ganzoo.plugin import DataSpec
 
 
@@ -188,7 +188,7 @@ def test_latent_is_standard_normal_noise_drawn_from_the_given_generator(dcgan: G
 def test_batch_norm_sees_real_and_fake_images_apart(dcgan: GAN) -> None:
     real, fake = torch.rand(4, 3, 16, 16), -torch.rand(4, 3, 16, 16)
     apart = dcgan.discriminator(real).sigmoid().mean(), dcgan.discriminator(fake).sigmoid().mean()
-    _, signals = dcgan.discriminator_loss(real, fake)
+    _, signals = total(dcgan.discriminator_losses(real, fake))
     torch.testing.assert_close((signals["d_real"], signals["d_fake"]), apart)
 
 
@@ -198,7 +198,7 @@ def test_batch_norm_sees_real_and_fake_images_apart(dcgan: GAN) -> None:
 def test_signals_are_probabilities_where_the_loss_has_them(loss: str, probability: bool) -> None:
     gan = GAN(Recorder(), PixelSum(), make(plugin.Config, {"loss": loss}), DataSpec(1, 2))
     real, fake = torch.full((3, 1, 2, 2), 0.5), torch.full((3, 1, 2, 2), -0.25)
-    _, signals = gan.discriminator_loss(real, fake)
+    _, signals = total(gan.discriminator_losses(real, fake))
     expected = torch.tensor([2.0, -1.0])
     if probability:
         expected = expected.sigmoid()
@@ -213,7 +213,7 @@ def test_the_penalty_enters_the_loss_with_its_weight(penalty: str, expected: flo
     for weight in (0.0, 5.0):
         config = make(plugin.Config, {"loss": "wasserstein", "penalty": penalty, "penalty_weight": weight})
         gan = GAN(Recorder(), PixelSum(), config, DataSpec(1, 2))
-        values[weight], signals = gan.discriminator_loss(real, fake)
+        values[weight], signals = total(gan.discriminator_losses(real, fake))
         assert signals["penalty"].item() == pytest.approx(expected)
         assert not signals["penalty"].requires_grad
     assert (values[5.0] - values[0.0]).item() == pytest.approx(5 * expected, rel=1e-5)

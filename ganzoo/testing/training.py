@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def discriminator_step(subject: Subject) -> None:
     before = _copy(gan)
     with torch.no_grad():
         fake = gan.generate(gan.latent(len(real), state.rng), condition)
-    state.backward_discriminator(gan.discriminator_loss(real, fake, condition, state.rng)[0])
+    state.backward_discriminator(gan.discriminator_losses(real, fake, condition, state.rng))
     state.update_discriminator()
     gan.after_discriminator_step()
     _only_moved("discriminator", gan, before)
@@ -61,15 +62,16 @@ def gradients(subject: Subject) -> None:
     state = subject.state()
     gan = state.gan
     waiting = {name for name, parameter in gan.named_parameters() if parameter.requires_grad}
+    gradients = _watch_gradients(gan)
     for _ in range(3):  # where blocks start as zero, those inside wait for their turn
         subject.step(state)
-        waiting -= _with_gradient(gan)
+        waiting -= _not_zero(gradients)
     state.train_discriminator(True)
     real, given = subject.batches(gan)(0)
     gan.discriminator(
         real, gan.condition(given, len(real), state.rng)
     ).sum().backward()  # a Wasserstein critic's last bias drops out of its loss
-    waiting -= _with_gradient(gan)
+    waiting -= _not_zero(gradients)
     if waiting:
         raise CheckError(f"no gradient reaches {', '.join(sorted(waiting))}")
 
@@ -177,12 +179,27 @@ def _gradients(subject: Subject, parts: int) -> dict[str, Tensor]:
     for optimizer in (state.generator_optimizer, state.discriminator_optimizer):
         for group in optimizer.param_groups:
             group["lr"] = 0.0
+    gradients = _watch_gradients(state.gan)
     subject.step(state)
-    return {name: p.grad for name, p in state.gan.named_parameters() if p.grad is not None}
+    return gradients
 
 
-def _with_gradient(network: nn.Module) -> set[str]:
-    return {name for name, p in network.named_parameters() if p.grad is not None and p.grad.any()}
+def _watch_gradients(network: nn.Module) -> dict[str, Tensor]:
+    """By name, the gradient that each parameter got last: a step forgets it when the other network's turn comes."""
+    gradients: dict[str, Tensor] = {}
+
+    def note(name: str, parameter: Tensor) -> None:
+        if parameter.grad is not None:
+            gradients[name] = parameter.grad.clone()
+
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            parameter.register_post_accumulate_grad_hook(partial(note, name))
+    return gradients
+
+
+def _not_zero(gradients: dict[str, Tensor]) -> set[str]:
+    return {name for name, gradient in gradients.items() if gradient.any()}
 
 
 def _copy(network: nn.Module) -> dict[str, Tensor]:

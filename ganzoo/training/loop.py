@@ -129,11 +129,10 @@ def play_step(state: TrainingState, draw: graph.Draw) -> dict[str, Tensor]:
         last = k == config.discriminator_steps - 1  # the generator then learns from the fakes of the last step,
         kept = last and len(parts) == 1  # or makes them again: kept, those of many parts take the memory parts save
         for part in parts:
-            with state.autocast():
-                with torch.set_grad_enabled(kept):
-                    fake = gan.generate(part.z, part.condition)
-                loss, more = gan.discriminator_loss(part.real, fake.detach(), part.condition, state.rng)
-            signals.append(state.backward_discriminator(loss) | more)
+            with state.autocast(), torch.set_grad_enabled(kept):
+                fake = gan.generate(part.z, part.condition)
+            losses = gan.discriminator_losses(part.real, fake.detach(), part.condition, state.rng)
+            signals.append(state.backward_discriminator(losses))
         discriminator_signals = mean(signals) | state.update_discriminator()
         gan.after_discriminator_step()
 

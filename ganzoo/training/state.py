@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ganzoo import distributed
 from ganzoo.errors import CheckpointError
-from ganzoo.gan import GAN
+from ganzoo.gan import GAN, Signals
 from ganzoo.training import checkpoint
 from ganzoo.training.ema import EMA
 
@@ -85,11 +85,12 @@ class TrainingState:
                     group["lr"] = first * 0.5 ** (self.images_seen / config.lr_half_life)
 
     def train_discriminator(self, on: bool) -> None:
-        """Forget the discriminator's gradients and let it collect new ones; or, not `on`, the same for the generator.
+        """Forget all gradients and let the discriminator collect new ones; or, not `on`, the generator alone.
 
-        The generator's turn leaves the discriminator alone; what a plugin froze stays frozen in either.
+        What a plugin froze stays frozen in either turn.
         """
-        (self.discriminator_optimizer if on else self.generator_optimizer).zero_grad(set_to_none=True)
+        self.discriminator_optimizer.zero_grad(set_to_none=True)
+        self.generator_optimizer.zero_grad(set_to_none=True)
         for parameter in self.trained_discriminator:
             parameter.requires_grad_(on)
 
@@ -98,28 +99,36 @@ class TrainingState:
         tensors = (*self.gan.state_dict().values(), *self.ema.network.state_dict().values())
         return bool(torch.stack([tensor.isfinite().all() for tensor in tensors]).all())
 
-    def backward_generator(self, loss: Tensor) -> dict[str, Tensor]:
+    def backward_generator(self, loss: Tensor) -> Signals:
         """Add the gradients of `loss`, a mean over one part of the batch. Returns it as a signal."""
         return self._backward("generator", self.generator_scaler, loss)
 
-    def backward_discriminator(self, loss: Tensor) -> dict[str, Tensor]:
-        """The same for the discriminator."""
-        return self._backward("discriminator", self.discriminator_scaler, loss)
+    def backward_discriminator(self, losses: Iterator[tuple[Tensor, Signals]]) -> Signals:
+        """The same for the discriminator, term after term: each goes backward before the next is made."""
+        total: Signals = {}
+        while True:
+            with self.autocast():
+                term = next(losses, None)
+            if term is None:
+                return total
+            loss, signals = term
+            for name, value in (self._backward("discriminator", self.discriminator_scaler, loss) | signals).items():
+                total[name] = total[name] + value if name in total else value
 
-    def update_generator(self) -> dict[str, Tensor]:
+    def update_generator(self) -> Signals:
         """One step of the generator's optimizer along the gradients it has. Returns a signal, as `_update` says."""
         return self._update("generator", self.generator_optimizer, self.generator_scaler)
 
-    def update_discriminator(self) -> dict[str, Tensor]:
+    def update_discriminator(self) -> Signals:
         """The same for the discriminator."""
         return self._update("discriminator", self.discriminator_optimizer, self.discriminator_scaler)
 
-    def _backward(self, name: str, scaler: torch.amp.GradScaler, loss: Tensor) -> dict[str, Tensor]:
+    def _backward(self, name: str, scaler: torch.amp.GradScaler, loss: Tensor) -> Signals:
         parts = self.gan.config.accumulate
         torch.autograd.backward(scaler.scale(loss if parts == 1 else loss / parts))
         return {f"{name}_loss": loss.detach()}
 
-    def _update(self, name: str, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> dict[str, Tensor]:
+    def _update(self, name: str, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> Signals:
         """Step unless a gradient, now or before, was not finite; the device decides, so nothing has to wait for it.
 
         The signal is the norm of the gradients, NaN where the step was left out. With fp16 there is none: gradients

@@ -92,29 +92,32 @@ def test_minutes_end_a_run(tmp_path: Path) -> None:
 class Spoiled(registry.get_architecture("vanilla").card.__class__):  # type: ignore[misc]
     """Its losses are not finite from a given step on."""
 
-    phase = "generator"
+    method = "generator_loss"
     at = 5
 
     def build(self, config: Any, spec: Any) -> Any:
         gan = super().build(config, spec)
-        name = f"{self.phase}_loss"
-        method, calls = getattr(gan, name), iter(range(10**6))
+        method, calls = getattr(gan, self.method), iter(range(10**6))
 
         def spoiled(*args: Any) -> Any:
             result = method(*args)
             factor = float("nan") if next(calls) + 1 >= self.at else 1.0
-            return (result[0] * factor, result[1]) if isinstance(result, tuple) else result * factor
+            if isinstance(result, tuple):
+                return result[0] * factor, result[1]
+            return ((value * factor, signals) for value, signals in result)
 
-        setattr(gan, name, spoiled)
+        setattr(gan, self.method, spoiled)
         return gan
 
 
-@pytest.mark.parametrize("phase", ["generator", "discriminator"])
+@pytest.mark.parametrize(
+    ("phase", "method"), [("generator", "generator_loss"), ("discriminator", "discriminator_losses")]
+)
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(
-    phase: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    phase: str, method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     card = Spoiled()
-    card.phase = phase
+    card.method = method
     entry = registry.get_architecture("vanilla")
     monkeypatch.setitem(entry.__dict__, "card", card)
     with pytest.raises(TrainingError, match=f"at step 5, in the {phase}'s phase.*last good checkpoint.*step-00000004"):
@@ -131,12 +134,8 @@ def test_the_generators_step_leaves_no_gradient_in_the_discriminator(
     backward = TrainingState.backward_generator
 
     def spy(state: TrainingState, loss: torch.Tensor) -> dict[str, torch.Tensor]:
-        before = [None if p.grad is None else p.grad.clone() for p in state.gan.discriminator.parameters()]
         signals = backward(state, loss)
-        after = [p.grad for p in state.gan.discriminator.parameters()]
-        assert before[0] is not None  # the discriminator's own step has left gradients to compare with
-        seen.append(all(torch.equal(b, a) for b, a in zip(before, after) if b is not None and a is not None))
-        assert not any(p.requires_grad for p in state.gan.discriminator.parameters())
+        seen.append(all(p.grad is None and not p.requires_grad for p in state.gan.discriminator.parameters()))
         return signals
 
     monkeypatch.setattr(TrainingState, "backward_generator", spy)

@@ -102,7 +102,7 @@ def test_ranks_that_drift_apart_are_stopped(tmp_path: Path) -> None:
 
 
 def poisoned(out: Path, options: dict[str, Any]) -> None:
-    loss = GAN.discriminator_loss
+    loss = GAN.discriminator_losses
     calls = iter(range(10**6))
 
     def poison(gan: GAN, real: torch.Tensor, *rest: Any) -> Any:
@@ -110,7 +110,7 @@ def poisoned(out: Path, options: dict[str, Any]) -> None:
             real = real * torch.nan
         return loss(gan, real, *rest)
 
-    GAN.discriminator_loss = poison  # type: ignore[method-assign]
+    GAN.discriminator_losses = poison  # type: ignore[method-assign]
     train(out, options)
 
 

@@ -18,13 +18,13 @@ class R3GANConfig(Config):
         # a heavy penalty at first finds every mode, a light one at last lets the critic see how sharp they are
         "data=points": {
             "penalty_weight": 1.0,
-            "penalty_half_life": 640_000,
+            "penalty_half_life": 850_000,
             "latent_dim": 2,
             "batch_size": 256,
-            "steps": 60_000,
+            "steps": 80_000,
             "generator_lr": 2e-3,
             "discriminator_lr": 2e-3,
-            "lr_half_life": 2_200_000,
+            "lr_half_life": 2_900_000,
             "ema_half_life": 100_000,
         }
     }
