@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -82,20 +82,46 @@ class GAN(nn.Module):
         images: Tensor = self.generator(z, condition)
         return images
 
+    def discriminator_loss(
+        self, real: Tensor, fake: Tensor, condition: Tensor | None = None, rng: torch.Generator | None = None
+    ) -> tuple[Tensor, Signals]:
+        """The discriminator's loss, a scalar, with signals to log, detached scalars.
+
+        `real` and `fake` are [N, C, size, size] of one batch and share the `condition`.
+        """
+        values, signals = zip(*self._terms(real, fake, condition, rng))
+        return torch.stack(values).sum(), {name: value for some in signals for name, value in some.items()}
+
     def discriminator_losses(
         self, real: Tensor, fake: Tensor, condition: Tensor | None = None, rng: torch.Generator | None = None
     ) -> Iterator[tuple[Tensor, Signals]]:
-        """Terms of the discriminator's loss, scalars that add up to it, each with signals to log, detached scalars.
+        """The same in terms that add up to it. The trainer sends each backward before it asks for the next.
 
-        `real` and `fake` are [N, C, size, size] of one batch and share the `condition`. Each term is sent backward
-        before the next is made, so that the feature maps of one pass alone are in memory.
+        So the feature maps of reals need not be in memory with those of fakes, or of a penalty. A
+        `discriminator_loss` of a GAN's own is one term.
         """
-        if self.batch_statistics and not LOSSES[self.config.loss].relativistic:
+        if self._has_own("discriminator_loss"):
+            yield self.discriminator_loss(real, fake, condition, rng)
+        else:
+            yield from self._terms(real, fake, condition, rng)
+
+    def _terms(
+        self, real: Tensor, fake: Tensor, condition: Tensor | None, rng: torch.Generator | None
+    ) -> Iterator[tuple[Tensor, Signals]]:
+        loss = LOSSES[self.config.loss]
+        together = loss.relativistic or self._has_own("logits") or self._has_own("discriminator_objective")
+        if self.batch_statistics and not together:
             yield self.discriminator_objective(self.discriminator(real, condition).float(), None)
             yield self.discriminator_objective(None, self.discriminator(fake, condition).float())
         else:
             yield self.discriminator_objective(*self.logits(real, fake, condition))
-        yield from self.penalties(real, fake, condition, rng)
+        penalty, signals = self.penalty(real, fake, condition, rng)
+        if isinstance(penalty, Tensor):
+            yield penalty, signals
+
+    def _has_own(self, method: str) -> bool:
+        """Whether a plugin has put a method of its own in the place of this one."""
+        return getattr(getattr(self, method), "__func__", None) is not getattr(GAN, method)
 
     def generator_loss(self, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Signals]:
         """The generator's loss, a scalar, for the images `fake` it made, with signals to log, detached scalars.
@@ -132,19 +158,19 @@ class GAN(nn.Module):
         loss = LOSSES[self.config.loss]
         return loss.generator(on_real, on_fake) if loss.relativistic else loss.generator(on_fake)
 
-    def penalties(
+    def penalty(
         self, real: Tensor, fake: Tensor, condition: Tensor | None, rng: torch.Generator | None
-    ) -> Iterator[tuple[Tensor, Signals]]:
-        """The term that the setting `penalty` adds to the discriminator's loss, weight included, and its signal."""
+    ) -> tuple[Tensor | float, Signals]:
+        """What the setting `penalty` adds to the discriminator's loss, weight included, and the signal `penalty`."""
         if self.config.penalty not in PENALTIES:
-            return
+            return 0.0, {}
 
         def score(images: Tensor) -> Tensor:
             logits: Tensor = self.discriminator(images, condition)
             return logits
 
         value = PENALTIES[self.config.penalty](score, real, fake, rng)
-        yield self.penalty_weight * value, {"penalty": value.detach()}
+        return self.penalty_weight * value, {"penalty": value.detach()}
 
     def after_discriminator_step(self) -> None:
         """Runs after every optimizer step of the discriminator: clips its weights where penalty=clip."""
@@ -224,12 +250,6 @@ class GAN(nn.Module):
         if self.config.optimizer == "rmsprop":
             return torch.optim.RMSprop(trained, lr)
         return torch.optim.Adam(trained, lr, (self.config.beta1, self.config.beta2), fused=True)
-
-
-def total(terms: Iterable[tuple[Tensor, Signals]]) -> tuple[Tensor, Signals]:
-    """The sum of a loss's terms, in one graph, and the signals of all."""
-    values, signals = zip(*terms)
-    return torch.stack(values).sum(), {name: value for some in signals for name, value in some.items()}
 
 
 @contextlib.contextmanager

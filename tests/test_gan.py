@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ganzoo import plugin, registry
 from ganzoo.config import make
 from ganzoo.errors import UsageError
-from ganzoo.gan import GAN, total
+from ganzoo.gan import GAN
 from ganzoo.plugin import DataSpec
 
 
@@ -188,8 +188,51 @@ def test_latent_is_standard_normal_noise_drawn_from_the_given_generator(dcgan: G
 def test_batch_norm_sees_real_and_fake_images_apart(dcgan: GAN) -> None:
     real, fake = torch.rand(4, 3, 16, 16), -torch.rand(4, 3, 16, 16)
     apart = dcgan.discriminator(real).sigmoid().mean(), dcgan.discriminator(fake).sigmoid().mean()
-    _, signals = total(dcgan.discriminator_losses(real, fake))
+    _, signals = dcgan.discriminator_loss(real, fake)
     torch.testing.assert_close((signals["d_real"], signals["d_fake"]), apart)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "overrides", "terms"),
+    [
+        ("dcgan", {}, 2),
+        ("dcgan", {"loss": "relativistic"}, 1),
+        ("dcgan", {"discriminator_norm": "none", "penalty": "r1"}, 2),
+        ("wgan", {"penalty": "gradient"}, 2),
+        ("acgan", {}, 1),
+    ],
+)
+def test_terms_one_by_one_have_the_gradients_of_the_whole_loss(
+    architecture: str, overrides: dict[str, Any], terms: int
+) -> None:
+    gan = build(architecture, DataSpec(1, 16, 10), **overrides)
+    real, fake, labels = torch.rand(5, 1, 16, 16), -torch.rand(5, 1, 16, 16), torch.arange(5)
+    parameters = list(gan.discriminator.parameters())
+    value, signals = gan.discriminator_loss(real, fake, labels, torch.Generator().manual_seed(0))
+    whole = torch.autograd.grad(value, parameters, allow_unused=True)
+    gan.zero_grad()
+    found = []
+    for term, more in gan.discriminator_losses(real, fake, labels, torch.Generator().manual_seed(0)):
+        term.backward()
+        found.append((term, more))
+    assert len(found) == terms
+    torch.testing.assert_close(torch.stack([term for term, _ in found]).sum(), value)
+    assert {name for _, more in found for name in more} == set(signals)
+    for parameter, expected in zip(parameters, whole):
+        torch.testing.assert_close(parameter.grad, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_loss_of_its_own_is_one_term() -> None:
+    class Own(GAN):
+        def discriminator_loss(self, *given: Any) -> Any:
+            value, signals = super().discriminator_loss(*given)
+            return 3 * value, signals
+
+    gan, real, fake = build("dcgan", DataSpec(3, 16)), torch.rand(4, 3, 16, 16), -torch.rand(4, 3, 16, 16)
+    expected = 3 * gan.discriminator_loss(real, fake)[0]
+    gan.__class__ = Own
+    ((value, _),) = gan.discriminator_losses(real, fake)
+    torch.testing.assert_close(value, expected)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +241,7 @@ def test_batch_norm_sees_real_and_fake_images_apart(dcgan: GAN) -> None:
 def test_signals_are_probabilities_where_the_loss_has_them(loss: str, probability: bool) -> None:
     gan = GAN(Recorder(), PixelSum(), make(plugin.Config, {"loss": loss}), DataSpec(1, 2))
     real, fake = torch.full((3, 1, 2, 2), 0.5), torch.full((3, 1, 2, 2), -0.25)
-    _, signals = total(gan.discriminator_losses(real, fake))
+    _, signals = gan.discriminator_loss(real, fake)
     expected = torch.tensor([2.0, -1.0])
     if probability:
         expected = expected.sigmoid()
@@ -213,7 +256,7 @@ def test_the_penalty_enters_the_loss_with_its_weight(penalty: str, expected: flo
     for weight in (0.0, 5.0):
         config = make(plugin.Config, {"loss": "wasserstein", "penalty": penalty, "penalty_weight": weight})
         gan = GAN(Recorder(), PixelSum(), config, DataSpec(1, 2))
-        values[weight], signals = total(gan.discriminator_losses(real, fake))
+        values[weight], signals = gan.discriminator_loss(real, fake)
         assert signals["penalty"].item() == pytest.approx(expected)
         assert not signals["penalty"].requires_grad
     assert (values[5.0] - values[0.0]).item() == pytest.approx(5 * expected, rel=1e-5)

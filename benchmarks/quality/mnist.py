@@ -35,8 +35,8 @@ class Row:
 
 
 ROWS = {
-    "vanilla": Row("vanilla", 8_000),
-    "dcgan": Row("dcgan", 1_000),
+    "vanilla": Row("vanilla", 30_000),
+    "dcgan": Row("dcgan", 5_000),
     "cgan": Row("cgan", 4_000),
     "acgan": Row("acgan", 4_000),
     "lsgan": Row("lsgan", 6_000),

@@ -184,12 +184,14 @@ def _gradients(subject: Subject, parts: int) -> dict[str, Tensor]:
     return gradients
 
 
-def _watch_gradients(network: nn.Module) -> dict[str, Tensor]:
-    """By name, the gradient that each parameter got last: a step forgets it when the other network's turn comes."""
+def _watch_gradients(network: GAN) -> dict[str, Tensor]:
+    """By name, the gradient that each parameter got last in its own network's turn: the other's turn forgets it."""
     gradients: dict[str, Tensor] = {}
+    of_discriminator = next(p for p in network.discriminator.parameters() if p.requires_grad)
 
     def note(name: str, parameter: Tensor) -> None:
-        if parameter.grad is not None:
+        own_turn = name.startswith("discriminator.") == of_discriminator.requires_grad
+        if own_turn and parameter.grad is not None:
             gradients[name] = parameter.grad.clone()
 
     for name, parameter in network.named_parameters():

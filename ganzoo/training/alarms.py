@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -52,11 +53,12 @@ class Watch:
     """Sees every line of a run's metrics, in order, and says what is going wrong.
 
     It knows nothing but the lines: shown those of metrics.jsonl, it is where it was when the training was killed.
-    `freed`: the penalty on the discriminator's slopes falls, and gradients grow with these.
+    With a `penalty_half_life`, in images, the penalty on the discriminator's slopes falls, and gradients may grow with
+    these.
     """
 
-    def __init__(self, loss: str, real_label: float = 1.0, freed: bool = False):
-        self.failures = failures(loss, real_label, freed)
+    def __init__(self, loss: str, real_label: float = 1.0, penalty_half_life: float = math.inf):
+        self.failures = failures(loss, real_label, penalty_half_life)
         self.last: deque[Row] = deque(maxlen=LONG)
         self.first: list[Row] = []
         self.lines = 0
@@ -81,7 +83,7 @@ class Watch:
         return None
 
 
-def failures(loss: str, real_label: float, freed: bool) -> list[Failure]:
+def failures(loss: str, real_label: float, penalty_half_life: float) -> list[Failure]:
     """The failures that can be told from the signals of this loss."""
     from ganzoo.losses import LOSSES
 
@@ -96,7 +98,7 @@ def failures(loss: str, real_label: float, freed: bool) -> list[Failure]:
     probabilities = [Failure("discriminator won", won, WON)] if LOSSES[loss].probability else []  # type: ignore[index]
     return [
         *probabilities,
-        Failure("divergence", partial(diverging, freed=freed), DIVERGING),
+        Failure("divergence", partial(diverging, half_life=penalty_half_life), DIVERGING),
         Failure("mode collapse", collapsed, COLLAPSED),
         Failure("oscillation", oscillating, OSCILLATING),
     ]
@@ -119,16 +121,17 @@ def collapsed(last: list[Row], first: list[Row]) -> str | None:
     )
 
 
-def diverging(last: list[Row], first: list[Row], freed: bool = False) -> str | None:
-    """Scores or gradients are beyond all measure, or far larger than they were, unless these are `freed` to grow."""
+def diverging(last: list[Row], first: list[Row], half_life: float = math.inf) -> str | None:
+    """Scores or gradients are beyond all measure, or far larger than they were, the fall of a penalty allowed for."""
     last = last[-WINDOW // 2 :]
+    freedom = 2.0 ** min(last[-1]["images"] / half_life, 100)
     if all(max(abs(row["d_real"]), abs(row["d_fake"])) > 1000 for row in last):
         return f"D scores real data {last[-1]['d_real']:.3g} and samples {last[-1]['d_fake']:.3g}"
     for network in ("generator", "discriminator"):
         name = f"{network}_gradient"  # not there with fp16, where gradients that overflow are usual
         if not all(name in row for row in last):
             continue
-        bound = BEYOND_MEASURE if freed else min(BEYOND_MEASURE, max(10.0, 100 * _usual(first, name)))
+        bound = min(BEYOND_MEASURE, max(10.0, 100 * _usual(first, name)) * freedom)
         if min(row[name] for row in last) > bound:
             return f"the {network}'s gradient is {_norms(last, first, name)}"
     return None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import time
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ganzoo import distributed
 from ganzoo.errors import TrainingError
-from ganzoo.losses import LOSSES
+from ganzoo.losses import LOSSES, PENALTIES
 from ganzoo.training import checkpoint
 from ganzoo.training.alarms import Watch
 from ganzoo.training.health import Health
@@ -28,7 +29,7 @@ class History:
         self.health = health
         config = state.gan.config
         self.probabilities = LOSSES[config.loss].probability
-        self.watch = Watch(config.loss, config.real_label, freed=config.penalty_half_life > 0)
+        self.watch = Watch(config.loss, config.real_label, _half_life_of_slopes(config))
         for row in run.metrics():  # of a run that is resumed
             self.watch.see(row)
         self.names: list[str] = []
@@ -88,3 +89,9 @@ def diverged(run: Run, what: str) -> TrainingError:
         f"Training diverged: {what}. {kept} "
         "Try a lower learning rate (--set generator_lr=..., discriminator_lr=...) or --precision fp32."
     )
+
+
+def _half_life_of_slopes(config: Any) -> float:
+    """In images, of the penalty on the discriminator's slopes; infinite where none falls."""
+    falls = config.penalty in PENALTIES and config.penalty_half_life > 0
+    return float(config.penalty_half_life) if falls else math.inf

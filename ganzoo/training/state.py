@@ -104,16 +104,20 @@ class TrainingState:
         return self._backward("generator", self.generator_scaler, loss)
 
     def backward_discriminator(self, losses: Iterator[tuple[Tensor, Signals]]) -> Signals:
-        """The same for the discriminator, term after term: each goes backward before the next is made."""
-        total: Signals = {}
+        """The same for the discriminator, term after term: each goes backward before the next is made.
+
+        Returns their sum as a signal, and their signals.
+        """
+        values: list[Tensor] = []
+        found: Signals = {}
         while True:
             with self.autocast():
                 term = next(losses, None)
             if term is None:
-                return total
+                return {"discriminator_loss": torch.stack(values).sum(), **found}
             loss, signals = term
-            for name, value in (self._backward("discriminator", self.discriminator_scaler, loss) | signals).items():
-                total[name] = total[name] + value if name in total else value
+            values.append(self._backward("discriminator", self.discriminator_scaler, loss)["discriminator_loss"])
+            found |= signals
 
     def update_generator(self) -> Signals:
         """One step of the generator's optimizer along the gradients it has. Returns a signal, as `_update` says."""

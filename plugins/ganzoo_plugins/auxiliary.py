@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from ganzoo.gan import GAN, Signals
+from ganzoo.gan import GAN
 from ganzoo.losses import LOSSES
 from ganzoo.plugin import DataSpec
 from ganzoo_plugins.dcgan import networks as dcgan
@@ -22,22 +21,24 @@ class AuxiliaryGAN(GAN):
 
     learns_from: Literal["real", "fake"]
 
-    def auxiliary_loss(self, read: Tensor, condition: Tensor) -> tuple[Tensor, Signals]:
+    def auxiliary_loss(self, read: Tensor, condition: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss, weight included, of what the second head `read` in images of that `condition`, and signals."""
         raise NotImplementedError
 
-    def discriminator_losses(
+    def discriminator_loss(
         self, real: Tensor, fake: Tensor, condition: Tensor | None = None, rng: torch.Generator | None = None
-    ) -> Iterator[tuple[Tensor, Signals]]:
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         assert condition is not None
         on_real, read_in_real = self._both_heads(real)
         on_fake, read_in_fake = self._both_heads(fake)
         value, signals = self.discriminator_objective(on_real, on_fake)
+        penalty, more = self.penalty(real, fake, condition, rng)
         auxiliary, _ = self.auxiliary_loss(read_in_real if self.learns_from == "real" else read_in_fake, condition)
-        yield value + auxiliary, signals
-        yield from self.penalties(real, fake, condition, rng)
+        return value + penalty + auxiliary, signals | more
 
-    def generator_loss(self, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Signals]:
+    def generator_loss(
+        self, real: Tensor, fake: Tensor, condition: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         assert condition is not None
         on_fake, read = self._both_heads(fake)
         on_real = self._both_heads(real)[0] if LOSSES[self.config.loss].relativistic else None

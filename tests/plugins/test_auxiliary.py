@@ -12,7 +12,7 @@ from torch import Tensor
 import ganzoo
 from ganzoo import registry
 from ganzoo.config import make
-from ganzoo.gan import GAN, total
+from ganzoo.gan import GAN
 from ganzoo.plugin import DataSpec
 
 
@@ -40,9 +40,9 @@ def gradient(value: Tensor, gan: GAN) -> Tensor:
 
 def test_acgan_learns_classes_from_reals_and_the_generator_is_told_of_its_own(acgan: GAN) -> None:
     real, fake, labels = torch.rand(6, 1, 8, 8), torch.rand(6, 1, 8, 8), torch.arange(6) % 3
-    learnt = gradient(total(acgan.discriminator_losses(real, fake, labels))[0], acgan)
-    assert torch.equal(gradient(total(acgan.discriminator_losses(real, -fake, labels))[0], acgan), learnt)
-    assert not torch.equal(gradient(total(acgan.discriminator_losses(-real, fake, labels))[0], acgan), learnt)
+    learnt = gradient(acgan.discriminator_loss(real, fake, labels)[0], acgan)
+    assert torch.equal(gradient(acgan.discriminator_loss(real, -fake, labels)[0], acgan), learnt)
+    assert not torch.equal(gradient(acgan.discriminator_loss(-real, fake, labels)[0], acgan), learnt)
     told, signals = acgan.generator_loss(real, fake, labels)
     assert torch.equal(gradient(acgan.generator_loss(-real, fake, labels)[0], acgan), gradient(told, acgan))
     assert 0 <= signals["class_accuracy"] <= 1
@@ -74,9 +74,9 @@ def test_infogan_draws_its_codes_and_takes_the_category_from_a_label(infogan: GA
 
 def test_infogan_learns_codes_from_fakes_alone(infogan: GAN) -> None:
     real, fake, codes = torch.rand(6, 1, 8, 8), torch.rand(6, 1, 8, 8), infogan.condition(None, 6)
-    learnt = gradient(total(infogan.discriminator_losses(real, fake, codes))[0], infogan)
-    assert torch.equal(gradient(total(infogan.discriminator_losses(-real, fake, codes))[0], infogan), learnt)
-    assert not torch.equal(gradient(total(infogan.discriminator_losses(real, -fake, codes))[0], infogan), learnt)
+    learnt = gradient(infogan.discriminator_loss(real, fake, codes)[0], infogan)
+    assert torch.equal(gradient(infogan.discriminator_loss(-real, fake, codes)[0], infogan), learnt)
+    assert not torch.equal(gradient(infogan.discriminator_loss(real, -fake, codes)[0], infogan), learnt)
 
 
 def test_infogan_reads_perfectly_what_is_written_plainly(infogan: GAN) -> None:

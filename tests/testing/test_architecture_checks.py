@@ -174,9 +174,9 @@ class Idle(GAN):
 
 
 class OneLoss(GAN):
-    def discriminator_losses(self, real: Tensor, fake: Tensor, *_: Any) -> Any:
-        on_real, on_fake = self.logits(real, fake, None)
-        yield on_fake.mean() - on_real.mean(), {"d_real": on_real.detach().mean(), "d_fake": on_fake.detach().mean()}
+    def discriminator_objective(self, on_real: Tensor, on_fake: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        value = on_fake.mean() - on_real.mean()
+        return value, {"d_real": on_real.detach().mean(), "d_fake": on_fake.detach().mean()}
 
     def generator_loss(self, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> Any:
         return -self.discriminator(fake, condition).mean(), {}
