@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-long lint format bench sanitize cuda-check cuda-emulate cuda-kernels cuda-sanitize gpu wheel-test clean
+.PHONY: demo test test-long lint format bench sanitize portable cuda-check cuda-emulate cuda-kernels cuda-sanitize gpu wheel-test clean
 
 demo: $(VENV)/installed  ## train a conditional GAN on real digits for a minute
 	$(BIN)/ganzoo train cgan --dataset digits --minutes 1
@@ -34,6 +34,22 @@ sanitize:  ## the C++ kernels under AddressSanitizer and UndefinedBehaviorSaniti
 	$(CXX) -std=c++17 -O1 -g -Wall -Wno-psabi -fsanitize=address,undefined -fno-sanitize-recover=all -pthread \
 		tests/csrc/sanitize.cpp csrc/cpu/*.cpp -o build/sanitize
 	build/sanitize
+
+# By Clang under its sanitizers, then as a release is compiled, for processors that this one is not.
+portable: portable-clang portable-x86_64 portable-aarch64  ## the C++ kernels elsewhere; says which tool is missing
+
+CPUS_x86_64 := qemu64 max
+CPUS_aarch64 := cortex-a53
+needs = command -v $(1) > /dev/null || { echo "$@: skipped, there is no $(1)"; exit 0; }
+
+portable-clang:
+	@$(call needs,clang++); $(MAKE) --no-print-directory sanitize CXX=clang++
+
+portable-%:
+	@$(call needs,$*-linux-gnu-g++); $(call needs,qemu-$*); mkdir -p build; set -ex; \
+	$*-linux-gnu-g++ -std=c++17 -O3 -ffp-contract=fast -Wall -Wno-psabi -static -pthread \
+		tests/csrc/sanitize.cpp csrc/cpu/*.cpp -o build/$@; \
+	for cpu in $(CPUS_$*); do qemu-$* -cpu $$cpu build/$@; done
 
 # ---- CUDA -----------------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,13 @@
 #define ISA_NAME "generic"
 #define KERNELS kGeneric
 #define LANES 4
+#if defined(__aarch64__)
+#define REGISTERS 32
+#define PIXELS 8
+#else
+#define REGISTERS 16
 #define PIXELS 4
+#endif
 #define FIRST_HALVES 0, 4, 1, 5
 #define SECOND_HALVES 2, 6, 3, 7
 #include "kernels.inc"
