@@ -88,8 +88,7 @@ void join_statistics(const Convolution& f, const std::vector<double>& counts, in
 }  // namespace
 
 bool takes_winograd(const Shape& s) {
-  const int64_t tiles = ((s.h + 1) / 3) * ((s.w + 1) / 3);
-  return std::min(s.cs, s.cb) >= kLeastChannels && s.n * tiles >= kLeastRows;
+  return std::min(s.cs, s.cb) >= kLeastChannels && s.n * winograd_rows(s.h, s.w) >= kLeastRows;
 }
 
 int64_t floats_of_packed(bool up, int64_t cs, int64_t cb) {

@@ -38,6 +38,8 @@ void convolve(bool up, bool winograd, const Shape& s, const float* x, const floa
 void weight_gradient(bool winograd, const Shape& s, const float* small, const float* big, float* out, Parallel run);
 
 // The same by Winograd's scheme; place[kernel row * 4 + column] is where this tap comes in the panels.
+// Rows that an image of h x w pixels on the small side gives the panels of Winograd's inner points.
+int64_t winograd_rows(int64_t h, int64_t w);
 void convolve_winograd(bool up, const Shape& s, const float* x, const float* packed, const int* place,
                        const Epilogue& e, float* out, Parallel run);
 void winograd_weight_gradient(const Shape& s, const float* small, const float* big, float* out, Parallel run);

@@ -58,10 +58,12 @@ Winograd plan(const Shape& s) {
 
 int64_t rows_of_image(const Kinds Axis::*side, const Winograd& f) { return (f.axis[0].*side).total * (f.axis[1].*side).total; }
 
-// Images that give the panels of inner points so many rows; a short last tile has fewer points.
+// Rows that an image gives the panels of inner points; a short last tile has fewer points.
+int64_t inner_rows(const Axis& rows, const Axis& columns) { return rows.planes.count[2] * columns.planes.count[2]; }
+
 int64_t images_for(const Winograd& f, int64_t rows) {
-  const int64_t tiles = std::max<int64_t>(1, f.axis[0].planes.count[2] * f.axis[1].planes.count[2]);
-  return (rows + tiles - 1) / tiles;
+  const int64_t of_image = std::max<int64_t>(1, inner_rows(f.axis[0], f.axis[1]));
+  return (rows + of_image - 1) / of_image;
 }
 
 int64_t images_of_chunk(const Winograd& f, int64_t n) {
@@ -125,6 +127,8 @@ void join_images(const float* means, const float* m2s, int64_t n, int64_t pixels
 }
 
 }  // namespace
+
+int64_t winograd_rows(int64_t h, int64_t w) { return inner_rows(axis(h, 2 * h), axis(w, 2 * w)); }
 
 void convolve_winograd(bool up, const Shape& s, const float* x, const float* packed, const int* place,
                        const Epilogue& e, float* out, Parallel run) {

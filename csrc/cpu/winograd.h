@@ -6,8 +6,8 @@
 // and, where the big image is one larger, y(2s) = x(s-1) w3. What is between the bars is cut into tiles of up to 4 values
 // of i. In a tile of m the odd outputs are a filter of two taps (g0, g1) = (w2, w0) over m + 1 inputs, the even ones
 // another, (w3, w1), over the same inputs. Both take m + 1 products instead of 2 m: with g0 + p g1 in the points
-// p = 0, infinity, 1, -5/8, -3/2, of which a tile has the first m + 1; with -1 and 2 the error would be twice as large. The pixels of the small side become `planes`, those of
-// the big side `sums`, one for each product:
+// p = 0, infinity, 1, -5/8, -3/2, of which a tile has the first m + 1; with -1 and 2 the error would be twice as large. The
+// pixels of the small side become `planes`, those of the big side `sums`, one for each product:
 //
 //   up:        y = A' [(B x) * (G w)]        * is the product, A' is A transposed; A, B and G are in winograd.inc
 //   down:      x = B' [(A y) * (G w)]
