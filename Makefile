@@ -65,19 +65,21 @@ cuda-kernels: build/cuda/kernels  ## on a GPU: the kernels without torch
 	build/cuda/kernels
 
 KERNELS := $(patsubst %,build/kernels/%.o,$(notdir $(wildcard csrc/cuda/*.cu) tests/csrc/cuda.cpp))
-NVCC := nvcc -std=c++17 -lineinfo -arch=native
+NVCC ?= nvcc
+ARCH ?= native
+COMPILE_CUDA = $(NVCC) -std=c++17 -lineinfo -arch=$(ARCH)
 
 build/cuda/kernels: $(KERNELS)
 	mkdir -p build/cuda
-	$(NVCC) $(KERNELS) -o $@
+	$(COMPILE_CUDA) $(KERNELS) -o $@
 
 build/kernels/%.o: csrc/cuda/% $(CUDA_HEADERS)
 	mkdir -p build/kernels
-	$(NVCC) -O3 -c $< -o $@
+	$(COMPILE_CUDA) -O3 -c $< -o $@
 
 build/kernels/%.o: tests/csrc/% $(CUDA_HEADERS)
 	mkdir -p build/kernels
-	$(NVCC) -O1 -x cu -c $< -o $@
+	$(COMPILE_CUDA) -O1 -x cu -c $< -o $@
 
 cuda-sanitize: cuda-memcheck cuda-racecheck  ## on a GPU: the kernels under compute-sanitizer
 

@@ -48,7 +48,8 @@ def gradients(block: nn.Sequential, x: Tensor, precision: str | None) -> list[Te
     autocast = torch.autocast(DEVICE, dtype) if dtype != torch.float32 else contextlib.nullcontext()
     with autocast:
         out = block(x)
-    weights = torch.linspace(-1, 1, out.numel(), dtype=torch.float64).view(out.shape).to(out)
+    # made where they are used: a capture takes no copies from the CPU
+    weights = torch.linspace(-1, 1, out.numel(), dtype=torch.float64, device=out.device).view(out.shape).to(out)
     return [out, *torch.autograd.grad((out * weights).sum(), [x, *block.parameters()])]
 
 

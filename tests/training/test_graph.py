@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -143,8 +143,17 @@ def test_on_a_gpu_graphs_train_the_same_and_resume_exactly(backend: str, precisi
         assert_same(plain[part], whole[part])
 
 
+@pytest.fixture
+def deterministic() -> Iterator[None]:
+    """The same bits every time, as `ganzoo.train` has them: else a graph may differ from what it was captured from."""
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
 @needs_gpu
 @every_case
+@pytest.mark.usefixtures("deterministic")
 def test_on_a_gpu_every_case_is_the_training_bit_for_bit(case: str) -> None:
     plain, graphed = start(case, "cuda"), start(case, "cuda")
     if case == "cgan":  # RMSprop with a capturable step
