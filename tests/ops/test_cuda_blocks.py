@@ -147,5 +147,5 @@ def test_torch_compile_has_no_graph_break(kind: str, precision: str) -> None:
         expected = gradients(block, x.to(DEVICE), precision)
         compiled = torch.compile(block, fullgraph=True, backend="aot_eager")
         for found, tensor in zip(gradients(compiled, x.to(DEVICE), precision), expected):
-            assert torch.equal(found, tensor)
+            near(found, tensor, LIMITS[precision])  # cuBLAS may be asked for the transposed product
     torch.compiler.reset()
