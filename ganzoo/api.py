@@ -106,8 +106,13 @@ def start(plan: Plan, out: str | os.PathLike[str] | None = None, report: Report 
         schedule = {"schedule": dataclasses.asdict(plan.schedule), "data_dir": plan.data_dir}
         config = {**plan.identity, **schedule, **provenance(plan.entry)}
         run = distributed.first(lambda: Run.create(out, name, config))
-        with _locked(run):
-            return _train(plan, state, batches, run, report, plan.data.notes)
+        try:
+            with _locked(run):
+                return _train(plan, state, batches, run, report, plan.data.notes)
+        except UsageError:
+            if state.step == 0:  # refused for what only shows with a run at hand: nothing of it stays behind
+                distributed.first(run.discard)
+            raise
 
 
 def proceed(run: Run, request: Request, report: Report | None = None) -> Run:

@@ -112,11 +112,11 @@ def _fusible(modules: list[Any], *types: type[nn.Module]) -> bool:
 def _is_plain(conv: Any) -> bool:
     """Whether it is a square convolution over zeros, all channels with all."""
     return (
-        len(set(conv.stride)) == 1
-        and len(set(conv.padding)) == 1
-        and not isinstance(conv.padding, str)
-        and set(conv.output_padding) == {0}
-        and set(conv.dilation) == {1}
+        not isinstance(conv.padding, str)
+        and conv.stride[0] == conv.stride[1]
+        and conv.padding[0] == conv.padding[1]
+        and conv.output_padding == (0, 0)
+        and conv.dilation == (1, 1)
         and conv.groups == 1
         and conv.padding_mode == "zeros"
     )

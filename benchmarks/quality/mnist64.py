@@ -2,10 +2,10 @@
 
     python benchmarks/quality/mnist64.py runs/mnist64
 
-Trains `dcgan` at its defaults for fewer steps than were published and judges its moving average: 16,384 samples against as
-many training images (`swd_mmgen`: the published code's own pyramid, which `swd` is not), 10,000 samples in 5,000 pairs
-(`ms_ssim`). A run that is there already is not trained again. Published (open-mmlab/mmgeneration, configs/dcgan, 5,000
-iterations of 128 images): 11.32 and 0.1395.
+Trains `dcgan` at its defaults for fewer steps than were published and judges its moving average: 16,384 samples against
+as many training images (`swd_mmgen`: the published code's own pyramid, which `swd` is not), 10,000 samples in 5,000
+pairs (`ms_ssim`). A run that is there already is not trained again. Published (open-mmlab/mmgeneration, configs/dcgan,
+5,000 iterations of 128 images): 11.32 and 0.1395.
 """
 
 from __future__ import annotations

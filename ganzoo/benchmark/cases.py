@@ -59,7 +59,7 @@ class Result:
         return self.seconds[name] / self.seconds[NATIVE]
 
 
-def block(kind: str, channels: int, size: int, what: Pass, batch: int = 128) -> Case:
+def block(kind: str, channels: int, size: int, what: Pass, batch: int) -> Case:
     """A block that doubles ("up") or halves ("down") images of `size` pixels a side with `channels` channels."""
     make: Callable[[], nn.Module]
     if kind == "up":
@@ -92,7 +92,8 @@ def training_step(batch: int) -> Case:
 
 
 PASSES: tuple[Pass, ...] = ("inference", "forward", "backward")
-ALL = [block(*shape, what) for shape in BLOCKS for what in PASSES]
+BATCHES: dict[Pass, int] = {"inference": 64, "forward": 128, "backward": 128}
+ALL = [block(*shape, what, BATCHES[what]) for shape in BLOCKS for what in PASSES]
 CASES = {case.name: case for case in (*ALL, generator(64), generator(1), training_step(128))}
 
 

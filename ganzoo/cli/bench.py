@@ -21,8 +21,8 @@ def bench(patterns: tuple[str, ...], rounds: int, as_json: bool) -> None:
     """Compare the native kernels with PyTorch, ONNX Runtime and OpenVINO.
 
     Contestants take turns in one process, on the same number of threads, and medians are compared. The cases are the
-    blocks up512, up256, up128, down64, down128 and down256, each with .inference, .forward or .backward at batch 128,
-    generator.64, generator.1, and training-step.
+    blocks up512, up256, up128, down64, down128 and down256, each with .inference (batch 64), .forward and .backward
+    (batch 128), generator.64, generator.1, and training-step.
     """
     from ganzoo.benchmark.cases import chosen, race, require_native
 

@@ -65,6 +65,10 @@ class Run:
             raise GanzooError(f"Cannot create the run directory: {failure}") from failure
         return run
 
+    def discard(self) -> None:
+        """Remove the run and all that is in it."""
+        shutil.rmtree(self.path)
+
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Run:
         """The run at `path`. Raises `UsageError` where there is none."""
