@@ -56,14 +56,17 @@ portable-%:
 CUDA_HEADERS := $(wildcard csrc/cuda/*.h csrc/cuda/*.cuh) tests/csrc/emulator.h
 EMULATED := $(patsubst csrc/cuda/%,build/emulated/%.o,$(wildcard csrc/cuda/*.cu csrc/cuda/*.cpp))
 EMULATE := -x c++ -std=c++17 -w -DGANZOO_EMULATE -Itests/csrc
+SANITIZED := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
 
 cuda-check: $(VENV)/installed  ## compile every CUDA kernel for sm_80, sm_90 and PTX; registers and spills: build/cuda
 	$(BIN)/python ganzoo/ops/cuda_recipe.py csrc build/cuda 8.0 9.0+PTX
 
 # On the CPU: the kernels alone under the sanitizers, then through torch's operations with the tests that a GPU runs.
 cuda-emulate: $(VENV)/installed build/emulated/ganzoo.so  ## run the CUDA kernels without a GPU
-	$(CXX) $(EMULATE) -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all \
-		tests/csrc/cuda.cpp csrc/cuda/*.cu -o build/emulated/kernels
+	$(CXX) $(EMULATE) $(SANITIZED) tests/csrc/forbidden.cpp -o build/emulated/forbidden
+	build/emulated/forbidden 0
+	for kind in 1 2 3 4 5 6 7 8 9 10 11 12; do ! build/emulated/forbidden $$kind 2>/dev/null || exit 1; done
+	$(CXX) $(EMULATE) $(SANITIZED) tests/csrc/cuda.cpp csrc/cuda/*.cu -o build/emulated/kernels
 	build/emulated/kernels bfloat16
 	build/emulated/kernels float32
 	GANZOO_EMULATED_CUDA=$(CURDIR)/build/emulated/ganzoo.so $(BIN)/pytest -q tests/ops/test_cuda.py tests/ops/test_cuda_blocks.py
@@ -81,19 +84,21 @@ cuda-kernels: build/cuda/kernels  ## on a GPU: the kernels without torch
 	build/cuda/kernels
 
 KERNELS := $(patsubst %,build/kernels/%.o,$(notdir $(wildcard csrc/cuda/*.cu) tests/csrc/cuda.cpp))
-NVCC := nvcc -std=c++17 -lineinfo -arch=native
+NVCC ?= nvcc
+ARCH ?= native
+COMPILE_CUDA = $(NVCC) -std=c++17 -lineinfo -arch=$(ARCH)
 
 build/cuda/kernels: $(KERNELS)
 	mkdir -p build/cuda
-	$(NVCC) $(KERNELS) -o $@
+	$(COMPILE_CUDA) $(KERNELS) -o $@
 
 build/kernels/%.o: csrc/cuda/% $(CUDA_HEADERS)
 	mkdir -p build/kernels
-	$(NVCC) -O3 -c $< -o $@
+	$(COMPILE_CUDA) -O3 -c $< -o $@
 
 build/kernels/%.o: tests/csrc/% $(CUDA_HEADERS)
 	mkdir -p build/kernels
-	$(NVCC) -O1 -x cu -c $< -o $@
+	$(COMPILE_CUDA) -O1 -x cu -c $< -o $@
 
 cuda-sanitize: cuda-memcheck cuda-racecheck  ## on a GPU: the kernels under compute-sanitizer
 

@@ -3,7 +3,7 @@
 Contestants take turns. Eager runs with cuDNN's autotuner on; "graph" is the same captured in a CUDA graph; "compiled"
 is torch.compile(mode="max-autotune"), which has graphs of its own; "folded" has the batch norm in the weights. It takes
 minutes to compile it all: contestants that would start after GANZOO_BENCHMARK_UNTIL (seconds since the epoch) are left
-out, and the record says so.
+out, and the record says so. Training steps are those of `ganzoo.train`: deterministic, whoever computes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import copy
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -222,6 +222,17 @@ def training(backend: str, graphed: bool, compile: bool = False, images: int = 4
     return call
 
 
+@pytest.fixture
+def deterministic(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Deterministic kernels, as `ganzoo.train` has them: a graph that does not repeat its step's bits is refused."""
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.usefixtures("deterministic")
 def test_a_training_step(benchmark: BenchmarkFixture) -> None:
     torch.backends.cudnn.benchmark = True
     makers: Makers = {

@@ -26,6 +26,7 @@ def test_a_stage_that_takes_too_long_ends_with_everything_it_started(tmp_path: P
         (2, "========= ERROR SUMMARY: 3 errors\n", False, "FOUND ERRORS"),
         (2, "========= RACECHECK SUMMARY: 1 hazard displayed\n", False, "FOUND ERRORS"),
         (2, "make: compute-sanitizer: No such file or directory\n", True, "ended with 2"),
+        (2, "========= Error: Device not supported\n========= ERROR SUMMARY: 1 error\n", True, "ended with 2"),
         (124, "", True, "not finished: out of time"),
     ],
 )
@@ -33,11 +34,27 @@ def test_what_the_sanitizer_said(
     code: int, output: str, passed: bool, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gpu, "run", lambda *arguments: (code, output))
+    monkeypatch.setattr(gpu, "compiling", lambda: ["make"])
     results = gpu.Results(tmp_path, "NVIDIA Example 1")
     assert gpu.sanitize(results, time.time()) is passed
     (file,) = tmp_path.iterdir()
     assert file.name.endswith("-nvidia-example-1.md")
     assert file.read_text().count(told) == 2
+
+
+def test_the_kernels_are_compiled_for_the_gpu_by_the_compiler_that_built_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nvcc = tmp_path / "bin" / "nvcc"
+    nvcc.parent.mkdir()
+    nvcc.write_text("#!/bin/sh\necho release 13.0")
+    nvcc.chmod(0o755)
+    monkeypatch.setenv("CUDA_HOME", str(tmp_path))
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda: (9, 0))
+    told = subprocess.run([*gpu.compiling("-n", "-B"), "cuda-kernels"], cwd=gpu.HERE, capture_output=True, text=True)
+    commands = [line for line in told.stdout.splitlines() if "-o build/" in line]
+    assert any("tests/csrc/cuda.cpp" in line for line in commands)
+    assert all(line.startswith(f"{nvcc} -std=c++17 -lineinfo -arch=sm_90 ") for line in commands)
 
 
 def test_make_gpu_without_a_gpu_says_so(tmp_path: Path) -> None:

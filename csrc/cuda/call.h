@@ -71,6 +71,7 @@ struct Call {
     STD_TORCH_CHECK(aoti_torch_get_current_cuda_stream(t.get_device_index(), &current) == AOTI_TORCH_SUCCESS,
                     "ganzoo: torch has no current CUDA stream");
     stream = static_cast<cudaStream_t>(current);
+    check(cudaSetDevice(t.get_device_index()));  // the guard told torch's CUDA runtime, and this one is linked in
     check(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, t.get_device_index()));
   }
 };

@@ -81,14 +81,21 @@ __device__ __forceinline__ void split(uint32_t (&high)[kCount], uint32_t (&low)[
   }
 }
 
+// Tensor cores cut their sums off where an addition rounds. Over a long k that costs what three products are there for,
+// so these are added to the sum outside (Ootomo, Yokota 2022).
 template <class Tile>
 __device__ __forceinline__ void multiply_add(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&a_low)[4],
                                              const uint32_t (&b)[2], const uint32_t (&b_low)[2]) {
   if constexpr (Tile::kProducts == 3) {
-    multiply_add<typename Tile::T>(c, a_low, b);
-    multiply_add<typename Tile::T>(c, a, b_low);
+    float part[4] = {};
+    multiply_add<typename Tile::T>(part, a_low, b);
+    multiply_add<typename Tile::T>(part, a, b_low);
+    multiply_add<typename Tile::T>(part, a, b);
+#pragma unroll
+    for (int e = 0; e < 4; ++e) c[e] += part[e];
+  } else {
+    multiply_add<typename Tile::T>(c, a, b);
   }
-  multiply_add<typename Tile::T>(c, a, b);
 }
 
 template <class Tile, bool kStraight>
@@ -96,7 +103,8 @@ __device__ __forceinline__ void multiply(Tile& tile, const char* stage) {
   using F = Fragments<Tile, kStraight>;
   const int warp = threadIdx.x >> 5;
   const int m = warp / Tile::kWarpsN * Tile::kFragmentsM * 16, n = warp % Tile::kWarpsN * 32;
-#pragma unroll
+// three products: unrolled, more of them would be under way than there are registers
+#pragma unroll(Tile::kProducts == 3 ? 1 : kStageBytes / 32)
   for (int step = 0; step < kStageBytes / 32; ++step) {
     uint32_t b[4][2], b_low[4][2], a_low[4];
 #pragma unroll

@@ -2,8 +2,10 @@
 //
 // It is strict where a GPU is only sometimes wrong: shared memory starts as NaN, asynchronous copies happen at once or
 // when they are waited for, by chance, warps and lanes run in random order, fragments are laid out as the PTX manual
-// says, and an unaligned or bank-conflicting ldmatrix ends the program. Under AddressSanitizer every access is checked,
-// too.
+// says, tensor cores cut their sums off, and what a launch or an instruction forbids ends the program: a grid or shared
+// memory that is too large for some GPU, a warp's instruction that not all lanes execute, an unaligned or
+// bank-conflicting ldmatrix. Under AddressSanitizer every access is checked, too, and shared memory ends where the
+// block's does.
 #pragma once
 #include <ucontext.h>
 
@@ -16,6 +18,13 @@
 #include <functional>
 #include <random>
 #include <vector>
+
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(address, bytes)
+#define ASAN_UNPOISON_MEMORY_REGION(address, bytes)
+#endif
 
 #define __global__
 #define __device__
@@ -76,7 +85,8 @@ inline bfloat16 from_float<bfloat16>(float v) {
 
 namespace emulator {
 
-constexpr int kThreads = 256, kStack = 128 * 1024, kSharedBytes = 228 * 1024;
+constexpr int kThreads = 256, kStack = 128 * 1024;
+constexpr int kSharedBytes = 99 * 1024;  // the most of a block on the GPUs that have the least, 8.6, 8.9 and 12.0
 
 enum class State { kReady, kAtWarp, kAtBlock, kDone };
 
@@ -87,9 +97,13 @@ struct Copy {
   void run() const { valid ? std::memcpy(to, from, 16) : std::memset(to, 0, 16); }
 };
 
+enum class Instruction { kNone, kLoad, kLoadTransposed, kMultiply };
+
 struct Post {  // what a lane shows its warp
+  Instruction instruction;
   const void* row;
   uint32_t a[4], b[2];
+  unsigned number;  // of the lane's posts
 };
 
 struct Fiber {
@@ -156,13 +170,15 @@ inline void run_warp(int first, std::vector<int>& order) {
 
 inline void run_block(int bytes) {
   shared_bytes = bytes;
+  ASAN_UNPOISON_MEMORY_REGION(shared, sizeof shared);
   std::memset(shared, 0xff, sizeof shared);
+  ASAN_POISON_MEMORY_REGION(shared + bytes, sizeof shared - bytes);
   for (Fiber& fiber : fibers) {
     getcontext(&fiber.context);
     fiber.context.uc_stack = {fiber.stack.data(), 0, fiber.stack.size()};
     fiber.context.uc_link = &scheduler;
     makecontext(&fiber.context, enter, 0);
-    fiber.state = State::kReady;
+    fiber.state = State::kReady, fiber.posts = 0;
     fiber.open.clear(), fiber.groups.clear();
   }
   std::vector<int> warps(kThreads / 32), lanes(32);
@@ -178,9 +194,13 @@ inline void run_block(int bytes) {
 
 // Shows `mine` to the warp and returns what all lanes have shown.
 inline const Post& of_lane(int lane) { return posts[running / 32 * 32 + lane][fibers[running].posts & 1]; }
-inline void show(const Post& mine) {
-  posts[running][++fibers[running].posts & 1] = mine;
+inline void show(Post mine) {
+  mine.number = ++fibers[running].posts;
+  posts[running][mine.number & 1] = mine;
   pause(State::kAtWarp);
+  for (int lane = 0; lane < 32; ++lane)
+    if (of_lane(lane).number != mine.number || of_lane(lane).instruction != mine.instruction)
+      fail("not all lanes of a warp execute an instruction of the warp");
 }
 
 inline void check_rows() {
@@ -225,14 +245,14 @@ void wait_for_copies() {
 }
 
 inline void load_matrices(uint32_t (&r)[4], const void* row) {
-  emulator::show({row, {}, {}});
+  emulator::show({emulator::Instruction::kLoad, row, {}, {}, 0});
   emulator::check_rows();
   const int lane = emulator::running % 32;
   for (int i = 0; i < 4; ++i)
     std::memcpy(&r[i], static_cast<const char*>(emulator::of_lane(i * 8 + lane / 4).row) + lane % 4 * 4, 4);
 }
 inline void load_matrices_transposed(uint32_t (&r)[4], const void* row) {
-  emulator::show({row, {}, {}});
+  emulator::show({emulator::Instruction::kLoadTransposed, row, {}, {}, 0});
   emulator::check_rows();
   const int lane = emulator::running % 32;
   for (int i = 0; i < 4; ++i) {
@@ -257,24 +277,34 @@ inline float number_of<float>(const uint32_t* registers, int index) {
   return __uint_as_float(registers[index] & ~0x1fffu);  // tensor cores read 10 bits of the fraction
 }
 
+// The float next to `v` on the side of zero, as tensor cores return their sums (Fasi, Higham, Mikaitis, Pranesh 2021).
+inline float cut_off(double v) {
+  const float rounded = static_cast<float>(v);
+  return std::fabs(rounded) > std::fabs(v) ? std::nextafter(rounded, 0.0f) : rounded;
+}
+
 template <class T>
 void multiply_add(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
-  emulator::show({nullptr, {a[0], a[1], a[2], a[3]}, {b[0], b[1]}});
+  emulator::show({emulator::Instruction::kMultiply, nullptr, {a[0], a[1], a[2], a[3]}, {b[0], b[1]}, 0});
   constexpr int kEach = 4 / sizeof(T), kHalf = 4 * kEach;  // numbers of a register; k of one register of every lane
   const int lane = emulator::running % 32;
   for (int i = 0; i < 4; ++i) {
     const int row = lane / 4 + i / 2 * 8, col = lane % 4 * 2 + i % 2;
+    double sum = c[i];
     for (int k = 0; k < 2 * kHalf; ++k) {
       const int holder = k % kHalf / kEach, half = k / kHalf, part = k % kEach;
-      c[i] += number_of<T>(emulator::of_lane(row % 8 * 4 + holder).a, (half * 2 + row / 8) * kEach + part) *
-              number_of<T>(emulator::of_lane(col * 4 + holder).b, half * kEach + part);
+      sum += double{number_of<T>(emulator::of_lane(row % 8 * 4 + holder).a, (half * 2 + row / 8) * kEach + part)} *
+             number_of<T>(emulator::of_lane(col * 4 + holder).b, half * kEach + part);
     }
+    c[i] = cut_off(sum);
   }
 }
 
 template <class Arguments>
 cudaError_t launch(void (*kernel)(Arguments), dim3 grid, int bytes, cudaStream_t, const Arguments& arguments) {
   if (bytes > emulator::kSharedBytes) emulator::fail("too much shared memory");
+  if (!grid.x || !grid.y || !grid.z || grid.x >> 31 || grid.y > 0xffff || grid.z > 0xffff)
+    emulator::fail("a grid that cannot be launched");
   gridDim = grid;
   emulator::body = [&] { kernel(arguments); };
   for (blockIdx.z = 0; blockIdx.z < grid.z; ++blockIdx.z)

@@ -48,7 +48,8 @@ def gradients(block: nn.Sequential, x: Tensor, precision: str | None) -> list[Te
     autocast = torch.autocast(DEVICE, dtype) if dtype != torch.float32 else contextlib.nullcontext()
     with autocast:
         out = block(x)
-    weights = torch.linspace(-1, 1, out.numel(), dtype=torch.float64).view(out.shape).to(out)
+    # made where they are used: a capture takes no copies from the CPU
+    weights = torch.linspace(-1, 1, out.numel(), dtype=torch.float64, device=out.device).view(out.shape).to(out)
     return [out, *torch.autograd.grad((out * weights).sum(), [x, *block.parameters()])]
 
 
@@ -146,5 +147,5 @@ def test_torch_compile_has_no_graph_break(kind: str, precision: str) -> None:
         expected = gradients(block, x.to(DEVICE), precision)
         compiled = torch.compile(block, fullgraph=True, backend="aot_eager")
         for found, tensor in zip(gradients(compiled, x.to(DEVICE), precision), expected):
-            assert torch.equal(found, tensor)
+            near(found, tensor, LIMITS[precision])  # cuBLAS may be asked for the transposed product
     torch.compiler.reset()

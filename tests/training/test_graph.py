@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 import ganzoo
+from ganzoo import registry
 from ganzoo.errors import TrainingError, UsageError
+from ganzoo.ops import use_backend
 from ganzoo.training import graph, loop, plan
 from ganzoo.training.batches import Batches
 from ganzoo.training.snapshot import Snapshot
@@ -89,6 +94,61 @@ def test_a_graph_that_does_something_else_is_not_used(case: str) -> None:
     assert_same(Snapshot(other[0]).tensors, Snapshot(plain[0]).tensors)
 
 
+class Waits(TorchDispatchMode):
+    """Notes what a capture cannot hold: copies from the CPU, and numbers or sizes that the CPU must wait for.
+
+    The meta device stands for the GPU.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.name().removeprefix("aten::").partition(".")[0]
+        inputs = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
+        on_device = any(t.is_meta for t in inputs)
+        masked = name == "index" and any(t is not None and t.dtype == torch.bool for t in args[1])
+        if on_device and (masked or name in ("_local_scalar_dense", "nonzero", "masked_select", "equal")):
+            self.found.append(name)
+        out = func(*args, **(kwargs or {}))
+        places = {t.device.type for t in tree_leaves((inputs, out)) if isinstance(t, Tensor)}
+        if name in ("_to_copy", "copy_") and len(places) > 1:
+            self.found.append(name)
+        return out
+
+
+@pytest.mark.parametrize("name", ["_local_scalar_dense", "_to_copy", "copy_", "nonzero", "index"])
+def test_what_a_capture_cannot_hold_is_noticed(name: str) -> None:
+    there, here = torch.zeros(3, device="meta"), torch.zeros(3)
+    with Waits() as waits, contextlib.suppress(NotImplementedError, RuntimeError):
+        calls = {"_local_scalar_dense": lambda: there[0].item(), "index": lambda: there[there > 0]}
+        calls |= {"_to_copy": lambda: here.to("meta"), "copy_": lambda: there.copy_(here), "nonzero": there.nonzero}
+        calls[name]()
+    assert waits.found == [name]
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        *((name, {}) for name in registry.names(registry.ARCHITECTURES)),
+        *(("dcgan", {"penalty": penalty}) for penalty in ("gradient", "r1", "r1r2")),
+        ("cgan", {"accumulate": 2, "discriminator_steps": 2}),
+    ],
+)
+def test_a_step_can_be_captured(name: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    made = plan.make(plan.Request(name, "digits", {"batch_size": 8, **settings}, steps=1, device="cpu"))
+    batch = [None if t is None else t.to("meta") for t in made.batches(torch.device("cpu"))(0)]
+    monkeypatch.setattr("ganzoo.training.state._step", lambda *_: None)  # fused optimizers have no meta device,
+    rng = torch.Generator()
+    monkeypatch.setattr(torch, "Generator", lambda device: rng)  # nor have generators
+    state = TrainingState(made.build().train().to("meta"), 0)
+    with use_backend("reference"), Waits() as waits:
+        signals = loop.play_step(state, lambda k: tuple(batch))  # type: ignore[arg-type, return-value]
+    assert not waits.found
+    assert not any(value.requires_grad for value in signals.values())  # else they would keep all of a step's memory
+
+
 def test_a_graph_that_is_wrong_leads_to_a_note_or_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(graph, "_unfit", lambda state, batches: None)
     monkeypatch.setattr(graph, "record_graph", wrong)
@@ -143,8 +203,17 @@ def test_on_a_gpu_graphs_train_the_same_and_resume_exactly(backend: str, precisi
         assert_same(plain[part], whole[part])
 
 
+@pytest.fixture
+def deterministic() -> Iterator[None]:
+    """The same bits every time, as `ganzoo.train` has them: else a graph may differ from what it was captured from."""
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
 @needs_gpu
 @every_case
+@pytest.mark.usefixtures("deterministic")
 def test_on_a_gpu_every_case_is_the_training_bit_for_bit(case: str) -> None:
     plain, graphed = start(case, "cuda"), start(case, "cuda")
     if case == "cgan":  # RMSprop with a capturable step
