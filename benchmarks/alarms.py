@@ -1,7 +1,7 @@
 """How near trainings came to each alarm: `python benchmarks/alarms.py RUN...`, one line a run.
 
 Every figure is the worst of any window of lines that an alarm looks at, in the alarm's own measure: it sounds where
-the figure passes what stands in the head.
+the figure passes what stands in the head. That of the gradient is for penalties that do not fall.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ SWINGS = 6
 LEAST_SWING = 0.1
 """How far D must swing at least: around 1/2 it trembles, which is no harm."""
 BEYOND_MEASURE = 1e4
-"""No healthy training had a gradient of this norm."""
+"""A gradient of this norm is divergence, whatever it was at first."""
 QUIET = 40
 """Lines without the sign after which the same alarm may be raised again."""
 

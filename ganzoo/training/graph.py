@@ -17,13 +17,13 @@ from torch import Tensor
 
 from ganzoo import distributed
 from ganzoo.errors import TrainingError, UsageError, out_of_memory
+from ganzoo.gan import Signals
 from ganzoo.training.batches import Batches
 from ganzoo.training.snapshot import Snapshot, optimizers, same, scalers
 from ganzoo.training.state import TrainingState
 
 WARM_UP = 3  # steps without the graph: what is made on first use is made then, and they are what replays must equal
 
-Signals = dict[str, Tensor]
 Draw = Callable[[int], tuple[Tensor, Tensor | None]]
 Play = Callable[[TrainingState, Draw], Signals]
 Record = Callable[[TrainingState, Callable[[], Signals]], tuple[Signals, Callable[[], None]]]

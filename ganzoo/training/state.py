@@ -101,7 +101,7 @@ class TrainingState:
 
     def backward_generator(self, loss: Tensor) -> Signals:
         """Add the gradients of `loss`, a mean over one part of the batch. Returns it as a signal."""
-        return self._backward("generator", self.generator_scaler, loss)
+        return {"generator_loss": self._backward(self.generator_scaler, loss)}
 
     def backward_discriminator(self, losses: Iterator[tuple[Tensor, Signals]]) -> Signals:
         """The same for the discriminator, term after term: each goes backward before the next is made.
@@ -116,7 +116,7 @@ class TrainingState:
             if term is None:
                 return {"discriminator_loss": torch.stack(values).sum(), **found}
             loss, signals = term
-            values.append(self._backward("discriminator", self.discriminator_scaler, loss)["discriminator_loss"])
+            values.append(self._backward(self.discriminator_scaler, loss))
             found |= signals
 
     def update_generator(self) -> Signals:
@@ -127,10 +127,10 @@ class TrainingState:
         """The same for the discriminator."""
         return self._update("discriminator", self.discriminator_optimizer, self.discriminator_scaler)
 
-    def _backward(self, name: str, scaler: torch.amp.GradScaler, loss: Tensor) -> Signals:
+    def _backward(self, scaler: torch.amp.GradScaler, loss: Tensor) -> Tensor:
         parts = self.gan.config.accumulate
         torch.autograd.backward(scaler.scale(loss if parts == 1 else loss / parts))
-        return {f"{name}_loss": loss.detach()}
+        return loss.detach()
 
     def _update(self, name: str, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> Signals:
         """Step unless a gradient, now or before, was not finite; the device decides, so nothing has to wait for it.
