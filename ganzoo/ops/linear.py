@@ -44,7 +44,7 @@ def _is_native(backend: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> 
         return False
     unfit = _unfit(x, weight, bias)
     if backend == "auto":
-        # a single row is a matrix times a vector, which PyTorch does as fast as it reads the matrix
+        # a single row is a matrix times a vector, which PyTorch does about as fast as the matrix can be read
         if unfit or mkl_is_at_its_best() or x.shape[0] == 1 or x.shape[0] * weight.numel() < WORTH_IT:
             return False
         if unfit := native.unavailable():
