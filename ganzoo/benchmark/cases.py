@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ganzoo.benchmark import peers, steps
 from ganzoo.benchmark.networks import LATENT, SEED, Generator, seeded
 from ganzoo.benchmark.peers import NATIVE, REFERENCE, Call, Pass
-from ganzoo.benchmark.timing import turns
+from ganzoo.benchmark.timing import Turns, gauged_turns
 from ganzoo.errors import GanzooError, UsageError, did_you_mean
 from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU
 from ganzoo.ops import native
@@ -47,6 +47,8 @@ class Result:
     operations: float
     peak: float
     seconds: dict[str, float]
+    turns: Turns
+    """Of all contestants, and how many of them count."""
     left_out: dict[str, str] = field(default_factory=dict)
     """Why a peer did not run."""
 
@@ -145,12 +147,11 @@ def race(case: Case, rounds: int) -> Result:
     start = time.perf_counter()
     calls[NATIVE]()
     per_turn = math.ceil(min(50.0, TURN_SECONDS / (time.perf_counter() - start)))
-    spinning = PEAK_ROUNDS // per_turn
-    done = native.fma_operations(spinning)
-    times = turns({**calls, "": lambda: native.fma_operations(spinning)}, rounds, per_turn)
-    peak = done / min(times.pop(""))
-    seconds = {name: statistics.median(times[name]) for name in builders if name in times}
-    return Result(case, float(counter.get_total_flops()), peak, seconds, left_out)
+    done = native.fma_operations(PEAK_ROUNDS)
+    found = gauged_turns(calls, lambda: native.fma_operations(PEAK_ROUNDS), rounds, per_turn)
+    seconds = {name: statistics.median(found.times[name]) for name in builders if name in found.times}
+    peak = done / found.gauge
+    return Result(case, float(counter.get_total_flops()), peak, seconds, found, left_out)
 
 
 def difference(found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:

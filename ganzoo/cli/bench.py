@@ -9,6 +9,7 @@ import click
 
 if TYPE_CHECKING:
     from ganzoo.benchmark.cases import Result
+    from ganzoo.benchmark.timing import Turns
 
 PACKAGES = ("ganzoo", "torch", "onnxruntime", "openvino")
 
@@ -20,9 +21,11 @@ PACKAGES = ("ganzoo", "torch", "onnxruntime", "openvino")
 def bench(patterns: tuple[str, ...], rounds: int, as_json: bool) -> None:
     """Compare the native kernels with PyTorch, ONNX Runtime and OpenVINO.
 
-    Contestants take turns in one process, on the same number of threads, and medians are compared. The cases are the
-    blocks up512, up256, up128, down64, down128 and down256, each with .inference (batch 64), .forward and .backward
-    (batch 128), generator.64, generator.1, and training-step.
+    Contestants take turns in one process, on the same number of threads, and medians are compared. Turns in which
+    something else used the machine do not count, unless they are too many.
+
+    The cases are the blocks up512, up256, up128, down64, down128 and down256, each with .inference (batch 64), .forward
+    and .backward (batch 128), generator.64, generator.1, and training-step.
     """
     from ganzoo.benchmark.cases import chosen, race, require_native
 
@@ -42,6 +45,8 @@ def bench(patterns: tuple[str, ...], rounds: int, as_json: bool) -> None:
         console.print(f"\n[bold]{case.name}[/]: {case.what}, batch {case.batch}", highlight=False)
         result = race(case, rounds)
         console.print(_table(result))
+        if result.turns.disturbed:
+            console.print(_disturbed(result.turns), highlight=False)
         for name, reason in result.left_out.items():
             console.print(escape(f"{name} did not run: {reason}"), highlight=False)
 
@@ -58,6 +63,11 @@ def _table(result: Result) -> Any:
     return table(("contestant", "ms", "GF/s", "of peak", "times native's ms"), rows)
 
 
+def _disturbed(turns: Turns) -> str:
+    those = "they do not count" if turns.counted < turns.total else "too many to leave them out"
+    return f"Something else used the machine in {turns.disturbed} of {turns.total} turns: {those}."
+
+
 def _row(result: Result) -> dict[str, object]:
     return {
         "case": result.case.name,
@@ -65,6 +75,9 @@ def _row(result: Result) -> dict[str, object]:
         "batch": result.case.batch,
         "gflop": result.operations / 1e9,
         "peak_gflops": result.peak / 1e9,
+        "turns": result.turns.total,
+        "disturbed": result.turns.disturbed,
+        "counted": result.turns.counted,
         "contestants": {
             name: {
                 "ms": taken * 1e3,

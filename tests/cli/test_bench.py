@@ -45,7 +45,10 @@ def test_json(ganzoo_cli: Command, small: str) -> None:
     assert found["machine"]["kernels"] == native.instruction_set()
     assert found["rounds"] == 1
     (row,) = found["cases"]
-    assert list(row) == ["case", "what", "batch", "gflop", "peak_gflops", "contestants", "did_not_run"]
+    figures = ["gflop", "peak_gflops", "turns", "disturbed", "counted"]
+    assert list(row) == ["case", "what", "batch", *figures, "contestants", "did_not_run"]
+    assert row["turns"] == len(row["contestants"])
+    assert row["counted"] in (row["turns"], row["turns"] - row["disturbed"])
     assert (row["case"], row["batch"]) == (small, 2)
     assert list(row["did_not_run"]) == ["OpenVINO"]
     ours, eager = row["contestants"][NATIVE], row["contestants"][REFERENCE]
