@@ -46,9 +46,10 @@ class TrainingError(GanzooError):
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The end of an error message about an unknown `word`: the nearest known names, or all of them."""
     names = sorted(set(known))
-    close = difflib.get_close_matches(word, names, n=2, cutoff=0.5)
+    lower = {name.lower(): name for name in names}
+    close = difflib.get_close_matches(word.lower(), lower, n=2, cutoff=0.5)
     if close:
-        return f"Did you mean {' or '.join(close)}?"
+        return f"Did you mean {' or '.join(lower[name] for name in close)}?"
     return f"Known: {', '.join(names)}." if names else "None is installed."
 
 

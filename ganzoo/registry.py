@@ -204,7 +204,8 @@ def _check_target(value: str) -> None:
 def _stdout_to_stderr() -> Iterator[None]:
     """What a plugin writes while it is imported, in C or in a process it starts, too, must not get into our JSON."""
     with contextlib.suppress(OSError, ValueError):
-        sys.stdout.flush()
+        if sys.stdout is not None:  # a process may be started with it closed
+            sys.stdout.flush()
     try:
         kept = os.dup(STDOUT)
         os.dup2(STDERR, STDOUT)

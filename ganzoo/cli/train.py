@@ -150,7 +150,7 @@ def _train(request: Request, resume: str | None, out: str | None, as_json: bool)
     except (KeyboardInterrupt, SystemExit):
         if progress.run is not None and progress.saved is not None:
             console.print(f"Stopped; the checkpoint of step {progress.saved:,} is saved.")
-            console.print(f"Continue with: ganzoo train --resume {progress.run.path}", soft_wrap=True)
+            console.tell(f"Continue with: ganzoo train --resume {progress.run.path}")
         raise
     if distributed.rank() == 0:
         _conclude(run, progress.saved or 0, console, time.monotonic() - began, as_json)
@@ -181,9 +181,9 @@ def _conclude(run: Run, step: int, console: Any, elapsed: float, as_json: bool) 
     else:
         shown = {gan.spec.kind: gan.sample(PREVIEW[gan.spec.kind], seed=0)}
     draw(list(shown.values()), gan.spec, console)
-    console.print(f"\nSamples  {grid}", soft_wrap=True)
-    console.print(f"Run      {run.path}", soft_wrap=True)
-    console.print(f"Go on    ganzoo sample {run.path}", soft_wrap=True)
+    console.tell(f"\nSamples  {grid}")
+    console.tell(f"Run      {run.path}")
+    console.tell(f"Go on    ganzoo sample {run.path}")
 
 
 def _show(plan: Plan, as_json: bool) -> None:
