@@ -53,6 +53,12 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"Known: {', '.join(names)}." if names else "None is installed."
 
 
+def no_memory(failure: BaseException) -> bool:
+    """Whether `failure` says that there is no memory left, of the CPU or of a GPU."""
+    words = str(failure)
+    return isinstance(failure, MemoryError) or "allocate" in words or "out of memory" in words
+
+
 def out_of_memory(failure: BaseException) -> bool:
     """Whether `failure` says that the GPU has no memory left: torch has a type for it, its libraries have words."""
     return isinstance(failure, RuntimeError) and any(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import traceback
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +12,7 @@ from click.core import ParameterSource
 
 from ganzoo.cli import words
 from ganzoo.cli.overrides import key_values, read_toml
+from ganzoo.errors import GanzooError, PluginError, no_memory
 
 if TYPE_CHECKING:
     from ganzoo.training.plan import Plan, Request
@@ -152,6 +154,14 @@ def _train(request: Request, resume: str | None, out: str | None, as_json: bool)
             console.print(f"Stopped; the checkpoint of step {progress.saved:,} is saved.")
             console.tell(f"Continue with: ganzoo train --resume {progress.run.path}")
         raise
+    except Exception as failure:  # networks are anybody's code
+        name = request.architecture if progress.run is None else progress.run.config["architecture"]
+        if name is None or no_memory(failure) or isinstance(failure, (GanzooError, OSError)):
+            raise
+        raise PluginError(
+            f"The training of {name} failed in code:\n\n{traceback.format_exc().rstrip()}\n\n"
+            f"What an architecture must keep to is checked by: ganzoo check {name}"
+        ) from failure
     if distributed.rank() == 0:
         _conclude(run, progress.saved or 0, console, time.monotonic() - began, as_json)
 
