@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ganzoo.training.batches import Batches
     from ganzoo.training.loop import Schedule
 
+DEVICES = ("cpu", "cuda", "mps")
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 
 
@@ -217,11 +218,11 @@ def find_device(name: str | None) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     assert name is not None
     try:
-        device = torch.device(name)
-        if device.type in ("cpu", "cuda", "mps"):
+        if name.partition(":")[0] in DEVICES:
+            device = torch.device(name)
             torch.empty(1, device=device)
             return device
-        reason = f"ganzoo does not train on {device.type}"
+        reason = f"ganzoo trains on {', '.join(DEVICES)}"
     except (RuntimeError, AssertionError, NotImplementedError) as failure:
         reason = str(failure).splitlines()[0].partition(". ")[0].rstrip(".")
     raise UsageError(f"Device {name!r} cannot be used here: {reason}. Choose auto or cpu.")

@@ -200,7 +200,7 @@ def test_a_conditional_architecture_refuses_data_without_labels(tmp_path: Path) 
         ({"minutes": float("nan")}, "minutes=nan is not valid"),
         ({"seed": -1}, "seed=-1 is not valid"),
         ({"precision": "fp8"}, "expected one of fp32, tf32, bf16, fp16"),
-        ({"device": "gpu"}, "'gpu' cannot be used here"),
+        ({"device": "gpu"}, "'gpu' cannot be used here: ganzoo trains on cpu, cuda, mps. Choose auto or cpu."),
         ({"checkpoint_every": 0}, "checkpoint_every=0 is not valid"),
         ({"dataset": None}, "Training needs --dataset"),
         ({"architecture": "cgna"}, "Did you mean cgan"),
