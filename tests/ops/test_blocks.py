@@ -168,6 +168,10 @@ def test_inference_follows_every_change_of_the_parameters(kind: str) -> None:
     check()
     block[0].weight.data.mul_(0.5)  # type: ignore[operator,union-attr]
     check()
+    values = block[0].weight.data
+    for part in (values[3], values[:, -1], values[:, :, 2, 1]):  # type: ignore[index]
+        part.fill_(0.5)  # type: ignore[operator,union-attr]
+        check()
     block[0].weight.data = torch.randn_like(block[0].weight)  # type: ignore[arg-type]
     check()
     block.load_state_dict(shaken(BLOCKS[kind][0](), seed=9).state_dict())
