@@ -112,7 +112,7 @@ Tensor matmul(Tensor a, Tensor b, Maybe bias) {
   STD_TORCH_CHECK(a.size(1) == b.size(0), "ganzoo: a matrix of ", a.size(1), " columns cannot be multiplied by one of ",
                   b.size(0), " rows");
   const int64_t m = a.size(0), n = b.size(1), k = a.size(1), sizes[] = {m, n};
-  STD_TORCH_CHECK(m == 0 || n == 0 || n <= kLargest / 4 / m, "ganzoo: the result is too large");
+  STD_TORCH_CHECK(fits({m, n}) && fits({m, k}) && fits({k, n}), "ganzoo: the matrices are too large");
   const int64_t a_strides[] = {a.stride(0), a.stride(1)}, b_strides[] = {b.stride(0), b.stride(1)};
   Maybe keep;
   const float* shift = channel(bias, "bias", n, keep);

@@ -3,6 +3,8 @@
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
+#include <algorithm>
+#include <initializer_list>
 #include <optional>
 
 #if defined(__linux__)
@@ -19,7 +21,14 @@ using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 using Maybe = std::optional<Tensor>;
 
-inline constexpr int64_t kLargest = int64_t{1} << 48;  // bytes: beyond any memory, and far from overflow
+inline constexpr int64_t kMostFloats = int64_t{1} << 46;  // beyond any memory, and far from overflow
+
+// Whether so many floats fit, an empty size counted as one: views without memory of their own can be of any size.
+inline bool fits(std::initializer_list<int64_t> sizes) {
+  int64_t left = kMostFloats;
+  for (const int64_t size : sizes) left /= std::max<int64_t>(size, 1);
+  return left > 0;
+}
 
 inline void run(int64_t items, const Body& body) { torch::stable::parallel_for(0, items, 1, body); }
 inline ganzoo::Parallel threads() { return {run, torch::stable::get_num_threads()}; }
@@ -29,6 +38,7 @@ inline void check(const Tensor& t, const char* name, int64_t dim) {
   STD_TORCH_CHECK(t.scalar_type() == ScalarType::Float, "ganzoo: ", name, " must be float32");
   STD_TORCH_CHECK(t.layout() == torch::headeronly::Layout::Strided, "ganzoo: ", name, " must be a dense tensor");
   STD_TORCH_CHECK(t.dim() == dim, "ganzoo: ", name, " must have ", dim, " dimensions, but has ", t.dim());
+  STD_TORCH_CHECK(t.numel() == 0 || t.const_data_ptr(), "ganzoo: ", name, " has no memory: its storage was freed");
 }
 
 inline Tensor nhwc(const Tensor& t) { return torch::stable::contiguous(t, MemoryFormat::ChannelsLast); }
@@ -44,7 +54,7 @@ inline void ask_for_large_pages(const Tensor& t) {
 }
 
 inline Tensor empty_nhwc(int64_t n, int64_t c, int64_t h, int64_t w) {
-  STD_TORCH_CHECK(n == 0 || h == 0 || w == 0 || c <= kLargest / 4 / n / h / w, "ganzoo: the result is too large");
+  STD_TORCH_CHECK(fits({n, c, h, w}), "ganzoo: the result is too large");
   const int64_t sizes[] = {n, c, h, w};
   const Tensor t = torch::stable::empty({sizes, 4}, ScalarType::Float, std::nullopt, std::nullopt, std::nullopt,
                                         MemoryFormat::ChannelsLast);
@@ -69,6 +79,7 @@ inline void check_weight(const Tensor& weight) {
   check(weight, "weight", 4);
   STD_TORCH_CHECK(weight.size(2) == 4 && weight.size(3) == 4, "ganzoo: weight must be [*, *, 4, 4]");
   STD_TORCH_CHECK(weight.size(0) > 0 && weight.size(1) > 0, "ganzoo: weight must have channels");
+  STD_TORCH_CHECK(fits({weight.size(0), weight.size(1), 4, 4}), "ganzoo: weight is too large");
 }
 
 // H and W belong to h and w: one of the two sizes that a k4 s2 p1 convolution takes to h x w.
@@ -76,6 +87,7 @@ inline void check_sizes(const Shape& s) {
   STD_TORCH_CHECK(s.h > 0 && s.w > 0, "ganzoo: the image must have a height and a width, at least 2 to be halved");
   STD_TORCH_CHECK(s.H / 2 == s.h && s.W / 2 == s.w, "ganzoo: ", s.H, " x ", s.W, " is not twice ", s.h, " x ", s.w,
                   ", nor one more");
+  STD_TORCH_CHECK(fits({s.n, s.h, s.w, s.cs}) && fits({s.n, s.H, s.W, s.cb}), "ganzoo: the images are too large");
 }
 
 // A layer whose big image has few channels: `up` or `down` of x, see ganzoo::narrow_convolve. Any memory format.

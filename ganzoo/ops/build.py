@@ -61,6 +61,9 @@ def cache() -> Path:
 @contextlib.contextmanager
 def once(binary: Path) -> Iterator[Path | None]:
     """A scratch folder to make `binary` in, one process at a time; None where it is there. May raise BuildError."""
+    if binary.exists():  # before the lock, which a cache that can only be read has no place for
+        yield None
+        return
     try:
         binary.parent.mkdir(parents=True, exist_ok=True)
         with held(binary.with_suffix(".lock")):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -46,6 +48,8 @@ def _unfit(
 ) -> str | None:
     """Why the native kernels are not for these arguments, as a clause; None if they are."""
     tensors = [x, weight, *(t for t in rest if t is not None)]
+    if (why := native.transformed()) is not None:
+        return why
     if (why := cuda.unfit(x, weight, tensors[2:], training) if cuda.takes(x) else _unfit_on_cpu(tensors)) is not None:
         return why
     if x.dim() != 4 or weight.dim() != 4:
@@ -95,7 +99,16 @@ def pays(kind: str, x: Tensor, weight: Tensor) -> bool:
     least_in, least_out, least_work = WORTH_IT["narrow" if narrow and kind == "plain" else kind]
     cin, cout = (weight.shape[1], weight.shape[0]) if kind in ("down", "plain") else weight.shape[:2]
     pixels = x.shape[2] * x.shape[3] if kind in ("up", "first", "last") else x.shape[2] * x.shape[3] // 4
-    return cin >= least_in and cout >= least_out and x.shape[0] * pixels * weight.numel() >= least_work
+    return cin >= least_in and cout >= least_out and surely(x.shape[0] * pixels * weight.numel() >= least_work)
+
+
+def surely(condition: Any) -> bool:
+    """`condition` on sizes; in a program that is exported for many of them, whether it holds for all."""
+    if torch.compiler.is_exporting():
+        from torch.fx.experimental.symbolic_shapes import statically_known_true
+
+        return statically_known_true(condition)
+    return bool(condition)
 
 
 def is_channels_last(t: Tensor) -> bool:

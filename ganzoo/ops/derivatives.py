@@ -8,6 +8,7 @@ other's derivatives, so they can be differentiated any number of times:
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -23,9 +24,17 @@ Gradients = tuple[Tensor | None, ...]
 def register() -> None:
     """Tell torch; once, after the binary is loaded."""
     for name, fake in FAKES.items():
-        torch.library.register_fake(f"ganzoo::{name}", fake)
+        torch.library.register_fake(f"ganzoo::{name}", functools.partial(_on_one_device, fake))
     for name, (backward, setup) in DERIVATIVES.items():
         torch.library.register_autograd(f"ganzoo::{name}", backward, setup_context=setup)
+
+
+def _on_one_device(fake: Any, *arguments: Any) -> Any:
+    """`fake`; torch takes it as soon as one tensor is on meta, and what it makes has no values."""
+    devices = {t.device for t in arguments if isinstance(t, Tensor)}
+    if len(devices) > 1:
+        raise RuntimeError(f"ganzoo: expected all tensors on one device, but they are on {sorted(map(str, devices))}")
+    return fake(*arguments)
 
 
 def convolve(up: bool, x: Tensor, weight: Tensor, height: int, width: int) -> Tensor:

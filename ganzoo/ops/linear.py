@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ganzoo.ops import native
 from ganzoo.ops.backend import resolve, tell_once
+from ganzoo.ops.choice import surely
 
 WORTH_IT = 1 << 19
 """Products of fewer multiplications than this are left to PyTorch: the call costs as much as it saves."""
@@ -45,7 +46,9 @@ def _is_native(backend: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> 
     unfit = _unfit(x, weight, bias)
     if backend == "auto":
         # a single row is a matrix times a vector, which PyTorch does about as fast as the matrix can be read
-        if unfit or mkl_is_at_its_best() or x.shape[0] == 1 or x.shape[0] * weight.numel() < WORTH_IT:
+        if unfit or mkl_is_at_its_best() or not surely(x.shape[0] > 1):
+            return False
+        if not surely(x.shape[0] * weight.numel() >= WORTH_IT):
             return False
         if unfit := native.unavailable():
             tell_once(unfit)
@@ -64,6 +67,8 @@ def _unfit(x: Tensor, weight: Tensor, bias: Tensor | None) -> str | None:
             return "they are for float32"
     if torch.is_autocast_enabled("cpu"):
         return "autocast asks for another precision than their float32"
+    if (why := native.transformed()) is not None:
+        return why
     if x.dim() != 2 or weight.dim() != 2 or x.shape[1] != weight.shape[1]:
         return "they are for matrices that can be multiplied"
     if bias is not None and bias.shape != weight.shape[:1]:

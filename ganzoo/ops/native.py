@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.autograd import forward_ad
 
 from ganzoo.errors import GanzooError
 from ganzoo.ops import build, recipe
@@ -89,6 +90,13 @@ def undifferentiated(operation: Any, *arguments: Any) -> Any:
         return operation(*arguments)
     with torch._C._AutoDispatchBelowAutograd():
         return operation(*arguments)
+
+
+def transformed() -> str | None:
+    """Why the kernels cannot serve here: without rules for functorch and forward-mode AD, tangents would be lost."""
+    if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
+        return "torch.func and forward-mode AD need PyTorch's own operations"
+    return None
 
 
 def _load() -> Loaded:

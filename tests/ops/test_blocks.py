@@ -1,4 +1,4 @@
-"""The fused blocks against the reference and float64: training, inference, derivatives, compilation, backends."""
+"""The fused blocks against the reference and float64: training, inference, derivatives, backends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 from ganzoo import ops
 from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU, ConvTransposeTanh
@@ -169,6 +168,10 @@ def test_inference_follows_every_change_of_the_parameters(kind: str) -> None:
     check()
     block[0].weight.data.mul_(0.5)  # type: ignore[operator,union-attr]
     check()
+    values = block[0].weight.data
+    for part in (values[3], values[:, -1], values[:, :, 2, 1]):  # type: ignore[index]
+        part.fill_(0.5)  # type: ignore[operator,union-attr]
+        check()
     block[0].weight.data = torch.randn_like(block[0].weight)  # type: ignore[arg-type]
     check()
     block.load_state_dict(shaken(BLOCKS[kind][0](), seed=9).state_dict())
@@ -177,30 +180,6 @@ def test_inference_follows_every_change_of_the_parameters(kind: str) -> None:
     check()
     with torch.inference_mode(), ops.use_backend("native"):
         close(block(x), plain(block)(x.double()))
-
-
-@needs_native
-@every_block
-@pytest.mark.parametrize("training", [True, False])
-def test_torch_compile_has_no_graph_break(kind: str, training: bool) -> None:
-    block, x = make(kind, training)
-    exact = gradients(plain(block), x.double())
-    with ops.use_backend("native"):
-        compiled = torch.compile(block, fullgraph=True, backend="aot_eager")
-        for tensor, expected in zip(gradients(compiled, x), exact):
-            close(tensor, expected)
-        with torch.no_grad():
-            close(compiled(x), plain(block)(x.double()))
-    torch.compiler.reset()
-
-
-@needs_native
-@every_block
-def test_torch_export(kind: str) -> None:
-    block, x = make(kind, training=False)
-    with ops.use_backend("native"):
-        exported = torch.export.export(block, (x,)).module()
-    close(exported(x), plain(block)(x.double()))
 
 
 @every_block
@@ -295,9 +274,3 @@ def test_the_last_layer_is_native_for_images_only() -> None:
     sized = ConvTransposeTanh(8, 3)
     assert sized(x, [7, 7]).shape == (2, 3, 7, 7)
     assert torch.equal(sized(x, [6, 6]), sized(x))
-
-
-@needs_native
-def test_fake_tensors_go_through() -> None:
-    with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad(), ops.use_backend("native"):
-        assert ConvTransposeBNReLU(4, 8).eval()(torch.empty(2, 4, 3, 3)).shape == (2, 8, 6, 6)

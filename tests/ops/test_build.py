@@ -66,6 +66,10 @@ def test_a_binary_is_compiled_once_and_kept(
     assert build.on_first_use() == binary
     assert capfd.readouterr().err == ""
     assert log.read_text() == "compiling\n"
+    lock = binary.with_suffix(".lock")
+    lock.unlink()
+    lock.mkdir()  # as in a cache that can only be read, no lock can be had
+    assert build.on_first_use() == binary
     monkeypatch.setattr(recipe, "COMPILE", (*recipe.COMPILE, "-DOTHER"))
     assert build.on_first_use() != binary
 

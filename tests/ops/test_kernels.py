@@ -172,6 +172,14 @@ def test_an_empty_batch_is_empty() -> None:
 
 S, B, W = torch.zeros(2, 3, 2, 2), torch.zeros(2, 5, 4, 4), torch.zeros(3, 5, 4, 4)
 V = torch.zeros(3)
+FREED = W.clone()
+FREED.untyped_storage().resize_(0)
+
+
+def huge(*sizes: int) -> Tensor:
+    return torch.zeros((1,) * len(sizes)).expand(sizes)
+
+
 BAD: dict[str, tuple[str, tuple[Any, ...]]] = {
     "channels": ("up", (B, W, None, None, None, 1.0, 8, 8)),
     "size": ("up", (S, W, None, None, None, 1.0, 6, 4)),
@@ -187,6 +195,12 @@ BAD: dict[str, tuple[str, tuple[Any, ...]]] = {
     "scale": ("down", (B, W, None, torch.zeros(4), None, 1.0)),
     "shift": ("down", (B, W, None, None, torch.zeros(3, 1), 1.0)),
     "no channels": ("pack", (W[:0], True)),
+    "huge weight": ("pack", (huge(1 << 58, 1, 4, 4), True)),
+    "huge weight, empty batch": ("down", (huge(0, 2, 2, 2), huge(1 << 57, 2, 4, 4), None, None, None, 1.0)),
+    "huge images, empty batch": ("weight_gradient", (torch.zeros(0, 8, 1, 1 << 58), torch.zeros(0, 2, 2, 1 << 59))),
+    "huge matrices": ("matmul", (huge(1, 1 << 60), huge(1 << 60, 1), None)),
+    "freed memory": ("up", (S, FREED, None, None, None, 1.0, 4, 4)),
+    "two devices": ("up", (S, W.to("meta"), None, None, None, 1.0, 4, 4)),
     "empty statistics": ("up_statistics", (S[:0], W, 4, 4)),
     "batches": ("weight_gradient", (S[:1], B)),
     "sizes": ("weight_gradient", (S, S)),

@@ -1,0 +1,108 @@
+"""The fused blocks under torch.compile, torch.export, torch.func, forward-mode AD and fake tensors."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.autograd import forward_ad
+
+from ganzoo import ops
+from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU, ConvTransposeTanh, Linear
+from ganzoo.ops import choice, native
+
+from .conftest import close, needs_native, shaken
+from .test_blocks import every_block, gradients, make, plain
+
+linear = importlib.import_module("ganzoo.ops.linear")  # the name in the package is the function's
+
+
+@contextlib.contextmanager
+def forced_auto() -> Iterator[None]:
+    """`auto` as it decides where the kernels are fast, whatever the shape."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(choice, "pays", lambda *_: True)
+        patch.setattr(linear, "WORTH_IT", 0)
+        patch.setattr(linear, "mkl_is_at_its_best", lambda: False)
+        yield
+
+
+def as_float(values: Any) -> Any:
+    return tuple(v.float() for v in values) if isinstance(values, tuple) else values.float()
+
+
+@needs_native
+@every_block
+@pytest.mark.parametrize("training", [True, False])
+def test_torch_compile_has_no_graph_break(kind: str, training: bool) -> None:
+    block, x = make(kind, training)
+    exact = gradients(plain(block), x.double())
+    with ops.use_backend("native"):
+        compiled = torch.compile(block, fullgraph=True, backend="aot_eager")
+        for tensor, expected in zip(gradients(compiled, x), exact):
+            close(tensor, expected)
+        with torch.no_grad():
+            close(compiled(x), plain(block)(x.double()))
+    torch.compiler.reset()
+
+
+@needs_native
+@every_block
+@pytest.mark.parametrize("differentiated", [True, False])
+def test_transforms_take_the_reference(kind: str, differentiated: bool) -> None:
+    block, x = make(kind, training=False)
+    exact = plain(block)
+    if not differentiated:
+        block.requires_grad_(False)
+    functions: list[Callable[[nn.Module, Tensor], Any]] = [
+        lambda network, x: torch.func.jvp(network, (x,), (torch.ones_like(x),)),
+        lambda network, x: torch.func.grad(lambda x: network(x).square().sum())(x),
+        lambda network, x: torch.func.vmap(network)(torch.stack([x, -x])),
+        lambda network, x: torch.func.functional_call(network, dict(network.named_parameters()), x),
+    ]
+    with torch.set_grad_enabled(differentiated), forced_auto():
+        for function in functions:
+            torch.testing.assert_close(function(block, x), as_float(function(exact, x.double())), rtol=1e-3, atol=1e-4)
+        with forward_ad.dual_level():
+            out = block(forward_ad.make_dual(x, torch.ones_like(x)))
+            expected = exact(forward_ad.make_dual(x.double(), torch.ones_like(x).double()))
+            close(forward_ad.unpack_dual(out).tangent, forward_ad.unpack_dual(expected).tangent)
+    with ops.use_backend("native"), pytest.raises(native.NativeError, match="forward-mode AD"):
+        torch.func.jvp(block, (x,), (x,))
+
+
+@needs_native
+@every_block
+def test_torch_export(kind: str) -> None:
+    block, x = make(kind, training=False)
+    with ops.use_backend("native"):
+        exported = torch.export.export(block, (x,)).module()
+    close(exported(x), plain(block)(x.double()))
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("n", [16, 1])
+def test_an_exported_program_is_for_every_batch_size(n: int, strict: bool) -> None:
+    """Whatever `auto` would take for the one that it was exported with."""
+    generator = nn.Sequential(
+        ConvTransposeBNReLU(100, 64, 4, 1, 0), ConvTransposeBNReLU(64, 32), ConvTransposeTanh(32, 3), nn.Flatten(),
+        Linear(768, 64),
+    )  # fmt: skip
+    network = nn.Sequential(generator, nn.Unflatten(1, (1, 8, 8)), ConvBNLeakyReLU(1, 64, norm=False))
+    network.append(ConvBNLeakyReLU(64, 64))
+    z = torch.randn(16, 100, 1, 1)
+    batch = torch.export.Dim("batch", min=1)
+    program = torch.export.export(shaken(network).eval(), (z,), dynamic_shapes=({0: batch},), strict=strict)
+    close(program.module()(z[:n]), network(z[:n]))
+
+
+@needs_native
+def test_fake_tensors_go_through() -> None:
+    with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad(), ops.use_backend("native"):
+        assert ConvTransposeBNReLU(4, 8).eval()(torch.empty(2, 4, 3, 3)).shape == (2, 8, 6, 6)
