@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 import ganzoo
 from ganzoo import registry
@@ -87,6 +88,17 @@ def test_epochs_are_passes_over_the_data_whatever_the_critic_steps(tmp_path: Pat
 def test_minutes_end_a_run(tmp_path: Path) -> None:
     run = ganzoo.train("vanilla", dataset="digits", minutes=0.01, out=tmp_path / "run", **SMALL)
     assert 0.6 <= run.metrics()[-1]["seconds"] < 10
+
+
+def test_the_moving_average_follows_the_generator_by_its_half_life_in_images(tmp_path: Path) -> None:
+    options = {"batch_size": 4, "width": 8, "generator_lr": 1e-2, "ema_half_life": 10}  # 5 critic steps of 4 images
+    run = ganzoo.train("wgan", dataset="digits", steps=12, checkpoint_every=1, out=tmp_path / "run", **options)
+    before, after = (load_file(run.checkpoints / f"step-{step:08d}" / "ema.safetensors") for step in (11, 12))
+    trained = load_file(run.checkpoints / "step-00000012" / "model.safetensors")
+    for name, average in after.items():
+        now = trained[f"generator.{name}"]
+        expected = torch.lerp(before[name], now, 0.75) if now.is_floating_point() else now
+        torch.testing.assert_close(average, expected, rtol=1e-5, atol=1e-7)
 
 
 class Spoiled(registry.get_architecture("vanilla").card.__class__):  # type: ignore[misc]
