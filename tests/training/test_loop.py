@@ -90,6 +90,21 @@ def test_minutes_end_a_run(tmp_path: Path) -> None:
     assert 0.6 <= run.metrics()[-1]["seconds"] < 10
 
 
+def test_every_term_of_the_discriminators_loss_goes_backward() -> None:
+    settings = {"batch_size": 8, "width": 8, "penalty": "r1"}  # of two terms: the logits' and the penalty's
+    plan = make(Request("dcgan", "digits", settings))
+    gan = plan.build()
+    state = TrainingState(gan, 0)
+    real, _ = plan.batches(state.device)(0)
+    fake = gan.generate(gan.latent(8, state.rng)).detach()
+    loss, _ = gan.discriminator_loss(real, fake)
+    expected = torch.autograd.grad(loss, state.trained_discriminator)
+    state.train_discriminator(True)
+    signals = state.backward_discriminator(gan.discriminator_losses(real, fake))
+    torch.testing.assert_close([p.grad for p in state.trained_discriminator], list(expected), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(signals["discriminator_loss"], loss.detach())
+
+
 def test_the_moving_average_follows_the_generator_by_its_half_life_in_images(tmp_path: Path) -> None:
     options = {"batch_size": 4, "width": 8, "generator_lr": 1e-2, "ema_half_life": 10}  # 5 critic steps of 4 images
     run = ganzoo.train("wgan", dataset="digits", steps=12, checkpoint_every=1, out=tmp_path / "run", **options)
