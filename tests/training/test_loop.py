@@ -15,6 +15,7 @@ import ganzoo
 from ganzoo import registry
 from ganzoo.errors import TrainingError, UsageError
 from ganzoo.training import checkpoint
+from ganzoo.training.batches import Batches
 from ganzoo.training.plan import Request, make
 from ganzoo.training.report import Report
 from ganzoo.training.run import Run
@@ -88,6 +89,19 @@ def test_epochs_are_passes_over_the_data_whatever_the_critic_steps(tmp_path: Pat
 def test_minutes_end_a_run(tmp_path: Path) -> None:
     run = ganzoo.train("vanilla", dataset="digits", minutes=0.01, out=tmp_path / "run", **SMALL)
     assert 0.6 <= run.metrics()[-1]["seconds"] < 10
+
+
+def test_every_step_of_the_discriminator_sees_the_next_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, take = [], Batches.take
+
+    def spy(batches: Batches, batch: torch.Tensor, number: int) -> Any:
+        seen.append(number)
+        return take(batches, batch, number)
+
+    monkeypatch.setattr(Batches, "take", spy)
+    options = {"discriminator_steps": 2, "batch_size": 4, "width": 8}
+    ganzoo.train("wgan", dataset="digits", steps=3, out=tmp_path / "run", **options)
+    assert seen == list(range(6))
 
 
 def test_every_term_of_the_discriminators_loss_goes_backward() -> None:
@@ -253,7 +267,6 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
 
 
 def test_what_a_plugin_froze_in_its_discriminator_stays_frozen(tmp_path: Path) -> None:
-    from ganzoo.training.batches import Batches
     from ganzoo.training.loop import train_step
 
     plan = make(Request("vanilla", "digits", {"batch_size": 16}))
