@@ -65,7 +65,7 @@ std::tuple<Tensor, Tensor> narrow_weight_gradient(Tensor grad, Tensor out, Tenso
   STD_TORCH_CHECK(s.cs > 0, "ganzoo: grad and input must have channels");
   Tensor weight = empty_nhwc(s.cs, s.cb, 4, 4), shift = vector(g, grad.size(1));
   ganzoo::narrow_gradient(s, up, small.const_data_ptr<float>(), big.const_data_ptr<float>(), o.const_data_ptr<float>(),
-                          activation(up, slope), weight.mutable_data_ptr<float>(), shift.mutable_data_ptr<float>(), run);
+                          activation(up, slope), weight.mutable_data_ptr<float>(), shift.mutable_data_ptr<float>(), threads());
   return {weight, shift};
 }
 

@@ -15,7 +15,7 @@ using ganzoo::Shape;
 
 void pack_into(const Tensor& weight, bool up, float* packed) {
   const int64_t strides[] = {weight.stride(0), weight.stride(1), weight.stride(2), weight.stride(3)};
-  ganzoo::pack(up, weight.const_data_ptr<float>(), strides, weight.size(0), weight.size(1), packed, run);
+  ganzoo::pack(up, weight.const_data_ptr<float>(), strides, weight.size(0), weight.size(1), packed, threads());
 }
 
 Tensor pack(const Tensor& weight, bool up) {
@@ -65,7 +65,7 @@ Result convolve(bool up, const Tensor& x, const Tensor& weight, const Maybe& pac
   if (statistics) e.mean = r.mean.mutable_data_ptr<float>(), e.var = r.var.mutable_data_ptr<float>();
   if (s.n > 0)
     ganzoo::convolve(up, takes_winograd(s), s, in.const_data_ptr<float>(), panels, e,
-                     r.out.mutable_data_ptr<float>(), run);
+                     r.out.mutable_data_ptr<float>(), threads());
   return r;
 }
 
@@ -99,10 +99,10 @@ Tensor weight_gradient(Tensor small, Tensor big) {
   Tensor out = empty_nhwc(s.cs, s.cb, 4, 4);
   if (s.cb <= ganzoo::kNarrow)
     ganzoo::narrow_gradient(s, false, a.const_data_ptr<float>(), b.const_data_ptr<float>(), nullptr, {false, 1},
-                            out.mutable_data_ptr<float>(), nullptr, run);
+                            out.mutable_data_ptr<float>(), nullptr, threads());
   else
     ganzoo::weight_gradient(takes_winograd(s), s, a.const_data_ptr<float>(), b.const_data_ptr<float>(),
-                            out.mutable_data_ptr<float>(), run);
+                            out.mutable_data_ptr<float>(), threads());
   return out;
 }
 
@@ -119,7 +119,7 @@ Tensor matmul(Tensor a, Tensor b, Maybe bias) {
   Tensor c = torch::stable::new_empty(a, {sizes, 2}, ScalarType::Float);
   if (m > 0 && n > 0)
     ganzoo::multiply(a.const_data_ptr<float>(), a_strides, b.const_data_ptr<float>(), b_strides, shift, m, n, k,
-                     c.mutable_data_ptr<float>(), run);
+                     c.mutable_data_ptr<float>(), threads());
   return c;
 }
 
@@ -134,7 +134,7 @@ std::tuple<Tensor, Tensor> channel_statistics(Tensor y) {
   const int64_t c = y.size(1);
   Tensor mean = vector(in, c), var = vector(in, c);
   ganzoo::channel_statistics(in.const_data_ptr<float>(), y.numel() / c, c, mean.mutable_data_ptr<float>(),
-                             var.mutable_data_ptr<float>(), run);
+                             var.mutable_data_ptr<float>(), threads());
   return {mean, var};
 }
 
@@ -156,7 +156,7 @@ Tensor norm_act(Tensor y, Tensor mean, Tensor var, Maybe gamma, Maybe beta, doub
   const int64_t c = y.size(1);
   const Norm norm(c, mean, var, gamma, beta, eps, slope);
   Tensor out = empty_nhwc(y.size(0), c, y.size(2), y.size(3));
-  ganzoo::norm_act(in.const_data_ptr<float>(), y.numel() / c, c, norm.values, out.mutable_data_ptr<float>(), run);
+  ganzoo::norm_act(in.const_data_ptr<float>(), y.numel() / c, c, norm.values, out.mutable_data_ptr<float>(), threads());
   return out;
 }
 
@@ -171,7 +171,7 @@ std::tuple<Tensor, Tensor, Tensor> norm_act_backward(Tensor grad, Tensor y, Tens
   Tensor dy = empty_nhwc(y.size(0), c, y.size(2), y.size(3)), dgamma = vector(in, c), dbeta = vector(in, c);
   ganzoo::norm_act_backward(g.const_data_ptr<float>(), in.const_data_ptr<float>(), y.numel() / c, c, norm.values,
                             dy.mutable_data_ptr<float>(), dgamma.mutable_data_ptr<float>(),
-                            dbeta.mutable_data_ptr<float>(), run);
+                            dbeta.mutable_data_ptr<float>(), threads());
   return {dy, dgamma, dbeta};
 }
 

@@ -22,6 +22,7 @@ using Maybe = std::optional<Tensor>;
 inline constexpr int64_t kLargest = int64_t{1} << 48;  // bytes: beyond any memory, and far from overflow
 
 inline void run(int64_t items, const Body& body) { torch::stable::parallel_for(0, items, 1, body); }
+inline ganzoo::Parallel threads() { return {run, torch::stable::get_num_threads()}; }
 
 inline void check(const Tensor& t, const char* name, int64_t dim) {
   STD_TORCH_CHECK(t.is_cpu(), "ganzoo: ", name, " must be on the CPU");
@@ -86,7 +87,7 @@ inline Tensor narrow(bool up, const Shape& s, const Tensor& x, const Tensor& wei
   const Narrowed e = {weight.const_data_ptr<float>(),
                       {weight.stride(0), weight.stride(1), weight.stride(2), weight.stride(3)},
                       shift, out_of ? out_of->const_data_ptr<float>() : nullptr, act};
-  narrow_convolve(up, s, in.const_data_ptr<float>(), e, out.mutable_data_ptr<float>(), run);
+  narrow_convolve(up, s, in.const_data_ptr<float>(), e, out.mutable_data_ptr<float>(), threads());
   return out;
 }
 

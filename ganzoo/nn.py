@@ -94,6 +94,25 @@ class ConvBNLeakyReLU(nn.Sequential):
         return conv_bn_leaky_relu(input, conv.weight, *_norm_tensors(norm), **options)
 
 
+class ConvHead(nn.Conv2d):
+    """Conv2d over whole maps, the last layer of a discriminator, computed as the fully connected one that it is.
+
+    Input [N, in_channels, kernel_size, kernel_size], output [N, out_channels, 1, 1]; larger maps are convolved. The
+    state dict is that of nn.Conv2d.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, bias: bool = True):
+        super().__init__(in_channels, out_channels, kernel_size, bias=bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        whole = input.dim() == 4 and input.shape[1:] == self.weight.shape[1:] and self.padding == (0, 0)
+        if not (whole and _is_plain(self)):
+            return super().forward(input)
+        last = input.is_contiguous(memory_format=torch.channels_last)
+        maps, weight = (t.permute(0, 2, 3, 1) if last else t for t in (input, self.weight))  # as they lie in memory
+        return nn.functional.linear(maps.flatten(1), weight.flatten(1), self.bias)[:, :, None, None]
+
+
 def _fusible(modules: list[Any], *types: type[nn.Module]) -> bool:
     """Whether these are plain modules of these types, without hooks, in the forms the fused operations know.
 

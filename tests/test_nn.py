@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU, mlp, uses_batch_statistics
+from ganzoo.nn import ConvBNLeakyReLU, ConvHead, ConvTransposeBNReLU, mlp, uses_batch_statistics
 
 
 def plain_block(kernel_size: int, stride: int, padding: int) -> nn.Sequential:
@@ -72,6 +72,32 @@ def test_the_discriminators_block_leaks() -> None:
     x = torch.randn(2, 1, 4, 4)
     convolved = block[0](x)
     torch.testing.assert_close(block(x), torch.where(convolved > 0, convolved, 0.2 * convolved))
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+@pytest.mark.parametrize("size", [4, 1, 6])
+@pytest.mark.parametrize("form", [torch.contiguous_format, torch.channels_last])
+def test_the_head_is_the_convolution_it_says(outputs: int, size: int, form: torch.memory_format) -> None:
+    head, plain = ConvHead(5, outputs, min(size, 4)).double(), nn.Conv2d(5, outputs, min(size, 4)).double()
+    plain.load_state_dict(head.state_dict())
+    head.to(memory_format=form)  # type: ignore[call-overload]
+    x = torch.randn(3, 5, size, size, dtype=torch.double).to(memory_format=form)
+    grads = []
+    for layer in (head, plain):
+        leaf = x.detach().clone(memory_format=torch.preserve_format).requires_grad_()
+        out = layer(leaf)
+        assert out.shape == (3, outputs, max(1, size - 3), max(1, size - 3))
+        (slope,) = torch.autograd.grad(out.sin().sum(), leaf, create_graph=True)
+        slope.square().sum().backward()
+        assert leaf.grad is not None
+        grads.append([out, slope, leaf.grad, *(p.grad for p in layer.parameters())])
+    for found, expected in zip(*grads):
+        torch.testing.assert_close(found, expected)
+
+
+def test_the_head_refuses_what_a_convolution_refuses() -> None:
+    with pytest.raises(RuntimeError, match="to have 5 channels"):
+        ConvHead(5, 1, 4)(torch.randn(2, 6, 4, 4))
 
 
 def test_mlp_has_activations_between_its_layers_only() -> None:

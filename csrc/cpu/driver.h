@@ -8,9 +8,13 @@
 
 namespace ganzoo {
 
-// Runs body(begin, end) over parts of 0..items, on as many threads as the caller has. What ops.cpp gives it is torch's.
 using Body = std::function<void(int64_t begin, int64_t end)>;
-using Parallel = void (*)(int64_t items, const Body& body);
+// Runs body(begin, end) over parts of 0..items, on as many threads as the caller has. What ops.cpp gives is torch's.
+struct Parallel {
+  void (*start)(int64_t items, const Body& body);
+  int64_t threads;
+  void operator()(int64_t items, const Body& body) const { start(items, body); }
+};
 
 struct Shape {
   int64_t n, h, w, cs;  // the small image
@@ -37,9 +41,9 @@ void convolve(bool up, bool winograd, const Shape& s, const float* x, const floa
 // weight (cs, 4, 4, cb) = sum over pixels of small x big: the gradient of both convolutions.
 void weight_gradient(bool winograd, const Shape& s, const float* small, const float* big, float* out, Parallel run);
 
-// The same by Winograd's scheme; place[kernel row * 4 + column] is where this tap comes in the panels.
 // Rows that an image of h x w pixels on the small side gives the panels of Winograd's inner points.
 int64_t winograd_rows(int64_t h, int64_t w);
+// The same by Winograd's scheme; place[kernel row * 4 + column] is where this tap comes in the panels.
 void convolve_winograd(bool up, const Shape& s, const float* x, const float* packed, const int* place,
                        const Epilogue& e, float* out, Parallel run);
 void winograd_weight_gradient(const Shape& s, const float* small, const float* big, float* out, Parallel run);

@@ -17,7 +17,7 @@ constexpr int64_t kSmallPacking = 1 << 17, kSmallProduct = 3 << 19;
 int64_t parts(int64_t whole, int64_t part) { return (whole + part - 1) / part; }
 
 void alone(int64_t items, const Body& body) { body(0, items); }
-Parallel unless(bool small, Parallel run) { return small ? alone : run; }
+Parallel unless(bool small, Parallel run) { return small ? Parallel{alone, 1} : run; }
 
 // Rows in groups of kGroupRows, [group][k][row of the group]: a tile then reads its rows side by side.
 void pack_rows(const Matrix& a, int64_t m, int64_t k, float* to, Parallel run) {

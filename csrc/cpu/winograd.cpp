@@ -88,13 +88,6 @@ float* settle(Winograd& f) {
   return f.sums.data + sums;
 }
 
-// How many parts `run` cuts work into: its threads.
-int64_t parts_of(Parallel run) {
-  std::atomic<int64_t> parts{0};
-  run(1024, [&](int64_t, int64_t) { ++parts; });
-  return parts;
-}
-
 // A thread takes the next item when it has finished one. Which thread computes an item changes nothing.
 void run_one_by_one(int64_t items, Parallel run, const std::function<void(int64_t item)>& body) {
   std::atomic<int64_t> next{0};
@@ -139,7 +132,7 @@ void convolve_winograd(bool up, const Shape& s, const float* x, const float* pac
   whole.slope = e.slope;
   std::copy(place, place + kTaps, whole.place);
   // chunks of images, and if there are more threads than those, parts of the outputs: neither changes a bit
-  const int64_t threads = parts_of(run), most = (s.n + images_of_chunk(whole, s.n) - 1) / images_of_chunk(whole, s.n);
+  const int64_t threads = run.threads, most = (s.n + images_of_chunk(whole, s.n) - 1) / images_of_chunk(whole, s.n);
   const int64_t shared = (most + threads - 1) / threads * threads;  // every thread has as many chunks
   const int64_t chunks = std::max(most, std::min(shared, s.n / images_for(whole, kLeastChunkRows)));
   const int64_t parts = std::min((threads + chunks - 1) / chunks, (cout + kBlock - 1) / kBlock);
@@ -164,7 +157,7 @@ void convolve_winograd(bool up, const Shape& s, const float* x, const float* pac
 
 void winograd_weight_gradient(const Shape& s, const float* small, const float* big, float* out, Parallel run) {
   const Winograd whole = plan(s);
-  const int64_t chunk = images_of_chunk(whole, s.n), threads = parts_of(run);
+  const int64_t chunk = images_of_chunk(whole, s.n), threads = run.threads;
   const int64_t rows = std::min(threads, padded_to(s.cs, kGradientRows) / kGradientRows);
   const int64_t columns = std::min((threads + rows - 1) / rows, padded_to(s.cb, kBlock) / kBlock);
   const Kernels& isa = kernels();

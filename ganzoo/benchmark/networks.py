@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU, ConvTransposeTanh
+from ganzoo.nn import ConvBNLeakyReLU, ConvHead, ConvTransposeBNReLU, ConvTransposeTanh
 
 LATENT = 100
 SEED = 0
@@ -39,7 +39,7 @@ class Discriminator(nn.Sequential):
         super().__init__(
             ConvBNLeakyReLU(3, 64, norm=False),
             *(ConvBNLeakyReLU(shallow, 2 * shallow) for shallow in (64, 128, 256)),
-            nn.Conv2d(512, 1, 4),
+            ConvHead(512, 1, 4),
         )
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -73,6 +73,8 @@ def plain(network: nn.Module) -> nn.Module:
     for module in list(result.modules()):
         if isinstance(module, FUSED):
             module.__class__ = nn.Sequential  # type: ignore[assignment]
+        elif isinstance(module, ConvHead):
+            module.__class__ = nn.Conv2d  # type: ignore[assignment]
         for name, last in module.named_children():
             if isinstance(last, ConvTransposeTanh):
                 last.__class__ = nn.ConvTranspose2d  # type: ignore[assignment]

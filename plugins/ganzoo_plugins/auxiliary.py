@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ganzoo.gan import GAN
 from ganzoo.losses import LOSSES
+from ganzoo.nn import ConvHead
 from ganzoo.plugin import DataSpec
 from ganzoo_plugins.dcgan import networks as dcgan
 
@@ -58,7 +59,7 @@ class TwoHeaded(dcgan.Discriminator):
 
     def __init__(self, width: int, spec: DataSpec, readings: int, norm: bool = True):
         super().__init__(width, spec, norm)
-        self.reader = nn.Conv2d(self.head.in_channels, readings, self.head.kernel_size[0])
+        self.reader = ConvHead(self.head.in_channels, readings, self.head.kernel_size[0])
         dcgan.initialise(self.reader)
 
     def judge(self, images: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,11 +12,12 @@
 using namespace ganzoo;
 using Floats = std::vector<float>;
 
-static void two_threads(int64_t items, const Body& body) {
+static void halves(int64_t items, const Body& body) {
   std::thread half([&] { body(0, items / 2); });
   body(items / 2, items);
   half.join();
 }
+static const Parallel two_threads = {halves, 2};
 
 static Floats numbers(int64_t count, unsigned seed) {
   Floats values(count);

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from ganzoo.errors import UsageError
-from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU, ConvTransposeTanh, Linear
+from ganzoo.nn import ConvBNLeakyReLU, ConvHead, ConvTransposeBNReLU, ConvTransposeTanh, Linear
 from ganzoo.plugin import DataSpec
 
 CLASSIC_BASE = 4
@@ -85,7 +85,7 @@ class Discriminator(nn.Module):
         if base > CLASSIC_BASE:
             self.blocks.append(overview(features * base**2, norm and overview_norm))
             features, base = OVERVIEW, 1
-        self.head = nn.Conv2d(features, 1, base)
+        self.head = ConvHead(features, 1, base)
         initialise(self)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:

@@ -10,7 +10,7 @@ import math
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ganzoo.nn import ConvTransposeTanh
+from ganzoo.nn import ConvHead, ConvTransposeTanh
 from ganzoo.plugin import DataSpec
 from ganzoo_plugins.dcgan.networks import channels, stages
 from ganzoo_plugins.r3gan import R3GANConfig
@@ -87,7 +87,7 @@ class Discriminator(nn.Module):
         inward = channels(config.width, doublings)
         self.start = nn.Conv2d(spec.channels, config.width, 4, 2, 1)
         self.layers = _stages(inward, 0.5, config)
-        self.end = nn.Conv2d(inward[-1], 1, base)
+        self.end = ConvHead(inward[-1], 1, base)
         for layer in (self.start, self.end):
             scaled_normal(layer, 1.0)
 
