@@ -104,6 +104,12 @@ def test_every_step_of_the_discriminator_sees_the_next_batch(tmp_path: Path, mon
     assert seen == list(range(6))
 
 
+def test_a_clipped_critic_stays_within_its_bound(tmp_path: Path) -> None:
+    run = ganzoo.train("wgan", dataset="digits", steps=1, batch_size=4, width=8, clip=0.015, out=tmp_path / "run")
+    weights = list(ganzoo.load(run.path).discriminator.parameters())
+    assert max(weight.abs().max().item() for weight in weights) == pytest.approx(0.015)
+
+
 def test_every_term_of_the_discriminators_loss_goes_backward() -> None:
     settings = {"batch_size": 8, "width": 8, "penalty": "r1"}  # of two terms: the logits' and the penalty's
     plan = make(Request("dcgan", "digits", settings))
