@@ -144,6 +144,10 @@ def proceed(run: Run, request: Request, report: Report | None = None) -> Run:
             now = provenance(plan.entry)
             notes = [*plan.data.notes, *(f"{problem}; the checkpoint before it is used." for problem in problems)]
             notes += _changed_versions(run, now)
+            if plan.schedule.over(state.step, state.seconds):
+                notes.append(
+                    f"Nothing is left to train: this run is at step {state.step:,}. Give more --steps or --minutes."
+                )
             if path is not None and ranks != distributed.size():
                 notes.append(
                     f"{path.name} is of {ranks} ranks and goes on with {distributed.size()}: weights, order of the "
@@ -268,7 +272,8 @@ def _train(
 def _reproducible(plan: Plan, threads: int | None = None) -> Iterator[None]:
     """Deterministic kernels, the precision of float32 products and the thread count of the run.
 
-    The process's own state is put back afterwards. Memory that runs out is told as what to do about it.
+    The process's own state is put back afterwards. Batches too large for memory, or too small for
+    batch norm, are told as what to do about it.
     """
     import torch
 
@@ -293,6 +298,13 @@ def _reproducible(plan: Plan, threads: int | None = None) -> Iterator[None]:
             f"{plan.device} is out of memory with batch_size={plan.config.batch_size} in {plan.precision}. Try "
             f"--accumulate {2 * plan.config.accumulate}, --batch-size {max(1, plan.config.batch_size // 2)}, "
             "--precision bf16, or --no-cuda-graph."
+        ) from failure
+    except ValueError as failure:
+        if "more than 1 value per channel" not in str(failure):
+            raise
+        raise TrainingError(
+            f"batch_size={plan.config.batch_size} with accumulate={plan.config.accumulate} gives batch norm one value "
+            f"per channel, which has no variance. Choose --batch-size {2 * plan.config.accumulate} or more."
         ) from failure
     finally:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])

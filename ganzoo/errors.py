@@ -46,10 +46,17 @@ class TrainingError(GanzooError):
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The end of an error message about an unknown `word`: the nearest known names, or all of them."""
     names = sorted(set(known))
-    close = difflib.get_close_matches(word, names, n=2, cutoff=0.5)
+    lower = {name.lower(): name for name in names}
+    close = difflib.get_close_matches(word.lower(), lower, n=2, cutoff=0.5)
     if close:
-        return f"Did you mean {' or '.join(close)}?"
+        return f"Did you mean {' or '.join(lower[name] for name in close)}?"
     return f"Known: {', '.join(names)}." if names else "None is installed."
+
+
+def no_memory(failure: BaseException) -> bool:
+    """Whether `failure` says that there is no memory left, of the CPU or of a GPU."""
+    words = str(failure)
+    return isinstance(failure, MemoryError) or "allocate" in words or "out of memory" in words
 
 
 def out_of_memory(failure: BaseException) -> bool:

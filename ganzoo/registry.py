@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.metadata
+import inspect
 import os
 import re
 import sys
@@ -74,7 +75,7 @@ class Entry:
     def build(self, config: Config, spec: DataSpec) -> GAN:
         """The architecture's networks for `spec`. What its code raises becomes a `PluginError` that names it."""
         try:
-            gan: GAN = self.card.build(config, spec)
+            gan: object = self.card.build(config, spec)
         except GanzooError:
             raise
         except Exception as failure:  # a stranger's code may raise anything; the whole cause is shown
@@ -84,7 +85,16 @@ class Entry:
                 f"of input.\n\n"
                 f"{traceback.format_exc().rstrip()}"
             ) from failure
+        from ganzoo.gan import GAN
+
+        if not isinstance(gan, GAN):
+            raise PluginError(f"{self.name} from {self.distribution} {self.version}: {not_a_gan(gan)}")
         return gan
+
+
+def not_a_gan(made: object) -> str:
+    """What is said where an architecture's build() `made` something else."""
+    return f"build() returns a {type(made).__name__}, expected ganzoo.GAN(generator, discriminator, config, spec)"
 
 
 @functools.cache
@@ -204,7 +214,8 @@ def _check_target(value: str) -> None:
 def _stdout_to_stderr() -> Iterator[None]:
     """What a plugin writes while it is imported, in C or in a process it starts, too, must not get into our JSON."""
     with contextlib.suppress(OSError, ValueError):
-        sys.stdout.flush()
+        if sys.stdout is not None:  # a process may be started with it closed
+            sys.stdout.flush()
     try:
         kept = os.dup(STDOUT)
         os.dup2(STDERR, STDOUT)
@@ -242,7 +253,7 @@ def card_of(target: Any, contract: type) -> Any:
         raise PluginError(f"it must be a subclass of ganzoo.plugin.{contract.__name__}, but is {what}")
     version = getattr(target, "api_version", None)
     if version != API_VERSION:
-        stated = "states no api_version" if version is None else f"was written for plugin API {version}"
+        stated = "states no api_version" if version is None else f"was written for plugin API {version!r}"
         raise PluginError(f"it {stated}; this ganzoo offers API {API_VERSION}")
     if getattr(target, WORK[contract]) is getattr(contract, WORK[contract]):
         raise PluginError(f"it does not implement {WORK[contract]}")
@@ -267,7 +278,14 @@ def card_of(target: Any, contract: type) -> Any:
 def _check_config(config: Any, kind: str) -> None:
     if not (isinstance(config, type) and issubclass(config, Config)):
         raise PluginError("its Config must be a subclass of ganzoo.plugin.Config")
+    plain = [name for name in inspect.get_annotations(config) if name not in config.__dataclass_fields__]
+    if plain:
+        raise PluginError(
+            f"its Config makes no setting of {', '.join(plain)}: write @dataclass(frozen=True, kw_only=True) above it"
+        )
     try:
-        configs.make(config, {}, kind)
+        made = configs.make(config, {}, kind)
+        choices = [setting.name for setting in configs.settings(Config) if setting.choices]
+        configs.make(Config, {name: getattr(made, name) for name in choices})  # the core uses them by these names
     except UsageError as failure:
         raise PluginError(f"its Config cannot be made from its defaults: {failure}") from failure

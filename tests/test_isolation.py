@@ -91,3 +91,24 @@ def test_a_run_whose_plugin_was_uninstalled_says_what_to_install(site: Site) -> 
         assert "pip install ganzoo-gone" in result.err
     assert not (site.path / "after.png").exists()
     assert site.run("list").code == 0
+
+
+@pytest.mark.parametrize("layer", ["nn.Linear(pixels + 1, 1)", "nn.Identity()"])
+def test_networks_that_fail_in_training_are_shown_with_the_command_that_says_why(layer: str, site: Site) -> None:
+    code = GOOD_ARCHITECTURE.replace("nn.Linear(pixels, 1)", layer)
+    site.add("stranger-wrong", code, {"wrong": "Good"})
+    result = site.run("train", "wrong", "--dataset", "digits", "--steps", "1")
+    assert result.code == 1
+    assert result.err.startswith("Error: The training of wrong failed in code:\n\nTraceback")
+    assert result.err.endswith("What an architecture must keep to is checked by: ganzoo check wrong\n")
+
+
+def test_what_build_returns_instead_of_a_gan_is_named(site: Site) -> None:
+    code = GOOD_ARCHITECTURE.replace("return GAN", "GAN")
+    site.add("stranger-none", code, {"nothing": "Good"})
+    expected = "build() returns a NoneType, expected ganzoo.GAN(generator, discriminator, config, spec)"
+    for words in (("train", "nothing", "--dataset", "digits", "--dry-run"), ("check", "nothing")):
+        result = site.run(*words)
+        assert result.code == 1
+        assert expected in result.out + result.err
+        assert "Traceback" not in result.err

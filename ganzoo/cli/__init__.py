@@ -24,7 +24,7 @@ from ganzoo.cli.list import list_
 from ganzoo.cli.new import new
 from ganzoo.cli.sample import sample
 from ganzoo.cli.train import train
-from ganzoo.errors import GanzooError, did_you_mean
+from ganzoo.errors import GanzooError, did_you_mean, no_memory
 
 
 class Commands(click.Group):
@@ -87,7 +87,7 @@ def _run() -> int:
         place = f": {error.filename}" if error.filename else ""
         return _fail(f"{error.strerror or error}{place}")
     except (MemoryError, RuntimeError) as error:
-        if not _out_of_memory(error):
+        if not no_memory(error):
             raise
         return _fail(f"Out of memory: {str(error).splitlines()[0]} Choose smaller images, networks, batches or counts.")
 
@@ -96,10 +96,6 @@ def _fail(message: str, code: int = 1) -> int:
     with contextlib.suppress(OSError):
         click.echo(f"Error: {message}", err=True)
     return code
-
-
-def _out_of_memory(error: Exception) -> bool:
-    return isinstance(error, MemoryError) or "allocate" in str(error) or "out of memory" in str(error)
 
 
 def _terminate(number: int, _: FrameType | None) -> None:

@@ -41,7 +41,7 @@ def compare(runs: tuple[str, ...], missing: bool, html: str | None, as_json: boo
     for path in paths if missing else []:
         run = Run.open(path)
         if outdated(run, read(run)):
-            console.print(f"Evaluating {path}", soft_wrap=True)
+            console.tell(f"Evaluating {path}")
             with progress(console) as tell:
                 evaluate(run, progress=tell)
     found = columns(paths)
@@ -60,7 +60,7 @@ def compare(runs: tuple[str, ...], missing: bool, html: str | None, as_json: boo
         return click.echo(json.dumps(result, indent=2))
     show(found, console)
     if html is not None:
-        console.print(f"\nPage  {html}", soft_wrap=True)
+        console.tell(f"\nPage  {html}")
 
 
 def show(columns: list[Column], console: Console) -> None:
@@ -80,10 +80,10 @@ def show(columns: list[Column], console: Console) -> None:
     if any(row.best for row in figures):
         console.print("* best of comparable figures")
     for line in incomparable(figures):
-        console.print(f"(1) {line}", soft_wrap=True)
+        console.say(f"(1) {escape(line)}")
     for column in columns:
         for note in column.notes:
-            console.print(f"{escape(column.name)}: {escape(note)}", soft_wrap=True)
+            console.say(f"{escape(column.name)}: {escape(note)}")
     different = [(name, *values) for name, values in settings(columns).items() if len(set(values)) > 1]
     if different:
         console.print()

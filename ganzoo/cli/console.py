@@ -20,6 +20,14 @@ class Console(rich.console.Console):
         plain = {"color_system": None} if os.environ.get("NO_COLOR") else {}
         super().__init__(**(plain | options))
 
+    def tell(self, text: str) -> None:
+        """Print one line as it is: no markup, no break that would be copied with a path."""
+        self.print(text, soft_wrap=True, markup=False, highlight=False)
+
+    def say(self, text: str) -> None:
+        """Print prose, markup included: it breaks between words on a terminal, and is one line elsewhere."""
+        self.print(text, soft_wrap=not self.is_terminal)
+
     def on_broken_pipe(self) -> None:
         """Whoever read our words has left, as `head` does; the work goes on without them."""
         self.quiet = True

@@ -34,9 +34,9 @@ def datasets(data_dir: str | None, as_json: bool) -> None:
     ]
     console = Console()
     console.print(table(("name", "what it is", "on disk", "from"), rows))
-    console.print(f"\nDownloads are kept in {where.cache}", highlight=False, soft_wrap=True)
+    console.tell(f"\nDownloads are kept in {where.cache}")
     if where.given:
-        console.print(f"Files are taken from {where.given} where they are there", highlight=False, soft_wrap=True)
+        console.tell(f"Files are taken from {where.given} where they are there")
 
 
 def _looked_up(entry: registry.Entry, where: DataLocation) -> registry.Entry:

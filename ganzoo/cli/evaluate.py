@@ -79,11 +79,11 @@ def show(run: Run, result: Evaluation, console: Console) -> None:
     console.print(table((f"{result.run}, {result.checkpoint}", "value", "+-", "real data", "better"), rows))
     console.print()
     for line in protocol_lines(result):
-        console.print(escape(line), soft_wrap=True)
+        console.say(escape(line))
     for finding in result.findings.values():
         if "verdict" in finding:
-            console.print(escape(finding["verdict"]), soft_wrap=True)
+            console.say(escape(finding["verdict"]))
     for name, why in result.skipped.items():
-        console.print(f"[dim]{name} does not apply: it {escape(why)}.[/]", soft_wrap=True)
+        console.say(f"[dim]{name} does not apply: it {escape(why)}.[/]")
     for picture in (path for finding in result.findings.values() for path in finding.get("pictures", [])):
-        console.print(f"Picture  {run.path / picture}", soft_wrap=True)
+        console.tell(f"Picture  {run.path / picture}")

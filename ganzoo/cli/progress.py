@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
+from rich.console import RenderableType
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
+from rich.progress import Progress as Bars
+from rich.text import Text
 
+from ganzoo.cli.console import Console, escape
 from ganzoo.training.alarms import Alarm
 from ganzoo.training.report import Report
 from ganzoo.training.run import Run
 
 REFRESH_SECONDS = 0.1
 LINE_SECONDS = 5.0
+
+
+class Bar(Bars):
+    """A bar, and below it a line of text: beside it, 80 columns would hold neither."""
+
+    state = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        yield Text(self.state)
 
 
 class Progress(Report):
@@ -40,13 +52,13 @@ class Progress(Report):
             self.bar = Bar(
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=20),
-                TextColumn("{task.fields[state]}"),
+                TextColumn("{task.fields[speed]}"),
                 TimeRemainingColumn(),
                 console=self.console,
                 transient=True,
             )
             total = total_steps if self.total_seconds is None else self.total_seconds
-            self.task = self.bar.add_task(f"step {step:,}", total=total, state="")
+            self.task = self.bar.add_task(f"step {step:,}", total=total, speed="")
             self.bar.start()
 
     def progress(self, step: int, seconds: float) -> None:
@@ -58,21 +70,23 @@ class Progress(Report):
         self.bar.update(self.task, completed=done, description=self._position(step))
 
     def metrics(self, row: dict[str, Any]) -> None:
-        state = describe(row)
+        speed = f"{row['images_per_second']:,.0f} images/s"
         if self.bar is not None:
-            self.bar.update(self.task, state=state)
+            self.bar.state = describe(row)
+            self.bar.update(self.task, speed=speed)
         elif time.monotonic() - self.drawn >= LINE_SECONDS:
             self.drawn = time.monotonic()
-            self.console.print(f"{self._position(row['step'])}  {row['seconds']:.0f} s  {state}", soft_wrap=True)
+            line = f"{self._position(row['step'])}  {row['seconds']:.0f} s  {describe(row)}  {speed}"
+            self.console.tell(line)
 
     def checkpoint(self, path: Path, step: int) -> None:
         self.saved = step
 
     def alarm(self, alarm: Alarm) -> None:
-        self.console.print(f"[bold red]Alarm:[/] {escape(str(alarm))}", soft_wrap=True)
+        self.console.say(f"[bold red]Alarm:[/] {escape(str(alarm))}")
 
     def note(self, text: str) -> None:
-        self.console.print(f"[yellow]Note:[/] {escape(text)}", soft_wrap=True)
+        self.console.say(f"[yellow]Note:[/] {escape(text)}")
 
     def finish(self) -> None:
         if self.bar is not None:
@@ -84,11 +98,10 @@ class Progress(Report):
 
 
 def describe(row: dict[str, Any]) -> str:
-    """A line of metrics in one line of text."""
+    """The losses and signals of a line of metrics."""
     return (
         f"loss D {row['discriminator_loss']:.3f} G {row['generator_loss']:.3f}  "
-        f"D(real) {row['d_real']:.2f} D(fake) {row['d_fake']:.2f}  diversity {row['diversity']:.2f}  "
-        f"{row['images_per_second']:,.0f} images/s"
+        f"D(real) {row['d_real']:.2f} D(fake) {row['d_fake']:.2f}  diversity {row['diversity']:.2f}"
     )
 
 

@@ -87,7 +87,7 @@ def sample(
     console = Console(highlight=False)
     if console.is_terminal:
         draw(list(kinds.values()), spec, console)
-    console.print(f"{count:,} {spec.kind} written to {target}", soft_wrap=True)
+    console.tell(f"{count:,} {spec.kind} written to {target}")
 
 
 def _class_index(label: str, gan: GAN, names: list[str]) -> int:
@@ -101,9 +101,13 @@ def _class_index(label: str, gan: GAN, names: list[str]) -> int:
 
 
 def _check_target(target: Path) -> None:
+    from PIL import Image
+
     file = target.suffix.lower() in (".png", ".npz")
     if not file and target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UsageError(f"--out {target} exists and is not an empty directory.")
+    if target.suffix.lower() in Image.registered_extensions().keys() - {".png"}:
+        raise UsageError(f"--out {target}: pictures are written as PNG. Choose {target.with_suffix('.png')}.")
     if file and target.is_dir():
         raise UsageError(f"--out {target} is a directory.")
     if file and not target.parent.is_dir():

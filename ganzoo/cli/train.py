@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import traceback
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +12,7 @@ from click.core import ParameterSource
 
 from ganzoo.cli import words
 from ganzoo.cli.overrides import key_values, read_toml
+from ganzoo.errors import GanzooError, PluginError, no_memory
 
 if TYPE_CHECKING:
     from ganzoo.training.plan import Plan, Request
@@ -153,8 +155,16 @@ def _train(request: Request, resume: str | None, out: str | None, as_json: bool)
     except (KeyboardInterrupt, SystemExit):
         if progress.run is not None and progress.saved is not None:
             console.print(f"Stopped; the checkpoint of step {progress.saved:,} is saved.")
-            console.print(f"Continue with: ganzoo train --resume {progress.run.path}", soft_wrap=True)
+            console.tell(f"Continue with: ganzoo train --resume {progress.run.path}")
         raise
+    except Exception as failure:  # networks are anybody's code
+        name = request.architecture if progress.run is None else progress.run.config["architecture"]
+        if name is None or no_memory(failure) or isinstance(failure, (GanzooError, OSError)):
+            raise
+        raise PluginError(
+            f"The training of {name} failed in code:\n\n{traceback.format_exc().rstrip()}\n\n"
+            f"What an architecture must keep to is checked by: ganzoo check {name}"
+        ) from failure
     if distributed.rank() == 0:
         _conclude(run, progress.saved or 0, console, time.monotonic() - began, as_json)
 
@@ -184,9 +194,9 @@ def _conclude(run: Run, step: int, console: Any, elapsed: float, as_json: bool) 
     else:
         shown = {gan.spec.kind: gan.sample(PREVIEW[gan.spec.kind], seed=0)}
     draw(list(shown.values()), gan.spec, console)
-    console.print(f"\nSamples  {grid}", soft_wrap=True)
-    console.print(f"Run      {run.path}", soft_wrap=True)
-    console.print(f"Go on    ganzoo sample {run.path}", soft_wrap=True)
+    console.tell(f"\nSamples  {grid}")
+    console.tell(f"Run      {run.path}")
+    console.tell(f"Go on    ganzoo sample {run.path}")
 
 
 def _show(plan: Plan, as_json: bool) -> None:

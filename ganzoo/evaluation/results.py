@@ -88,6 +88,7 @@ def number(value: float | None, digits: int = 4) -> str:
     """A figure for people; nothing for None."""
     if value is None:
         return ""
+    value += 0.0  # -0.0 is zero
     return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.{digits}g}"
 
 

@@ -71,7 +71,7 @@ class Check:
                 raise CheckError(failure.found, failure.change or self.rule.advice) from failure.__cause__
             except Exception as error:  # a stranger's code may raise anything; the cause stays attached
                 place = where(traceback.extract_tb(error.__traceback__))
-                raise CheckError(f"{_first_line(error)}{place}", self.rule.advice) from error
+                raise CheckError(f"{first_line(error)}{place}", self.rule.advice) from error
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def checks_of(
     return (Check(rule, subject, expected_failures.get(name)) for name, rule in known.items())
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 

@@ -108,6 +108,11 @@ def seed(subject: Subject) -> None:
         raise CheckError("one seed gives two different samples")
     if [module.training for module in first.modules()] != modes:
         raise CheckError("sample() changes the networks' train and eval modes", "use ganzoo.gan.evaluating.")
+    _fits(subject, first)
+    if [module.training for module in first.modules()] != modes:
+        raise CheckError(
+            "forward() changes the networks' train and eval modes", "leave train() and eval() to those who call them."
+        )
 
 
 @rule("keep all that decides the output in parameters and buffers, and no tensor under two names.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import traceback
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,9 @@ from ganzoo.data.points import PointData
 from ganzoo.errors import UsageError
 from ganzoo.gan import GAN
 from ganzoo.plugin import Architecture, DataKind, DataSpec
+from ganzoo.registry import not_a_gan
 from ganzoo.representation import from_uint8
-from ganzoo.testing.kit import CheckError
+from ganzoo.testing.kit import CheckError, first_line, where
 from ganzoo.training.batches import Batches
 from ganzoo.training.loop import train_step
 from ganzoo.training.state import TrainingState
@@ -24,6 +26,9 @@ from ganzoo.training.state import TrainingState
 SIZES = (8, 16, 28, 32, 64)
 CLASSES = 10
 BATCH = 16
+BUILD = (
+    "let build() return networks for the config and the spec it is given, or raise UsageError with a size that works."
+)
 
 
 class Subject:
@@ -48,7 +53,15 @@ class Subject:
         spec = spec or self.smallest
         config = self.config(spec.kind, **overrides)
         torch.manual_seed(seed)
-        gan = self.card.build(config, spec)
+        try:
+            gan: object = self.card.build(config, spec)
+        except UsageError:
+            raise
+        except Exception as error:  # said once and for all checks: the advice of none of them fits
+            place = where(traceback.extract_tb(error.__traceback__))
+            raise CheckError(f"build() raises {first_line(error)}{place}", BUILD) from error
+        if not isinstance(gan, GAN):
+            raise CheckError(not_a_gan(gan), BUILD)
         return gan.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     @functools.cached_property

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -63,6 +65,7 @@ def test_no_command_shows_the_help(ganzoo_cli: Command) -> None:
             ("xyzzy",),
             "No such command 'xyzzy'. Known: bench, check, compare, completion, ",
         ),
+        (("info", "CGAN"), "No architecture is called 'CGAN'. Did you mean cgan or "),
         (("--verbose",), "No such option"),
         (("list", "--jsn"), "No such option"),
         (("list", "extra"), "unexpected extra argument"),
@@ -97,6 +100,13 @@ def test_a_reader_that_left_is_no_error_to_talk_about(arguments: tuple[str, ...]
     assert done.returncode in (0, 1)
 
 
+def test_a_process_started_without_stdout_finds_every_plugin() -> None:
+    done = subprocess.run(
+        ["sh", "-c", '"$0" -m ganzoo info vanilla >&-', sys.executable], stderr=subprocess.PIPE, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def on_a_terminal(*arguments: str, **environment: str) -> str:
     """What `ganzoo` writes when its output is a colour terminal."""
     main_end, program_end = pty.openpty()
@@ -125,6 +135,17 @@ def test_colours_on_a_terminal_and_none_under_no_color() -> None:
     plain = on_a_terminal("list", NO_COLOR="1")
     assert "strided convolutions" in plain
     assert "\x1b" not in plain
+
+
+def test_80_columns_hold_the_step_the_speed_and_the_losses_of_a_training(tmp_path: Path) -> None:
+    words = ["--dataset", "digits", "--steps", "60", "--batch-size", "16", "--out", str(tmp_path / "run")]
+    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", on_a_terminal("train", "vanilla", *words, COLUMNS="80"))
+    assert re.search(r"step \d+/60 \S+ [\d,]+ images/s [\d:-]+", shown)
+    assert re.search(r"[\r\n]loss D .* D\(real\) .* diversity \d", shown)
+    assert "…" not in shown
+
+    ended = on_a_terminal("train", "--resume", str(tmp_path / "run"), COLUMNS="40")
+    assert "Nothing is left to train: this run\r\nis at step 60." in ended
 
 
 def test_output_that_is_no_terminal_has_no_colours(ganzoo_cli: Command) -> None:

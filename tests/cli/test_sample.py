@@ -50,6 +50,7 @@ def test_a_directory_that_feeds_a_training(run: Run, tmp_path: Path, ganzoo_cli:
         (["--label", "10"], "'10' is no class of this GAN"),
         (["--label", "three"], "'three' is no class of this GAN"),
         (["--count", 0], "--count"),
+        (["--out", "grid.jpg"], "pictures are written as PNG. Choose grid.png"),
         (["--out", "missing/grid.png"], "the directory missing does not exist"),
     ],
 )

@@ -160,3 +160,11 @@ def test_a_terminal_without_the_letters_is_no_obstacle(elsewhere: Path) -> None:
     result = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=120)
     assert result.returncode == 0, result.stderr
     assert (elsewhere / "grün" / "config.json").exists()
+
+
+def test_a_batch_too_small_for_batch_norm_is_told(ganzoo_cli: Command) -> None:
+    result = ganzoo_cli("train", "cgan", "--dataset", "digits", "--image-size", 28, "--batch-size", 1, "--steps", 1)
+    assert result.code == 1
+    assert "batch_size=1 with accumulate=1 gives batch norm one value" in result.err
+    assert "Choose --batch-size 2 or more" in result.err
+    assert "Traceback" not in result.err

@@ -13,7 +13,8 @@ from ..ranks import join, start
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(None, ""), (0.0, "0"), (0.123456, "0.1235"), (9.9, "9.9"), (1234.5, "1234"), (26000, "26,000")]
+    ("value", "text"),
+    [(None, ""), (0.0, "0"), (-0.0, "0"), (0.123456, "0.1235"), (9.9, "9.9"), (1234.5, "1234"), (26000, "26,000")],
 )
 def test_figures_are_written_for_people(value: float | None, text: str) -> None:
     assert number(value) == text

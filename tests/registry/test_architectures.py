@@ -39,6 +39,9 @@ MALFORMED = """
     class Future(Complete):
         api_version = 99
 
+    class VersionText(Complete):
+        api_version = "1"
+
     class NoSummary(Base):
         api_version = 1
         paper = "x"
@@ -77,6 +80,15 @@ MALFORMED = """
         @dataclass(frozen=True, kw_only=True)
         class Config(plugin.Config):
             loss: plugin.LossName = "wasserstein"
+
+    class ConfigPlain(Complete):
+        class Config(plugin.Config):
+            width: int = 3
+
+    class ConfigClashes(Complete):
+        @dataclass(frozen=True, kw_only=True)
+        class Config(plugin.Config):
+            loss: str = "bce"
 """
 
 BROKEN = {
@@ -90,6 +102,7 @@ BROKEN = {
     "unrelated": r"must be a subclass of ganzoo.plugin.Architecture, but is the class Unrelated",
     "no_version": r"states no api_version; this ganzoo offers API 1",
     "future": r"was written for plugin API 99; this ganzoo offers API 1",
+    "version_text": r"was written for plugin API '1'; this ganzoo offers API 1",
     "no_summary": r"lacks the attribute 'summary'",
     "no_paper": r"lacks the attribute 'paper'",
     "summary_no_text": r"summary must be text, but is a PosixPath",
@@ -100,6 +113,8 @@ BROKEN = {
     "config_no_config": r"Config must be a subclass of ganzoo.plugin.Config",
     "config_unfinished": r"must has no default",
     "config_contradictory": r"loss=wasserstein with penalty=none",
+    "config_plain": r"makes no setting of width: write @dataclass\(frozen=True, kw_only=True\)",
+    "config_clashes": r"loss=bce is not valid: expected one of nonsaturating, ",
     "contested": r"'contested' is also claimed by rival-[ab] 1.0; use it as rival-[ab]:contested",
 }
 WITH_TRACEBACK = ["raises", "exits", "syntax", "no_such_module", "no_such_object", "summary_raises"]

@@ -153,6 +153,11 @@ class OneForAll(Discriminator):
         return super().forward(images, condition).mean()
 
 
+class Evaluating(Discriminator):
+    def forward(self, images: Tensor, condition: Tensor | None) -> Tensor:
+        return super(Evaluating, self.eval()).forward(images, condition)
+
+
 class Probability(Discriminator):
     def forward(self, images: Tensor, condition: Tensor | None) -> Tensor:
         return super().forward(images, condition).sigmoid()
@@ -228,6 +233,7 @@ MISTAKES = [
     mistake("condition", DeafDiscriminator),
     mistake("seed", Unseeded),
     mistake("seed", GlobalNoise),
+    mistake("seed", Evaluating),
     mistake("safetensors", Forgetful),
     mistake("safetensors", Tied),
     mistake("generator_step", OneOptimizerForBoth),

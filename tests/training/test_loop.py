@@ -12,9 +12,9 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import ganzoo
-from ganzoo import registry
+from ganzoo import data, registry
 from ganzoo.errors import TrainingError, UsageError
-from ganzoo.training import checkpoint
+from ganzoo.training import checkpoint, loop
 from ganzoo.training.batches import Batches
 from ganzoo.training.plan import Request, make
 from ganzoo.training.report import Report
@@ -102,6 +102,12 @@ def test_every_step_of_the_discriminator_sees_the_next_batch(tmp_path: Path, mon
     options = {"discriminator_steps": 2, "batch_size": 4, "width": 8}
     ganzoo.train("wgan", dataset="digits", steps=3, out=tmp_path / "run", **options)
     assert seen == list(range(6))
+
+
+def test_grids_are_drawn_by_the_moving_average(tmp_path: Path) -> None:
+    run = ganzoo.train("cgan", dataset="digits", steps=30, out=tmp_path / "run", **SMALL)
+    expected = loop.sample_picture(ganzoo.load(run.path), data.open("digits"))
+    assert np.array_equal(np.asarray(Image.open(run.grid)), expected[0])
 
 
 def test_a_clipped_critic_stays_within_its_bound(tmp_path: Path) -> None:
