@@ -8,16 +8,33 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from statistics import median
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from ganzoo.training.alarms import LONG, WARM_UP, WINDOW, swings
+from ganzoo.training.alarms import (
+    AHEAD,
+    ALIKE,
+    GREATEST_SCORE,
+    GROWTH,
+    LEAST_GRADIENT,
+    LONG,
+    SHORT,
+    SWINGS,
+    TWINS,
+    WARM_UP,
+    WINDOW,
+    swings,
+)
 from ganzoo.training.run import Run
 
 Row = dict[str, Any]
-HEAD = ("run", "D won by > 0.98", "diversity < 0.3", "twins > 0.9", "gradient > 100", "score > 1000", "swings >= 6")
+HEAD = (
+    *("run", f"D won by > {AHEAD}", f"diversity < {ALIKE}", f"twins > {TWINS}"),
+    *(f"gradient > {GROWTH}", f"score > {GREATEST_SCORE}", f"swings >= {SWINGS}", "alarms"),
+)
 
 
 def windows(rows: list[Row], length: int) -> Iterator[list[Row]]:
@@ -39,10 +56,9 @@ def nearness(run: Run) -> list[str]:
     diversity = min(max(row["diversity"] for row in window) for window in windows(rows, WINDOW))
     twins = max(min(row["duplicates"] for row in window) for window in windows(rows, WINDOW))
     gradient = max(_growth(rows, name) for name in ("generator_gradient", "discriminator_gradient"))
-    score = max(
-        min(max(abs(row["d_real"]), abs(row["d_fake"])) for row in window) for window in windows(rows, WINDOW // 2)
-    )
-    turns = max((_swings(window) for window in windows(rows, LONG)), default=0)
+    score = max(min(max(abs(row["d_real"]), abs(row["d_fake"])) for row in window) for window in windows(rows, SHORT))
+    margins = ([abs(row["d_real"] - row["d_fake"]) for row in window] for window in windows(rows, LONG))
+    turns = max(map(swings, margins), default=0)
     heard = ", ".join(f"{alarm.name} at {alarm.step:,}" for alarm in run.alarms()) or "none"
     return [
         run.path.name,
@@ -57,17 +73,12 @@ def nearness(run: Run) -> list[str]:
 
 
 def _growth(rows: list[Row], name: str) -> float:
-    first = sorted(row[name] for row in rows[:WARM_UP])[WARM_UP // 2]
-    return max(min(row[name] for row in window) for window in windows(rows, WINDOW // 2)) / max(first, 0.1)
-
-
-def _swings(window: list[Row]) -> int:
-    margins = [abs(row["d_real"] - row["d_fake"]) for row in window]
-    return swings(margins) if max(margins) - min(margins) >= 0.1 else 0
+    first = median(row[name] for row in rows[:WARM_UP])
+    return max(min(row[name] for row in window) for window in windows(rows, SHORT)) / max(first, LEAST_GRADIENT)
 
 
 if __name__ == "__main__":
-    table = Table(*HEAD, "alarms")
+    table = Table(*HEAD)
     for path in sys.argv[1:]:
         table.add_row(*nearness(Run.open(path)))
     Console(width=160).print(table)

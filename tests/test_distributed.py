@@ -15,7 +15,10 @@ from ganzoo import distributed
 from ganzoo.errors import TrainingError, UsageError
 from ganzoo.gan import GAN
 from ganzoo.nn import SynchronisedBatchNorm, synchronise
+from ganzoo.training.health import Health
+from ganzoo.training.plan import Request, make
 from ganzoo.training.run import Run
+from ganzoo.training.state import TrainingState
 
 from .ranks import join, start, together
 
@@ -152,10 +155,23 @@ def test_two_ranks_train_as_one_process_does(case: str, tmp_path: Path) -> None:
             torch.testing.assert_close(ours[key], tensor, rtol=1e-4, atol=1e-5, msg=lambda t, k=key: f"{k}: {t}")
     assert len(Run.open(two).metrics()) == 1  # rank 0 alone has written
     for a, b in zip(Run.open(two).metrics(), Run.open(one).metrics(), strict=True):
-        clock = {"seconds", "images_per_second", "duplicates"}  # the last counts what is below a threshold
+        clock = {"seconds", "images_per_second"}
         assert a.keys() == b.keys()
         differ = {
             name: (a[name], b[name]) for name in a.keys() - clock if a[name] != pytest.approx(b[name], 5e-3, 1e-5)
         }
         assert not differ
     assert Run.open(two).config["ranks"] == 2
+
+
+def yardstick(file: Path) -> None:
+    plan = make(Request("vanilla", "digits", {"batch_size": 16}))
+    health = Health(TrainingState(plan.build(), 0), plan.batches(torch.device("cpu")))
+    torch.save([health.spread, health.near], f"{file}-{distributed.rank()}")
+
+
+def test_every_rank_measures_samples_by_the_real_images_that_one_process_does(tmp_path: Path) -> None:
+    yardstick(tmp_path / "one")
+    assert together(2, yardstick, tmp_path / "two", folder=tmp_path) == [0, 0]
+    one, first, second = (torch.load(tmp_path / name) for name in ("one-0", "two-0", "two-1"))
+    torch.testing.assert_close([first, second], [one, one])

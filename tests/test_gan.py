@@ -11,6 +11,7 @@ from ganzoo import plugin, registry
 from ganzoo.config import make
 from ganzoo.errors import UsageError
 from ganzoo.gan import GAN
+from ganzoo.losses import LOSSES
 from ganzoo.plugin import DataSpec
 
 
@@ -247,6 +248,16 @@ def test_signals_are_probabilities_where_the_loss_has_them(loss: str, probabilit
         expected = expected.sigmoid()
     torch.testing.assert_close(torch.stack([signals["d_real"], signals["d_fake"]]), expected)
     assert not any(signal.requires_grad for signal in signals.values())
+
+
+@pytest.mark.parametrize("norm", ["batch", "none"])
+def test_the_discriminators_target_for_reals_is_the_setting(norm: str) -> None:
+    gan = build("dcgan", DataSpec(1, 16), discriminator_norm=norm, real_label=0.7)
+    real, fake = torch.rand(4, 1, 16, 16), -torch.rand(4, 1, 16, 16)
+    logits = gan.logits(real, fake, None)
+    smoothed, plain = (LOSSES["nonsaturating"].discriminator(*logits, label) for label in (0.7, 1.0))
+    torch.testing.assert_close(gan.discriminator_loss(real, fake)[0], smoothed)
+    assert not torch.isclose(smoothed, plain)
 
 
 @pytest.mark.parametrize(("penalty", "expected"), [("r1", 2.0), ("r1r2", 4.0), ("gradient", 1.0)])

@@ -77,7 +77,10 @@ def _config_file(ctx: click.Context, _: click.Parameter, path: str | None) -> No
     metavar="N",
     help="Measure, and keep the best checkpoint.  [default: never]",
 )
-@click.option("--best-by", metavar="METRIC", help="... by this metric.  [default: psnr or frechet, where they apply]")
+@click.option(
+    "--best-by", metavar="METRIC",
+    help="... by this metric.  [default: the first of psnr, frechet, optimal_discriminator and swd that applies]",
+)  # fmt: skip
 @click.option(
     "--resume",
     metavar="RUN",

@@ -48,7 +48,7 @@ def page(columns: Sequence[Column]) -> str:
         f"<h1>{escape(title)}</h1>", f'<p class="faint">ganzoo {__version__}, {day}</p>',
         "<h2>Figures</h2>", _figures(columns, names),
         "<h2>Curves</h2>", _curves(columns),
-        "<h2>Samples</h2>", _pictures((column.name, column.run.grid) for column in columns),
+        "<h2>Samples</h2>", _pictures((column, column.name, column.run.grid) for column in columns),
         "<h2>Findings in pictures</h2>", _pictures(_findings(columns)),
         "<h2>Settings</h2>", _settings(columns, names),
         "</html>",
@@ -106,22 +106,23 @@ def _curves(columns: Sequence[Column]) -> str:
     )
 
 
-def _findings(columns: Sequence[Column]) -> Iterable[tuple[str, Path]]:
+def _findings(columns: Sequence[Column]) -> Iterable[tuple[Column, str, Path]]:
     for column in columns:
         for finding in column.evaluation.findings.values():
             for picture in finding.get("pictures", []):
                 said = finding["protocol"].get("picture")
-                yield column.name + (f": {said}" if said else ""), column.run.path / picture
+                yield column, column.name + (f": {said}" if said else ""), column.run.path / picture
 
 
-def _pictures(found: Iterable[tuple[str, Path | None]]) -> str:
+def _pictures(found: Iterable[tuple[Column, str, Path | None]]) -> str:
+    """Pictures with captions. What a run calls its picture and lies, or leads, outside of it is left out."""
     figures = []
-    for caption, path in found:
-        if path is not None and path.is_file():
+    for column, caption, path in found:
+        if path is not None and path.is_file() and path.resolve().is_relative_to(column.run.path.resolve()):
             data = base64.b64encode(path.read_bytes()).decode()
             figures.append(
                 f'<figure><img alt="{escape(caption, quote=True)}" src="data:image/png;base64,{data}">'
-                f"<figcaption>{escape(caption)} ({path.stem})</figcaption></figure>"
+                f"<figcaption>{escape(f'{caption} ({path.stem})')}</figcaption></figure>"
             )
     return f'<div class="pictures">{"".join(figures)}</div>'
 

@@ -100,9 +100,9 @@ class Space:
 
     @property
     def limit(self) -> float:
-        """The share that held-out images would not exceed themselves, with 99.9% certainty."""
-        rank, count = self._mark[0], len(self.held_out)
-        return float(scipy.stats.beta.ppf(CERTAINTY, rank, count + 1 - rank))
+        """The share that as many images like the held-out ones would not exceed, with 99.9% certainty."""
+        rank, count, drawn = self._mark[0], len(self.held_out), len(self.distances)
+        return float(scipy.stats.betabinom.ppf(CERTAINTY, drawn, rank, count + 1 - rank)) / drawn
 
     @property
     def _mark(self) -> tuple[int, float]:

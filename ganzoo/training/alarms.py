@@ -16,8 +16,20 @@ WARM_UP = 20
 """Lines of metrics before any judgement: an untrained generator is as good as collapsed."""
 WINDOW = 20
 """Lines for which a sign must hold without a break."""
+SHORT = 10
+"""Lines after which divergence is sure."""
 LONG = 40
 """Lines in which oscillations are looked for."""
+AHEAD = 0.98
+"""D has won where it is so sure of reals, as a share of their label, and of fakes."""
+ALIKE = 0.3
+"""Samples of a smaller diversity are all the same."""
+TWINS = 0.9
+GREATEST_SCORE = 1000
+GROWTH = 100
+"""How many times as large as at first a gradient is that diverges."""
+LEAST_GRADIENT = 0.1
+"""What a gradient counts as that was smaller at first."""
 SWINGS = 6
 LEAST_SWING = 0.1
 """How far D must swing at least: around 1/2 it trembles, which is no harm."""
@@ -89,7 +101,7 @@ def failures(loss: str, real_label: float, penalty_half_life: float) -> list[Fai
 
     def won(last: list[Row], first: list[Row]) -> str | None:
         last, name = last[-WINDOW:], "generator_gradient"
-        if not all(row["d_real"] > 0.98 * real_label and row["d_fake"] < 0.02 for row in last):
+        if not all(row["d_real"] > AHEAD * real_label and row["d_fake"] < 1 - AHEAD for row in last):
             return None
         return f"D(real) {last[-1]['d_real']:.3f} and D(fake) {last[-1]['d_fake']:.3f} for {_steps(last)} steps" + (
             f"; the generator's gradient is {_norms(last, first, name)}" if name in last[-1] else ""
@@ -109,10 +121,10 @@ def collapsed(last: list[Row], first: list[Row]) -> str | None:
     last = last[-WINDOW:]
     some = len(last) // 4
     early, late = last[:some], last[-some:]
-    alike = all(row["diversity"] < 0.3 for row in last) and _usual(late, "diversity") < 1.1 * _usual(early, "diversity")
-    twins = all(row["duplicates"] > 0.9 for row in last) and _usual(late, "duplicates") > 0.9 * _usual(
-        early, "duplicates"
-    )
+    growing_apart = _usual(late, "diversity") > 1.1 * _usual(early, "diversity")
+    fewer_twins = _usual(late, "duplicates") < 0.9 * _usual(early, "duplicates")
+    alike = all(row["diversity"] < ALIKE for row in last) and not growing_apart
+    twins = all(row["duplicates"] > TWINS for row in last) and not fewer_twins
     if not (alike or twins):
         return None
     return (
@@ -123,15 +135,15 @@ def collapsed(last: list[Row], first: list[Row]) -> str | None:
 
 def diverging(last: list[Row], first: list[Row], half_life: float = math.inf) -> str | None:
     """Scores or gradients are beyond all measure, or far larger than they were, the fall of a penalty allowed for."""
-    last = last[-WINDOW // 2 :]
+    last = last[-SHORT:]
     freedom = 2.0 ** min(last[-1]["images"] / half_life, 100)
-    if all(max(abs(row["d_real"]), abs(row["d_fake"])) > 1000 for row in last):
+    if all(max(abs(row["d_real"]), abs(row["d_fake"])) > GREATEST_SCORE for row in last):
         return f"D scores real data {last[-1]['d_real']:.3g} and samples {last[-1]['d_fake']:.3g}"
     for network in ("generator", "discriminator"):
         name = f"{network}_gradient"  # not there with fp16, where gradients that overflow are usual
         if not all(name in row for row in last):
             continue
-        bound = min(BEYOND_MEASURE, max(10.0, 100 * _usual(first, name)) * freedom)
+        bound = min(BEYOND_MEASURE, GROWTH * max(_usual(first, name), LEAST_GRADIENT) * freedom)
         if min(row[name] for row in last) > bound:
             return f"the {network}'s gradient is {_norms(last, first, name)}"
     return None
@@ -141,7 +153,7 @@ def oscillating(last: list[Row], first: list[Row]) -> str | None:
     """The game goes round in circles: one network is ahead, then the other, and neither settles."""
     margins = [abs(row["d_real"] - row["d_fake"]) for row in last]
     found = swings(margins)
-    if len(last) < LONG or found < SWINGS or max(margins) - min(margins) < LEAST_SWING:
+    if len(last) < LONG or found < SWINGS:
         return None
     return (
         f"D(real) - D(fake) has swung {found} times in {_steps(last)} steps, "
@@ -150,7 +162,9 @@ def oscillating(last: list[Row], first: list[Row]) -> str | None:
 
 
 def swings(values: list[float], factor: float = 2.0) -> int:
-    """How often a series goes from `factor` times below its median to as much above it, or back."""
+    """How often a series goes from `factor` times below its median to as much above it, or back; 0 if it trembles."""
+    if max(values) - min(values) < LEAST_SWING:
+        return 0
     middle = median(values)
     sides = [value > middle for value in values if value > factor * middle or value < middle / factor]
     return sum(before != after for before, after in zip(sides, sides[1:]))

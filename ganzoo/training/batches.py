@@ -65,7 +65,7 @@ class Batches:
     def take(self, batch: Tensor, number: int = 0) -> tuple[Tensor, Tensor | None]:
         """The rank's share of the examples with these numbers; random corruptions depend on the batch's `number`."""
         chosen = distributed.share(batch, self.parts)
-        real = encode(self._take(self.values, chosen), self.spec)
+        real = self.real(chosen)
         if self.inputs is not None:
             return real, from_uint8(self._take(self.inputs, chosen))
         if self.data.corrupt is not None:  # all of the batch, so that ranks see the corruptions one process would
@@ -73,6 +73,10 @@ class Batches:
             corrupted = self.data.corrupt(self._take(self.values, batch), rng)
             return real, from_uint8(distributed.share(corrupted, self.parts))
         return real, None if self.labels is None else self.labels[chosen].to(self.device)
+
+    def real(self, chosen: Tensor) -> Tensor:
+        """The examples with these numbers, on any rank all of them, in [-1, 1], float32 [n, *spec.shape]."""
+        return encode(self._take(self.values, chosen), self.spec)
 
     def _take(self, images: Tensor | np.memmap, chosen: Tensor) -> Tensor:
         if isinstance(images, Tensor):

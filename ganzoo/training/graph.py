@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -95,11 +96,7 @@ def stepper(
     `wanted` None is "where it works", with a `note` where it was tried in vain; True raises UsageError or TrainingError
     where there can be none.
     """
-
-    def without() -> Signals:
-        first = state.step * state.gan.config.discriminator_steps
-        return play(state, lambda k: batches(first + k))
-
+    without = partial(play_once, state, batches, play)
     unfit = _unfit(state, batches)
     if wanted and unfit:
         raise UsageError(f"There can be no CUDA graph of this training: {unfit}. Leave out --cuda-graph.")
@@ -113,6 +110,12 @@ def stepper(
             raise TrainingError(f"The training step has no CUDA graph: {why}. Leave out --cuda-graph.") from why
         note(f"No CUDA graph, steps are slower: {why}.")
         return without
+
+
+def play_once(state: TrainingState, batches: Batches, play: Play) -> Signals:
+    """The present step without a graph."""
+    first = state.step * state.gan.config.discriminator_steps
+    return play(state, lambda k: batches(first + k))
 
 
 def record_graph(state: TrainingState, work: Callable[[], Signals]) -> tuple[Signals, Callable[[], None]]:

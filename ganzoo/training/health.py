@@ -38,8 +38,8 @@ class Health:
         count = COUNT if given is None else len(given)
         self.noise = gan.latent(count, rng)
         self.condition = gan.condition(None if given is None else given.to(gan.device), count, rng)
-        real = torch.cat([batches(number)[0] for number in range(-(-count // batches.batch_size))])[:count]
-        distances = _distances(real)
+        chosen = torch.cat([batches.chosen(number) for number in range(-(-count // batches.batch_size))])[:count]
+        distances = _distances(batches.real(chosen))
         # a set of equal images has no spread to compare with: any sample then differs infinitely
         self.spread = distances[distances.isfinite()].mean()
         self.near = NEAR * distances.min(dim=1).values.median()

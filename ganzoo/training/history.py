@@ -58,9 +58,8 @@ class History:
         if self.probabilities:
             beliefs = table[:, [self.names.index("d_real"), self.names.index("d_fake")]]
             row["equilibrium_distance"] = round(float((beliefs - 0.5).abs().mean()), 6)
-        measured = torch.stack(list(health.values()))
-        distributed.average([measured])
-        row |= {name: float(f"{value:.4g}") for name, value in zip(health, measured.tolist())}
+        measured = torch.stack(list(health.values())).tolist()
+        row |= {name: float(f"{value:.4g}") for name, value in zip(health, measured)}
         row["images_per_second"] = round(images / max(now - self.since, 1e-9), 1)
         self.since = now
         if distributed.rank() == 0:

@@ -109,9 +109,8 @@ def over(state: TrainingState, schedule: Schedule, stop: StopRequest) -> bool:
 
 def train_step(state: TrainingState, batches: Batches) -> dict[str, Tensor]:
     """One generator step after its discriminator steps. Returns signals that stay on the device."""
-    first = state.step * state.gan.config.discriminator_steps
     state.decay()
-    signals = play_step(state, lambda k: batches(first + k))
+    signals = graph.play_once(state, batches, play_step)
     average(state)
     return signals
 

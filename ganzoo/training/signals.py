@@ -17,10 +17,6 @@ class StopRequest:
         self.signal: int | None = None
         self._before: dict[int, Any] = {}
 
-    @property
-    def requested(self) -> bool:
-        return self.signal is not None
-
     def __enter__(self) -> StopRequest:
         if threading.current_thread() is threading.main_thread():  # elsewhere Python allows no handlers
             self._before = {number: signal.signal(number, self._note) for number in self.SIGNALS}

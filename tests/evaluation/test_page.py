@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -80,6 +82,20 @@ def test_text_from_runs_is_escaped(paths: list[str]) -> None:
     assert "<script>" not in html
     assert "script" not in Structure(html).tags
     assert "&lt;script&gt;" in html
+
+
+def test_pictures_of_a_run_lead_nowhere_else_and_their_names_are_escaped(paths: list[str], tmp_path: Path) -> None:
+    run = Run.open(paths[0])
+    secret = tmp_path / "secret.png"
+    secret.write_bytes(b"secret")
+    (run.samples / "step-link.png").symlink_to(secret)  # the newest by its name
+    findings = json.loads((run.path / "evaluation.json").read_text())
+    (run.path / "<b>.png").write_bytes(b"picture")
+    findings["findings"]["memorisation"]["pictures"] = [str(secret), "../../secret.png", "<b>.png"]
+    (run.path / "evaluation.json").write_text(json.dumps(findings))
+    found = Structure(page(columns(paths[:1])))
+    assert found.links == [f"data:image/png;base64,{base64.b64encode(b'picture').decode()}"]
+    assert "b" not in found.tags
 
 
 def test_a_run_without_pictures_or_metrics_still_has_its_place(paths: list[str]) -> None:

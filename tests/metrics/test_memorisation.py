@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ganzoo.metrics.memorisation import Memorisation, lead
+from ganzoo.metrics.memorisation import Memorisation, Space, lead
 from ganzoo.metrics.metric import Finding
 from tests.metrics.conftest import Workshop, blurred, noisy
 
@@ -62,3 +62,14 @@ def test_the_picture_shows_samples_above_their_nearest_training_images(workshop:
 
 def test_the_lead_compares_with_the_runners_up() -> None:
     torch.testing.assert_close(lead(torch.tensor([[1.0, 2, 4], [0, 0, 0]])), torch.tensor([1 / 3, 0]))
+
+
+@pytest.mark.parametrize(("drawn", "held_out"), [(100, 2000), (500, 500)])
+def test_images_like_the_held_out_ones_are_not_called_copies_by_chance(drawn: int, held_out: int) -> None:
+    rng = torch.Generator().manual_seed(0)
+
+    def distances(count: int) -> torch.Tensor:
+        return torch.rand(count, 50, generator=rng).sort(1).values
+
+    spaces = [Space(distances(drawn), torch.empty(0), distances(held_out)) for _ in range(300)]
+    assert sum(space.copies > space.limit for space in spaces) <= 2  # one in a thousand

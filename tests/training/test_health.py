@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import ganzoo
+from ganzoo.training import checkpoint
 from ganzoo.training.batches import Batches
 from ganzoo.training.health import Health
 from ganzoo.training.loop import train_step
@@ -135,3 +136,5 @@ def test_what_falls_resumes_exactly(tmp_path: Path) -> None:
     ganzoo.train(resume=half.path, steps=6)
     first, second = (ganzoo.load(run.path).state_dict() for run in (whole, half))
     assert all(torch.equal(first[name], second[name]) for name in first)
+    (group,) = checkpoint.read_state(whole.checkpoints / "step-00000006")["generator_optimizer"]["param_groups"]
+    assert group["lr"] == pytest.approx(group["initial_lr"] * 0.5 ** (5 * 16 / 100))  # of the sixth step

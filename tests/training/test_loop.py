@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 import ganzoo
-from ganzoo import registry
+from ganzoo import data, registry
 from ganzoo.errors import TrainingError, UsageError
-from ganzoo.training import checkpoint
+from ganzoo.training import checkpoint, loop
+from ganzoo.training.batches import Batches
 from ganzoo.training.plan import Request, make
 from ganzoo.training.report import Report
 from ganzoo.training.run import Run
@@ -87,6 +89,57 @@ def test_epochs_are_passes_over_the_data_whatever_the_critic_steps(tmp_path: Pat
 def test_minutes_end_a_run(tmp_path: Path) -> None:
     run = ganzoo.train("vanilla", dataset="digits", minutes=0.01, out=tmp_path / "run", **SMALL)
     assert 0.6 <= run.metrics()[-1]["seconds"] < 10
+
+
+def test_every_step_of_the_discriminator_sees_the_next_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, take = [], Batches.take
+
+    def spy(batches: Batches, batch: torch.Tensor, number: int) -> Any:
+        seen.append(number)
+        return take(batches, batch, number)
+
+    monkeypatch.setattr(Batches, "take", spy)
+    options = {"discriminator_steps": 2, "batch_size": 4, "width": 8}
+    ganzoo.train("wgan", dataset="digits", steps=3, out=tmp_path / "run", **options)
+    assert seen == list(range(6))
+
+
+def test_grids_are_drawn_by_the_moving_average(tmp_path: Path) -> None:
+    run = ganzoo.train("cgan", dataset="digits", steps=30, out=tmp_path / "run", **SMALL)
+    expected = loop.sample_picture(ganzoo.load(run.path), data.open("digits"))
+    assert np.array_equal(np.asarray(Image.open(run.grid)), expected[0])
+
+
+def test_a_clipped_critic_stays_within_its_bound(tmp_path: Path) -> None:
+    run = ganzoo.train("wgan", dataset="digits", steps=1, batch_size=4, width=8, clip=0.015, out=tmp_path / "run")
+    weights = list(ganzoo.load(run.path).discriminator.parameters())
+    assert max(weight.abs().max().item() for weight in weights) == pytest.approx(0.015)
+
+
+def test_every_term_of_the_discriminators_loss_goes_backward() -> None:
+    settings = {"batch_size": 8, "width": 8, "penalty": "r1"}  # of two terms: the logits' and the penalty's
+    plan = make(Request("dcgan", "digits", settings))
+    gan = plan.build()
+    state = TrainingState(gan, 0)
+    real, _ = plan.batches(state.device)(0)
+    fake = gan.generate(gan.latent(8, state.rng)).detach()
+    loss, _ = gan.discriminator_loss(real, fake)
+    expected = torch.autograd.grad(loss, state.trained_discriminator)
+    state.train_discriminator(True)
+    signals = state.backward_discriminator(gan.discriminator_losses(real, fake))
+    torch.testing.assert_close([p.grad for p in state.trained_discriminator], list(expected), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(signals["discriminator_loss"], loss.detach())
+
+
+def test_the_moving_average_follows_the_generator_by_its_half_life_in_images(tmp_path: Path) -> None:
+    options = {"batch_size": 4, "width": 8, "generator_lr": 1e-2, "ema_half_life": 10}  # 5 critic steps of 4 images
+    run = ganzoo.train("wgan", dataset="digits", steps=12, checkpoint_every=1, out=tmp_path / "run", **options)
+    before, after = (load_file(run.checkpoints / f"step-{step:08d}" / "ema.safetensors") for step in (11, 12))
+    trained = load_file(run.checkpoints / "step-00000012" / "model.safetensors")
+    for name, average in after.items():
+        now = trained[f"generator.{name}"]
+        expected = torch.lerp(before[name], now, 0.75) if now.is_floating_point() else now
+        torch.testing.assert_close(average, expected, rtol=1e-5, atol=1e-7)
 
 
 class Spoiled(registry.get_architecture("vanilla").card.__class__):  # type: ignore[misc]
@@ -226,7 +279,6 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
 
 
 def test_what_a_plugin_froze_in_its_discriminator_stays_frozen(tmp_path: Path) -> None:
-    from ganzoo.training.batches import Batches
     from ganzoo.training.loop import train_step
 
     plan = make(Request("vanilla", "digits", {"batch_size": 16}))
