@@ -91,6 +91,8 @@ def _onnxruntime(network: nn.Module, x: Tensor) -> Call:
     onnxruntime = importlib.import_module("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
+    # its threads wait busily within a run, as they do by default, but not on, while it is others' turn
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     session = onnxruntime.InferenceSession(_onnx(network, x), options, providers=["CPUExecutionProvider"])
     feed = {"x": x.numpy()}
     return lambda: (torch.from_numpy(session.run(None, feed)[0]),)
