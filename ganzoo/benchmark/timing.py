@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-FREE = 0.95
+FREE = 0.9
 """Part of the gauge's best speed at which the machine still counts as free: a neighbour on a core costs a fifth."""
 ENOUGH = 5
 """Free turns that every contestant must have, of so many rounds or more, for only those to count."""
@@ -43,7 +43,7 @@ def turns(contestants: Mapping[str, Callable[[], Any]], rounds: int, calls: int 
 def gauged_turns(
     contestants: Mapping[str, Callable[[], Any]], gauge: Callable[[], Any], rounds: int, calls: int = 1
 ) -> Turns:
-    """As `turns`, but those count before and after which `gauge` ran at 0.95 of its best speed in this race or more.
+    """As `turns`, but those count before and after which `gauge` ran at 0.9 of its best speed in this race or more.
 
     `gauge` is work that takes as long whenever the machine is free, so what it finds says nothing about a contestant.
     Where a contestant has fewer than five such turns, or of fewer rounds not all, every turn counts.

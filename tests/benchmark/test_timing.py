@@ -56,7 +56,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def test_turns_next_to_a_slow_gauge_do_not_count(clock: Clock) -> None:
-    gauge = clock.taking([1.0, 1.25, 1.04, *[1.0] * 10])
+    gauge = clock.taking([1.0, 1.25, 1.08, *[1.0] * 10])
     found = gauged_turns(
         {"a": clock.taking([9, 2, 2, 2, 2, 3]), "b": clock.taking([9, 5, 5, 7, 7, 7])}, gauge, rounds=6
     )
