@@ -23,5 +23,8 @@ def test_against_peers(benchmark: BenchmarkFixture, name: str) -> None:
             benchmark.extra_info[f"against {contestant}"] = round(result.ratio(contestant), 2)
     benchmark.extra_info["share of the peak"] = round(result.rate(NATIVE) / result.peak, 2)
     benchmark.extra_info["peak"] = f"{result.peak / 1e9:.0f} GF/s, {native.instruction_set()}"
+    benchmark.extra_info["turns"] = (
+        f"{result.turns.counted} of {result.turns.total} count, {result.turns.disturbed} disturbed"
+    )
     benchmark.extra_info |= {f"without {peer}": reason for peer, reason in result.left_out.items()}
     print(f"\n{name}: {benchmark.extra_info}")
