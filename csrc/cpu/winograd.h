@@ -9,7 +9,7 @@
 // p = 0, infinity, 1, -5/8, -3/2, of which a tile has the first m + 1; with -1 and 2 the error would be twice as large. The
 // pixels of the small side become `planes`, those of the big side `sums`, one for each product:
 //
-//   up:        y = A' [(B x) * (G w)]        * is the product, A' is A transposed; A, B and G are in winograd.inc
+//   up:        y = A' [(B x) * (G w)]        * is the product, A' is A transposed; A, B: winograd_tables.inc
 //   down:      x = B' [(A y) * (G w)]
 //   gradient:  w = G' [(B x) * (A y)]
 //

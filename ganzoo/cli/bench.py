@@ -101,4 +101,5 @@ def _machine() -> dict[str, object]:
     from ganzoo.ops import native
 
     found = {name: importlib.metadata.version(name) for name in PACKAGES if importlib.util.find_spec(name)}
+    found["torch"] = torch.__version__  # with what it is built for
     return {"kernels": native.instruction_set(), "threads": torch.get_num_threads(), **found}

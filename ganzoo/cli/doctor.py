@@ -27,10 +27,11 @@ def doctor() -> None:
 
     console = Console()
     where = DataLocation.find()
-    packages = ("ganzoo", "torch", "numpy", "tensorboard")
-    rows = [("python", f"{platform.python_version()} ({platform.machine()}, {platform.system()})")]
-    rows += [(name, _version(name)) for name in packages]
-    rows += [
+    rows = [
+        ("python", f"{platform.python_version()} ({platform.machine()}, {platform.system()})"),
+        ("ganzoo", _version("ganzoo")),
+        ("torch", torch.__version__),
+        *((name, _version(name)) for name in ("numpy", "tensorboard")),
         ("torch import", f"{torch_seconds:.2f} s"),
         ("devices", ", ".join(["cpu", *(_gpu(i) for i in range(torch.cuda.device_count()))])),
         ("gpu", "available" if torch.cuda.is_available() else _why_no_gpu()),

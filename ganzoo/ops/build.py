@@ -24,9 +24,9 @@ class BuildError(Exception):
     """Why there are no native kernels here, as a clause."""
 
 
-def ahead_of_time() -> Path | None:
+def ahead_of_time(name: str = "_C") -> Path | None:
     """The binary that setup.py built into the package; None where it built none."""
-    return next(iter(sorted(Path(__file__).resolve().parents[1].glob("_C*.so"))), None)
+    return next(iter(sorted(Path(__file__).resolve().parents[1].glob(f"{name}*.so"))), None)
 
 
 def on_first_use() -> Path:

@@ -105,7 +105,7 @@ def _load() -> Loaded:
     if cards() and not fit:
         return Loaded(None, None, "the GPUs here are older than compute capability 8.0")
     reasons = []
-    path = next(iter(sorted(Path(__file__).resolve().parents[1].glob("_cuda*.so"))), None)
+    path = build.ahead_of_time("_cuda")
     folder = recipe.source_folder()
     if path is not None:
         try:

@@ -28,6 +28,7 @@ def provenance(entry: Entry) -> dict[str, Any]:
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "versions": {"python": platform.python_version()}
         | {name: importlib.metadata.version(name) for name in sorted(packages)}
+        | {"torch": torch.__version__}  # which says for what it is built, too; its package may not
         | {"kernels": native.instruction_set() or "none", "backend": resolve("auto")},
         "platform": platform.platform(),
         "git": _git_revision(),

@@ -28,6 +28,7 @@ print("ptxas info    : Used 40 registers, used 1 barriers", file=sys.stderr)
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(build.platformdirs, "user_cache_path", lambda name: tmp_path / "cache" / name)
+    monkeypatch.setattr(build, "ahead_of_time", lambda name: None)
     monkeypatch.delenv("TORCH_CUDA_ARCH_LIST", raising=False)
     monkeypatch.setenv("CUDA_HOME", str(tmp_path / "toolkit"))
     monkeypatch.setattr(torch.version, "cuda", "13.0")
@@ -131,11 +132,9 @@ def test_which_gpus_code_runs_on(names: str, runs: list[tuple[int, int]], does_n
 
 
 def test_kernels_built_for_another_gpu_are_not_loaded(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    package = home / "ganzoo" / "ops"
-    package.mkdir(parents=True)
     digest = cuda_recipe.digest(Path("csrc"))
-    (home / "ganzoo" / "_cuda.so").write_bytes(b"\0\1" + f"{digest} for 8.0 8.6;".encode() + b"\0")
-    monkeypatch.setattr(cuda, "__file__", str(package / "cuda.py"))
+    (home / "_cuda.so").write_bytes(b"\0\1" + f"{digest} for 8.0 8.6;".encode() + b"\0")
+    monkeypatch.setattr(build, "ahead_of_time", lambda name: home / f"{name}.so")
     monkeypatch.setattr(cuda, "cards", lambda: [(8, 0), (9, 0)])
     built = "the CUDA kernels built at installation are"
     missing = f"CUDA_HOME={home / 'toolkit'} has no bin/nvcc"
