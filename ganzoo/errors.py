@@ -55,8 +55,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 def no_memory(failure: BaseException) -> bool:
     """Whether `failure` says that there is no memory left, of the CPU or of a GPU."""
-    words = str(failure)
-    return isinstance(failure, MemoryError) or "allocate" in words or "out of memory" in words
+    return isinstance(failure, MemoryError) or "allocate" in str(failure) or out_of_memory(failure)
 
 
 def out_of_memory(failure: BaseException) -> bool:

@@ -157,7 +157,7 @@ def _train(request: Request, resume: str | None, out: str | None, as_json: bool)
             console.print(f"Stopped; the checkpoint of step {progress.saved:,} is saved.")
             console.tell(f"Continue with: ganzoo train --resume {progress.run.path}")
         raise
-    except Exception as failure:  # networks are anybody's code
+    except Exception as failure:  # networks are anybody's code and may raise anything; the whole cause is shown
         name = request.architecture if progress.run is None else progress.run.config["architecture"]
         if name is None or no_memory(failure) or isinstance(failure, (GanzooError, OSError)):
             raise

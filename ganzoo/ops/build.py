@@ -25,7 +25,7 @@ class BuildError(Exception):
 
 
 def ahead_of_time(name: str = "_C") -> Path | None:
-    """The binary that setup.py built into the package; None where it built none."""
+    """The binary called `name` that setup.py built into the package; None where it built none."""
     return next(iter(sorted(Path(__file__).resolve().parents[1].glob(f"{name}*.so"))), None)
 
 

@@ -26,6 +26,7 @@ from ganzoo.training.state import TrainingState
 SIZES = (8, 16, 28, 32, 64)
 CLASSES = 10
 BATCH = 16
+# said in place of each check's own advice, none of which fits
 BUILD = (
     "let build() return networks for the config and the spec it is given, or raise UsageError with a size that works."
 )
@@ -57,7 +58,7 @@ class Subject:
             gan: object = self.card.build(config, spec)
         except UsageError:
             raise
-        except Exception as error:  # said once and for all checks: the advice of none of them fits
+        except Exception as error:  # a stranger's code may raise anything; the cause stays attached
             place = where(traceback.extract_tb(error.__traceback__))
             raise CheckError(f"build() raises {first_line(error)}{place}", BUILD) from error
         if not isinstance(gan, GAN):

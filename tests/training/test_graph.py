@@ -121,7 +121,7 @@ class Waits(TorchDispatchMode):
 @pytest.mark.parametrize("name", ["_local_scalar_dense", "_to_copy", "copy_", "nonzero", "index"])
 def test_what_a_capture_cannot_hold_is_noticed(name: str) -> None:
     there, here = torch.zeros(3, device="meta"), torch.zeros(3)
-    with Waits() as waits, contextlib.suppress(NotImplementedError, RuntimeError):
+    with Waits() as waits, contextlib.suppress(NotImplementedError, RuntimeError):  # meta has no values to wait for
         calls = {"_local_scalar_dense": lambda: there[0].item(), "index": lambda: there[there > 0]}
         calls |= {"_to_copy": lambda: here.to("meta"), "copy_": lambda: there.copy_(here), "nonzero": there.nonzero}
         calls[name]()
