@@ -18,9 +18,9 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+from ..conftest import EXAMPLES as ROOT
 from ..conftest import Command, Site
 from ..workbench import Workbench
-from .conftest import EXAMPLES as ROOT
 
 EXAMPLES = sorted(path.parent for path in ROOT.glob("*/pyproject.toml"))
 
