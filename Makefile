@@ -21,6 +21,7 @@ lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: $(VENV)/installed
 	$(BIN)/ruff check --fix .
@@ -108,7 +109,7 @@ cuda-%check: build/cuda/kernels
 # With the python3 that holds torch, without a network or an install: everything is built in place.
 RESULTS ?= benchmarks/results
 gpu:  ## on a machine with a GPU: build, test, measure, and write a dated file to benchmarks/results
-	PYTHONPATH=$(CURDIR):$(CURDIR)/plugins:$(CURDIR)/build/site:$(PYTHONPATH) $(PYTHON) -m benchmarks.gpu --results $(RESULTS)
+	PYTHONPATH=$(CURDIR):$(CURDIR)/plugins:$(CURDIR)/benchmarks:$(CURDIR)/build/site:$(PYTHONPATH) $(PYTHON) -m benchmarks.gpu --results $(RESULTS)
 
 # Built as a stranger's pip would, in isolation and without torch, and used from an empty directory.
 wheel-test:  ## build the wheel, install it in an empty environment, list and train from there

@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from ganzoo.training.alarms import (
+from ganzoo.training.failure_detection import (
     AHEAD,
     ALIKE,
     GREATEST_SCORE,

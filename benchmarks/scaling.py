@@ -16,10 +16,10 @@ from typing import Any
 
 from torch import Tensor
 
-from ganzoo import distributed
+from ganzoo.core import distributed
 from ganzoo.training.batches import Batches
+from ganzoo.training.config import Request, make
 from ganzoo.training.loop import train_step
-from ganzoo.training.plan import Request, make
 from ganzoo.training.state import TrainingState
 
 
@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--accumulate", type=int, default=1)
     parser.add_argument("--steps", type=int, default=30)
     options = parser.parse_args()
-    with distributed.joined():
+    with distributed.process_group():
         settings = {name: getattr(options, name) for name in ("image_size", "batch_size", "accumulate")}
         plan = make(Request(options.architecture, "digits", settings))
         state = TrainingState(plan.build(), plan.seed)
@@ -55,7 +55,7 @@ def measure(state: TrainingState, batches: Batches, steps: int) -> dict[str, Any
     times, waits = [], []
     for _ in range(steps + 3):
         messages.clear()
-        distributed.highest(0)  # start together
+        distributed.all_reduce_max(0)  # start together
         began = time.perf_counter()
         train_step(state, batches)
         state.step += 1

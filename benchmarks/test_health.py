@@ -7,18 +7,18 @@ from types import MethodType
 from typing import Any
 
 import pytest
+from ganzoo_benchmarks.timing import interleaved
 from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor
 
-from ganzoo.benchmark.timing import interleaved
-from ganzoo.errors import DataError
+from ganzoo.core.errors import DataError
 from ganzoo.gan import GAN
 from ganzoo.losses import LOSSES
-from ganzoo.training.health import Health
-from ganzoo.training.history import History
+from ganzoo.training.callbacks import Report
+from ganzoo.training.config import Request, make
+from ganzoo.training.diagnostics import Health
 from ganzoo.training.loop import LOG_EVERY, train_step
-from ganzoo.training.plan import Request, make
-from ganzoo.training.report import Report
+from ganzoo.training.metrics_logger import History
 from ganzoo.training.run import Run
 from ganzoo.training.state import TrainingState
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from ganzoo_benchmarks.timing import interleaved
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from ganzoo.benchmark.timing import interleaved
 from ganzoo.ops import linear
 
 

@@ -6,14 +6,13 @@ import statistics
 import subprocess
 import sys
 
+from ganzoo_benchmarks.peers import CHANNELS_LAST, NATIVE, REFERENCE
 from pytest_benchmark.fixture import BenchmarkFixture
-
-from ganzoo.benchmark.peers import CHANNELS_LAST, NATIVE, REFERENCE
 
 ROUNDS, STEPS, BATCH = 3, 4, 128
 CHILD = """
 import resource, sys
-from ganzoo.benchmark.steps import contestants
+from ganzoo_benchmarks.steps import contestants
 name, batch, steps = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 call = contestants(batch)[name]()
 for _ in range(steps):

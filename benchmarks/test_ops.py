@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from ganzoo_benchmarks.cases import CASES, race
+from ganzoo_benchmarks.peers import NATIVE
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from ganzoo.benchmark.cases import CASES, race
-from ganzoo.benchmark.peers import NATIVE
 from ganzoo.ops import native
 
 ROUNDS = 9

@@ -22,12 +22,13 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ganzoo import config as configs
-from ganzoo import registry
+from ganzoo.core import config as configs
+from ganzoo.core import registry
 from ganzoo.data import ImageData
 from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU
 from ganzoo.ops import cuda, native, use_backend
-from ganzoo.training import graph, loop
+from ganzoo.training import cuda_graph as graph
+from ganzoo.training import loop
 from ganzoo.training.batches import Batches
 from ganzoo.training.state import TrainingState
 

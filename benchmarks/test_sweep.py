@@ -9,9 +9,9 @@ from statistics import median
 
 import pytest
 import torch
+from ganzoo_benchmarks.timing import turns
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from ganzoo.benchmark.timing import turns
 from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU
 from ganzoo.ops import native, use_backend
 from ganzoo.ops.choice import pays

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ganzoo_benchmarks.timing import interleaved
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.baselines import plain_steps
-from ganzoo.benchmark.timing import interleaved
-from ganzoo.errors import DataError
+from ganzoo.core.errors import DataError
 from ganzoo.ops import use_backend
 from ganzoo.training.batches import Batches
+from ganzoo.training.config import Request, make
 from ganzoo.training.loop import train_step
-from ganzoo.training.plan import Request, make
 from ganzoo.training.state import TrainingState
 
 ROUNDS, STEPS = 15, 20

@@ -13,13 +13,14 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ganzoo.core.version import __version__
+
 if TYPE_CHECKING:
     from ganzoo.api import architectures, datasets, load, train
+    from ganzoo.core.plugin import Architecture, Config, Dataset
+    from ganzoo.core.spec import DataSpec
     from ganzoo.evaluation import evaluate
     from ganzoo.gan import GAN
-    from ganzoo.plugin import Architecture, Config, Dataset, DataSpec
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "train": "ganzoo.api",
@@ -28,10 +29,10 @@ _HOMES = {
     "datasets": "ganzoo.api",
     "evaluate": "ganzoo.evaluation",
     "GAN": "ganzoo.gan",
-    "Architecture": "ganzoo.plugin",
-    "Config": "ganzoo.plugin",
-    "Dataset": "ganzoo.plugin",
-    "DataSpec": "ganzoo.plugin",
+    "Architecture": "ganzoo.core.plugin",
+    "Config": "ganzoo.core.plugin",
+    "Dataset": "ganzoo.core.plugin",
+    "DataSpec": "ganzoo.core.plugin",
 }
 
 __all__ = [

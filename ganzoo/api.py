@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import logging
 import os
 import signal
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganzoo import config as configs
-from ganzoo import registry
-from ganzoo.errors import UsageError
-from ganzoo.plugin import Split
-from ganzoo.training.plan import Plan, Request, entry_of, flat, make, merge
-from ganzoo.training.reproducible import reproducible
+from ganzoo.core import config as configs
+from ganzoo.core import registry
+from ganzoo.core.errors import UsageError
+from ganzoo.training.config import Plan, Request, entry_of, flat, make, merge
+from ganzoo.training.determinism import reproducible
+from ganzoo.training.loading import generate_from_inputs, load
 from ganzoo.training.run import Run
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from ganzoo.gan import GAN
     from ganzoo.training.batches import Batches
-    from ganzoo.training.report import Report
+    from ganzoo.training.callbacks import Report
     from ganzoo.training.state import TrainingState
+
+
+__all__ = ["architectures", "datasets", "generate_from_inputs", "load", "proceed", "start", "train"]
 
 
 def architectures() -> list[str]:
@@ -79,24 +79,24 @@ def train(
         report: hears of progress.
         settings: any setting of the architecture's Config, such as `batch_size=64` or `loss="hinge"`.
 
-    Raises `ganzoo.errors.GanzooError` (UsageError, PluginError, DataError, TrainingError, CheckpointError). Ctrl-C
+    Raises `ganzoo.core.errors.GanzooError` (UsageError, PluginError, DataError, TrainingError, CheckpointError). Ctrl-C
     writes a checkpoint before KeyboardInterrupt is raised, SIGTERM before SystemExit(143).
     """
     request = Request(
         architecture, dataset, settings, steps, epochs, minutes, seed, device, precision,
         checkpoint_every, sample_every, evaluate_every, best_by, data_dir, cuda_graph,
     )  # fmt: skip
-    from ganzoo import distributed
+    from ganzoo.core import distributed
 
     if resume is not None and out is not None:
         raise UsageError("A resumed run stays where it is: give --resume or --out, not both.")
-    with distributed.joined():
+    with distributed.process_group():
         return start(make(request), out, report) if resume is None else proceed(Run.open(resume), request, report)
 
 
 def start(plan: Plan, out: str | os.PathLike[str] | None = None, report: Report | None = None) -> Run:
     """Train `plan` in a new run directory."""
-    from ganzoo import distributed
+    from ganzoo.core import distributed
     from ganzoo.training.provenance import provenance
     from ganzoo.training.state import TrainingState
 
@@ -106,7 +106,7 @@ def start(plan: Plan, out: str | os.PathLike[str] | None = None, report: Report 
         name = f"{plan.entry.name}-{plan.dataset.partition(':')[0]}"
         schedule = {"schedule": dataclasses.asdict(plan.schedule), "data_dir": plan.data_dir}
         config = {**plan.identity, **schedule, **provenance(plan.entry)}
-        run = distributed.first(lambda: Run.create(out, name, config))
+        run = distributed.on_rank0(lambda: Run.create(out, name, config))
         with _locked(run):
             return _train(plan, state, batches, run, report, plan.data.notes)
 
@@ -116,7 +116,7 @@ def proceed(run: Run, request: Request, report: Report | None = None) -> Run:
 
     `request` may change the schedule and nothing else.
     """
-    from ganzoo import distributed
+    from ganzoo.core import distributed
     from ganzoo.training import checkpoint
     from ganzoo.training.provenance import provenance
     from ganzoo.training.state import TrainingState
@@ -124,7 +124,7 @@ def proceed(run: Run, request: Request, report: Report | None = None) -> Run:
     entry_of(run.config)
     with _locked(run):
         run = Run.open(run.path)  # as the last process that held the lock left it
-        path, problems = distributed.first(lambda: _where_it_stands(run))
+        path, problems = distributed.on_rank0(lambda: _where_it_stands(run))
         saved = run.config if path is None else checkpoint.read_state(path)
         plan = make(merge(run.config, request))
         identity = plan.identity
@@ -162,49 +162,6 @@ def proceed(run: Run, request: Request, report: Report | None = None) -> Run:
             return _train(plan, state, batches, run, report, notes)
 
 
-def load(path: str | os.PathLike[str], device: str | None = None, best: bool = False) -> GAN:
-    """The GAN of the run at `path`, its generator the moving average, ready to `sample`.
-
-    It is that of the last checkpoint or, with `best`, of the best one by `evaluate_every`. `device` is as in `train`.
-    Raises UsageError where `path` is no run, CheckpointError where none of its checkpoints is intact, PluginError where
-    the architecture's package is not installed.
-    """
-    from ganzoo.training import checkpoint
-    from ganzoo.training.plan import find_device
-
-    run = Run.open(path)
-    entry = entry_of(run.config)
-    found, problems = checkpoint.newest_valid(run.kept(best))
-    for problem in problems:
-        logging.getLogger("ganzoo").warning(f"{problem}; the checkpoint before it is used.")
-    gan = entry.build(configs.make(entry.card.Config, run.config["settings"]), run.spec)
-    checkpoint.read_weights(found, "model", gan)
-    checkpoint.read_weights(found, "ema", gan.generator)
-    return gan.to(find_device(device)).eval()
-
-
-def translate(
-    gan: GAN, run: Run, count: int, dataset: str | None = None, split: Split = "test", seed: int | None = None
-) -> dict[str, Tensor]:
-    """What the paired `gan` of `run` makes of the first `count` input images: "inputs", "images" and "targets", uint8.
-
-    They are of the run's own data set, by default of the part that was held out. In another `dataset` without pairs the
-    images themselves are the inputs, and there are no targets.
-    """
-    from ganzoo import data
-
-    name = dataset or run.config["dataset"]["name"]
-    found = data.open(name, split=split, image_size=gan.spec.size, data_dir=run.config["data_dir"])
-    assert isinstance(found, data.ImageData), "an image_size is refused where there are no images"
-    if len(found) < count:
-        raise UsageError(f"{name} has {len(found)} {split} images, not {count}.")
-    inputs, targets = found.examples(count)
-    if inputs.shape[1] != gan.spec.inputs:
-        raise UsageError(f"{name} has input images of {inputs.shape[1]} channels; this GAN's have {gan.spec.inputs}.")
-    made = {"inputs": inputs, "images": gan.sample(count, seed=seed, inputs=inputs)}
-    return made | ({"targets": targets} if found.paired else {})
-
-
 def _where_it_stands(run: Run) -> tuple[Path | None, list[str]]:
     from ganzoo.training import checkpoint
 
@@ -214,10 +171,10 @@ def _where_it_stands(run: Run) -> tuple[Path | None, list[str]]:
 @contextlib.contextmanager
 def _locked(run: Run) -> Iterator[None]:
     """`run.locked()` by rank 0, for all."""
-    from ganzoo import distributed
+    from ganzoo.core import distributed
 
     with contextlib.ExitStack() as held:
-        distributed.first(lambda: held.enter_context(run.locked()))
+        distributed.on_rank0(lambda: held.enter_context(run.locked()))
         yield
 
 
@@ -242,10 +199,10 @@ def _of_parts(gan: GAN) -> list[str]:
 def _train(
     plan: Plan, state: TrainingState, batches: Batches, run: Run, report: Report | None, notes: Iterable[str]
 ) -> Run:
-    from ganzoo import distributed
+    from ganzoo.core import distributed
     from ganzoo.training import loop
-    from ganzoo.training.report import Report, Reports, tensorboard
-    from ganzoo.training.signals import StopRequest
+    from ganzoo.training.callbacks import Report, Reports, tensorboard
+    from ganzoo.training.interrupts import StopRequest
 
     board, problem = tensorboard(run, state.step) if distributed.rank() == 0 else ([], [])
     reports = Reports(report or Report(), *board) if distributed.rank() == 0 else Reports()
@@ -256,7 +213,7 @@ def _train(
                 reports.note(note)
             evaluate = None
             if plan.schedule.evaluate_every:
-                from ganzoo.evaluation.best import Best
+                from ganzoo.evaluation.best_checkpoint import Best
 
                 evaluate = Best(run, state, plan.schedule.best_by).measure
             loop.train(state, batches, run, plan.schedule, reports, stop, plan.cuda_graph, evaluate)

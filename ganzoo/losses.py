@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganzoo import distributed
-from ganzoo.plugin import LossName, PenaltyName
+from ganzoo.core import distributed
+from ganzoo.core.plugin import LossName, PenaltyName
 
 
 def logistic_real(real: Tensor, real_label: float = 1.0) -> Tensor:
@@ -141,7 +141,7 @@ def gradient_penalty(
     `real` and `fake` are [N, ...] of one shape; `generator` draws the N mixing weights. Differentiable twice.
     """
     shape = (distributed.size() * real.shape[0],) + (1,) * (real.dim() - 1)
-    mix = distributed.share(torch.rand(shape, device=real.device, dtype=real.dtype, generator=generator))
+    mix = distributed.shard(torch.rand(shape, device=real.device, dtype=real.dtype, generator=generator))
     between = torch.lerp(real, fake.to(real.dtype), mix).requires_grad_()
     slopes: Tensor = _input_gradient(discriminator, between).norm(dim=1)
     return (slopes - 1).square().mean()

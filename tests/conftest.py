@@ -15,10 +15,9 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from ganzoo import registry
 from ganzoo.cli import main
-
-from .workbench import Workbench
+from ganzoo.core import registry
+from tests.workbench import Workbench
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -37,8 +36,8 @@ Command = Callable[..., Result]
 
 GOOD_ARCHITECTURE = """
     from dataclasses import dataclass
-    from ganzoo import plugin
-    from ganzoo.config import setting
+    from ganzoo.core import plugin
+    from ganzoo.core.config import setting
 
     @dataclass(frozen=True, kw_only=True)
     class Config(plugin.Config):
@@ -59,7 +58,7 @@ GOOD_ARCHITECTURE = """
 """
 
 GOOD_DATASET = """
-    from ganzoo import plugin
+    from ganzoo.core import plugin
 
     class Good(plugin.Dataset):
         api_version = 1

@@ -62,7 +62,7 @@ def ended(processes: list[BaseProcess]) -> Iterator[None]:
 
 
 def _run(work: Callable[..., None], arguments: tuple[Any, ...], environment: dict[str, Any]) -> None:
-    from ganzoo.errors import GanzooError
+    from ganzoo.core.errors import GanzooError
 
     os.environ.update({name: str(value) for name, value in environment.items()})
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -85,7 +85,7 @@ def _in_world(meeting: Path, work: Callable[..., None], arguments: tuple[Any, ..
     """Ranks meet through a file instead of a port, which another test might have taken. "said" holds their stderr."""
     import torch.distributed as dist
 
-    from ganzoo import distributed
+    from ganzoo.core import distributed
 
     sys.stderr = (meeting.parent / "said").open("a", buffering=1)
     rank, ranks = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import ganzoo
-from ganzoo.errors import GanzooError, PluginError, UsageError
+from ganzoo.core.errors import GanzooError, PluginError, UsageError
 from ganzoo.training.run import Run
 
 
@@ -35,7 +35,7 @@ def test_what_is_loaded_is_the_average_that_the_last_grid_showed(run: Run) -> No
     import numpy as np
     from PIL import Image
 
-    from ganzoo.imaging import grid
+    from ganzoo.data.imaging import grid
 
     labels = torch.arange(10).repeat_interleave(10)
     shown = np.asarray(Image.open(run.grid))

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from ganzoo import registry
-from ganzoo.config import make, settings
-from ganzoo.errors import UsageError
+from ganzoo.core import registry
+from ganzoo.core.config import make, settings
+from ganzoo.core.errors import UsageError
+from ganzoo.core.spec import DataSpec
 from ganzoo.gan import GAN
 from ganzoo.nn import ConvTransposeBNReLU, uses_batch_statistics
-from ganzoo.plugin import DataSpec
 
 CARDS = {entry.name: entry.card for entry in registry.architectures() if entry.error is None}
 SMALL = {

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ganzoo import registry
-from ganzoo.plugin import DataLocation
+from ganzoo.core import registry
+from ganzoo.core.spec import DataLocation
 from ganzoo.testing import Check, check_dataset, parametrize_checks
 
 ARCHITECTURES = [entry.name for entry in registry.architectures() if entry.error is None]

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from ganzoo.testing.checks import ARCHITECTURE, DATASET
-
-from .workbench import Workbench
+from tests.workbench import Workbench
 
 PAGE = (Path(__file__).parent.parent / "docs" / "plugins.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)

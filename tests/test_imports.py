@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import ganzoo
-from ganzoo import registry
+from ganzoo.core import registry
 
 HEAVY = ("torch", "numpy", "rich", "PIL", "sklearn", "pooch")
 
@@ -33,7 +33,7 @@ atexit.register(report)
     [
         "import ganzoo; ganzoo.Architecture, ganzoo.Config, ganzoo.Dataset, ganzoo.DataSpec, dir(ganzoo)",
         "import ganzoo.data",
-        "from ganzoo import registry; assert len(registry.architectures()) >= 4 and len(registry.datasets()) >= 6",
+        "from ganzoo.core import registry; assert len(registry.architectures()) >= 4 and len(registry.datasets()) >= 6",
     ],
     ids=["ganzoo", "ganzoo.data", "every card"],
 )

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ganzoo import losses
+from ganzoo.core.plugin import LossName, PenaltyName
 from ganzoo.losses import LOSSES, PENALTIES, clip_weights, gradient_penalty, r1_penalty, r1r2_penalty, r2_penalty
-from ganzoo.plugin import LossName, PenaltyName
 
 MODERATE = st.lists(st.floats(-8, 8), min_size=1, max_size=6).map(lambda x: torch.tensor(x, dtype=torch.float64))
 LABELS = st.floats(0.05, 1)

@@ -10,12 +10,12 @@ import torch
 from PIL import Image
 
 import ganzoo
-from ganzoo import imaging, registry
-from ganzoo.errors import UsageError
-from ganzoo.training.plan import Request, make
+from ganzoo.core import registry
+from ganzoo.core.errors import UsageError
+from ganzoo.data import imaging
+from ganzoo.training.config import Request, make
 from ganzoo.training.run import Run
-
-from .conftest import Command
+from tests.conftest import Command
 
 CARDS = {entry.name: entry.card for entry in registry.architectures() if entry.error is None}
 FOR_POINTS = [name for name, card in CARDS.items() if "points" in card.kinds]

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from ganzoo import registry
-from ganzoo.config import make
-from ganzoo.evaluation import judge
-from ganzoo.plugin import Architecture
-from ganzoo.registry import card_of
+from ganzoo.core import registry
+from ganzoo.core.config import make
+from ganzoo.core.plugin import Architecture
+from ganzoo.core.registry import card_of
+from ganzoo.evaluation import feature_extractor as judge
 from tests.conftest import Command
 
 ROOT = Path(__file__).parent.parent

@@ -20,7 +20,7 @@ import torch
 from kept_runs import trained
 
 import ganzoo
-from ganzoo import imaging
+from ganzoo.data import imaging
 from ganzoo.evaluation import evaluate
 from ganzoo.evaluation.results import read
 from ganzoo.gan import GAN

@@ -24,7 +24,7 @@ from ganzoo.cli.list import list_
 from ganzoo.cli.new import new
 from ganzoo.cli.sample import sample
 from ganzoo.cli.train import train
-from ganzoo.errors import GanzooError, did_you_mean, no_memory
+from ganzoo.core.errors import GanzooError, did_you_mean, no_memory
 
 
 class Commands(click.Group):

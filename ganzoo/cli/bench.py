@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from ganzoo.benchmark.cases import Result
-    from ganzoo.benchmark.timing import Turns
+    from ganzoo_benchmarks.cases import Result
+    from ganzoo_benchmarks.timing import Turns
 
 PACKAGES = ("ganzoo", "torch", "onnxruntime", "openvino")
 
@@ -27,7 +27,7 @@ def bench(patterns: tuple[str, ...], rounds: int, as_json: bool) -> None:
     The cases are the blocks up512, up256, up128, down64, down128 and down256, each with .inference (batch 64), .forward
     and .backward (batch 128), generator.64, generator.1, and training-step.
     """
-    from ganzoo.benchmark.cases import chosen, race, require_native
+    from ganzoo_benchmarks.cases import chosen, race, require_native
 
     cases = chosen(patterns)
     require_native()

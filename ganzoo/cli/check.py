@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganzoo.cli import words
+from ganzoo.cli import completions
 from ganzoo.cli.overrides import key_values
 
 if TYPE_CHECKING:
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("name", required=False, shell_complete=words.architectures)
+@click.argument("name", required=False, shell_complete=completions.architectures)
 @click.option(
     "--dataset",
     metavar="NAME",
-    shell_complete=words.datasets,
+    shell_complete=completions.datasets,
     help="Check a data set instead; it is loaded, and so may be downloaded.",
 )
 @click.option(
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     "overrides",
     multiple=True,
     metavar="KEY=VALUE",
-    shell_complete=words.settings,
+    shell_complete=completions.settings,
     help="Check with these settings.",
 )
 @click.pass_context

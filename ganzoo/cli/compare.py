@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganzoo.cli import words
+from ganzoo.cli import completions
 
 if TYPE_CHECKING:
     from ganzoo.cli.console import Console
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("runs", nargs=-1, required=True, metavar="RUN ...", shell_complete=words.runs)
+@click.argument("runs", nargs=-1, required=True, metavar="RUN ...", shell_complete=completions.runs)
 @click.option("--evaluate", "missing", is_flag=True, help="Evaluate the runs that were not, or were trained on since.")
 @click.option("--html", metavar="FILE", help="Also write a page with settings, curves, grids and figures in one file.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -46,10 +46,10 @@ def compare(runs: tuple[str, ...], missing: bool, html: str | None, as_json: boo
                 evaluate(run, progress=tell)
     found = columns(paths)
     if html is not None:
+        from ganzoo.core.files import write_text
         from ganzoo.evaluation.page import page
-        from ganzoo.training.run import replace
 
-        replace(Path(html), page(found))
+        write_text(Path(html), page(found))
     if as_json:
         result = {
             "runs": [column.name for column in found],

@@ -7,8 +7,8 @@ import json
 
 import click
 
-from ganzoo import registry
-from ganzoo.plugin import DataLocation
+from ganzoo.core import registry
+from ganzoo.core.spec import DataLocation
 
 
 @click.command()

@@ -9,8 +9,8 @@ import sys
 
 import click
 
-from ganzoo import registry
-from ganzoo.plugin import DataLocation
+from ganzoo.core import registry
+from ganzoo.core.spec import DataLocation
 
 
 @click.command()
@@ -55,7 +55,7 @@ def doctor() -> None:
 
 
 def _native() -> str:
-    from ganzoo.errors import GanzooError
+    from ganzoo.core.errors import GanzooError
     from ganzoo.ops import backend, native
 
     state = native.loaded()

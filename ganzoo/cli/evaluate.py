@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ganzoo.cli import words
+from ganzoo.cli import completions
 
 if TYPE_CHECKING:
     from ganzoo.cli.console import Console
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("run", shell_complete=words.runs)
+@click.argument("run", shell_complete=completions.runs)
 @click.option("--metrics", metavar="A,B,...", help="Only these.  [default: all that apply]")
 @click.option("--samples", type=click.IntRange(min=1), help="How many images to draw.  [default: 10000]")
 @click.option("--seed", type=click.IntRange(0, (1 << 32) - 1), default=0, show_default=True, help="Of the samples.")

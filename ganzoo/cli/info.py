@@ -6,16 +6,16 @@ from typing import Any
 
 import click
 
-from ganzoo import config as configs
-from ganzoo import registry
-from ganzoo.cli import words
-from ganzoo.plugin import DataSpec
+from ganzoo.cli import completions
+from ganzoo.core import config as configs
+from ganzoo.core import registry
+from ganzoo.core.spec import DataSpec
 
 COUNT = click.IntRange(min=1)
 
 
 @click.command()
-@click.argument("name", shell_complete=words.architectures)
+@click.argument("name", shell_complete=completions.architectures)
 @click.option("--image-size", type=COUNT, default=28, show_default=True, help="Count parameters for this image size.")
 @click.option("--channels", type=COUNT, default=1, show_default=True, help="... and this number of channels.")
 @click.option("--classes", type=COUNT, default=10, show_default=True, help="... and this number of classes.")
@@ -24,13 +24,14 @@ COUNT = click.IntRange(min=1)
     "overrides",
     multiple=True,
     metavar="KEY=VALUE",
-    shell_complete=words.settings,
+    shell_complete=completions.settings,
     help="... and with these settings.",
 )
 def info(name: str, image_size: int, channels: int, classes: int, overrides: tuple[str, ...]) -> None:
     """Show an architecture's paper, settings and networks."""
     from ganzoo.cli.console import Console, escape, table
     from ganzoo.cli.overrides import key_values
+    from ganzoo.gan import build
 
     entry = registry.get_architecture(name)
     card = entry.card
@@ -46,16 +47,19 @@ def info(name: str, image_size: int, channels: int, classes: int, overrides: tup
     for check, reason in card.expected_failures.items():
         console.print(f"does not pass the check {escape(check)}: {escape(str(reason))}", highlight=False)
 
-    rows = [(s.name, configs.word(getattr(config, s.name)), s.type_name, s.help) for s in configs.settings(card.Config)]
+    rows = [
+        (s.name, configs.format_value(getattr(config, s.name)), s.type_name, s.help)
+        for s in configs.settings(card.Config)
+    ]
     console.print()
     console.print(table(("setting", "value" if overrides else "default", "type", "what it does"), rows))
     for condition, defaults in card.Config.variants.items():
-        words = ", ".join(f"{key}={configs.word(value)}" for key, value in defaults.items())
+        words = ", ".join(f"{key}={configs.format_value(value)}" for key, value in defaults.items())
         console.print(f"With {condition} the defaults become {words}.", highlight=False)
 
     image_size = config.image_size or image_size
     spec = DataSpec(channels, image_size, classes if card.conditional else 0, channels if card.paired else 0)
-    gan = entry.build(config, spec)
+    gan = build(entry, config, spec)
     networks = [(part, f"{_parameters(getattr(gan, part)):,}") for part in ("generator", "discriminator")]
     console.print()
     console.print(table(("network", f"parameters for {channels}x{image_size}x{image_size} images"), networks))

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from types import FrameType
 
-from ganzoo.errors import UsageError
+from ganzoo.core.errors import UsageError
 
 
 def launched() -> bool:
@@ -26,7 +26,7 @@ def launch(ranks: int, batch_size: int, parts: int) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    from ganzoo import distributed
+    from ganzoo.core import distributed
 
     distributed.check_shares(batch_size, ranks, parts)
 

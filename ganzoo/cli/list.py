@@ -6,7 +6,7 @@ import json
 
 import click
 
-from ganzoo import registry
+from ganzoo.core import registry
 
 
 @click.command("list")

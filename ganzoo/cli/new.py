@@ -15,7 +15,7 @@ def new(name: str, directory: Path | None) -> None:
 
     It trains and passes every check as it is; then make it yours. docs/plugins.md has the whole way.
     """
-    from ganzoo.scaffold import write
+    from ganzoo.template import write
 
     target = write(name, directory)
     for file in sorted(path for path in target.rglob("*") if path.is_file()):

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from ganzoo.errors import did_you_mean
+from ganzoo.core.errors import did_you_mean
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -13,8 +13,8 @@ from rich.progress import Progress as Bars
 from rich.text import Text
 
 from ganzoo.cli.console import Console, escape
-from ganzoo.training.alarms import Alarm
-from ganzoo.training.report import Report
+from ganzoo.training.callbacks import Report
+from ganzoo.training.failure_detection import Alarm
 from ganzoo.training.run import Run
 
 REFRESH_SECONDS = 0.1

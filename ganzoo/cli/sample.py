@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ganzoo.cli import words
-from ganzoo.errors import UsageError, did_you_mean
+from ganzoo.cli import completions
+from ganzoo.core.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ganzoo.core.spec import DataSpec
     from ganzoo.gan import GAN
-    from ganzoo.plugin import DataSpec
 
 
 @click.command()
-@click.argument("run", shell_complete=words.runs)
+@click.argument("run", shell_complete=completions.runs)
 @click.option("--count", type=click.IntRange(1, 10_000_000), default=64, show_default=True, help="How many.")
 @click.option("--label", "labels", multiple=True, metavar="L", help="Class, by number or name; repeat for several.")
 @click.option(
@@ -71,7 +71,7 @@ def sample(
         indices = [_class_index(label, gan, names) for label in labels]
         chosen = torch.tensor([indices[i % len(indices)] for i in range(count)])
     if gan.paired:
-        kinds = api.translate(gan, opened, count, inputs, split, seed)
+        kinds = api.generate_from_inputs(gan, opened, count, inputs, split, seed)
     elif inputs is not None:
         raise UsageError("This GAN is not paired: it takes no --inputs.")
     else:
@@ -115,7 +115,7 @@ def _check_target(target: Path) -> None:
 
 
 def _write_picture(target: Path, spec: DataSpec, kinds: list[Tensor]) -> None:
-    from ganzoo import imaging
+    from ganzoo.data import imaging
 
     if spec.kind == "points":
         picture = imaging.scatter(kinds[0], spec.scale)
@@ -144,7 +144,7 @@ def _write_npz(target: Path, kinds: Mapping[str, Tensor], labels: Tensor | None)
 
 def _write_directory(target: Path, kinds: Mapping[str, Tensor], labels: Tensor | None, names: list[str]) -> None:
     """A folder of images for each class; for a paired GAN, a folder for each kind."""
-    from ganzoo import imaging
+    from ganzoo.data import imaging
 
     folders = folder_names(names)
     for kind, images in kinds.items():

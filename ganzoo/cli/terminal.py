@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.text import Text
 from torch import Tensor
 
+from ganzoo.core.spec import DataSpec
 from ganzoo.data.images import resize
-from ganzoo.imaging import grid, interleave, scatter
-from ganzoo.plugin import DataSpec
+from ganzoo.data.imaging import grid, interleave, scatter
 
 PREVIEW = {"images": 10, "points": 1000}
 """How many samples are drawn."""

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from ganzoo.cli import words
+from ganzoo.cli import completions
 from ganzoo.cli.overrides import key_values, read_toml
-from ganzoo.errors import GanzooError, PluginError, no_memory
+from ganzoo.core.errors import GanzooError, PluginError, no_memory
 
 if TYPE_CHECKING:
-    from ganzoo.training.plan import Plan, Request
+    from ganzoo.training.config import Plan, Request
     from ganzoo.training.run import Run
 
 LENGTHS = ("steps", "epochs", "minutes")
@@ -34,11 +34,11 @@ def _config_file(ctx: click.Context, _: click.Parameter, path: str | None) -> No
 
 
 @click.command()
-@click.argument("architecture", required=False, shell_complete=words.architectures)
+@click.argument("architecture", required=False, shell_complete=completions.architectures)
 @click.option(
     "--dataset",
     metavar="NAME",
-    shell_complete=words.datasets,
+    shell_complete=completions.datasets,
     help="A data set from `ganzoo datasets`, such as mnist or folder:PATH.",
 )
 @click.option("--steps", type=click.IntRange(min=1), help="Train for this many generator steps,")
@@ -54,7 +54,7 @@ def _config_file(ctx: click.Context, _: click.Parameter, path: str | None) -> No
     "overrides",
     multiple=True,
     metavar="KEY=VALUE",
-    shell_complete=words.settings,
+    shell_complete=completions.settings,
     help="Change a setting; see `ganzoo info ARCH`.",
 )
 @click.option(
@@ -84,7 +84,7 @@ def _config_file(ctx: click.Context, _: click.Parameter, path: str | None) -> No
 @click.option(
     "--resume",
     metavar="RUN",
-    shell_complete=words.runs,
+    shell_complete=completions.runs,
     help="Continue a run exactly where its last checkpoint stands.",
 )
 @click.option("--nproc", type=click.IntRange(min=1), metavar="N", help="Train with N processes on this machine.")
@@ -121,9 +121,9 @@ def train(
     for name in SETTINGS:
         options.pop(name)
 
-    from ganzoo import distributed
     from ganzoo.cli import launch
-    from ganzoo.training import plan as plans
+    from ganzoo.core import distributed
+    from ganzoo.training import config as plans
     from ganzoo.training.run import Run
 
     request = plans.Request(settings=settings, **options)
@@ -133,15 +133,16 @@ def train(
             return _show(plan, as_json)
         ctx.exit(launch.launch(nproc or 1, plan.config.batch_size, plan.config.accumulate))
     resume, out = launch.after_restart(resume, out)
-    with distributed.joined():
+    with distributed.process_group():
         _train(request, resume, out, as_json)
 
 
 def _train(request: Request, resume: str | None, out: str | None, as_json: bool) -> None:
-    from ganzoo import api, distributed
+    from ganzoo import api
     from ganzoo.cli.console import Console
     from ganzoo.cli.progress import Progress
-    from ganzoo.training import plan as plans
+    from ganzoo.core import distributed
+    from ganzoo.training import config as plans
     from ganzoo.training.run import Run
 
     console = Console(stderr=as_json, highlight=False, quiet=distributed.rank() > 0)
@@ -190,7 +191,7 @@ def _conclude(run: Run, step: int, console: Any, elapsed: float, as_json: bool) 
     console.print(f"Trained {last['step']:,} steps in {last['seconds']:.0f} s, {speed:,.0f} images/s.\n")
     gan = api.load(run.path, "cpu")
     if gan.paired:
-        shown = api.translate(gan, run, min(5, run.config["dataset"]["images"]), split="train", seed=0)
+        shown = api.generate_from_inputs(gan, run, min(5, run.config["dataset"]["images"]), split="train", seed=0)
     else:
         shown = {gan.spec.kind: gan.sample(PREVIEW[gan.spec.kind], seed=0)}
     draw(list(shown.values()), gan.spec, console)
@@ -213,7 +214,9 @@ def _show(plan: Plan, as_json: bool) -> None:
     if as_json:
         return click.echo(json.dumps(result, indent=2))
     from ganzoo.cli.console import Console, table
-    from ganzoo.config import word
-    from ganzoo.training.plan import flat
+    from ganzoo.core.config import format_value
+    from ganzoo.training.config import flat
 
-    Console().print(table(("what would be trained", ""), [(name, word(value)) for name, value in flat(result).items()]))
+    Console().print(
+        table(("what would be trained", ""), [(name, format_value(value)) for name, value in flat(result).items()])
+    )

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ganzoo.errors import UsageError, did_you_mean
-from ganzoo.plugin import DataLocation, Split
+from ganzoo.core.errors import PluginError, UsageError, did_you_mean
+from ganzoo.core.spec import DataLocation, Split
 
 if TYPE_CHECKING:
     from ganzoo.data.images import ImageData
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Data: TypeAlias = ImageData | PointData
 
-__all__ = ["ImageData", "PointData", "load", "open"]
+__all__ = ["ImageData", "PointData", "absolute_name", "load", "on_disk", "open", "require_known_kind"]
 
 
 def open(
@@ -42,12 +42,40 @@ def open(
 
 def load(name: str, where: DataLocation, split: Split, image_size: int | None) -> Data:
     """`open` with a location at hand: for data sets that are made of another one."""
-    from ganzoo.registry import get_dataset
+    from ganzoo.core.registry import get_dataset
 
     card, argument = get_dataset(name)
     if image_size is not None and card.kind != "images":
         raise UsageError(f"{name} has {card.kind}, not images: it takes no image_size.")
-    return card.load(where, split, image_size, argument)
+    return require_known_kind(name, card.load(where, split, image_size, argument))
+
+
+def require_known_kind(name: str, loaded: object) -> Data:
+    """What the data set `name` loaded; PluginError if it is of no kind that ganzoo knows."""
+    from ganzoo.data.images import ImageData
+    from ganzoo.data.points import PointData
+
+    if not isinstance(loaded, (ImageData, PointData)):
+        raise PluginError(f"{name}: load() returns a {type(loaded).__name__}, expected ImageData or PointData.")
+    return loaded
+
+
+def on_disk(name: str, where: DataLocation) -> bool:
+    """Whether loading the data set `name` would need no network."""
+    from ganzoo.core.registry import get_dataset
+
+    available: bool = get_dataset(name)[0].on_disk(where)
+    return available
+
+
+def absolute_name(dataset: str) -> str:
+    """A data set name that means the same from any working directory: paths in it made absolute."""
+    from ganzoo.core.registry import get_dataset
+
+    card, argument = get_dataset(dataset)
+    if argument is None:
+        return dataset
+    return dataset[: len(dataset) - len(argument)] + card.absolute(argument)
 
 
 def __getattr__(name: str) -> Any:

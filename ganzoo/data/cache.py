@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ganzoo.core.errors import DataError
 from ganzoo.data.images import sha256_of
-from ganzoo.errors import DataError
 
 FORMAT = 1
 STALE_SECONDS = 7 * 24 * 3600

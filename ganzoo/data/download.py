@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ganzoo.core.errors import DataError
+from ganzoo.core.spec import DataLocation
 from ganzoo.data.cache import scratch
-from ganzoo.errors import DataError
-from ganzoo.plugin import DataLocation
 
 TIMEOUT_SECONDS = 30
 MAX_UNPACKED = 1 << 28

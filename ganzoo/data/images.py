@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ganzoo.errors import DataError
-from ganzoo.plugin import DataSpec, Split
+from ganzoo.core.errors import DataError
+from ganzoo.core.spec import DataSpec, Split
 
 if TYPE_CHECKING:
     import torch

@@ -8,8 +8,8 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ganzoo.errors import DataError
-from ganzoo.plugin import DataSpec, Split
+from ganzoo.core.errors import DataError
+from ganzoo.core.spec import DataSpec, Split
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Judging a run: what its GAN has learnt, measured by ganzoo.metrics, kept beside it, compared with others."""
+"""Evaluation of runs: metrics, results kept beside a run, comparisons of runs."""
 
 from __future__ import annotations
 

@@ -7,15 +7,16 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from ganzoo import api, data
-from ganzoo.errors import DataError, SplitError, UsageError
+from ganzoo import data
+from ganzoo.core.errors import DataError, SplitError, UsageError
+from ganzoo.core.spec import Split
+from ganzoo.evaluation.context import Subject
+from ganzoo.evaluation.metrics import metrics as every_metric
+from ganzoo.evaluation.metrics import named
 from ganzoo.evaluation.results import Evaluation
-from ganzoo.evaluation.subject import Subject
 from ganzoo.gan import GAN
-from ganzoo.metrics import metrics as every_metric
-from ganzoo.metrics import named
-from ganzoo.plugin import Split
 from ganzoo.training import checkpoint
+from ganzoo.training.loading import load
 from ganzoo.training.run import Run
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def evaluate(
 
     Args:
         run: a run or its directory.
-        metrics: names from `ganzoo.metrics.metrics()`; default all that apply to the run.
+        metrics: names from `ganzoo.evaluation.metrics.metrics()`; default all that apply to the run.
         samples: how many images are drawn from the generator's moving average.
         seed: of the samples and of everything random in the metrics.
         reference: the split whose images samples are compared with; default "test", or "train" where there is no test.
@@ -80,7 +81,7 @@ def _newest(run: Run, device: str | None, best: bool) -> tuple[GAN, str]:
     """The GAN of the newest intact checkpoint and the name of that, also while a training writes new ones."""
     while True:
         path, _ = checkpoint.newest_valid(run.kept(best))
-        gan = api.load(run.path, device, best)
+        gan = load(run.path, device, best)
         if checkpoint.newest_valid(run.kept(best))[0] == path:
             return gan, path.name
 

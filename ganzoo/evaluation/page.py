@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
-from ganzoo import __version__
+from ganzoo.core.version import __version__
 from ganzoo.evaluation.compare import Column, incomparable, rows, settings
 from ganzoo.evaluation.curves import COLOURS, chart
 from ganzoo.evaluation.results import BETTER, number, protocol_lines

@@ -7,12 +7,12 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from ganzoo import imaging
-from ganzoo.config import word
-from ganzoo.errors import GanzooError
-from ganzoo.lock import held
-from ganzoo.metrics.metric import Finding
-from ganzoo.training.run import Run, replace
+from ganzoo.core.config import format_value
+from ganzoo.core.errors import GanzooError
+from ganzoo.core.files import lock, write_text
+from ganzoo.data import imaging
+from ganzoo.evaluation.metric import Finding
+from ganzoo.training.run import Run
 
 FILE = "evaluation.json"
 FOLDER = "evaluation"
@@ -59,9 +59,9 @@ class Evaluation:
 
     def write(self, run: Run) -> None:
         """Write evaluation.json, all or nothing. What others found of the checkpoint, or find at this moment, stays."""
-        with held(run.path / f".{FILE}.lock"):
+        with lock(run.path / f".{FILE}.lock"):
             whole = self._with(read(run))
-            replace(run.path / FILE, json.dumps({"format": FORMAT, **dataclasses.asdict(whole)}, indent=2) + "\n")
+            write_text(run.path / FILE, json.dumps({"format": FORMAT, **dataclasses.asdict(whole)}, indent=2) + "\n")
 
     def _with(self, before: Evaluation | None) -> Evaluation:
         if before is None or before.checkpoint != self.checkpoint:
@@ -108,7 +108,7 @@ def protocol_lines(evaluation: Evaluation) -> list[str]:
 
 
 def _listed(protocol: dict[str, Any]) -> str:
-    return "; ".join(f"{key.replace('_', ' ')} {word(value)}" for key, value in protocol.items())
+    return "; ".join(f"{key.replace('_', ' ')} {format_value(value)}" for key, value in protocol.items())
 
 
 def _said(entry: dict[str, Any]) -> dict[str, Any]:

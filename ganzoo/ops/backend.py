@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import torch
 
-from ganzoo.errors import UsageError, did_you_mean
+from ganzoo.core.errors import UsageError, did_you_mean
 
 BACKENDS = ("auto", "native", "reference")
 VARIABLE = "GANZOO_OPS"

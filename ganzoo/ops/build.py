@@ -16,7 +16,7 @@ from pathlib import Path
 import platformdirs
 import torch
 
-from ganzoo.lock import held
+from ganzoo.core.files import lock
 from ganzoo.ops import recipe
 
 
@@ -66,7 +66,7 @@ def once(binary: Path) -> Iterator[Path | None]:
         return
     try:
         binary.parent.mkdir(parents=True, exist_ok=True)
-        with held(binary.with_suffix(".lock")):
+        with lock(binary.with_suffix(".lock")):
             if binary.exists():
                 yield None
             else:

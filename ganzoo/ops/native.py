@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch.autograd import forward_ad
 
-from ganzoo.errors import GanzooError
+from ganzoo.core.errors import GanzooError
 from ganzoo.ops import build, recipe
 
 INSTRUCTION_SETS = ("avx512", "avx2", "generic")

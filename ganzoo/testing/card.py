@@ -7,8 +7,8 @@ import subprocess
 import sys
 from typing import Any
 
-from ganzoo import config as configs
-from ganzoo.errors import UsageError
+from ganzoo.core import config as configs
+from ganzoo.core.errors import UsageError
 from ganzoo.testing.kit import CheckError, rule
 from ganzoo.testing.subject import Subject
 
@@ -66,7 +66,7 @@ def settings(subject: Subject) -> None:
         except UsageError:
             continue  # this choice may need others beside it
         plain = json.loads(json.dumps(configs.to_dict(config)))
-        words = {name: configs.word(value) for name, value in plain.items()}
+        words = {name: configs.format_value(value) for name, value in plain.items()}
         for form, values in (("config.json", plain), ("--set", words)):
             again = configs.make(config_type, values)
             if again != config:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ganzoo import registry
-from ganzoo.plugin import Architecture
+from ganzoo.core import registry
+from ganzoo.core.plugin import Architecture
 from ganzoo.testing import card, datasets, networks, training
 from ganzoo.testing.datasets import DataSubject
 from ganzoo.testing.kit import Check, Rule, checks_of, run_all

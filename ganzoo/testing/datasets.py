@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ganzoo.core.errors import GanzooError
+from ganzoo.core.plugin import Dataset
+from ganzoo.core.spec import DataLocation, Split
+from ganzoo.data import require_known_kind
 from ganzoo.data.images import ImageData, sha256_of
 from ganzoo.data.points import PointData
-from ganzoo.errors import GanzooError
-from ganzoo.plugin import DataLocation, Dataset, Split
 from ganzoo.testing.kit import CheckError, rule
 
 if TYPE_CHECKING:
@@ -35,7 +37,9 @@ class DataSubject:
         return DataLocation.find()
 
     def load(self, split: Split = "train", image_size: int | None = None) -> Data:
-        return self.card.load(self.where, split, image_size, self.argument)
+        return require_known_kind(
+            type(self.card).__name__, self.card.load(self.where, split, image_size, self.argument)
+        )
 
     @functools.cached_property
     def train(self) -> Data:

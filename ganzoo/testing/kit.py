@@ -11,11 +11,11 @@ from typing import Any, Generic, Literal, TypeVar
 
 import torch
 
-import ganzoo
-from ganzoo.errors import DataError, UsageError, did_you_mean
+from ganzoo.core.errors import DataError, UsageError, did_you_mean
 
 Subject = TypeVar("Subject")
-TORCH, GANZOO, KIT = (os.path.join(os.path.dirname(file), "") for file in (torch.__file__, ganzoo.__file__, __file__))
+TORCH, KIT = (os.path.join(os.path.dirname(file), "") for file in (torch.__file__, __file__))
+GANZOO = os.path.join(os.path.dirname(os.path.dirname(KIT)), "")
 
 
 class CheckError(AssertionError):

@@ -11,10 +11,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ganzoo.errors import UsageError
+from ganzoo.core.errors import UsageError
+from ganzoo.core.spec import DataSpec
+from ganzoo.data.normalization import encode
 from ganzoo.gan import GAN
-from ganzoo.plugin import DataSpec
-from ganzoo.representation import encode
 from ganzoo.testing.kit import CheckError, rule
 from ganzoo.testing.subject import CLASSES, Subject
 
@@ -158,7 +158,7 @@ def compile(subject: Subject) -> None:
         torch._dynamo.reset()
 
 
-@rule("raise ganzoo.errors.UsageError from build() for a size that the networks cannot reach.")
+@rule("raise ganzoo.core.errors.UsageError from build() for a size that the networks cannot reach.")
 def impossible_size(subject: Subject) -> None:
     """A size that cannot be reached is refused with one that can."""
     for size in ODD_SIZES if "images" in subject.card.kinds else ():

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ganzoo.plugin import Architecture
+from ganzoo.core.plugin import Architecture
 from ganzoo.testing.checks import architecture_checks, dataset_checks
 from ganzoo.testing.kit import Check, CheckError
 

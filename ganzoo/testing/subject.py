@@ -10,14 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganzoo import config as configs
+from ganzoo.core import config as configs
+from ganzoo.core.errors import UsageError
+from ganzoo.core.plugin import Architecture
+from ganzoo.core.spec import DataKind, DataSpec
 from ganzoo.data.images import ImageData, resize, sha256_of
+from ganzoo.data.normalization import from_uint8
 from ganzoo.data.points import PointData
-from ganzoo.errors import UsageError
 from ganzoo.gan import GAN
-from ganzoo.plugin import Architecture, DataKind, DataSpec
-from ganzoo.registry import not_a_gan
-from ganzoo.representation import from_uint8
+from ganzoo.gan.build import not_a_gan
 from ganzoo.testing.kit import CheckError, first_line, where
 from ganzoo.training.batches import Batches
 from ganzoo.training.loop import train_step

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ganzoo.errors import UsageError
+from ganzoo.core.errors import UsageError
 from ganzoo.gan import GAN
 from ganzoo.testing.kit import CheckError, rule, where
 from ganzoo.testing.subject import Subject

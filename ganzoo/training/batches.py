@@ -9,9 +9,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ganzoo import distributed
-from ganzoo.errors import UsageError
-from ganzoo.representation import encode, from_uint8
+from ganzoo.core import distributed
+from ganzoo.core.errors import UsageError
+from ganzoo.data.normalization import encode, from_uint8
 
 if TYPE_CHECKING:
     from ganzoo.data import Data
@@ -64,14 +64,14 @@ class Batches:
 
     def take(self, batch: Tensor, number: int = 0) -> tuple[Tensor, Tensor | None]:
         """The rank's share of the examples with these numbers; random corruptions depend on the batch's `number`."""
-        chosen = distributed.share(batch, self.parts)
+        chosen = distributed.shard(batch, self.parts)
         real = self.real(chosen)
         if self.inputs is not None:
             return real, from_uint8(self._take(self.inputs, chosen))
         if self.data.corrupt is not None:  # all of the batch, so that ranks see the corruptions one process would
             rng = torch.Generator(self.device).manual_seed(_seed_of(self.seed, number))
             corrupted = self.data.corrupt(self._take(self.values, batch), rng)
-            return real, from_uint8(distributed.share(corrupted, self.parts))
+            return real, from_uint8(distributed.shard(corrupted, self.parts))
         return real, None if self.labels is None else self.labels[chosen].to(self.device)
 
     def real(self, chosen: Tensor) -> Tensor:

@@ -12,7 +12,6 @@ It is written under a temporary name, flushed to disk and renamed, so a crash le
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -25,7 +24,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ganzoo.errors import CheckpointError
+from ganzoo.core.errors import CheckpointError
+from ganzoo.core.files import flush, sha256
 
 MANIFEST = "manifest.json"
 PREFIX = "step-"
@@ -43,14 +43,14 @@ def save(directory: Path, step: int, model: dict[str, Tensor], ema: dict[str, Te
         save_file(_plain(model), temporary / "model.safetensors")
         save_file(_plain(ema), temporary / "ema.safetensors")
         torch.save(state, temporary / "state.pt")
-        files = {path.name: {"bytes": path.stat().st_size, "sha256": _sha256(path)} for path in temporary.iterdir()}
+        files = {path.name: {"bytes": path.stat().st_size, "sha256": sha256(path)} for path in temporary.iterdir()}
         (temporary / MANIFEST).write_text(json.dumps({"step": step, "files": files}, indent=2) + "\n")
         for path in (*temporary.iterdir(), temporary):
-            _flush(path)
+            flush(path)
         if target.exists():
             shutil.rmtree(target)
         os.replace(temporary, target)
-        _flush(directory)
+        flush(directory)
     except (OSError, SafetensorError, RuntimeError) as failure:  # torch and safetensors wrap a full disk in their own
         shutil.rmtree(temporary, ignore_errors=True)
         raise CheckpointError(f"Cannot write the checkpoint of step {step} to {directory}: {failure}") from failure
@@ -99,7 +99,7 @@ def verify(path: Path) -> str | None:
         if set(files) != {"model.safetensors", "ema.safetensors", "state.pt"}:
             return f"{path.name}: its manifest lists other files than a checkpoint has"
         for name, expected in files.items():
-            found = _sha256(path / name)
+            found = sha256(path / name)
             if found != expected["sha256"] or (path / name).stat().st_size != expected["bytes"]:
                 return f"{path.name}/{name} is damaged: sha256 {found}, expected {expected['sha256']}"
     except OSError as failure:
@@ -137,19 +137,3 @@ def read_weights(path: Path, name: str, network: nn.Module) -> None:
 
 def _plain(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

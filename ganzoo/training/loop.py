@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ganzoo import distributed, imaging
-from ganzoo.data import ImageData
+from ganzoo.core import distributed
+from ganzoo.data import ImageData, imaging
 from ganzoo.gan import GAN
-from ganzoo.training import checkpoint, graph
+from ganzoo.training import checkpoint
+from ganzoo.training import cuda_graph as graph
 from ganzoo.training.batches import Batches
-from ganzoo.training.health import Health
-from ganzoo.training.history import History, diverged
-from ganzoo.training.report import Report
+from ganzoo.training.callbacks import Report
+from ganzoo.training.diagnostics import Health
+from ganzoo.training.interrupts import StopRequest
+from ganzoo.training.metrics_logger import History, diverged
 from ganzoo.training.run import Run
-from ganzoo.training.signals import StopRequest
 from ganzoo.training.state import TrainingState
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def over(state: TrainingState, schedule: Schedule, stop: StopRequest) -> bool:
         return wish > 0
     if state.step % AGREE_EVERY:
         return False
-    wish = distributed.highest(wish)
+    wish = distributed.all_reduce_max(wish)
     if wish > 1:  # else leave it: a signal may just have come in
         stop.signal = wish
     return wish > 0
@@ -160,8 +161,8 @@ def deal(state: TrainingState, real: Tensor, given: Tensor | None) -> list[Part]
     gan, n, parts = state.gan, state.gan.config.batch_size, state.gan.config.accumulate
     condition = gan.condition(given, n, state.rng)
     if given is None and condition is not None:  # it was drawn
-        condition = distributed.share(condition, parts)
-    z = distributed.share(gan.latent(n, state.rng), parts)
+        condition = distributed.shard(condition, parts)
+    z = distributed.shard(gan.latent(n, state.rng), parts)
     conditions = [None] * parts if condition is None else condition.chunk(parts)
     return [Part(*part) for part in zip(real.chunk(parts), conditions, z.chunk(parts))]
 

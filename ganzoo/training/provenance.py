@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 
-from ganzoo import distributed
+from ganzoo.core import distributed
+from ganzoo.core.registry import Entry
 from ganzoo.ops import native
 from ganzoo.ops.backend import resolve
-from ganzoo.registry import Entry
 
 
 def provenance(entry: Entry) -> dict[str, Any]:

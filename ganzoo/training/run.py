@@ -3,7 +3,7 @@
 config.json      what was asked for and with which versions
 metrics.jsonl    one JSON object per line, losses and signals averaged since the line before
 evaluations.jsonl   what `evaluate_every` measured; best/ has the checkpoints that were the best so far
-alarms.jsonl     what was seen to go wrong: name, step, evidence, remedy; see ganzoo.training.alarms
+alarms.jsonl     what was seen to go wrong: name, step, evidence, remedy; see ganzoo.training.failure_detection
 samples/         grids of the same noise vectors as training goes on
 checkpoints/     see ganzoo.training.checkpoint
 """
@@ -19,10 +19,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ganzoo.errors import GanzooError, UsageError
-from ganzoo.lock import held
-from ganzoo.plugin import DataSpec
-from ganzoo.training.alarms import Alarm
+from ganzoo.core.errors import GanzooError, UsageError
+from ganzoo.core.files import lock, write_text
+from ganzoo.core.spec import DataSpec
+from ganzoo.training.failure_detection import Alarm
 
 CONFIG = "config.json"
 FORMAT = 1
@@ -56,7 +56,7 @@ class Run:
             path = _free_directory(name) if out is None else _empty_directory(Path(out))
             run = cls(path, {"format": FORMAT, **config})
             try:
-                replace(path / CONFIG, run._text(), new=True)
+                write_text(path / CONFIG, run._text(), new=True)
             except FileExistsError:  # another training was faster
                 raise _taken(path) from None
             run.samples.mkdir(exist_ok=True)
@@ -148,7 +148,7 @@ class Run:
 
     def write_config(self) -> None:
         """Write `config` to config.json, all or nothing."""
-        replace(self.path / CONFIG, self._text())
+        write_text(self.path / CONFIG, self._text())
 
     def _text(self) -> str:
         return json.dumps(self.config, indent=2) + "\n"
@@ -163,7 +163,7 @@ class Run:
         for file in (self.metrics_file, self.alarms_file, self.evaluations_file):
             kept = [line for line in _lines(file) if _step_of(line) <= step]
             if file.exists():
-                replace(file, "".join(f"{line}\n" for line in kept))
+                write_text(file, "".join(f"{line}\n" for line in kept))
         self.samples.mkdir(exist_ok=True)
         for folder, name in ((self.path, CONFIG), (self.path, self.metrics_file.name), (self.samples, "step-*.png")):
             for unfinished in folder.glob(f".{name}-*"):
@@ -179,9 +179,9 @@ class Run:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the run for one process; a second training of it is refused. The lock dies with its process."""
-        with contextlib.ExitStack() as lock:
+        with contextlib.ExitStack() as held:
             try:
-                lock.enter_context(held(self.path / ".lock", wait=False))
+                held.enter_context(lock(self.path / ".lock", wait=False))
             except BlockingIOError:
                 raise UsageError(f"{self.path} is being trained by another process.") from None
             yield
@@ -250,23 +250,3 @@ def _step_of(line: str) -> int:
         return int(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError, RecursionError):
         return TORN
-
-
-def replace(path: Path, text: str, new: bool = False) -> None:
-    """Write `text` to `path`, which appears complete or stays as it was.
-
-    With `new`, FileExistsError where the file is there already.
-    """
-    temporary = path.with_name(f".{path.name}-{os.getpid()}")
-    try:
-        with temporary.open("w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        if new:
-            os.link(temporary, path)
-        else:
-            os.replace(temporary, path)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()

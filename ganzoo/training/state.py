@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganzoo import distributed
-from ganzoo.errors import CheckpointError
-from ganzoo.gan import GAN, Signals
+from ganzoo.core import distributed
+from ganzoo.core.errors import CheckpointError
+from ganzoo.gan import GAN, Logs
 from ganzoo.training import checkpoint
 from ganzoo.training.ema import EMA
 
@@ -99,17 +99,17 @@ class TrainingState:
         tensors = (*self.gan.state_dict().values(), *self.ema.network.state_dict().values())
         return bool(torch.stack([tensor.isfinite().all() for tensor in tensors]).all())
 
-    def backward_generator(self, loss: Tensor) -> Signals:
+    def backward_generator(self, loss: Tensor) -> Logs:
         """Add the gradients of `loss`, a mean over one part of the batch. Returns it as a signal."""
         return {"generator_loss": self._backward(self.generator_scaler, loss)}
 
-    def backward_discriminator(self, losses: Iterator[tuple[Tensor, Signals]]) -> Signals:
+    def backward_discriminator(self, losses: Iterator[tuple[Tensor, Logs]]) -> Logs:
         """The same for the discriminator, term after term: each goes backward before the next is made.
 
         Returns their sum as a signal, and their signals.
         """
         values: list[Tensor] = []
-        found: Signals = {}
+        found: Logs = {}
         while True:
             with self.autocast():
                 term = next(losses, None)
@@ -119,11 +119,11 @@ class TrainingState:
             values.append(self._backward(self.discriminator_scaler, loss))
             found |= signals
 
-    def update_generator(self) -> Signals:
+    def update_generator(self) -> Logs:
         """One step of the generator's optimizer along the gradients it has. Returns a signal, as `_update` says."""
         return self._update("generator", self.generator_optimizer, self.generator_scaler)
 
-    def update_discriminator(self) -> Signals:
+    def update_discriminator(self) -> Logs:
         """The same for the discriminator."""
         return self._update("discriminator", self.discriminator_optimizer, self.discriminator_scaler)
 
@@ -132,14 +132,14 @@ class TrainingState:
         torch.autograd.backward(scaler.scale(loss if parts == 1 else loss / parts))
         return loss.detach()
 
-    def _update(self, name: str, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> Signals:
+    def _update(self, name: str, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> Logs:
         """Step unless a gradient, now or before, was not finite; the device decides, so nothing has to wait for it.
 
         The signal is the norm of the gradients, NaN where the step was left out. With fp16 there is none: gradients
         that overflow are then usual, and the scaler leaves out their steps.
         """
         gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-        distributed.average(gradients)
+        distributed.all_reduce_mean(gradients)
         if scaler.is_enabled():
             scaler.step(optimizer)
             scaler.update()
@@ -151,8 +151,8 @@ class TrainingState:
 
     def save(self, directory: Path) -> Path:
         """Write a checkpoint into `directory`, where rank 0 does so; the path of it."""
-        torch_rng = distributed.gathered(torch.get_rng_state())
-        cuda_rng = distributed.gathered(torch.cuda.get_rng_state(self.device)) if self.device.type == "cuda" else None
+        torch_rng = distributed.all_gather(torch.get_rng_state())
+        cuda_rng = distributed.all_gather(torch.cuda.get_rng_state(self.device)) if self.device.type == "cuda" else None
         if distributed.rank() > 0:
             return checkpoint.place(directory, self.step)
         state = {

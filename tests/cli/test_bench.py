@@ -4,15 +4,14 @@ import json
 import re
 
 import pytest
+from ganzoo_benchmarks import cases
+from ganzoo_benchmarks.cases import block
+from ganzoo_benchmarks.peers import COMPILE, NATIVE, REFERENCE
 
-from ganzoo.benchmark import cases
-from ganzoo.benchmark.cases import block
-from ganzoo.benchmark.peers import COMPILE, NATIVE, REFERENCE
 from ganzoo.ops import native
-
-from ..benchmark.test_cases import with_peer, without
-from ..conftest import Command
-from ..ops.conftest import needs_native
+from tests.benchmarks.test_cases import with_peer, without
+from tests.conftest import Command
+from tests.ops.conftest import needs_native
 
 
 @pytest.fixture

@@ -8,8 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from ganzoo.testing.checks import ARCHITECTURE, DATASET
-
-from ..conftest import Command, Site
+from tests.conftest import Command, Site
 
 MISTAKEN = """
     from ganzoo_plugins.vanilla import Vanilla

@@ -13,12 +13,11 @@ from pathlib import Path
 import pytest
 from click.shell_completion import ShellComplete
 
-from ganzoo import registry
 from ganzoo.cli import cli
 from ganzoo.cli.completion import VARIABLE
-
-from ..conftest import GOOD_ARCHITECTURE, Command, Site
-from ..test_imports import loaded_after
+from ganzoo.core import registry
+from tests.conftest import GOOD_ARCHITECTURE, Command, Site
+from tests.test_imports import loaded_after
 
 
 def words(*typed: str) -> list[str]:

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ganzoo import registry
-from ganzoo.plugin import DataLocation
-
-from ..conftest import Command
+from ganzoo.core import registry
+from ganzoo.core.spec import DataLocation
+from tests.conftest import Command
 
 KEYS = [
     "name", "kind", "argument", "paired", "summary", "source", "on_disk", "distribution", "version", "status", "error"

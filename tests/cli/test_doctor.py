@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from ganzoo import __version__, registry
+from ganzoo import __version__
+from ganzoo.core import registry
 from ganzoo.ops import native
-
-from ..conftest import GOOD_ARCHITECTURE, Command, Site
+from tests.conftest import GOOD_ARCHITECTURE, Command, Site
 
 
 @pytest.fixture

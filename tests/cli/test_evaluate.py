@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import ganzoo
-from ganzoo.evaluation import judge
+from ganzoo.evaluation import feature_extractor as judge
 from tests.conftest import Command
 
 

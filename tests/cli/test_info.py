@@ -5,11 +5,10 @@ import re
 import pytest
 import torch
 
-from ganzoo import registry
-from ganzoo.config import make, settings, word
-from ganzoo.plugin import DataSpec
-
-from ..conftest import Command
+from ganzoo.core import registry
+from ganzoo.core.config import format_value, make, settings
+from ganzoo.core.spec import DataSpec
+from tests.conftest import Command
 
 NAMES = [entry.name for entry in registry.architectures() if entry.error is None]
 
@@ -33,7 +32,8 @@ def test_info_shows_paper_origin_settings_and_networks(name: str, ganzoo_cli: Co
     assert f"from {entry.distribution} {entry.version} ({entry.target})" in result.out
     config = make(entry.card.Config, {})
     for s in settings(entry.card.Config):
-        row = rf"^{s.name} +{re.escape(word(getattr(config, s.name)))} +{re.escape(s.type_name)} +{re.escape(s.help)}"
+        cells = s.name, format_value(getattr(config, s.name)), s.type_name, s.help
+        row = "^" + " +".join(map(re.escape, cells))
         assert re.search(row, result.out, re.MULTILINE), s.name
     for part, count in parameters(name, DataSpec(1, 28, 10 if entry.card.conditional else 0)).items():
         assert re.search(rf"^{part} +{count:,} *$", result.out, re.MULTILINE)

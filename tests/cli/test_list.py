@@ -3,9 +3,8 @@ from __future__ import annotations
 import json
 import re
 
-from ganzoo import registry
-
-from ..conftest import Command
+from ganzoo.core import registry
+from tests.conftest import Command
 
 KEYS = ["name", "summary", "paper", "conditional", "paired", "distribution", "version", "status", "error"]
 

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from ganzoo import __version__
-
-from ..conftest import Command
+from tests.conftest import Command
 
 COMMANDS = [
     "train",

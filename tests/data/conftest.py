@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ganzoo.plugin import DataLocation
-
-from .mirror import Mirror
+from ganzoo.core.spec import DataLocation
+from tests.data.mirror import Mirror
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from ganzoo.core.errors import DataError
 from ganzoo.data.cache import STALE_SECONDS, read_images, scratch, write_images
-from ganzoo.errors import DataError
 
 Row = tuple[npt.NDArray[np.uint8], "int | None"]
 

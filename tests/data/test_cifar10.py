@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from ganzoo_plugins.datasets.cifar10 import ARCHIVE, CIFAR10, FOLDER
 
-from ganzoo.errors import DataError
-from ganzoo.plugin import DataLocation, DataSpec
-
-from .mirror import Mirror
+from ganzoo.core.errors import DataError
+from ganzoo.core.spec import DataLocation, DataSpec
+from tests.data.mirror import Mirror
 
 NAMES = [*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"]
 

@@ -9,11 +9,11 @@ import torch
 from ganzoo_plugins.datasets.corruptions import Blur, Mask, Mosaic
 
 import ganzoo.data
+from ganzoo.core.errors import UsageError
+from ganzoo.core.spec import DataSpec
+from ganzoo.data import absolute_name
 from ganzoo.data.images import ImageData
-from ganzoo.errors import UsageError
-from ganzoo.plugin import DataSpec
 from ganzoo.training.batches import Batches
-from ganzoo.training.plan import absolute
 
 CORRUPTIONS = ["mosaic", "blur", "mask"]
 IMAGES = torch.randint(256, (5, 3, 10, 10), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -106,6 +106,6 @@ def test_what_makes_no_sense_is_refused(name: str, message: str) -> None:
 
 def test_paths_inside_a_name_are_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert absolute("mosaic:folder:x") == f"mosaic:folder:{tmp_path}/x"
-    assert absolute("mask:4:folder:x") == f"mask:4:folder:{tmp_path}/x"
-    assert absolute("blur:digits") == "blur:digits"
+    assert absolute_name("mosaic:folder:x") == f"mosaic:folder:{tmp_path}/x"
+    assert absolute_name("mask:4:folder:x") == f"mask:4:folder:{tmp_path}/x"
+    assert absolute_name("blur:digits") == "blur:digits"

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 from ganzoo_plugins.datasets.digits import Digits
 
-from ganzoo.plugin import DataLocation, DataSpec
+from ganzoo.core.spec import DataLocation, DataSpec
 
 
 def test_two_fixed_splits_of_all_digits(where: DataLocation) -> None:

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from ganzoo.core.errors import DataError
+from ganzoo.core.spec import DataLocation
 from ganzoo.data.download import File, fetch, find
-from ganzoo.errors import DataError
-from ganzoo.plugin import DataLocation
-
-from .mirror import Mirror
+from tests.data.mirror import Mirror
 
 CONTENT = bytes(range(256)) * 40
 PACKED = gzip.compress(CONTENT, mtime=0)

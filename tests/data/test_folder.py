@@ -9,9 +9,9 @@ import pytest
 from ganzoo_plugins.datasets.folder import Folder
 from PIL import Image
 
+from ganzoo.core.errors import DataError, UsageError
+from ganzoo.core.spec import DataLocation, DataSpec, Split
 from ganzoo.data.images import ImageData
-from ganzoo.errors import DataError, UsageError
-from ganzoo.plugin import DataLocation, DataSpec, Split
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
 

@@ -13,11 +13,11 @@ from ganzoo_plugins.datasets.idx import FILES, KMNIST, MNIST, FashionMNIST, pars
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ganzoo.core.errors import DataError
+from ganzoo.core.plugin import Dataset
+from ganzoo.core.spec import DataLocation, DataSpec
 from ganzoo.data.images import resize
-from ganzoo.errors import DataError
-from ganzoo.plugin import DataLocation, Dataset, DataSpec
-
-from .mirror import Mirror
+from tests.data.mirror import Mirror
 
 NAMES = [*FILES["train"], *FILES["test"]]
 

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ganzoo.core.errors import DataError
+from ganzoo.core.spec import DataSpec
 from ganzoo.data.images import ImageData, resize, sha256_of
-from ganzoo.errors import DataError
-from ganzoo.plugin import DataSpec
 
 
 def data(**changes: Any) -> ImageData:

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import ganzoo.data
+from ganzoo.core.errors import UsageError
+from ganzoo.core.plugin import Dataset
+from ganzoo.core.spec import DataLocation, Split
 from ganzoo.data.images import ImageData
-from ganzoo.errors import UsageError
-from ganzoo.plugin import DataLocation, Dataset, Split
 
 MODULES = ["idx", "cifar10", "digits", "folder", "pairs", "corruptions"]
 
@@ -23,7 +24,7 @@ class Recorder(Dataset):
 
 def test_open_asks_the_card(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     card = Recorder()
-    monkeypatch.setattr("ganzoo.registry.get_dataset", lambda name: (card, name.partition(":")[2] or None))
+    monkeypatch.setattr("ganzoo.core.registry.get_dataset", lambda name: (card, name.partition(":")[2] or None))
     assert ganzoo.data.open("folder:x", split="test", image_size=8, data_dir=tmp_path).name == "recorder"
     assert card.asked == [tmp_path, "test", 8, "x"]
     monkeypatch.setenv("GANZOO_DATA", str(tmp_path / "y"))

@@ -7,9 +7,9 @@ import pytest
 from ganzoo_plugins.datasets.pairs import Pairs
 from PIL import Image
 
+from ganzoo.core.errors import DataError, SplitError, UsageError
+from ganzoo.core.spec import DataLocation, DataSpec, Split
 from ganzoo.data.images import ImageData
-from ganzoo.errors import DataError, SplitError, UsageError
-from ganzoo.plugin import DataLocation, DataSpec, Split
 
 
 def draw(path: Path, shade: int, mode: str = "L", size: tuple[int, int] = (12, 12)) -> None:

@@ -8,9 +8,9 @@ from ganzoo_plugins.datasets.mixtures import Grid, Ring
 from scipy import integrate, stats
 
 from ganzoo import data
+from ganzoo.core.errors import DataError, UsageError
 from ganzoo.data import PointData
 from ganzoo.data.points import Mixture
-from ganzoo.errors import DataError, UsageError
 
 WIDE = Mixture(np.array([[0.0, 1.0], [-1.0, 0.0], [2.0, 2.0]]), 0.7)
 

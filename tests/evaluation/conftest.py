@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import ganzoo
-from ganzoo.evaluation import judge
+from ganzoo.evaluation import feature_extractor as judge
 
 
 @pytest.fixture(scope="package", autouse=True)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import ganzoo
-from ganzoo.errors import UsageError
+from ganzoo.core.errors import UsageError
 from ganzoo.evaluation.compare import Column, columns, outdated, rows, settings
 from ganzoo.evaluation.results import Evaluation, read
 from ganzoo.training.run import Run

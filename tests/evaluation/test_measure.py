@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import ganzoo
-from ganzoo.errors import DataError, GanzooError, UsageError
+from ganzoo.core.errors import DataError, GanzooError, UsageError
 from ganzoo.evaluation import results
 from ganzoo.training.run import Run
 

@@ -8,8 +8,7 @@ import pytest
 from ganzoo.evaluation import results
 from ganzoo.evaluation.results import Evaluation, number, protocol_lines
 from ganzoo.training.run import Run
-
-from ..ranks import join, start
+from tests.ranks import join, start
 
 
 @pytest.mark.parametrize(

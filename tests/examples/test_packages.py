@@ -18,9 +18,9 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-from ..conftest import EXAMPLES as ROOT
-from ..conftest import Command, Site
-from ..workbench import Workbench
+from tests.conftest import EXAMPLES as ROOT
+from tests.conftest import Command, Site
+from tests.workbench import Workbench
 
 EXAMPLES = sorted(path.parent for path in ROOT.glob("*/pyproject.toml"))
 

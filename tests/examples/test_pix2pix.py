@@ -13,13 +13,12 @@ from PIL import Image
 
 import ganzoo
 from ganzoo import api
-from ganzoo.errors import UsageError
-from ganzoo.evaluation import judge
-from ganzoo.metrics.psnr import decibels, upsampled
-from ganzoo.plugin import DataSpec
-
-from ..conftest import Command, Site
-from ..training.test_resume import assert_same, last_state
+from ganzoo.core.errors import UsageError
+from ganzoo.core.spec import DataSpec
+from ganzoo.evaluation import feature_extractor as judge
+from ganzoo.evaluation.metrics.psnr import decibels, upsampled
+from tests.conftest import Command, Site
+from tests.training.test_resume import assert_same, last_state
 
 pytestmark = pytest.mark.usefixtures("pix2pix")
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ganzoo import ops
-from ganzoo.errors import UsageError
+from ganzoo.core.errors import UsageError
 from ganzoo.nn import ConvTransposeBNReLU
 from ganzoo.ops import backend, native
 

@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from ganzoo import ops
 from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU, ConvTransposeTanh
 from ganzoo.ops import native
-
-from .conftest import LAYOUTS, close, needs_native, random, shaken
+from tests.ops.conftest import LAYOUTS, close, needs_native, random, shaken
 
 BLOCKS: dict[str, tuple[Callable[[], nn.Sequential], tuple[int, ...]]] = {
     "up": (lambda: ConvTransposeBNReLU(9, 20), (3, 9, 4, 5)),

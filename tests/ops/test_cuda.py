@@ -11,8 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from .conftest import LAYOUTS, random
-from .cuda_support import DEVICE, DTYPES, EMULATED, LIMITS, every_precision, near, needs_cuda, only_on_a_gpu, products
+from tests.ops.conftest import LAYOUTS, random
+from tests.ops.cuda_support import (
+    DEVICE,
+    DTYPES,
+    EMULATED,
+    LIMITS,
+    every_precision,
+    near,
+    needs_cuda,
+    only_on_a_gpu,
+    products,
+)
 
 pytestmark = needs_cuda
 kernels = torch.ops.ganzoo

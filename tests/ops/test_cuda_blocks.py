@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from ganzoo import ops
 from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU
 from ganzoo.ops import native
-from ganzoo.training import loop, plan
+from ganzoo.training import config as plan
+from ganzoo.training import loop
 from ganzoo.training.batches import Batches
 from ganzoo.training.state import TrainingState
-
-from .conftest import random, shaken
-from .cuda_support import DEVICE, DTYPES, LIMITS, every_precision, near, needs_cuda, only_on_a_gpu, products
-from .test_blocks import plain
+from tests.ops.conftest import random, shaken
+from tests.ops.cuda_support import DEVICE, DTYPES, LIMITS, every_precision, near, needs_cuda, only_on_a_gpu, products
+from tests.ops.test_blocks import plain
 
 pytestmark = needs_cuda
 

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ganzoo.ops import native
-
-from .conftest import LAYOUTS, close, needs_native, random
+from tests.ops.conftest import LAYOUTS, close, needs_native, random
 
 ops = torch.ops.ganzoo
 shapes = st.tuples(

@@ -8,10 +8,9 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ganzoo.errors import GanzooError
+from ganzoo.core.errors import GanzooError
 from ganzoo.ops import linear
-
-from .conftest import needs_native
+from tests.ops.conftest import needs_native
 
 
 @needs_native

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from .conftest import LAYOUTS, close, needs_native, random
+from tests.ops.conftest import LAYOUTS, close, needs_native, random
 
 ops = torch.ops.ganzoo
 shapes = st.tuples(

@@ -16,9 +16,8 @@ from torch.autograd import forward_ad
 from ganzoo import ops
 from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU, ConvTransposeTanh, Linear
 from ganzoo.ops import choice, native
-
-from .conftest import close, needs_native, shaken
-from .test_blocks import every_block, gradients, make, plain
+from tests.ops.conftest import close, needs_native, shaken
+from tests.ops.test_blocks import every_block, gradients, make, plain
 
 linear = importlib.import_module("ganzoo.ops.linear")  # the name in the package is the function's
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 import ganzoo
-from ganzoo import registry
-from ganzoo.config import make
+from ganzoo.core import registry
+from ganzoo.core.config import make
+from ganzoo.core.spec import DataSpec
 from ganzoo.gan import GAN
-from ganzoo.plugin import DataSpec
 
 
 def build(name: str, spec: DataSpec, **overrides: Any) -> GAN:

@@ -5,11 +5,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from ganzoo import registry
-from ganzoo.config import make
+from ganzoo.core import registry
+from ganzoo.core.config import make
+from ganzoo.core.spec import DataSpec
 from ganzoo.gan import GAN
 from ganzoo.nn import uses_batch_statistics
-from ganzoo.plugin import DataSpec
 
 
 def build(spec: DataSpec, **overrides: Any) -> GAN:

@@ -10,15 +10,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ganzoo import plugin
-from ganzoo.config import setting
-from ganzoo.errors import PluginError, UsageError
+from ganzoo.core import plugin
+from ganzoo.core.config import setting
+from ganzoo.core.errors import PluginError, UsageError
+from ganzoo.core.spec import DataSpec
 from ganzoo.gan import GAN
-from ganzoo.plugin import DataSpec
 from ganzoo.testing import CheckError, architecture_checks, check_architecture, run
 from ganzoo.testing.checks import ARCHITECTURE
-
-from ..conftest import Site
+from tests.conftest import Site
 
 
 class Generator(nn.Module):
@@ -50,7 +49,7 @@ class Discriminator(nn.Module):
 class Good(plugin.Architecture):
     """Two linear layers: right in every respect."""
 
-    __module__ = "ganzoo.plugin"  # not this one, which imports torch
+    __module__ = "ganzoo.core.plugin"  # not this one, which imports torch
 
     api_version = 1
     summary = "one layer against another"
@@ -344,7 +343,7 @@ def test_what_is_no_architecture_is_refused() -> None:
 
 def test_all_failures_are_listed_at_once() -> None:
     class Wrong(Good):
-        __module__ = "ganzoo.plugin"
+        __module__ = "ganzoo.core.plugin"
         generator = Unbounded
         discriminator = Probability
 

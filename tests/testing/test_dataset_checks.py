@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from ganzoo.core.errors import UsageError
+from ganzoo.core.plugin import Dataset
 from ganzoo.data.images import ImageData, resize, sha256_of
-from ganzoo.errors import UsageError
-from ganzoo.plugin import Dataset
 from ganzoo.testing import dataset_checks, run
 from ganzoo.testing.checks import DATASET
 from ganzoo.testing.datasets import DataSubject
@@ -22,7 +22,7 @@ from ganzoo.testing.kit import checks_of
 class Good(Dataset):
     """Forty images of noise in two classes, right in every respect."""
 
-    __module__ = "ganzoo.plugin"
+    __module__ = "ganzoo.core.plugin"
     api_version = 1
     summary = "noise"
     source = "made here"
@@ -38,7 +38,7 @@ def altered(**changes: Any) -> type[Dataset]:
     """Good, with values of its ImageData replaced; functions receive the ImageData."""
 
     class Altered(Good):
-        __module__ = "ganzoo.plugin"
+        __module__ = "ganzoo.core.plugin"
 
         def load(self, *arguments: Any) -> ImageData:
             data = super().load(*arguments)
@@ -89,7 +89,7 @@ def noisy(images: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
 
 
 MISTAKES: list[tuple[str, Callable[[], type[Dataset]]]] = [
-    ("metadata", lambda: type("Blank", (Good,), {"source": " ", "__module__": "ganzoo.plugin"})),
+    ("metadata", lambda: type("Blank", (Good,), {"source": " ", "__module__": "ganzoo.core.plugin"})),
     ("on_disk", lambda: SlowToSay),
     ("values", lambda: altered(images=lambda data: data.images // 255)),
     ("values", lambda: altered(images=lambda data: np.full_like(data.images, 7))),

@@ -13,7 +13,7 @@ CHECKS = len(ARCHITECTURE) + 1  # and that none was dropped
 
 CARD = """
     from dataclasses import dataclass
-    from ganzoo.plugin import Architecture
+    from ganzoo.core.plugin import Architecture
     from ganzoo_plugins.vanilla import Vanilla, VanillaConfig
 
     @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 import ganzoo
-from ganzoo import registry
+from ganzoo.core import registry
 from ganzoo.gan import GAN
 from ganzoo.testing.subject import Subject
 from ganzoo.training.run import Run
@@ -114,7 +114,7 @@ def test_what_batch_norm_sees_is_said(tmp_path: Path, caplog: pytest.LogCaptureF
 
 
 def test_a_run_from_before_there_was_the_setting_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ganzoo.training.plan import Plan
+    from ganzoo.training.config import Plan
 
     identity = Plan.identity.fget  # type: ignore[attr-defined]
 
@@ -128,5 +128,5 @@ def test_a_run_from_before_there_was_the_setting_goes_on(tmp_path: Path, monkeyp
         run = ganzoo.train("vanilla", dataset="digits", batch_size=16, steps=1, out=tmp_path / "run")
     assert "accumulate" not in run.config["settings"]
     assert ganzoo.train(resume=run.path, steps=2).metrics()[-1]["step"] == 2
-    with pytest.raises(ganzoo.errors.UsageError, match=r"settings\.accumulate: 1 -> 2"):
+    with pytest.raises(ganzoo.core.errors.UsageError, match=r"settings\.accumulate: 1 -> 2"):
         ganzoo.train(resume=run.path, steps=3, accumulate=2)

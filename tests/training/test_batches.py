@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from ganzoo.core.errors import UsageError
 from ganzoo.data import ImageData
-from ganzoo.errors import UsageError
 from ganzoo.training.batches import Batches
 
 CPU = torch.device("cpu")

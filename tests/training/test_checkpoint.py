@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from ganzoo.errors import CheckpointError
+from ganzoo.core.errors import CheckpointError
 from ganzoo.training import checkpoint
 
 

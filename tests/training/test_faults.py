@@ -20,13 +20,12 @@ from PIL import Image
 
 import ganzoo
 from ganzoo.cli import main
-from ganzoo.errors import GanzooError
+from ganzoo.core.errors import GanzooError
 from ganzoo.training import checkpoint, loop
-from ganzoo.training.report import Report
+from ganzoo.training.callbacks import Report
 from ganzoo.training.run import Run
-
-from ..ranks import ended, join, start
-from .test_resume import assert_same, last_state, timeless
+from tests.ranks import ended, join, start
+from tests.training.test_resume import assert_same, last_state, timeless
 
 SMALL = {"dataset": "digits", "batch_size": 16, "generator_widths": (16,), "discriminator_widths": (16,)}
 
@@ -239,13 +238,14 @@ def test_a_directory_removed_while_training_stays_removed(option: str, tmp_path:
     assert not run.exists()
 
 
-def test_a_lock_that_is_a_link_harms_nothing(tmp_path: Path) -> None:
+def test_a_lock_that_is_a_link_is_refused_and_its_target_stays_as_it_was(tmp_path: Path) -> None:
     run, precious = tmp_path / "run", tmp_path / "precious"
     train(run, steps=1)
     precious.write_text("mine")
     (run / ".lock").unlink()
     (run / ".lock").symlink_to(precious)
-    ganzoo.train(resume=run, steps=2)
+    with pytest.raises(OSError, match="symbolic link"):
+        ganzoo.train(resume=run, steps=2)
     assert precious.read_text() == "mine"
 
 

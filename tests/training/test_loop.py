@@ -12,12 +12,13 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import ganzoo
-from ganzoo import data, registry
-from ganzoo.errors import TrainingError, UsageError
+from ganzoo import data
+from ganzoo.core import registry
+from ganzoo.core.errors import TrainingError, UsageError
 from ganzoo.training import checkpoint, loop
 from ganzoo.training.batches import Batches
-from ganzoo.training.plan import Request, make
-from ganzoo.training.report import Report
+from ganzoo.training.callbacks import Report
+from ganzoo.training.config import Request, make
 from ganzoo.training.run import Run
 from ganzoo.training.state import TrainingState
 

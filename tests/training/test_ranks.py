@@ -17,15 +17,14 @@ import torch
 from safetensors.torch import load_file
 
 import ganzoo
-from ganzoo import distributed
 from ganzoo.cli import launch
-from ganzoo.errors import UsageError
+from ganzoo.core import distributed
+from ganzoo.core.errors import UsageError
 from ganzoo.gan import GAN
 from ganzoo.training import checkpoint, loop
 from ganzoo.training.run import Run
-
-from ..ranks import ended, join, start_ranks, together
-from .test_resume import assert_same, last_state, timeless
+from tests.ranks import ended, join, start_ranks, together
+from tests.training.test_resume import assert_same, last_state, timeless
 
 LONG = {"steps": 10**6, "checkpoint_every": 20, "sample_every": 10**6}
 

@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import load_file
 
 import ganzoo
-from ganzoo import registry
-from ganzoo.errors import CheckpointError, GanzooError, UsageError
+from ganzoo.core import registry
+from ganzoo.core.errors import CheckpointError, GanzooError, UsageError
 from ganzoo.ops import native, use_backend
 from ganzoo.training import checkpoint
 from ganzoo.training.run import Run

@@ -6,17 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ganzoo.config import setting
-from ganzoo.plugin import Architecture, DataSpec
-from ganzoo_plugins.dcgan import DCGANConfig
+from ganzoo.plugin import Architecture, ConvolutionalConfig, DataSpec
 
 if TYPE_CHECKING:
     from ganzoo.gan import GAN
 
 
 @dataclass(frozen=True, kw_only=True)
-class ACGANConfig(DCGANConfig):
-    batch_size: int = 64
-    real_label: float = 1.0
+class ACGANConfig(ConvolutionalConfig):
     generator_lr: float = 1e-3
     discriminator_lr: float = 1e-3
     width: int = 32
@@ -31,7 +28,10 @@ class ACGAN(Architecture):
     Config = ACGANConfig
 
     def build(self, config: ACGANConfig, spec: DataSpec) -> GAN:
-        from ganzoo_plugins.acgan.networks import ClassifyingGAN, Generator, TwoHeaded
+        from ganzoo.nn.dcgan import TwoHeadedDiscriminator
+        from ganzoo_plugins.acgan.networks import ClassifyingGAN, Generator
 
-        discriminator = TwoHeaded(config.width, spec, spec.classes, norm=config.discriminator_norm == "batch")
+        discriminator = TwoHeadedDiscriminator(
+            config.width, spec, spec.classes, norm=config.discriminator_norm == "batch"
+        )
         return ClassifyingGAN(Generator(config, spec), discriminator, config, spec)

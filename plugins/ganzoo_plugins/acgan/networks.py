@@ -5,12 +5,10 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ganzoo.gan import AuxiliaryGAN
+from ganzoo.nn import dcgan as dcgan
 from ganzoo.plugin import DataSpec
 from ganzoo_plugins.acgan import ACGANConfig
-from ganzoo_plugins.auxiliary import AuxiliaryGAN, TwoHeaded
-from ganzoo_plugins.dcgan import networks as dcgan
-
-__all__ = ["ClassifyingGAN", "Generator", "TwoHeaded"]
 
 
 class Generator(dcgan.Generator):

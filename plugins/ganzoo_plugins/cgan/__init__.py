@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
 from ganzoo.config import setting
-from ganzoo.plugin import Architecture, Config, DataSpec, Variants
-from ganzoo_plugins.dcgan import Norm
+from ganzoo.plugin import Architecture, ConvolutionalConfig, DataSpec
 
 if TYPE_CHECKING:
     from ganzoo.gan import GAN
@@ -16,19 +15,12 @@ Networks = Literal["conv", "mlp"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class CGANConfig(Config):
-    variants: ClassVar[Variants] = {
-        "penalty=gradient": {"discriminator_norm": "none"},
-        "penalty=r1": {"discriminator_norm": "none"},
-        "penalty=r1r2": {"discriminator_norm": "none"},
-    }
-
+class CGANConfig(ConvolutionalConfig):
     generator_lr: float = 1e-3
     discriminator_lr: float = 1e-3
     networks: Networks = setting("conv", "conv: DCGAN's stages; mlp: fully connected, as in the paper")
     embedding: int = setting(32, "length of a label's learnt vector", ge=1)
-    width: int = setting(32, "conv: channels next to the image; every stage away from it has twice as many", ge=1)
-    discriminator_norm: Norm = setting("batch", "conv: normalisation in the discriminator")
+    width: int = 32
     generator_widths: tuple[int, ...] = setting((256, 512, 1024), "mlp: hidden layers of the generator", ge=1)
     discriminator_widths: tuple[int, ...] = setting((512, 512), "mlp: hidden layers of the discriminator", ge=1)
 

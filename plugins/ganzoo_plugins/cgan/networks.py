@@ -7,10 +7,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from ganzoo.nn import dcgan as dcgan
 from ganzoo.nn import mlp
 from ganzoo.plugin import DataSpec
 from ganzoo_plugins.cgan import CGANConfig
-from ganzoo_plugins.dcgan import networks as dcgan
 
 
 class ConvGenerator(nn.Module):

@@ -39,10 +39,10 @@ class _Corrupted(Dataset):
         raise NotImplementedError
 
     def absolute(self, argument: str) -> str:
-        from ganzoo.training.plan import absolute
+        from ganzoo.data import absolute_name
 
         pixels, name = split_argument(argument)
-        return absolute(name) if pixels is None else f"{pixels}:{absolute(name)}"
+        return absolute_name(name) if pixels is None else f"{pixels}:{absolute_name(name)}"
 
     def load(self, where: DataLocation, split: Split, image_size: int | None, argument: str | None) -> ImageData:
         from ganzoo.data import ImageData, load

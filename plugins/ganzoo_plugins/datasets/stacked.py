@@ -22,9 +22,9 @@ class StackedMNIST(Dataset):
     source = "MNIST, as in Metz et al. 2017, arXiv:1611.02163, and Lin et al. 2018, PacGAN, arXiv:1712.04086"
 
     def on_disk(self, where: DataLocation) -> bool:
-        from ganzoo.registry import get_dataset
+        from ganzoo.data import on_disk
 
-        return get_dataset("mnist")[0].on_disk(where)
+        return on_disk("mnist", where)
 
     def load(self, where: DataLocation, split: Split, image_size: int | None, argument: str | None) -> ImageData:
         import numpy as np

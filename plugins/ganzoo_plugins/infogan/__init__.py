@@ -6,17 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ganzoo.config import setting
-from ganzoo.plugin import Architecture, DataSpec
-from ganzoo_plugins.dcgan import DCGANConfig
+from ganzoo.plugin import Architecture, ConvolutionalConfig, DataSpec
 
 if TYPE_CHECKING:
     from ganzoo.gan import GAN
 
 
 @dataclass(frozen=True, kw_only=True)
-class InfoGANConfig(DCGANConfig):
-    batch_size: int = 64
-    real_label: float = 1.0
+class InfoGANConfig(ConvolutionalConfig):
     width: int = 32
     latent_dim: int = 62
     generator_lr: float = 1e-3
@@ -33,8 +30,9 @@ class InfoGAN(Architecture):
     Config = InfoGANConfig
 
     def build(self, config: InfoGANConfig, spec: DataSpec) -> GAN:
-        from ganzoo_plugins.infogan.networks import Generator, InformativeGAN, TwoHeaded
+        from ganzoo.nn.dcgan import TwoHeadedDiscriminator
+        from ganzoo_plugins.infogan.networks import Generator, InformativeGAN
 
         codes = config.categories + config.continuous
-        discriminator = TwoHeaded(config.width, spec, codes, norm=config.discriminator_norm == "batch")
+        discriminator = TwoHeadedDiscriminator(config.width, spec, codes, norm=config.discriminator_norm == "batch")
         return InformativeGAN(Generator(config.latent_dim + codes, config.width, spec), discriminator, config, spec)

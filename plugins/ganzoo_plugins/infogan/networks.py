@@ -6,10 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganzoo_plugins.auxiliary import AuxiliaryGAN, TwoHeaded
-from ganzoo_plugins.dcgan import networks as dcgan
-
-__all__ = ["Generator", "InformativeGAN", "TwoHeaded"]
+from ganzoo.gan import AuxiliaryGAN
+from ganzoo.nn import dcgan as dcgan
 
 
 class Generator(dcgan.Generator):

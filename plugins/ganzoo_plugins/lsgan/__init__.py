@@ -1,25 +1,34 @@
-"""Least squares GAN (Mao et al. 2017): DCGAN with another objective, which any architecture can have."""
+"""Least squares GAN (Mao et al. 2017): DCGAN's networks with another objective, which any architecture can have."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ganzoo.plugin import LossName
-from ganzoo_plugins.dcgan import DCGAN, DCGANConfig
+from ganzoo.plugin import Architecture, ConvolutionalConfig, DataSpec, LossName
+
+if TYPE_CHECKING:
+    from ganzoo import GAN
 
 
 @dataclass(frozen=True, kw_only=True)
-class LSGANConfig(DCGANConfig):
+class LSGANConfig(ConvolutionalConfig):
     loss: LossName = "least_squares"
-    batch_size: int = 64
-    real_label: float = 1.0
     generator_lr: float = 1e-3
     discriminator_lr: float = 1e-3
     width: int = 32
 
 
-class LSGAN(DCGAN):
+class LSGAN(Architecture):
     api_version = 1
-    summary = "dcgan with least squares: fakes far from the boundary are pulled back, too"
+    summary = "dcgan with least squares, which also pulls in fakes far from the decision boundary"
     paper = "Mao et al. 2017, Least Squares Generative Adversarial Networks, arXiv:1611.04076"
     Config = LSGANConfig
+
+    def build(self, config: LSGANConfig, spec: DataSpec) -> GAN:
+        from ganzoo import GAN
+        from ganzoo.nn.dcgan import Discriminator, Generator
+
+        generator = Generator(config.latent_dim, config.width, spec)
+        discriminator = Discriminator(config.width, spec, norm=config.discriminator_norm == "batch")
+        return GAN(generator, discriminator, config, spec)

@@ -55,10 +55,11 @@ class R3GAN(Architecture):
     Config = R3GANConfig
 
     def build(self, config: R3GANConfig, spec: DataSpec) -> GAN:
-        from ganzoo_plugins.r3gan.game import R3Game
-        from ganzoo_plugins.r3gan.networks import Discriminator, Generator, PointDiscriminator, PointGenerator
+        from ganzoo.nn import MLPDiscriminator, MLPGenerator
+        from ganzoo_plugins.r3gan.gan import SharedPassGAN
+        from ganzoo_plugins.r3gan.networks import Discriminator, Generator
 
         if spec.kind == "points":
-            made = PointGenerator(config.latent_dim, config.generator_widths, spec)
-            return R3Game(made, PointDiscriminator(config.discriminator_widths, spec), config, spec)
-        return R3Game(Generator(config, spec), Discriminator(config, spec), config, spec)
+            generator = MLPGenerator(config.latent_dim, config.generator_widths, spec)
+            return SharedPassGAN(generator, MLPDiscriminator(config.discriminator_widths, spec), config, spec)
+        return SharedPassGAN(Generator(config, spec), Discriminator(config, spec), config, spec)

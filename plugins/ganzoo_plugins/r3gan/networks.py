@@ -1,23 +1,14 @@
-"""The networks of Huang et al. 2024, arXiv:2501.05441, section 3: residual blocks without norm, in small.
-
-On points they are the multilayer perceptrons of the original GAN.
-"""
+"""The networks of Huang et al. 2024, arXiv:2501.05441, section 3: residual blocks without norm, in small."""
 
 from __future__ import annotations
-
-import math
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ganzoo.nn import ConvHead, ConvTransposeTanh
+from ganzoo.nn import ConvHead, ConvTransposeTanh, scaled_normal
+from ganzoo.nn.dcgan import channels, stages
 from ganzoo.plugin import DataSpec
-from ganzoo_plugins.dcgan.networks import channels, stages
 from ganzoo_plugins.r3gan import R3GANConfig
-from ganzoo_plugins.vanilla.networks import Discriminator as PointDiscriminator
-from ganzoo_plugins.vanilla.networks import Generator as PointGenerator
-
-__all__ = ["Discriminator", "Generator", "PointDiscriminator", "PointGenerator"]
 
 SLOPE = 0.2
 
@@ -104,10 +95,3 @@ def _stages(widths: list[int], factor: float, config: R3GANConfig) -> nn.Sequent
         layers += [] if before is None else [Resize(before, width, factor)]
         layers += [Block(width, config, depth) for _ in range(config.blocks)]
     return nn.Sequential(*layers)
-
-
-def scaled_normal(layer: nn.Conv2d, gain: float) -> None:
-    """Weights N(0, gain / sqrt(inputs of one output)), biases 0, in place."""
-    nn.init.normal_(layer.weight, 0.0, gain / math.sqrt(layer.weight[0].numel()))
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)

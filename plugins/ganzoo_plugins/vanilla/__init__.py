@@ -9,7 +9,7 @@ from ganzoo.config import setting
 from ganzoo.plugin import Architecture, Config, DataSpec, LossName, Variants
 
 if TYPE_CHECKING:
-    from ganzoo.gan import GAN
+    from ganzoo import GAN
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,9 +48,9 @@ class Vanilla(Architecture):
     Config = VanillaConfig
 
     def build(self, config: VanillaConfig, spec: DataSpec) -> GAN:
-        from ganzoo.gan import GAN
-        from ganzoo_plugins.vanilla.networks import Discriminator, Generator
+        from ganzoo import GAN
+        from ganzoo.nn import MLPDiscriminator, MLPGenerator
 
-        generator = Generator(config.latent_dim, config.generator_widths, spec)
-        discriminator = Discriminator(config.discriminator_widths, spec, config.dropout)
+        generator = MLPGenerator(config.latent_dim, config.generator_widths, spec)
+        discriminator = MLPDiscriminator(config.discriminator_widths, spec, config.dropout)
         return GAN(generator, discriminator, config, spec)

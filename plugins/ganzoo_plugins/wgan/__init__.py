@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from ganzoo.config import setting
-from ganzoo.plugin import Architecture, Config, DataSpec, LossName, OptimizerName, PenaltyName, Variants
-from ganzoo_plugins.dcgan import Norm
+from ganzoo.plugin import Architecture, ConvolutionalConfig, DataSpec, LossName, OptimizerName, PenaltyName, Variants
 
 if TYPE_CHECKING:
     from ganzoo.gan import GAN
@@ -23,7 +22,7 @@ WITHOUT_CLIPPING = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class WGANConfig(Config):
+class WGANConfig(ConvolutionalConfig):
     variants: ClassVar[Variants] = {f"penalty={name}": WITHOUT_CLIPPING for name in ("gradient", "r1", "r1r2")}
 
     loss: LossName = "wasserstein"
@@ -35,8 +34,7 @@ class WGANConfig(Config):
     generator_lr: float = 5e-5
     discriminator_lr: float = 5e-5
     ema_half_life: int = 100_000
-    width: int = setting(32, "channels next to the image; every stage away from it has twice as many", ge=1)
-    discriminator_norm: Norm = setting("batch", "normalisation in the critic")
+    width: int = 32
     generator_widths: tuple[int, ...] = setting((128,) * 3, "points: hidden layers of the generator", ge=1)
     discriminator_widths: tuple[int, ...] = setting((128,) * 3, "points: hidden layers of the critic", ge=1)
 
@@ -52,11 +50,12 @@ class WGAN(Architecture):
 
     def build(self, config: WGANConfig, spec: DataSpec) -> GAN:
         from ganzoo.gan import GAN
-        from ganzoo_plugins.wgan.networks import Critic, Generator, PointCritic, PointGenerator
+        from ganzoo.nn import MLPDiscriminator, MLPGenerator
+        from ganzoo_plugins.wgan.networks import Critic, Generator
 
         if spec.kind == "points":
-            made = PointGenerator(config.latent_dim, config.generator_widths, spec)
-            return GAN(made, PointCritic(config.discriminator_widths, spec), config, spec)
+            point_generator = MLPGenerator(config.latent_dim, config.generator_widths, spec)
+            return GAN(point_generator, MLPDiscriminator(config.discriminator_widths, spec), config, spec)
         generator = Generator(config.latent_dim, config.width, spec)
         critic = Critic(config.width, spec, norm=config.discriminator_norm == "batch")
         return GAN(generator, critic, config, spec)

@@ -8,12 +8,8 @@ from __future__ import annotations
 
 from torch import nn
 
+from ganzoo.nn import dcgan as dcgan
 from ganzoo.plugin import DataSpec
-from ganzoo_plugins.dcgan import networks as dcgan
-from ganzoo_plugins.vanilla.networks import Discriminator as PointCritic
-from ganzoo_plugins.vanilla.networks import Generator as PointGenerator
-
-__all__ = ["Critic", "Generator", "PointCritic", "PointGenerator"]
 
 
 class Critic(dcgan.Discriminator):

@@ -1,0 +1,177 @@
+"""What is compared, and how one comparison runs."""
+
+from __future__ import annotations
+
+import functools
+import math
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+import torch
+from ganzoo_benchmarks import peers, steps
+from ganzoo_benchmarks.networks import LATENT, SEED, Generator, seeded
+from ganzoo_benchmarks.peers import NATIVE, REFERENCE, Call, Pass
+from ganzoo_benchmarks.timing import Turns, gauged_turns
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from ganzoo.core.errors import GanzooError, UsageError, did_you_mean
+from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU
+from ganzoo.ops import native
+
+TOLERANCE = 1e-3
+"""How far a result may be from the reference's, relative, in the Euclidean norm: float32 passes, bfloat16 does not."""
+TURN_SECONDS = 0.05
+PEAK_ROUNDS = 2_000_000
+BLOCKS = [("up", 512, 4), ("up", 256, 8), ("up", 128, 16), ("down", 64, 32), ("down", 128, 16), ("down", 256, 8)]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One comparison: `builders` makes the contestants' builders, see `peers` and `steps`."""
+
+    name: str
+    what: str
+    batch: int
+    builders: Callable[[], dict[str, Callable[[], Call]]]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a race found. `operations` (a multiply-add is two) are the reference's; `peak` is operations a second."""
+
+    case: Case
+    operations: float
+    peak: float
+    seconds: dict[str, float]
+    turns: Turns
+    """Of all contestants, and how many of them count."""
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Why a peer did not run."""
+
+    def rate(self, name: str) -> float:
+        """Operations a second."""
+        return self.operations / self.seconds[name]
+
+    def ratio(self, name: str) -> float:
+        """How many times as long as the native kernels it takes: above 1, they are faster."""
+        return self.seconds[name] / self.seconds[NATIVE]
+
+
+def block(kind: str, channels: int, size: int, what: Pass, batch: int) -> Case:
+    """A block that doubles ("up") or halves ("down") images of `size` pixels a side with `channels` channels."""
+    make: Callable[[], nn.Module]
+    if kind == "up":
+        out, make = channels // 2, functools.partial(ConvTransposeBNReLU, channels, channels // 2)
+    else:
+        out, make = channels * 2, functools.partial(ConvBNLeakyReLU, channels, channels * 2)
+    words = {"inference": "inference", "forward": "forward, training", "backward": "forward and backward"}
+    return Case(
+        f"{kind}{channels}.{what}",
+        f"{kind} {channels} -> {out} at {size} x {size}, {words[what]}",
+        batch,
+        lambda: peers.contestants(seeded(make)[0], _noise(batch, channels, size, size), what, "native"),
+    )
+
+
+def generator(batch: int) -> Case:
+    """Inference of the 64-pixel generator."""
+    return Case(
+        f"generator.{batch}",
+        "64-pixel generator, inference",
+        batch,
+        lambda: peers.contestants(seeded(Generator)[0], _noise(batch, LATENT), "inference", "auto"),
+    )
+
+
+def training_step(batch: int) -> Case:
+    """A step of both 64-pixel networks."""
+    what = "training step of the 64-pixel generator and discriminator"
+    return Case("training-step", what, batch, lambda: steps.contestants(batch))
+
+
+PASSES: tuple[Pass, ...] = ("inference", "forward", "backward")
+BATCHES: dict[Pass, int] = {"inference": 64, "forward": 128, "backward": 128}
+ALL = [block(*shape, what, BATCHES[what]) for shape in BLOCKS for what in PASSES]
+CASES = {case.name: case for case in (*ALL, generator(64), generator(1), training_step(128))}
+
+
+def chosen(patterns: Sequence[str]) -> list[Case]:
+    """The cases that any of `patterns` names, "*" standing for anything; all without patterns. Raises UsageError."""
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in CASES):
+            raise UsageError(f"No case {pattern!r}. {did_you_mean(pattern, CASES)}")
+    return [c for c in CASES.values() if not patterns or any(fnmatchcase(c.name, p) for p in patterns)]
+
+
+def require_native() -> None:
+    """Raises `NativeError`, with the reason, where there are no native kernels."""
+    reason = native.unavailable()
+    if reason is not None:
+        raise native.NativeError(f"There are no native kernels to compare here: {reason}. See ganzoo doctor.")
+
+
+def race(case: Case, rounds: int) -> Result:
+    """Compare all contestants' results with the reference's, then let them take turns for `rounds`.
+
+    A peer that is missing, fails or computes something else is left out with the reason. Raises `NativeError` where
+    there are no native kernels, and GanzooError where theirs is the wrong result.
+    """
+    require_native()
+    torch.compiler.reset()  # torch.compile gives up, in silence, on the ninth network
+    builders = case.builders()
+    calls = {REFERENCE: builders[REFERENCE]()}
+    with FlopCounterMode(display=False) as counter:
+        expected = calls[REFERENCE]()
+    left_out: dict[str, str] = {}
+    for name in [name for name in builders if name != REFERENCE]:
+        try:
+            calls[name] = builders[name]()
+            wrong = difference(calls[name](), expected)
+        except (ImportError, RuntimeError) as failure:
+            if name == NATIVE:
+                raise
+            calls.pop(name, None)
+            left_out[name] = _reason(failure)
+            continue
+        if wrong > TOLERANCE:
+            message = f"its result is {wrong:.1e} (relative) from that of {REFERENCE}, more than {TOLERANCE:.0e}"
+            if name == NATIVE:
+                raise GanzooError(f"{case.name}: {name}: {message}.")
+            del calls[name]
+            left_out[name] = message
+
+    start = time.perf_counter()
+    calls[NATIVE]()
+    per_turn = math.ceil(min(50.0, TURN_SECONDS / (time.perf_counter() - start)))
+    done = native.fma_operations(PEAK_ROUNDS)
+    found = gauged_turns(calls, lambda: native.fma_operations(PEAK_ROUNDS), rounds, per_turn)
+    seconds = {name: statistics.median(found.times[name]) for name in builders if name in found.times}
+    peak = done / found.gauge
+    return Result(case, float(counter.get_total_flops()), peak, seconds, found, left_out)
+
+
+def difference(found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
+    """The largest relative difference of two tensors in the same place, in the Euclidean norm; inf for other shapes."""
+    if [t.shape for t in found] != [t.shape for t in expected]:
+        return math.inf
+    return max(_relative(a.double(), b.double()) for a, b in zip(found, expected))
+
+
+def _relative(a: Tensor, b: Tensor) -> float:
+    off = float((a - b).norm() / b.norm())
+    return off if math.isfinite(off) else math.inf
+
+
+def _reason(failure: Exception) -> str:
+    if isinstance(failure, ModuleNotFoundError):
+        return f"{failure.name} is not installed: pip install 'ganzoo[bench]'"
+    lines = [line for line in str(failure).splitlines() if line.strip()]
+    return f"{type(failure).__name__}: {lines[0] if lines else 'no message'}"
+
+
+def _noise(*shape: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(SEED))

@@ -1,0 +1,121 @@
+"""Who competes on a forward or backward pass: ganzoo's kernels, PyTorch in its fastest forms, two inference engines.
+
+Each builder makes a call of no arguments from a network and an input; a call returns what it computed. A builder, or
+the first call, raises ImportError where a package is missing and RuntimeError where the peer cannot work.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import importlib
+import io
+import warnings
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from ganzoo_benchmarks.networks import folded, plain
+from torch import Tensor, nn
+
+from ganzoo.ops import use_backend
+
+Pass = Literal["inference", "forward", "backward"]
+Call = Callable[[], tuple[Tensor, ...]]
+NATIVE, REFERENCE, CHANNELS_LAST, COMPILE = "native", "eager NCHW", "eager channels_last", "torch.compile"
+
+
+def contestants(network: nn.Module, x: Tensor, what: Pass, backend: str) -> dict[str, Callable[[], Call]]:
+    """Builders by name: `what` of `network` at `x`, for the native kernels by way of ganzoo's `backend`.
+
+    "inference" and "forward" (with batch statistics) return the output, "backward" goes forward, too, and returns
+    the output and the gradients of the input and of every parameter.
+    """
+    network = network.train(what != "inference")
+    best = folded(network) if what == "inference" else plain(network)
+    builders: dict[str, Callable[[], Call]] = {
+        NATIVE: lambda: _native(network, x, what, backend),
+        REFERENCE: lambda: _eager(plain(network), x, what, torch.contiguous_format),
+        CHANNELS_LAST: lambda: _eager(best, x, what, torch.channels_last),
+        COMPILE: lambda: _compiled(best, x, what),
+    }
+    if what == "inference":
+        builders["ONNX Runtime"] = lambda: _onnxruntime(best, x)
+        builders["OpenVINO"] = lambda: _openvino(best, x)
+    return builders
+
+
+def _native(network: nn.Module, x: Tensor, what: Pass, backend: str) -> Call:
+    call = _eager(network, x, what, torch.channels_last)
+
+    def run() -> tuple[Tensor, ...]:
+        with use_backend(backend):
+            return call()
+
+    return run
+
+
+def _eager(network: nn.Module, x: Tensor, what: Pass, memory_format: torch.memory_format) -> Call:
+    its, given = _formatted(network, x, what, memory_format)
+    return functools.partial(_pass, its, list(its.parameters()), given, what)
+
+
+def _compiled(network: nn.Module, x: Tensor, what: Pass) -> Call:
+    its, given = _formatted(network, x, what, torch.channels_last)
+    # fullgraph: an error, not a silent return to eager mode, where something does not compile
+    return functools.partial(_pass, torch.compile(its, fullgraph=True), list(its.parameters()), given, what)
+
+
+def _formatted(
+    network: nn.Module, x: Tensor, what: Pass, memory_format: torch.memory_format
+) -> tuple[nn.Module, Tensor]:
+    its: nn.Module = copy.deepcopy(network).to(memory_format=memory_format)  # type: ignore[call-overload]
+    given = x.contiguous(memory_format=memory_format) if x.dim() == 4 else x
+    return its, given.detach().requires_grad_(what == "backward")
+
+
+def _pass(network: Callable[[Tensor], Tensor], parameters: list[nn.Parameter], x: Tensor, what: Pass) -> Any:
+    if what != "backward":
+        with torch.no_grad():
+            return (network(x),)
+    leaves = [x, *parameters]
+    for leaf in leaves:
+        leaf.grad = None
+    out = network(x)
+    # the output as its own gradient: where rounding puts it on the other side of the ReLU's corner, it is next to zero
+    torch.autograd.backward(out, out.detach())
+    return (out.detach(), *(leaf.grad for leaf in leaves))
+
+
+def _onnxruntime(network: nn.Module, x: Tensor) -> Call:
+    onnxruntime = importlib.import_module("onnxruntime")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    # its threads wait busily within a run, as they do by default, but not on, while it is others' turn
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    session = onnxruntime.InferenceSession(_onnx(network, x), options, providers=["CPUExecutionProvider"])
+    feed = {"x": x.numpy()}
+    return lambda: (torch.from_numpy(session.run(None, feed)[0]),)
+
+
+def _openvino(network: nn.Module, x: Tensor) -> Call:
+    core = importlib.import_module("openvino").Core()
+    options = {
+        "INFERENCE_PRECISION_HINT": "f32",  # left to itself it takes bfloat16 where the processor has it
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    request = core.compile_model(core.read_model(_onnx(network, x)), "CPU", options).create_infer_request()
+    feed = {0: x.numpy()}
+    return lambda: (torch.from_numpy(request.infer(feed, share_inputs=True, share_outputs=True)[0]),)
+
+
+def _onnx(network: nn.Module, x: Tensor) -> bytes:
+    """`network` for inputs of the size of `x` as ONNX, by PyTorch's older exporter: the newer one needs onnxscript."""
+    importlib.import_module("onnx")  # which the exporter needs, and would miss in other words
+    model = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        export: Any = torch.onnx.export  # whose annotations forget that this exporter writes to memory, too
+        export(network, (x,), model, dynamo=False, input_names=["x"], output_names=["y"])
+    return model.getvalue()

@@ -1,0 +1,88 @@
+"""Who competes on a whole training step: ganzoo's loop, and the script that everybody writes, in three forms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from ganzoo_benchmarks.networks import LATENT, SEED, Discriminator, Generator, plain, seeded
+from ganzoo_benchmarks.peers import CHANNELS_LAST, COMPILE, NATIVE, REFERENCE, Call
+from torch import Tensor, nn
+
+from ganzoo.core.plugin import Config
+from ganzoo.core.spec import DataSpec
+from ganzoo.data import ImageData
+from ganzoo.gan import GAN
+from ganzoo.ops import use_backend
+from ganzoo.training.batches import Batches
+from ganzoo.training.loop import train_step
+from ganzoo.training.state import TrainingState
+
+
+def contestants(batch: int) -> dict[str, Callable[[], Call]]:
+    """Builders by name of a step of both networks at 64 pixels; a call goes one step on and returns its two losses.
+
+    All begin with the same weights, noise and images, which are in memory. Ours reads them as uint8 and keeps its
+    moving average, as it does in a training; the scripts get theirs as floats, in their memory format.
+    """
+    noise = np.random.default_rng(SEED).integers(0, 256, (batch, 3, 64, 64), np.uint8)
+    config = Config(batch_size=batch, latent_dim=LATENT, real_label=0.9)
+    batches = Batches(ImageData(noise, None, (), "noise", "train", ""), batch, SEED, torch.device("cpu"))
+    real, _ = batches(0)
+    return {
+        NATIVE: lambda: _ours(config, batches),
+        REFERENCE: lambda: _script(config, real, torch.contiguous_format),
+        CHANNELS_LAST: lambda: _script(config, real, torch.channels_last),
+        COMPILE: lambda: _script(config, real, torch.channels_last, compiled=True),
+    }
+
+
+def _ours(config: Config, batches: Batches) -> Call:
+    generator, discriminator = seeded(Generator, Discriminator)
+    gan: Any = GAN(generator, discriminator, config, DataSpec(3, 64))
+    state = TrainingState(gan.to(memory_format=torch.channels_last), SEED)
+
+    def step() -> tuple[Tensor, ...]:
+        with use_backend("auto"):
+            signals = train_step(state, batches)
+        state.step += 1
+        return signals["discriminator_loss"], signals["generator_loss"]
+
+    return step
+
+
+def _script(config: Config, real: Tensor, memory_format: torch.memory_format, compiled: bool = False) -> Call:
+    """A step of PyTorch's DCGAN tutorial, with logits for probabilities: losses apart, Adam as it comes."""
+    networks = [plain(network).to(memory_format=memory_format) for network in seeded(Generator, Discriminator)]  # type: ignore[call-overload]
+    betas = (config.beta1, config.beta2)
+    generator_optimizer, discriminator_optimizer = (
+        torch.optim.Adam(network.parameters(), config.generator_lr, betas) for network in networks
+    )
+    generator, discriminator = (torch.compile(n, fullgraph=True) for n in networks) if compiled else networks
+    real = real.contiguous(memory_format=memory_format)
+    is_real, smooth, is_fake = (
+        torch.ones(len(real)),
+        torch.full((len(real),), config.real_label),
+        torch.zeros(len(real)),
+    )
+    criterion = nn.BCEWithLogitsLoss()
+    rng = torch.Generator().manual_seed(SEED)
+
+    def step() -> tuple[Tensor, ...]:
+        discriminator_optimizer.zero_grad()
+        on_real = criterion(discriminator(real), smooth)
+        on_real.backward()
+        fake = generator(torch.randn(len(real), config.latent_dim, generator=rng))
+        on_fake = criterion(discriminator(fake.detach()), is_fake)
+        on_fake.backward()
+        discriminator_optimizer.step()
+
+        generator_optimizer.zero_grad()
+        generator_loss = criterion(discriminator(fake), is_real)
+        generator_loss.backward()
+        generator_optimizer.step()
+        return (on_real + on_fake).detach(), generator_loss.detach()
+
+    return step

@@ -1,0 +1,235 @@
+"""Training in several processes, ranks, that see together what one process would see. Alone, all of this does nothing.
+
+Every rank holds the same networks and its share of every batch; gradients are averaged in one flattened buffer after
+each backward pass. That is what DistributedDataParallel computes, without its hooks in the middle of backward passes:
+those know neither a network that runs twice before its backward pass nor gradients of gradients.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
+
+from ganzoo.core.errors import GanzooError, TrainingError, UsageError
+
+TIMEOUT = "GANZOO_TIMEOUT"
+"""The environment variable with the seconds after which a silent rank is given up."""
+TIMEOUT_SECONDS = 300.0
+T = TypeVar("T")
+
+
+class LostRankError(TrainingError):
+    """Another rank died, or has been silent for too long."""
+
+    on_every_rank = False
+
+
+def rank() -> int:
+    """This process's number among the ranks; rank 0 is the one that writes."""
+    return dist.get_rank() if _is_initialized() else 0
+
+
+def size() -> int:
+    """How many ranks train together."""
+    return dist.get_world_size() if _is_initialized() else 1
+
+
+@contextlib.contextmanager
+def process_group() -> Iterator[None]:
+    """Within it this process is one of the ranks that torchrun, or `ganzoo train --nproc`, has started.
+
+    Gloo carries tensors of the CPU, NCCL those of GPUs; of a machine's GPUs every rank takes its own. Raises UsageError
+    for an environment that torch cannot use.
+    """
+    if os.environ.get("WORLD_SIZE", "1") == "1" or dist.is_initialized():
+        yield
+        return
+    gpus = torch.cuda.device_count()
+    if _local_rank() < gpus:
+        torch.cuda.set_device(_local_rank())
+    timeout = _timeout()
+    try:
+        store, number, ranks = next(rendezvous("env://", timeout=timeout))
+        # torchrun keeps one store over restarts, with the addresses of ranks that are no more
+        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") if os.environ.get("GROUP_WORLD_SIZE") == "1" else ""
+        dist.init_process_group(
+            "cpu:gloo,cuda:nccl" if gpus else "gloo",
+            store=PrefixStore(f"attempt{attempt}", store),
+            rank=number,
+            world_size=ranks,
+            timeout=timeout,
+        )
+    except (RuntimeError, ValueError) as failure:
+        raise LostRankError(f"The ranks cannot meet: {_reason(failure)}.") from failure
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def shard(batch: Tensor, parts: int = 1) -> Tensor:
+    """This rank's rows of a global batch [N, ...], or of each of its equal `parts`, one after the other.
+
+    Draw noise for all of the batch and take a share: so N ranks see together what one process sees.
+    """
+    each = len(batch) // (parts * size())
+    rows: Tensor = batch.unflatten(0, (parts, size(), each))[:, rank()].flatten(0, 1)
+    return rows
+
+
+def check(batch_size: int, parts: int, device: str) -> None:
+    """Refuse a global batch that cannot be shared out evenly, and a device that ranks cannot have each for itself."""
+    if size() > 1 and device.startswith("cuda:"):
+        raise UsageError(f"Device {device!r} is one GPU, but {size()} ranks take one each. Choose cuda.")
+    if size() > 1 and device == "cuda" and (local := _local_rank()) >= (gpus := torch.cuda.device_count()):
+        raise UsageError(f"This machine has {gpus} GPUs, too few for local rank {local}. Start fewer, or choose cpu.")
+    check_shares(batch_size, size(), parts)
+
+
+def check_shares(batch_size: int, ranks: int, parts: int) -> None:
+    """Refuse a global batch that does not fall into `parts` of equal size for each of so many ranks."""
+    shares = ranks * parts
+    if batch_size % shares:
+        lower = batch_size // shares * shares
+        nearest = " or ".join(str(n) for n in (lower, lower + shares) if n)
+        what = [f"the {ranks} ranks"] * (ranks > 1) + [f"accumulate={parts}"] * (parts > 1)
+        raise UsageError(f"batch_size={batch_size} is not a multiple of {' times '.join(what)}. Choose {nearest}.")
+
+
+def all_reduce_mean(tensors: list[Tensor]) -> None:
+    """Replace every tensor by its mean over the ranks, in place, all in one message."""
+    if size() == 1:
+        return
+    buffer = torch.cat([tensor.flatten() for tensor in tensors])
+    _all_reduce(buffer)
+    parts = buffer.div_(size()).split([tensor.numel() for tensor in tensors])
+    torch._foreach_copy_(tensors, [part.view_as(tensor) for part, tensor in zip(parts, tensors)])
+
+
+def all_reduce_sum(tensor: Tensor) -> Tensor:
+    """The sum over the ranks, differentiable any number of times."""
+    if size() == 1:
+        return tensor
+    result: Tensor = _AllReduceSum.apply(tensor)  # type: ignore[no-untyped-call]
+    return result
+
+
+def all_reduce_max(number: int) -> int:
+    """The highest of the ranks' numbers, known to all of them."""
+    if size() == 1:
+        return number
+    box = torch.tensor(number)
+    _all_reduce(box, dist.ReduceOp.MAX)
+    return int(box)
+
+
+def on_rank0(make: Callable[[], T]) -> T:
+    """What `make` returns on rank 0, and only there it runs; the GanzooError it raises is raised on every rank."""
+    if size() == 1:
+        return make()
+    box: list[Any] = [None]
+    if rank() == 0:
+        try:
+            box = [make()]
+        except GanzooError as error:
+            box = [error]
+    with _translate_failures():
+        dist.broadcast_object_list(box)
+    if isinstance(box[0], GanzooError):
+        raise box[0]
+    result: T = box[0]
+    return result
+
+
+def all_gather(tensor: Tensor) -> list[Tensor]:
+    """The tensors of all ranks, of one shape and on the CPU, in the order of the ranks."""
+    if size() == 1:
+        return [tensor]
+    result = [torch.empty_like(tensor) for _ in range(size())]
+    with _translate_failures():
+        dist.all_gather(result, tensor)
+    return result
+
+
+def check_same(tensors: Mapping[str, Tensor], step: int) -> None:
+    """Compare a checksum of the bits of every tensor between the ranks; TrainingError names the first that differs."""
+    if size() == 1:
+        return
+    sums = torch.stack([_checksum(tensor) for tensor in tensors.values()])
+    both = torch.stack([sums, -sums])
+    _all_reduce(both, dist.ReduceOp.MAX)
+    differs = (both[0] != -both[1]).tolist()
+    if any(differs):
+        name = list(tensors)[differs.index(True)]
+        raise TrainingError(
+            f"The ranks have drifted apart: after step {step} they no longer hold the same {name}. "
+            "Resume from the last checkpoint. A machine may be faulty, or a plugin not share what it draws."
+        )
+
+
+class _AllReduceSum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor) -> Tensor:
+        result = tensor.clone()
+        _all_reduce(result)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return all_reduce_sum(gradient)
+
+
+def _is_initialized() -> bool:
+    return dist.is_available() and dist.is_initialized()
+
+
+def _local_rank() -> int:
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def _timeout() -> datetime.timedelta:
+    word = os.environ.get(TIMEOUT, str(TIMEOUT_SECONDS))
+    try:
+        seconds = float(word)
+        if not 0 < seconds < 1e9:
+            raise ValueError
+    except ValueError:
+        raise UsageError(f"{TIMEOUT}={word} is not valid: expected a number of seconds.") from None
+    return datetime.timedelta(seconds=seconds)
+
+
+def _all_reduce(tensor: Tensor, operation: Any = dist.ReduceOp.SUM) -> None:
+    with _translate_failures():
+        dist.all_reduce(tensor, operation)
+
+
+@contextlib.contextmanager
+def _translate_failures() -> Iterator[None]:
+    """Turns what torch says when another rank does not answer into a message."""
+    try:
+        yield
+    except RuntimeError as failure:
+        raise LostRankError(
+            f"Rank {rank()} of {size()} lost another one: {_reason(failure)}. "
+            "Start the same command with --resume to go on from the last checkpoint."
+        ) from failure
+
+
+def _reason(failure: Exception) -> str:
+    """The first sentence of it, without the place in torch's sources."""
+    return re.sub(r"^\[\S+\] ", "", str(failure).splitlines()[0]).partition(". ")[0].rstrip(".")
+
+
+def _checksum(tensor: Tensor) -> Tensor:
+    integers = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+    return tensor.detach().view(integers[tensor.element_size()]).sum(dtype=torch.int64)

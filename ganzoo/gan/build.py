@@ -1,0 +1,37 @@
+"""From an architecture's card to its GAN."""
+
+from __future__ import annotations
+
+import traceback
+
+from ganzoo.core.errors import GanzooError, PluginError
+from ganzoo.core.plugin import Config
+from ganzoo.core.registry import Entry
+from ganzoo.core.spec import DataSpec
+from ganzoo.gan.base import GAN
+
+
+def build(entry: Entry, config: Config, spec: DataSpec) -> GAN:
+    """The GAN of the architecture `entry` for `spec`.
+
+    Raises PluginError, naming the plugin and with the whole traceback, if its code fails or returns something else.
+    """
+    try:
+        gan: object = entry.card.build(config, spec)
+    except GanzooError:
+        raise
+    except Exception as failure:  # third-party code may raise anything
+        raise PluginError(
+            f"{entry.name} from {entry.distribution} {entry.version} could not build its networks for "
+            f"{spec.channels}x{spec.size}x{spec.size} images, {spec.classes} classes and {spec.inputs} channels "
+            f"of input.\n\n"
+            f"{traceback.format_exc().rstrip()}"
+        ) from failure
+    if not isinstance(gan, GAN):
+        raise PluginError(f"{entry.name} from {entry.distribution} {entry.version}: {not_a_gan(gan)}")
+    return gan
+
+
+def not_a_gan(value: object) -> str:
+    """Error message for a `build()` that returned `value`."""
+    return f"build() returns a {type(value).__name__}, expected ganzoo.GAN(generator, discriminator, config, spec)"

@@ -1,0 +1,166 @@
+"""Convolution, batch norm and activation as one module, computed by the fused operations of `ganzoo.ops`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from ganzoo.ops import conv_bn_leaky_relu, conv_leaky_relu, conv_transpose_bn_relu, conv_transpose_tanh
+
+
+class ConvTransposeBNReLU(nn.Sequential):
+    """ConvTranspose2d (no bias), BatchNorm2d, ReLU: the block that DCGAN generators are made of (arXiv:1511.06434).
+
+    Input [N, in_channels, H, W], output [N, out_channels, H', W'], H' = (H - 1) * stride - 2 * padding + kernel_size;
+    the defaults double height and width. The state dict is that of
+    `nn.Sequential(nn.ConvTranspose2d(...), nn.BatchNorm2d(...), nn.ReLU())`; `ganzoo.ops.conv_transpose_bn_relu`
+    computes it.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 4, stride: int = 2, padding: int = 1):
+        super().__init__(
+            nn.ConvTranspose2d(in_channels, out_channels, kernel_size, stride, padding, bias=False),
+            nn.BatchNorm2d(out_channels),
+            nn.ReLU(inplace=True),
+        )
+
+    def forward(self, input: Tensor) -> Tensor:
+        modules: list[Any] = list(self)
+        if not _fusible(modules, nn.ConvTranspose2d, nn.BatchNorm2d, nn.ReLU):
+            return _in_sequence(self, input)
+        conv, norm, _ = modules
+        options = _norm_options(norm)
+        return conv_transpose_bn_relu(
+            input, conv.weight, *_norm_tensors(norm), stride=conv.stride[0], padding=conv.padding[0], **options
+        )
+
+
+class ConvTransposeTanh(nn.ConvTranspose2d):
+    """ConvTranspose2d(4, 2, 1) and tanh: the last layer of the DCGAN generator (arXiv:1511.06434), images in [-1, 1].
+
+    Input [N, in_channels, H, W], output [N, out_channels, H', W'], H' as in `ConvTransposeBNReLU`. The state dict is
+    that of nn.ConvTranspose2d; `ganzoo.ops.conv_transpose_tanh` computes it.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 4,
+        stride: int = 2,
+        padding: int = 1,
+        bias: bool = True,
+    ):
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, bias=bias)
+
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        if output_size is not None or not _is_plain(self):
+            return super().forward(input, output_size).tanh()
+        return conv_transpose_tanh(input, self.weight, self.bias, stride=self.stride[0], padding=int(self.padding[0]))
+
+
+class ConvBNLeakyReLU(nn.Sequential):
+    """Conv2d(4, 2, 1), BatchNorm2d, LeakyReLU(0.2): the block of the DCGAN discriminator (arXiv:1511.06434).
+
+    Input [N, in_channels, H, W], output [N, out_channels, H / 2, W / 2]. With `norm=False` the batch norm is left out
+    and the convolution has a bias, as in the paper's first layer and wherever a penalty needs per-image gradients.
+    `ganzoo.ops.conv_bn_leaky_relu` and `conv_leaky_relu` compute it.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, norm: bool = True, slope: float = 0.2):
+        super().__init__(
+            nn.Conv2d(in_channels, out_channels, 4, 2, 1, bias=not norm),
+            *([nn.BatchNorm2d(out_channels)] if norm else []),
+            nn.LeakyReLU(slope, inplace=True),
+        )
+
+    def forward(self, input: Tensor) -> Tensor:
+        modules: list[Any] = list(self)
+        if _fusible(modules, nn.Conv2d, nn.LeakyReLU):
+            conv, act = modules
+            return conv_leaky_relu(
+                input, conv.weight, conv.bias, stride=conv.stride[0], padding=conv.padding[0], slope=act.negative_slope
+            )
+        if not _fusible(modules, nn.Conv2d, nn.BatchNorm2d, nn.LeakyReLU):
+            return _in_sequence(self, input)
+        conv, norm, act = modules
+        options = _norm_options(norm)
+        options |= {"stride": conv.stride[0], "padding": conv.padding[0], "slope": act.negative_slope}
+        return conv_bn_leaky_relu(input, conv.weight, *_norm_tensors(norm), **options)
+
+
+class ConvHead(nn.Conv2d):
+    """Conv2d over whole maps, the last layer of a discriminator, computed as the fully connected one that it is.
+
+    Input [N, in_channels, kernel_size, kernel_size], output [N, out_channels, 1, 1]; larger maps are convolved. The
+    state dict is that of nn.Conv2d.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, bias: bool = True):
+        super().__init__(in_channels, out_channels, kernel_size, bias=bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        whole = input.dim() == 4 and input.shape[1:] == self.weight.shape[1:] and self.padding == (0, 0)
+        if not (whole and _is_plain(self)):
+            return super().forward(input)
+        last = input.is_contiguous(memory_format=torch.channels_last)
+        maps, weight = (t.permute(0, 2, 3, 1) if last else t for t in (input, self.weight))  # as they lie in memory
+        return nn.functional.linear(maps.flatten(1), weight.flatten(1), self.bias)[:, :, None, None]
+
+
+def _fusible(modules: list[Any], *types: type[nn.Module]) -> bool:
+    """Whether these are plain modules of these types, without hooks, in the forms the fused operations know.
+
+    Spectral norm's hooks, SyncBatchNorm in the place of BatchNorm2d and the like are left to run one after the other.
+    """
+    if len(modules) != len(types):
+        return False
+    for module, kind in zip(modules, types):
+        if type(module) is not kind and not (parametrize.is_parametrized(module) and isinstance(module, kind)):
+            return False
+        if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks:
+            return False
+    return _is_plain(modules[0]) and (modules[0].bias is None or len(modules) == 2)
+
+
+def _is_plain(conv: Any) -> bool:
+    """Whether it is a square convolution over zeros, all channels with all."""
+    return (
+        not isinstance(conv.padding, str)
+        and conv.stride[0] == conv.stride[1]
+        and conv.padding[0] == conv.padding[1]
+        and conv.output_padding == (0, 0)
+        and conv.dilation == (1, 1)
+        and conv.groups == 1
+        and conv.padding_mode == "zeros"
+    )
+
+
+def _in_sequence(block: nn.Sequential, input: Tensor) -> Tensor:
+    for module in block:
+        input = module(input)
+    return input
+
+
+def _norm_tensors(norm: nn.BatchNorm2d) -> tuple[Tensor | None, ...]:
+    use_running = not norm.training or norm.track_running_stats
+    return (
+        norm.weight,
+        norm.bias,
+        norm.running_mean if use_running else None,
+        norm.running_var if use_running else None,
+    )
+
+
+def _norm_options(norm: nn.BatchNorm2d) -> dict[str, Any]:
+    """training, momentum and eps of a call; counts the batch, as nn.BatchNorm2d.forward does."""
+    momentum = norm.momentum or 0.0
+    if norm.training and norm.track_running_stats and norm.num_batches_tracked is not None:
+        norm.num_batches_tracked.add_(1)
+        if norm.momentum is None:  # a cumulative average
+            momentum = 1.0 / float(norm.num_batches_tracked)
+    training = norm.training or (norm.running_mean is None and norm.running_var is None)
+    return {"training": training, "momentum": momentum, "eps": norm.eps}

@@ -1,0 +1,134 @@
+"""Races of small blocks: what is left out and why, and that a wrong result never gets a figure."""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+from ganzoo_benchmarks import cases, peers, steps
+from ganzoo_benchmarks.cases import CASES, Case, block, chosen, difference, race
+from ganzoo_benchmarks.peers import CHANNELS_LAST, COMPILE, NATIVE, REFERENCE
+from torch import Tensor
+
+from ganzoo.core.errors import GanzooError, UsageError
+from ganzoo.ops import native
+from tests.ops.conftest import needs_native
+
+ENGINES = {"ONNX Runtime": ("onnx", "onnxruntime"), "OpenVINO": ("onnx", "openvino")}
+
+
+def without(case: Case, *names: str) -> Case:
+    """`case` without some contestants: torch.compile takes long."""
+    return replace(case, builders=lambda: {n: b for n, b in case.builders().items() if n not in names})
+
+
+def with_peer(case: Case, name: str, result: object) -> Case:
+    """`case` with one contestant more (or another one), which raises or returns `result`."""
+
+    def call() -> tuple[Tensor, ...]:
+        if isinstance(result, Exception):
+            raise result
+        assert isinstance(result, tuple)
+        return result
+
+    return replace(case, builders=lambda: case.builders() | {name: lambda: call})
+
+
+@needs_native
+@pytest.mark.parametrize(("what", "passes"), [("inference", 1), ("forward", 1), ("backward", 3)])
+@pytest.mark.parametrize(("kind", "channels", "size"), [("up", 64, 4), ("down", 32, 8)])
+def test_a_small_block(kind: str, channels: int, size: int, what: peers.Pass, passes: int) -> None:
+    result = race(without(block(kind, channels, size, what, batch=2), COMPILE, *ENGINES), rounds=2)
+    assert list(result.seconds) == [NATIVE, REFERENCE, CHANNELS_LAST]
+    assert result.left_out == {}
+    # 16 products for each pair of channels and pixel of the smaller image, a product and a sum being two operations
+    out, pixels = (channels // 2, size**2) if kind == "up" else (channels * 2, size**2 // 4)
+    assert result.operations == passes * 2.0 * 2 * channels * out * 16 * pixels
+    assert result.ratio(NATIVE) == 1
+    assert all(seconds > 0 for seconds in result.seconds.values())
+    assert result.rate(NATIVE) < result.peak
+
+
+@needs_native
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_inference_engine(engine: str) -> None:
+    for package in ENGINES[engine]:
+        pytest.importorskip(package)
+    result = race(without(block("up", 64, 4, "inference", batch=2), COMPILE), rounds=1)
+    assert engine in result.seconds
+
+
+@needs_native
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_missing_extra_is_named(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for package in ENGINES[engine]:
+        monkeypatch.setitem(sys.modules, package, None)
+    result = race(without(block("up", 64, 4, "inference", batch=2), COMPILE), rounds=1)
+    assert engine not in result.seconds
+    assert result.left_out[engine] == f"{ENGINES[engine][1]} is not installed: pip install 'ganzoo[bench]'"
+
+
+@needs_native
+def test_a_peer_that_computes_something_else_gets_no_figure() -> None:
+    small = without(block("up", 64, 4, "inference", batch=2), COMPILE, *ENGINES)
+    (expected,) = small.builders()[REFERENCE]()()
+    for wrong in (expected.bfloat16().float(), expected.nan_to_num() * math.nan, expected[:1]):
+        result = race(with_peer(small, "cheat", (wrong,)), rounds=1)
+        assert "cheat" not in result.seconds
+        assert "(relative) from that of eager NCHW" in result.left_out["cheat"]
+    with pytest.raises(GanzooError, match=r"up64\.inference: native: its result is"):
+        race(with_peer(small, NATIVE, (expected + 1,)), rounds=1)
+
+
+@needs_native
+def test_a_peer_that_fails_is_told_in_one_line() -> None:
+    small = without(block("up", 64, 4, "inference", batch=2), COMPILE, *ENGINES)
+    result = race(with_peer(small, "broken", RuntimeError("no C++ compiler\nand a long story")), rounds=1)
+    assert result.left_out == {"broken": "RuntimeError: no C++ compiler"}
+
+
+@needs_native
+def test_scripts_and_ours_take_the_same_training_step() -> None:
+    builders = steps.contestants(4)
+    found = {}
+    for name in (NATIVE, REFERENCE, CHANNELS_LAST):
+        step = builders[name]()
+        found[name] = [step(), step()]
+    for name in (NATIVE, CHANNELS_LAST):
+        first, second = (difference(a, b) for a, b in zip(found[name], found[REFERENCE]))
+        assert first < cases.TOLERANCE
+        assert second < 0.05  # after an update of every weight, in which rounding has turned a few signs
+    assert difference(*found[NATIVE]) > 0.01  # a step changes something
+
+
+@needs_native
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["inference", "forward", "backward"])
+def test_torch_compile(what: peers.Pass) -> None:
+    result = race(without(block("down", 32, 8, what, batch=2), *ENGINES), rounds=1)
+    assert COMPILE in result.seconds, result.left_out
+
+
+def test_without_kernels_there_is_no_race(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "unavailable", lambda: "there is no C++ compiler")
+    with pytest.raises(native.NativeError, match="no native kernels to compare here: there is no C\\+\\+ compiler"):
+        race(CASES["up512.inference"], 1)
+
+
+def test_cases_are_chosen_by_pattern() -> None:
+    assert [case.name for case in chosen(["up512.*"])] == ["up512.inference", "up512.forward", "up512.backward"]
+    assert chosen([]) == list(CASES.values())
+    assert chosen(["generator.1", "gen*"]) == [CASES["generator.64"], CASES["generator.1"]]
+    with pytest.raises(UsageError, match=r"No case 'up51\.inference'. Did you mean up512\.inference"):
+        chosen(["up51.inference"])
+
+
+def test_difference() -> None:
+    one = torch.ones(4)
+    assert difference((one, one), (one, one)) == 0
+    assert difference((one, one * 1.5), (one, one)) == pytest.approx(0.5)
+    assert difference((one,), (one, one)) == math.inf
+    assert difference((one / 0,), (one,)) == math.inf

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+
+import pytest
+from ganzoo_benchmarks.timing import gauged_turns, interleaved, turns
+
+
+def test_contestants_take_turns_each_with_a_call_to_warm_up() -> None:
+    order: list[str] = []
+    taken = turns({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, rounds=2, calls=2)
+    assert "".join(order) == "aaabbb" * 2
+    assert {name: len(times) for name, times in taken.items()} == {"a": 2, "b": 2}
+
+
+def test_one_slow_round_does_not_move_the_median() -> None:
+    naps = iter([0.0, 0.0, 0.0, 0.2, 0.0, 0.0])  # a call to warm up, and a timed one, in each of three rounds
+
+    def call() -> None:
+        time.sleep(next(naps))
+
+    assert interleaved({"napper": call}, rounds=3)["napper"] < 0.1
+
+
+def test_seconds_are_of_one_call() -> None:
+    (median,) = interleaved({"sleeper": lambda: time.sleep(0.02)}, rounds=3, calls=4).values()
+    assert median == pytest.approx(0.02, rel=0.8)
+
+
+class Clock:
+    """Stands for the time module: a call made by `taking` takes as long as it is told."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def taking(self, seconds: Iterable[float]) -> Callable[[], None]:
+        """Each call that is timed, and the one before it, which is not."""
+        left = iter([s for each in seconds for s in (each, each)])
+
+        def call() -> None:
+            self.now += next(left)
+
+        return call
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("ganzoo_benchmarks.timing.time", clock)
+    return clock
+
+
+def test_turns_next_to_a_slow_gauge_do_not_count(clock: Clock) -> None:
+    gauge = clock.taking([1.0, 1.25, 1.08, *[1.0] * 10])
+    found = gauged_turns(
+        {"a": clock.taking([9, 2, 2, 2, 2, 3]), "b": clock.taking([9, 5, 5, 7, 7, 7])}, gauge, rounds=6
+    )
+    times = {name: [round(t, 6) for t in times] for name, times in found.times.items()}
+    assert times == {"a": [2, 2, 2, 2, 3], "b": [5, 5, 7, 7, 7]}
+    assert (found.gauge, found.total, found.disturbed, found.counted) == (pytest.approx(1), 12, 2, 10)
+
+
+def test_every_turn_counts_where_few_are_free(clock: Clock) -> None:
+    gauge = clock.taking([*[1.0] * 5, 1.25, 1.25])
+    found = gauged_turns({"a": clock.taking([2, 2, 2, 2, 4, 4])}, gauge, rounds=6)
+    assert [round(t, 6) for t in found.times["a"]] == [2, 2, 2, 2, 4, 4]
+    assert (found.disturbed, found.counted) == (2, 6)

@@ -1,0 +1,82 @@
+"""Arguments nobody would type: the command line answers with 0, or with 2 and a message, and never with a traceback."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ganzoo.cli import cli
+from ganzoo.core import config, registry
+from tests.conftest import Command
+
+ARCHITECTURES = [entry for entry in registry.architectures() if entry.error is None]
+TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
+NUMBERS = st.one_of(
+    st.integers(-3, 20), st.sampled_from([10**9, -(10**30), 1 << 63, 1 << 32]), st.floats(width=32)
+).map(str)
+WORDS = st.one_of(
+    TEXT, NUMBERS, st.sampled_from(["none", "true", "nan", "-inf", "1e999", "1,2", ",", "0x10", "\uff11", "--"])
+)
+LARGE = ("width", "widths", "latent_dim", "embedding", "image_size", "depth", "layers", "size")
+"""Settings that ask for memory: their values stay small, so that the machine survives the test."""
+
+
+def value(setting: config.Setting) -> st.SearchStrategy[str]:
+    """A word for this setting: of its kind, of another kind, or nonsense."""
+    if any(part in setting.name for part in LARGE):
+        return st.one_of(TEXT.filter(lambda text: not any(c.isnumeric() for c in text)), st.integers(-2, 40).map(str))
+    return st.one_of(WORDS, st.just(config.word(setting.default)))
+
+
+@st.composite
+def pairs(draw: st.DrawFn, settings: list[config.Setting]) -> list[str]:
+    words = []
+    for setting in draw(st.lists(st.sampled_from(settings), max_size=3)):
+        words += ["--set", f"{setting.name}={draw(value(setting))}"]
+    return words + (["--set", draw(TEXT)] if draw(st.integers(0, 9)) == 0 else [])
+
+
+def options(draw: st.DrawFn, command: click.Command, skipped: set[str]) -> list[str]:
+    words: list[str] = []
+    known = [p for p in command.params if isinstance(p, click.Option) and p.name not in skipped]
+    for option in draw(st.lists(st.sampled_from(known), max_size=3, unique=True)):
+        words.append(option.opts[0])
+        if not option.is_flag:
+            choices = list(option.type.choices) if isinstance(option.type, click.Choice) else []
+            words.append(draw(st.one_of(WORDS, st.sampled_from(choices)) if choices else WORDS))
+    return words
+
+
+@st.composite
+def trainings(draw: st.DrawFn) -> list[str]:
+    entry = draw(st.sampled_from(ARCHITECTURES))
+    words = ["train", draw(st.one_of(st.just(entry.name), st.just(entry.name), TEXT)), "--dry-run"]
+    words += options(draw, cli.commands["train"], {"overrides", "config", "dry_run", "image_size", "resume", "out"})
+    words += draw(pairs(config.settings(entry.card.Config)))
+    return (
+        words if "--dataset" in words else [*words, "--dataset", draw(st.sampled_from(["digits", "digits", "folder:"]))]
+    )
+
+
+@st.composite
+def others(draw: st.DrawFn) -> list[str]:
+    command = draw(st.sampled_from(["list", "info", "datasets", "sample", draw(TEXT)]))
+    words = [command, *draw(st.lists(st.one_of(WORDS, st.just("vanilla")), max_size=2))]
+    return words + (options(draw, cli.commands[command], set()) if command in cli.commands else [])
+
+
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(words=st.one_of(trainings(), trainings(), others()))
+def test_wild_arguments_are_refused_with_a_message(
+    words: list[str], ganzoo_cli: Command, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any
+) -> None:
+    monkeypatch.chdir(tmp_path_factory.getbasetemp())
+    monkeypatch.setenv("GANZOO_DATA", str(tmp_path_factory.getbasetemp()))
+    result = ganzoo_cli(*words)
+    assert "Traceback" not in result.err
+    assert result.code in (0, 2), (words, result)
+    assert result.code == 0 or "Error: " in result.err, (words, result)

@@ -1,0 +1,90 @@
+"""The package that `ganzoo new` writes; tests/test_docs_plugins.py installs, checks and trains one."""
+
+from __future__ import annotations
+
+import ast
+import errno
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ganzoo import template as scaffold
+from tests.conftest import Command
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "package", "class_name"),
+    [
+        ("mine", "ganzoo-mine", "ganzoo_mine", "Mine"),
+        ("style_mix2", "ganzoo-style-mix2", "ganzoo_style_mix2", "StyleMix2"),
+        ("style-mix", "ganzoo-style-mix", "ganzoo_style_mix", "StyleMix"),
+        ("class", "ganzoo-class", "ganzoo_class", "Class"),
+        ("config", "ganzoo-config", "ganzoo_config", "Config"),
+    ],
+)
+def test_names_follow_from_the_name(name: str, folder: str, package: str, class_name: str) -> None:
+    path = scaffold.write(name)
+    assert path == Path(folder)
+    assert f'{name} = "{package}:{class_name}"' in (path / "pyproject.toml").read_text()
+    card = (path / package / "__init__.py").read_text()
+    classes = [node.name for node in ast.parse(card).body if isinstance(node, ast.ClassDef)]
+    assert classes == [f"{class_name}Config", class_name]
+    for file in path.rglob("*.py"):
+        compile(file.read_text(), str(file), "exec")
+    assert not [file for file in path.rglob("*") if file.is_file() and "$class_name" in file.read_text()]
+
+
+def test_it_goes_where_it_is_told_and_an_empty_directory_is_fine(ganzoo_cli: Command, elsewhere: Path) -> None:
+    (elsewhere / "here").mkdir()
+    result = ganzoo_cli("new", "mine", "--dir", "here")
+    assert (result.code, result.err) == (0, "")
+    assert "here/pyproject.toml\n" in result.out
+    assert [path.name for path in elsewhere.iterdir()] == ["here"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("Mine",), "'Mine' cannot be the name: expected small letters"),
+        (("2gan",), "cannot be the name"),
+        (("a/b",), "cannot be the name"),
+        (("mine-",), "cannot be the name"),
+        (("cgan",), "'cgan' is installed already"),
+        (("mine", "--dir", "full"), "full exists and is not an empty directory"),
+        (("mine", "--dir", "full/file"), "file exists and is not an empty directory"),
+        ((), "Missing argument 'NAME'"),
+    ],
+)
+def test_what_cannot_be_is_wrong_usage_and_writes_nothing(
+    arguments: tuple[str, ...], message: str, ganzoo_cli: Command, elsewhere: Path
+) -> None:
+    (elsewhere / "full").mkdir()
+    (elsewhere / "full" / "file").touch()
+    result = ganzoo_cli("new", *arguments)
+    assert (result.code, result.out) == (2, "")
+    assert message in result.err
+    assert sorted(path.name for path in elsewhere.rglob("*")) == ["file", "full"]
+
+
+def test_a_full_disk_leaves_nothing_behind(
+    ganzoo_cli: Command, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, left = Path.write_text, [3]
+
+    def fill_up(self: Path, *args: Any, **options: Any) -> int:
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(self, *args, **options)
+
+    monkeypatch.setattr(Path, "write_text", fill_up)
+    result = ganzoo_cli("new", "mine")
+    assert (result.code, result.err) == (1, "Error: Cannot write ganzoo-mine: No space left on device\n")
+    assert list(elsewhere.iterdir()) == []

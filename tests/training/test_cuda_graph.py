@@ -1,0 +1,224 @@
+"""Steps replayed from a graph: on the CPU with a recorder that plays the step again, on a GPU with the real one."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+import ganzoo
+from ganzoo.core import registry
+from ganzoo.core.errors import TrainingError, UsageError
+from ganzoo.ops import use_backend
+from ganzoo.training import config as plan
+from ganzoo.training import cuda_graph as graph
+from ganzoo.training import loop
+from ganzoo.training.batches import Batches
+from ganzoo.training.state import TrainingState
+from ganzoo.training.state_snapshot import Snapshot
+from tests.conftest import Command
+from tests.training.test_resume import assert_same, last_state
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+CASES: dict[str, dict[str, Any]] = {
+    "dcgan": {"width": 4},
+    "dcgan, fp16": {"width": 4, "precision": "fp16"},
+    "dcgan, parts": {"width": 4, "accumulate": 2},
+    "wgan": {"discriminator_steps": 2},
+    "cgan": {"width": 4, "optimizer": "rmsprop"},
+}
+every_case = pytest.mark.parametrize("case", CASES)
+
+
+def start(case: str, device: str = "cpu", **options: Any) -> tuple[TrainingState, Batches]:
+    settings = {"batch_size": 8, **CASES[case], **options}
+    precision = settings.pop("precision", "fp32")
+    request = plan.Request(case.partition(",")[0], "digits", settings, steps=1, device=device, precision=precision)
+    made = plan.make(request)
+    state = TrainingState(made.build().train(), made.seed, made.precision)
+    return state, made.batches(state.device)
+
+
+def played_again(state: TrainingState, work: Callable[[], graph.Logs]) -> tuple[graph.Logs, Callable[[], None]]:
+    """What a graph is, without one: the signals stay where they are, and the step is played on every replay."""
+    signals = {name: value.clone() for name, value in work().items()}
+
+    def replay() -> None:
+        for name, value in work().items():
+            signals[name].copy_(value)
+
+    return signals, replay
+
+
+def wrong(state: TrainingState, work: Callable[[], graph.Logs]) -> tuple[graph.Logs, Callable[[], None]]:
+    """A graph that leaves the weights alone."""
+    signals = {name: value.clone() for name, value in work().items()}
+    return signals, lambda: None
+
+
+def run(step: Callable[[], graph.Logs], state: TrainingState, steps: int) -> list[dict[str, Tensor]]:
+    history = []
+    for _ in range(steps):
+        history.append({name: value.clone() for name, value in step().items()})
+        loop.average(state)
+        state.step += 1
+    return history
+
+
+def eager(state: TrainingState, batches: Batches) -> Callable[[], graph.Logs]:
+    return graph.stepper(state, batches, loop.play_step, False, lambda text: None)
+
+
+@every_case
+def test_a_graphed_training_is_the_training_bit_for_bit(case: str) -> None:
+    plain, graphed = start(case), start(case)
+    expected = run(eager(*plain), plain[0], 5)
+    for attempt in range(2):  # the second one begins in the middle of a training, as a resume does
+        step = graph.GraphedStep(*graphed, loop.play_step, played_again)
+        assert_same(run(step, graphed[0], 2 + attempt), expected[2 * attempt : 2 + 3 * attempt])
+    assert_same(Snapshot(graphed[0]).tensors, Snapshot(plain[0]).tensors)
+    assert_same(graphed[0].ema.network.state_dict(), plain[0].ema.network.state_dict())
+
+
+@every_case
+def test_a_graph_that_does_something_else_is_not_used(case: str) -> None:
+    plain, other = start(case), start(case)
+    with pytest.raises(graph.NotCapturedError, match="did not equal"):
+        graph.GraphedStep(*other, loop.play_step, wrong)
+    assert_same(run(eager(*other), other[0], 3), run(eager(*plain), plain[0], 3))
+    assert_same(Snapshot(other[0]).tensors, Snapshot(plain[0]).tensors)
+
+
+class Waits(TorchDispatchMode):
+    """Notes what a capture cannot hold: copies from the CPU, and numbers or sizes that the CPU must wait for.
+
+    The meta device stands for the GPU.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.name().removeprefix("aten::").partition(".")[0]
+        inputs = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
+        on_device = any(t.is_meta for t in inputs)
+        masked = name == "index" and any(t is not None and t.dtype == torch.bool for t in args[1])
+        if on_device and (masked or name in ("_local_scalar_dense", "nonzero", "masked_select", "equal")):
+            self.found.append(name)
+        out = func(*args, **(kwargs or {}))
+        places = {t.device.type for t in tree_leaves((inputs, out)) if isinstance(t, Tensor)}
+        if name in ("_to_copy", "copy_") and len(places) > 1:
+            self.found.append(name)
+        return out
+
+
+@pytest.mark.parametrize("name", ["_local_scalar_dense", "_to_copy", "copy_", "nonzero", "index"])
+def test_what_a_capture_cannot_hold_is_noticed(name: str) -> None:
+    there, here = torch.zeros(3, device="meta"), torch.zeros(3)
+    with Waits() as waits, contextlib.suppress(NotImplementedError, RuntimeError):  # meta has no values to wait for
+        calls = {"_local_scalar_dense": lambda: there[0].item(), "index": lambda: there[there > 0]}
+        calls |= {"_to_copy": lambda: here.to("meta"), "copy_": lambda: there.copy_(here), "nonzero": there.nonzero}
+        calls[name]()
+    assert waits.found == [name]
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        *((name, {}) for name in registry.names(registry.ARCHITECTURES)),
+        *(("dcgan", {"penalty": penalty}) for penalty in ("gradient", "r1", "r1r2")),
+        ("cgan", {"accumulate": 2, "discriminator_steps": 2}),
+    ],
+)
+def test_a_step_can_be_captured(name: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    made = plan.make(plan.Request(name, "digits", {"batch_size": 8, **settings}, steps=1, device="cpu"))
+    batch = [None if t is None else t.to("meta") for t in made.batches(torch.device("cpu"))(0)]
+    monkeypatch.setattr("ganzoo.training.state._step", lambda *_: None)  # fused optimizers have no meta device,
+    rng = torch.Generator()
+    monkeypatch.setattr(torch, "Generator", lambda device: rng)  # nor have generators
+    state = TrainingState(made.build().train().to("meta"), 0)
+    with use_backend("reference"), Waits() as waits:
+        signals = loop.play_step(state, lambda k: tuple(batch))  # type: ignore[arg-type, return-value]
+    assert not waits.found
+    assert not any(value.requires_grad for value in signals.values())  # else they would keep all of a step's memory
+
+
+def test_a_graph_that_is_wrong_leads_to_a_note_or_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph, "_unfit", lambda state, batches: None)
+    monkeypatch.setattr(graph, "record_graph", wrong)
+    notes: list[str] = []
+    step = graph.stepper(*start("dcgan"), loop.play_step, None, notes.append)
+    assert step().keys() >= {"generator_loss"}
+    assert notes == ["No CUDA graph, steps are slower: its replay did not equal the step it was captured from."]
+    with pytest.raises(TrainingError, match="has no CUDA graph: its replay did not equal"):
+        graph.stepper(*start("dcgan"), loop.play_step, True, notes.append)
+
+
+def test_on_a_cpu_a_graph_is_refused_by_name_and_else_not_missed(ganzoo_cli: Command, tmp_path: Path) -> None:
+    words = ["train", "cgan", "--dataset", "digits", "--steps", 1, "--device", "cpu", "--out", tmp_path / "run"]
+    refused = ganzoo_cli(*words, "--cuda-graph")
+    assert refused.code == 2
+    assert "it is for NVIDIA GPUs, and this trains on cpu. Leave out --cuda-graph." in refused.err
+    assert ganzoo_cli(*words[:-1], tmp_path / "other", "--no-cuda-graph").code == 0
+
+
+def test_tf32_is_for_gpus() -> None:
+    with pytest.raises(UsageError, match="precision=tf32 is for NVIDIA GPUs, and this trains on cpu"):
+        ganzoo.train("cgan", dataset="digits", device="cpu", precision="tf32", steps=1)
+
+
+def test_running_out_of_memory_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def full(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(loop, "play_step", full)
+    with pytest.raises(
+        TrainingError, match=r"out of memory with batch_size=16 in fp32. Try --accumulate 2, --batch-size 8, "
+    ):
+        ganzoo.train("cgan", dataset="digits", batch_size=16, steps=1, device="cpu", out=tmp_path / "run")
+
+
+@needs_gpu
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
+@pytest.mark.parametrize("backend", ["reference", "native"])
+def test_on_a_gpu_graphs_train_the_same_and_resume_exactly(backend: str, precision: str, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"dataset": "digits", "batch_size": 16, "width": 16, "image_size": 16}
+    options |= {"precision": precision, "device": "cuda", "checkpoint_every": 3}
+    with ganzoo.ops.use_backend(backend):
+        runs = {
+            wanted: ganzoo.train("dcgan", steps=7, cuda_graph=wanted, out=tmp_path / str(wanted), **options)
+            for wanted in (True, False)
+        }
+        ganzoo.train("dcgan", steps=3, cuda_graph=True, out=tmp_path / "parts", **options)
+        parts = ganzoo.train(resume=tmp_path / "parts", steps=7, cuda_graph=True)
+    whole, plain, resumed = (last_state(r.path) for r in (runs[True], runs[False], parts))
+    assert_same(resumed, whole)
+    for part in ("model", "ema"):
+        assert_same(plain[part], whole[part])
+
+
+@pytest.fixture
+def deterministic() -> Iterator[None]:
+    """The same bits every time, as `ganzoo.train` has them: else a graph may differ from what it was captured from."""
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@needs_gpu
+@every_case
+@pytest.mark.usefixtures("deterministic")
+def test_on_a_gpu_every_case_is_the_training_bit_for_bit(case: str) -> None:
+    plain, graphed = start(case, "cuda"), start(case, "cuda")
+    if case == "cgan":  # RMSprop with a capturable step
+        assert graph._unfit(*graphed) is None
+    step = graph.GraphedStep(*graphed, loop.play_step)
+    assert_same(run(step, graphed[0], 4), run(eager(*plain), plain[0], 4))

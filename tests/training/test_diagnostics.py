@@ -1,0 +1,140 @@
+"""Signals of health: what they say of networks whose state is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import ganzoo
+from ganzoo.training import checkpoint
+from ganzoo.training.batches import Batches
+from ganzoo.training.config import Request, make
+from ganzoo.training.diagnostics import Health
+from ganzoo.training.loop import train_step
+from ganzoo.training.state import TrainingState
+
+
+def training(architecture: str = "vanilla", dataset: str = "digits", **settings: Any) -> tuple[TrainingState, Batches]:
+    plan = make(Request(architecture, dataset, {"batch_size": 16, **settings}))
+    state = TrainingState(plan.build(), 0)
+    return state, Batches(plan.data, 16, 0, state.device)
+
+
+class Fixed(nn.Module):
+    """A generator that draws what it is told to."""
+
+    def __init__(self, samples: Tensor):
+        super().__init__()
+        self.samples = nn.Parameter(samples)
+
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        return self.samples[: len(z)]
+
+
+def seen(samples: Tensor) -> dict[str, float]:
+    state, batches = training()
+    train_step(state, batches)
+    health = Health(state, batches)
+    fixed = Fixed(samples)
+    fixed.samples.grad = torch.full_like(samples, 0.5)
+    state.gan.generator = fixed
+    return {name: float(value) for name, value in health.measure().items()}
+
+
+def real(count: int) -> Tensor:
+    _, batches = training()
+    return torch.cat([batches(4 + number)[0] for number in range(-(-count // 16))])[:count]
+
+
+def test_real_data_are_as_diverse_as_real_data() -> None:
+    found = seen(real(64))
+    assert found["diversity"] == pytest.approx(1, abs=0.1)
+    assert found["duplicates"] == 0
+
+
+def test_one_picture_has_no_diversity_and_is_all_twins() -> None:
+    found = seen(real(1).expand(64, -1, -1, -1).clone())
+    assert found["diversity"] == 0
+    assert found["duplicates"] == 1
+
+
+def test_twins_are_counted() -> None:
+    samples = real(64)
+    samples[:16] = samples[16:32]
+    assert seen(samples)["duplicates"] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("architecture", ganzoo.architectures())
+def test_measuring_changes_nothing(architecture: str) -> None:
+    dataset = "mosaic:2:digits" if make_paired(architecture) else "digits"
+    state, batches = training(architecture, dataset)
+    train_step(state, batches)
+    health = Health(state, batches)
+    before = {name: tensor.clone() for name, tensor in state.gan.state_dict().items()}
+    random, mode = torch.get_rng_state(), state.gan.generator.training
+    first, second = health.measure(), health.measure()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert all(torch.equal(before[name], tensor) for name, tensor in state.gan.state_dict().items())
+    assert torch.equal(random, torch.get_rng_state())
+    assert state.gan.generator.training is mode
+
+
+def make_paired(architecture: str) -> bool:
+    from ganzoo.core import registry
+
+    paired: bool = registry.get_architecture(architecture).card.paired
+    return paired
+
+
+def test_every_line_of_metrics_has_the_signals(tmp_path: Path) -> None:
+    run = ganzoo.train("vanilla", dataset="ring", steps=60, batch_size=32, out=tmp_path / "run")
+    for row in run.metrics():
+        assert {"diversity", "duplicates", "generator_gradient", "discriminator_gradient"} <= set(row)
+        beliefs = abs(row["d_real"] - 0.5), abs(row["d_fake"] - 0.5)
+        assert sum(beliefs) / 2 <= row["equilibrium_distance"] + 1e-6  # a mean of distances is at least that of means
+    scores = ganzoo.train("vanilla", dataset="ring", steps=2, batch_size=32, loss="hinge", out=tmp_path / "hinge")
+    assert "equilibrium_distance" not in scores.metrics()[-1]
+
+
+def test_learning_rates_halve_as_they_should() -> None:
+    state, batches = training(lr_half_life=32, generator_lr=1e-3, discriminator_lr=4e-3)
+    for _ in range(5):
+        train_step(state, batches)
+        state.step += 1
+    rates = [
+        group["lr"] for o in (state.generator_optimizer, state.discriminator_optimizer) for group in o.param_groups
+    ]
+    assert rates == pytest.approx([1e-3 / 4, 4e-3 / 4])  # the fifth step begins after 64 images
+
+
+@pytest.mark.parametrize(("architecture", "penalty"), [("vanilla", "r1"), ("r3gan", "r1r2")])
+def test_the_weight_of_a_penalty_halves_as_it_should(architecture: str, penalty: str) -> None:
+    """The loss itself, weighed at one place for most architectures and at another by those that override it."""
+    state, batches = training(architecture, penalty=penalty, penalty_weight=8.0, penalty_half_life=32)
+    (real, condition), fake = batches(0), state.gan.generate(state.gan.latent(batches.batch_size, state.rng)).detach()
+    state.gan.eval()  # dropout would make every loss another
+    parts = {}
+    for step in (0, 4):  # 64 images later
+        state.step = step
+        state.decay()
+        loss, signals = state.gan.discriminator_loss(real, fake, condition)
+        state.gan.penalty_weight = 0.0
+        parts[step] = (loss - state.gan.discriminator_loss(real, fake, condition)[0]) / signals["penalty"]
+    torch.testing.assert_close(parts[0], torch.tensor(8.0), rtol=1e-3, atol=0)
+    torch.testing.assert_close(parts[4], torch.tensor(2.0), rtol=1e-3, atol=0)
+
+
+def test_what_falls_resumes_exactly(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"dataset": "digits", "batch_size": 16, "lr_half_life": 100, "penalty": "r1"}
+    settings["penalty_half_life"] = 100
+    whole = ganzoo.train("vanilla", steps=6, out=tmp_path / "whole", **settings)
+    half = ganzoo.train("vanilla", steps=3, out=tmp_path / "half", **settings)
+    ganzoo.train(resume=half.path, steps=6)
+    first, second = (ganzoo.load(run.path).state_dict() for run in (whole, half))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    (group,) = checkpoint.read_state(whole.checkpoints / "step-00000006")["generator_optimizer"]["param_groups"]
+    assert group["lr"] == pytest.approx(group["initial_lr"] * 0.5 ** (5 * 16 / 100))  # of the sixth step

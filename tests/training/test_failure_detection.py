@@ -1,0 +1,183 @@
+"""Alarms: raised by trainings that are driven into each failure, silent where nothing is wrong."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ganzoo
+from ganzoo.training import loop
+from ganzoo.training.callbacks import Report
+from ganzoo.training.failure_detection import LONG, QUIET, WARM_UP, WINDOW, Alarm, Watch, swings
+from ganzoo.training.run import Run
+from tests.conftest import Command
+
+HEALTHY = {
+    "d_real": 0.6, "d_fake": 0.4, "generator_gradient": 2.0, "discriminator_gradient": 1.0,
+    "diversity": 0.9, "duplicates": 0.1,
+}  # fmt: skip
+SMALL = {"dataset": "digits", "steps": 600, "generator_widths": (32, 32), "discriminator_widths": (32, 32)}
+DRIVEN: dict[str, dict[str, Any]] = {
+    "discriminator won": {
+        "loss": "minimax", "discriminator_lr": 1e-2, "generator_lr": 1e-6, "dropout": 0.0
+    },
+    "mode collapse": {"generator_lr": 1e-2, "discriminator_lr": 1e-6},
+    "divergence": {
+        "loss": "wasserstein", "penalty": "r1", "penalty_weight": 0.0, "discriminator_lr": 1e-2, "dropout": 0.0
+    },
+    "oscillation": {
+        "dataset": "ring", "penalty": "none", "generator_lr": 1e-2, "discriminator_lr": 1e-2, "beta1": 0.9,
+        "batch_size": 32,
+    },
+}  # fmt: skip
+
+
+def shown(rows: Iterable[dict[str, Any]], loss: str = "nonsaturating", half_life: float = math.inf) -> list[Alarm]:
+    """The alarms that these lines raise, one every 50 steps."""
+    watch = Watch(loss, penalty_half_life=half_life)
+    alarms = [
+        watch.see({**HEALTHY, **row, "step": 50 * (i + 1), "images": 3200 * (i + 1)}) for i, row in enumerate(rows)
+    ]
+    return [alarm for alarm in alarms if alarm]
+
+
+def after_warm_up(*changes: dict[str, Any], lines: int = 2 * WINDOW) -> Iterator[dict[str, Any]]:
+    return itertools.chain([{}] * WARM_UP, itertools.islice(itertools.cycle(changes), lines))
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("discriminator won", [{"d_real": 0.999, "d_fake": 0.001, "generator_gradient": 1e-6}]),
+        ("mode collapse", [{"diversity": 0.02}]),
+        ("mode collapse", [{"duplicates": 1.0}]),
+        ("divergence", [{"generator_gradient": 1e3}]),
+        ("divergence", [{"discriminator_gradient": 1e3}]),
+        ("oscillation", [{"d_real": 0.9, "d_fake": 0.1}] * 3 + [{"d_real": 0.55}] * 3 + [{"d_real": 0.42}] * 3),
+    ],
+)
+def test_each_sign_raises_its_alarm_once(name: str, changes: list[dict[str, Any]]) -> None:
+    (alarm,) = shown(after_warm_up(*changes, lines=LONG + 5))
+    assert alarm.name == name
+    assert WARM_UP * 50 < alarm.step <= (WARM_UP + LONG + 5) * 50
+    assert alarm.evidence
+    assert "--set" in alarm.remedy
+
+
+def test_scores_without_bound_are_divergence() -> None:
+    (alarm,) = shown(after_warm_up({"d_real": 1e5, "d_fake": -1e5}), loss="wasserstein")
+    assert alarm.name == "divergence"
+
+
+def test_gradients_may_grow_as_much_as_a_penalty_has_fallen() -> None:
+    grown = list(after_warm_up({"generator_gradient": 1e3}, lines=12))  # at 102,400 images
+    assert not shown(grown, half_life=20_000)
+    for half_life in (math.inf, 1e12, 100_000):
+        (alarm,) = shown(grown, half_life=half_life)
+        assert alarm.name == "divergence"
+    (alarm,) = shown(after_warm_up({"generator_gradient": 1e5}), half_life=1.0)
+    assert alarm.name == "divergence"
+
+
+def test_trembling_around_one_half_is_no_oscillation() -> None:
+    assert not shown(after_warm_up({"d_real": 0.51, "d_fake": 0.49}, {"d_real": 0.5, "d_fake": 0.4999}, lines=3 * LONG))
+
+
+def test_a_sign_must_last() -> None:
+    assert not shown([*[{}] * WARM_UP, *[{"diversity": 0.02}] * (WINDOW - 1), *[{}] * WINDOW])
+
+
+def test_what_came_back_after_a_quiet_time_is_said_again() -> None:
+    collapse = [{"diversity": 0.02}] * (WINDOW + 5)
+    assert len(shown([*[{}] * WARM_UP, *collapse, *[{}] * (QUIET // 4), *collapse])) == 1
+    assert len(shown([*[{}] * WARM_UP, *collapse, *[{}] * (QUIET + 5), *collapse])) == 2
+
+
+def test_a_generator_that_is_still_learning_has_not_collapsed() -> None:
+    growing = [{"diversity": 0.01 + 0.004 * i, "duplicates": max(0.0, 1 - 0.02 * i)} for i in range(60)]
+    assert not shown(growing)
+
+
+def test_scores_are_no_probabilities() -> None:
+    assert not shown(after_warm_up({"d_real": 5.0, "d_fake": -5.0}), loss="hinge")
+    assert not shown(after_warm_up({"d_real": 0.999, "d_fake": 0.001}), loss="wasserstein")
+
+
+def test_swings() -> None:
+    assert swings([1.0, 1.1, 0.9] * 10) == 0
+    assert swings([0.1, 1, 10, 1] * 5) == 9
+    assert swings([2.0**i for i in range(20)]) == 1
+
+
+class Heard(Report):
+    def __init__(self) -> None:
+        self.alarms: list[Alarm] = []
+
+    def alarm(self, alarm: Alarm) -> None:
+        self.alarms.append(alarm)
+
+
+@pytest.fixture
+def every_10_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "LOG_EVERY", 10)
+
+
+@pytest.mark.usefixtures("every_10_steps")
+@pytest.mark.parametrize("name", DRIVEN)
+def test_a_training_driven_into_failure_says_which(name: str, tmp_path: Path) -> None:
+    heard = Heard()
+    run = ganzoo.train("vanilla", out=tmp_path / "run", report=heard, **{**SMALL, **DRIVEN[name]})
+    assert [alarm.name for alarm in heard.alarms][:1] == [name]
+    assert run.alarms() == heard.alarms
+    assert all(0 < alarm.step <= 600 for alarm in heard.alarms)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("architecture", "settings"),
+    [
+        ("vanilla", {"dataset": "digits"}),
+        ("vanilla", {"dataset": "digits", "loss": "hinge"}),
+        ("vanilla", {"dataset": "ring", "batch_size": 64}),
+        ("dcgan", {"dataset": "digits", "width": 16}),
+        ("cgan", {"dataset": "digits", "width": 16}),
+        ("wgan", {"dataset": "digits", "width": 16}),
+        ("wgan", {"dataset": "digits", "width": 16, "penalty": "gradient"}),
+    ],
+)
+def test_a_healthy_training_is_silent(architecture: str, settings: dict[str, Any], tmp_path: Path) -> None:
+    run = ganzoo.train(architecture, steps=4000, out=tmp_path / "run", **settings)
+    assert run.alarms() == []
+
+
+@pytest.mark.usefixtures("every_10_steps")
+def test_a_resumed_run_watches_on_from_where_it_was(tmp_path: Path) -> None:
+    failing: dict[str, Any] = {**SMALL, **DRIVEN["discriminator won"]}
+    whole = ganzoo.train("vanilla", out=tmp_path / "whole", **{**failing, "steps": 300})
+    assert whole.alarms()
+    half = ganzoo.train("vanilla", out=tmp_path / "half", **{**failing, "steps": 150})
+    assert half.alarms() == []
+    resumed = ganzoo.train(resume=half.path, steps=300)
+    assert [a.step for a in resumed.alarms()] == [a.step for a in whole.alarms()]
+
+
+def test_alarms_after_the_checkpoint_of_a_resume_are_forgotten(tmp_path: Path) -> None:
+    run = Run(tmp_path, {})
+    for step in (100, 200):
+        run.record(Alarm("mode collapse", step, "e", "r"))
+    run.forget_after(150)
+    assert [alarm.step for alarm in run.alarms()] == [100]
+
+
+@pytest.mark.usefixtures("every_10_steps")
+def test_the_command_line_shows_alarms(ganzoo_cli: Command, tmp_path: Path) -> None:
+    settings = [f"--set={key}={value}" for key, value in DRIVEN["discriminator won"].items()]
+    result = ganzoo_cli("train", "vanilla", "--dataset", "digits", "--steps", 250, "--out", tmp_path / "run", *settings)
+    assert result.code == 0
+    assert "Alarm: step 2" in result.out
+    assert "discriminator won: D(real)" in result.out
