@@ -15,15 +15,15 @@ from rich.console import Console
 from rich.table import Table
 
 from ganzoo.training.failure_detection import (
-    AHEAD,
-    ALIKE,
-    GREATEST_SCORE,
-    GROWTH,
-    LEAST_GRADIENT,
-    LONG,
-    SHORT,
-    SWINGS,
-    TWINS,
+    CONFIDENT,
+    GRADIENT_GROWTH,
+    LONG_WINDOW,
+    MAX_DUPLICATES,
+    MAX_SCORE,
+    MIN_DIVERSITY,
+    MIN_INITIAL_GRADIENT,
+    MIN_SWINGS,
+    SHORT_WINDOW,
     WARM_UP,
     WINDOW,
     swings,
@@ -32,8 +32,8 @@ from ganzoo.training.run import Run
 
 Row = dict[str, Any]
 HEAD = (
-    *("run", f"D won by > {AHEAD}", f"diversity < {ALIKE}", f"twins > {TWINS}"),
-    *(f"gradient > {GROWTH}", f"score > {GREATEST_SCORE}", f"swings >= {SWINGS}", "alarms"),
+    *("run", f"D won by > {CONFIDENT}", f"diversity < {MIN_DIVERSITY}", f"twins > {MAX_DUPLICATES}"),
+    *(f"gradient > {GRADIENT_GROWTH}", f"score > {MAX_SCORE}", f"swings >= {MIN_SWINGS}", "alarms"),
 )
 
 
@@ -56,8 +56,10 @@ def nearness(run: Run) -> list[str]:
     diversity = min(max(row["diversity"] for row in window) for window in windows(rows, WINDOW))
     twins = max(min(row["duplicates"] for row in window) for window in windows(rows, WINDOW))
     gradient = max(_growth(rows, name) for name in ("generator_gradient", "discriminator_gradient"))
-    score = max(min(max(abs(row["d_real"]), abs(row["d_fake"])) for row in window) for window in windows(rows, SHORT))
-    margins = ([abs(row["d_real"] - row["d_fake"]) for row in window] for window in windows(rows, LONG))
+    score = max(
+        min(max(abs(row["d_real"]), abs(row["d_fake"])) for row in window) for window in windows(rows, SHORT_WINDOW)
+    )
+    margins = ([abs(row["d_real"] - row["d_fake"]) for row in window] for window in windows(rows, LONG_WINDOW))
     turns = max(map(swings, margins), default=0)
     heard = ", ".join(f"{alarm.name} at {alarm.step:,}" for alarm in run.alarms()) or "none"
     return [
@@ -74,7 +76,9 @@ def nearness(run: Run) -> list[str]:
 
 def _growth(rows: list[Row], name: str) -> float:
     first = median(row[name] for row in rows[:WARM_UP])
-    return max(min(row[name] for row in window) for window in windows(rows, SHORT)) / max(first, LEAST_GRADIENT)
+    return max(min(row[name] for row in window) for window in windows(rows, SHORT_WINDOW)) / max(
+        first, MIN_INITIAL_GRADIENT
+    )
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from ganzoo.core import distributed
 from ganzoo.training.batches import Batches
-from ganzoo.training.config import Request, make
 from ganzoo.training.loop import train_step
+from ganzoo.training.session import Session
 from ganzoo.training.state import TrainingState
 
 
@@ -33,9 +33,9 @@ def main() -> None:
     options = parser.parse_args()
     with distributed.process_group():
         settings = {name: getattr(options, name) for name in ("image_size", "batch_size", "accumulate")}
-        plan = make(Request(options.architecture, "digits", settings))
-        state = TrainingState(plan.build(), plan.seed)
-        result = measure(state, plan.batches(state.device), options.steps)
+        session = Session.new({"architecture": options.architecture, "dataset": "digits"}, settings)
+        state = TrainingState(session.build(), session.config.seed)
+        result = measure(state, session.make_batches(), options.steps)
         if distributed.rank() == 0:
             peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
             print(json.dumps(vars(options) | {"ranks": distributed.size()} | result | {"peak_mib": peak}))

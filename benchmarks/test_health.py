@@ -14,12 +14,12 @@ from torch import Tensor
 from ganzoo.core.errors import DataError
 from ganzoo.gan import GAN
 from ganzoo.losses import LOSSES
-from ganzoo.training.callbacks import Report
-from ganzoo.training.config import Request, make
-from ganzoo.training.diagnostics import Health
+from ganzoo.training.diagnostics import Diagnostics
+from ganzoo.training.failure_detection import FailureDetector
 from ganzoo.training.loop import LOG_EVERY, train_step
-from ganzoo.training.metrics_logger import History
+from ganzoo.training.metrics import MetricsAccumulator
 from ganzoo.training.run import Run
+from ganzoo.training.session import Session
 from ganzoo.training.state import TrainingState
 
 ROUNDS = 11
@@ -39,14 +39,18 @@ def usual(gan: Any, on_real: Tensor, on_fake: Tensor) -> tuple[Tensor, dict[str,
 def test_health_costs_little(benchmark: BenchmarkFixture, architecture: str, tmp_path: Path) -> None:
     """LOG_EVERY steps and one line of metrics. The gradients' norms are taken in either: they keep NaN out."""
     try:
-        plan = make(Request(architecture, "mnist", {"batch_size": 64}, steps=1))
+        session = Session.new({"architecture": architecture, "dataset": "mnist"}, {"batch_size": 64})
     except DataError as missing:
         pytest.skip(f"MNIST is not here: {missing}")
-    bare, watched = (TrainingState(plan.build().train(), plan.seed) for _ in range(2))
+    bare, watched = (TrainingState(session.build().train(), session.config.seed) for _ in range(2))
     bare.gan.discriminator_objective = MethodType(unwatched, bare.gan)  # type: ignore[method-assign]
     watched.gan.discriminator_objective = MethodType(usual, watched.gan)  # type: ignore[method-assign]
-    batches = plan.batches(watched.device)
-    history = History(Run(tmp_path, {}), watched, Health(watched, batches))
+    batches = session.make_batches()
+    run = Run(tmp_path, {})
+    metrics, detector = (
+        MetricsAccumulator(run, watched, Diagnostics(watched, batches)),
+        FailureDetector("nonsaturating"),
+    )
 
     def plain() -> None:
         for _ in range(LOG_EVERY):
@@ -55,9 +59,12 @@ def test_health_costs_little(benchmark: BenchmarkFixture, architecture: str, tmp
 
     def ours() -> None:
         for _ in range(LOG_EVERY):
-            history.add(train_step(watched, batches))
+            metrics.add(train_step(watched, batches))
             watched.step += 1
-        history.write(Report())
+        row = metrics.row()
+        assert row is not None
+        run.add_metrics(row)
+        detector.update(row)
 
     times = interleaved({"bare": plain, "watched": ours}, ROUNDS, 1)
     benchmark.extra_info |= {f"{name} step, ms": round(1e3 * s / LOG_EVERY, 4) for name, s in times.items()}

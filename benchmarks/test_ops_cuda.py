@@ -212,12 +212,12 @@ def training(backend: str, graphed: bool, compile: bool = False, images: int = 4
     state = TrainingState(gan.train(), 0, "bf16")
     batches = Batches(data, 128, 0, state.device)
     with use_backend(backend):
-        step = graph.stepper(state, batches, loop.play_step, graphed, print)
+        step = graph.stepper(state, batches, loop.compute_step, graphed, print)
 
     def call() -> None:
         with use_backend(backend):
             step()
-        loop.average(state)
+        loop.update_ema(state)
         state.step += 1
 
     return call

@@ -12,8 +12,8 @@ from benchmarks.baselines import plain_steps
 from ganzoo.core.errors import DataError
 from ganzoo.ops import use_backend
 from ganzoo.training.batches import Batches
-from ganzoo.training.config import Request, make
 from ganzoo.training.loop import train_step
+from ganzoo.training.session import Session
 from ganzoo.training.state import TrainingState
 
 ROUNDS, STEPS = 15, 20
@@ -42,13 +42,13 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 def test_training_against_a_plain_loop(benchmark: BenchmarkFixture, case: str) -> None:
     architecture, settings = CASES[case]
     try:
-        plan = make(Request(architecture, "mnist", {**settings, "batch_size": 64}, steps=1))
+        session = Session.new({"architecture": architecture, "dataset": "mnist"}, {**settings, "batch_size": 64})
     except DataError as missing:
         pytest.skip(f"MNIST is not here: {missing}")
 
-    baseline = plain_steps(plan.build().train(), plan.data)
-    state = TrainingState(plan.build().train(), plan.seed)
-    batches = Batches(plan.data, 64, plan.seed, state.device)
+    baseline = plain_steps(session.build().train(), session.data)
+    state = TrainingState(session.build().train(), session.config.seed)
+    batches = Batches(session.data, 64, session.config.seed, state.device)
 
     def plain() -> None:
         with use_backend("reference"):

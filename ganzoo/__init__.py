@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ganzoo.core.version import __version__
 
 if TYPE_CHECKING:
-    from ganzoo.api import architectures, datasets, load, train
+    from ganzoo.api import architectures, datasets, train
     from ganzoo.core.plugin import Architecture, Config, Dataset
     from ganzoo.core.spec import DataSpec
     from ganzoo.evaluation import evaluate
@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "train": "ganzoo.api",
-    "load": "ganzoo.api",
+    "load": "ganzoo.training.loading",
     "architectures": "ganzoo.api",
     "datasets": "ganzoo.api",
     "evaluate": "ganzoo.evaluation",
+    "Callback": "ganzoo.training.callbacks",
+    "Run": "ganzoo.training.run",
     "GAN": "ganzoo.gan",
     "Architecture": "ganzoo.core.plugin",
     "Config": "ganzoo.core.plugin",
@@ -38,9 +40,11 @@ _HOMES = {
 __all__ = [
     "GAN",
     "Architecture",
+    "Callback",
     "Config",
     "DataSpec",
     "Dataset",
+    "Run",
     "__version__",
     "architectures",
     "datasets",

@@ -13,9 +13,9 @@ import ganzoo
 from ganzoo.core import registry
 from ganzoo.core.errors import UsageError
 from ganzoo.data import imaging
-from ganzoo.training.config import Request, make
 from ganzoo.training.run import Run
 from tests.conftest import Command
+from tests.sessions import session
 
 CARDS = {entry.name: entry.card for entry in registry.architectures() if entry.error is None}
 FOR_POINTS = [name for name, card in CARDS.items() if "points" in card.kinds]
@@ -41,8 +41,8 @@ def test_trains_on_points_and_resumes_exactly(name: str, tmp_path: Path) -> None
 @pytest.mark.parametrize("name", ONLY_IMAGES)
 def test_what_is_made_for_images_refuses_points_before_anything_is_read(name: str) -> None:
     able = " or ".join(FOR_POINTS)
-    with pytest.raises(UsageError, match=f"{name} is made for images, but ring has points. Choose {able}"):
-        make(Request(name, "ring"))
+    with pytest.raises(UsageError, match=f"{name} is for images, but ring has points. Choose {able}"):
+        session(name, "ring")
 
 
 def test_samples_are_in_the_coordinates_of_the_data(trained: Run) -> None:
@@ -114,6 +114,6 @@ def test_more_points_in_one_spot_make_it_fuller() -> None:
 
 def test_settings_may_differ_between_points_and_images() -> None:
     """What the card says is for points is used for them alone, and what is given still wins."""
-    plain, points = make(Request("vanilla", "digits")).config, make(Request("vanilla", "ring")).config
+    plain, points = session("vanilla", "digits").settings, session("vanilla", "ring").settings
     assert points != plain
-    assert make(Request("vanilla", "ring", {"latent_dim": 7})).config.latent_dim == 7
+    assert session("vanilla", "ring", {"latent_dim": 7}).settings.latent_dim == 7

@@ -1,4 +1,4 @@
-"""Starting ranks: `ganzoo train --nproc N` is torchrun on one machine; torchrun itself may restart what it started."""
+"""Starting ranks: `ganzoo train --nproc N` is torchrun on one machine; torchrun may restart its processes."""
 
 from __future__ import annotations
 
@@ -13,14 +13,19 @@ from ganzoo.core.errors import UsageError
 
 
 def launched() -> bool:
-    """Whether this process is one of those that torchrun has started."""
+    """Whether torchrun started this process."""
     return "LOCAL_RANK" in os.environ
 
 
-def launch(ranks: int, batch_size: int, parts: int) -> int:
-    """Run this very command in `ranks` processes; their exit code, that of the first failure.
+def is_first_rank() -> bool:
+    """Whether this process is rank 0, which writes and talks, or trains alone."""
+    return os.environ.get("RANK", "0") == "0"
 
-    Ctrl-C and SIGTERM go on to the ranks, which save a checkpoint. A rank that dies takes the others with it.
+
+def launch(ranks: int, batch_size: int, parts: int) -> int:
+    """Run this command in `ranks` processes and return their exit code, that of the first failure.
+
+    Ctrl-C and SIGTERM are forwarded to the ranks, which save a checkpoint. If a rank dies, the others are ended.
     """
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -31,7 +36,7 @@ def launch(ranks: int, batch_size: int, parts: int) -> int:
     distributed.check_shares(batch_size, ranks, parts)
 
     def stop(number: int, _: FrameType | None) -> None:
-        for later in (signal.SIGINT, signal.SIGTERM):  # the ranks are saving: a second one has nothing to add
+        for later in (signal.SIGINT, signal.SIGTERM):  # the ranks are saving already
             signal.signal(later, signal.SIG_IGN)
         raise SignalException("", signal.Signals(number))
 
@@ -54,11 +59,13 @@ def launch(ranks: int, batch_size: int, parts: int) -> int:
 
 
 def after_restart(resume: str | None, out: str | None) -> tuple[str | None, str | None]:
-    """What --resume and --out mean to a rank that torchrun started: after a restart, --out is the run to resume."""
+    """The --resume and --out of a rank that torchrun started: after a restart, --out is the run to resume."""
     if int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0")) == 0 or resume is not None:
         return resume, out
     if out is None:
-        raise UsageError("Under torchrun --max-restarts give --out DIR (or --resume): a restart must know the run.")
+        raise UsageError(
+            "Under torchrun --max-restarts give --out DIR (or --resume): a restart must find the run again."
+        )
     restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
     return (out, None) if restarted and (Path(out) / "config.json").exists() else (None, out)
 

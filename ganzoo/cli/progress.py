@@ -1,4 +1,4 @@
-"""A training as it goes, on the terminal: a live bar, or plain lines where there is no terminal."""
+"""Training progress on the terminal: a live bar, or plain lines if the output is not a terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from rich.progress import Progress as Bars
 from rich.text import Text
 
 from ganzoo.cli.console import Console, escape
-from ganzoo.training.callbacks import Report
+from ganzoo.data import ImageData
+from ganzoo.training.callbacks import Callback, Training
 from ganzoo.training.failure_detection import Alarm
 from ganzoo.training.run import Run
 
@@ -22,7 +23,7 @@ LINE_SECONDS = 5.0
 
 
 class Bar(Bars):
-    """A bar, and below it a line of text: beside it, 80 columns would hold neither."""
+    """A bar with a line of text below it: side by side, they would not fit into 80 columns."""
 
     state = ""
 
@@ -31,23 +32,25 @@ class Bar(Bars):
         yield Text(self.state)
 
 
-class Progress(Report):
-    """Losses, D(real), D(fake), images/s and the time left. `saved` is the step of the last checkpoint."""
+class Progress(Callback):
+    """Shows losses, D(real), D(fake), images/s and the time left. `saved_step` is that of the last checkpoint."""
 
     def __init__(self, console: Console):
         self.console = console
-        self.run: Run | None = None
-        self.saved: int | None = None
+        self.training: Training | None = None
+        self.first_step = 0
+        self.saved_step: int | None = None
         self.bar: Bar | None = None
         self.drawn = 0.0
 
-    def start(self, run: Run, total_steps: int | None, step: int) -> None:
-        self.run = run
-        self.saved = step if step else None  # a resumed run has its checkpoint already
-        self.total_steps = total_steps
-        minutes = run.config["schedule"]["minutes"]
+    def on_start(self, training: Training) -> None:
+        self.training = training
+        self.first_step = step = training.state.step
+        self.saved_step = step if step else None  # a resumed run has its checkpoint already
+        self.total_steps = training.config.steps
+        minutes = training.config.minutes
         self.total_seconds = None if minutes is None else 60 * minutes
-        self.console.print(f"[bold]{escape(run.path.name)}[/]: {_describe(run)}", soft_wrap=True)
+        self.console.print(f"[bold]{escape(training.run.path.name)}[/]: {_describe_run(training.run)}", soft_wrap=True)
         if self.console.is_terminal:
             self.bar = Bar(
                 TextColumn("{task.description}"),
@@ -57,11 +60,11 @@ class Progress(Report):
                 console=self.console,
                 transient=True,
             )
-            total = total_steps if self.total_seconds is None else self.total_seconds
+            total = self.total_steps if self.total_seconds is None else self.total_seconds
             self.task = self.bar.add_task(f"step {step:,}", total=total, speed="")
             self.bar.start()
 
-    def progress(self, step: int, seconds: float) -> None:
+    def on_step(self, step: int, seconds: float) -> None:
         now = time.monotonic()
         if self.bar is None or now - self.drawn < REFRESH_SECONDS:
             return
@@ -69,7 +72,7 @@ class Progress(Report):
         done = step if self.total_seconds is None else seconds
         self.bar.update(self.task, completed=done, description=self._position(step))
 
-    def metrics(self, row: dict[str, Any]) -> None:
+    def on_metrics(self, row: dict[str, Any]) -> None:
         speed = f"{row['images_per_second']:,.0f} images/s"
         if self.bar is not None:
             self.bar.state = describe(row)
@@ -79,33 +82,53 @@ class Progress(Report):
             line = f"{self._position(row['step'])}  {row['seconds']:.0f} s  {describe(row)}  {speed}"
             self.console.tell(line)
 
-    def checkpoint(self, path: Path, step: int) -> None:
-        self.saved = step
+    def on_evaluation(self, row: dict[str, Any]) -> None:
+        value = row.get(row["metric"])
+        result = row["metric"] if value is None else f"{row['metric']} {value:.4g}"
+        self.console.tell(f"{self._position(row['step'])}  {result}{' (best)' if row['best'] else ''}")
 
-    def alarm(self, alarm: Alarm) -> None:
+    def on_checkpoint(self, path: Path, step: int) -> None:
+        self.saved_step = step
+
+    def on_alarm(self, alarm: Alarm) -> None:
         self.console.say(f"[bold red]Alarm:[/] {escape(str(alarm))}")
 
-    def note(self, text: str) -> None:
+    def on_note(self, text: str) -> None:
         self.console.say(f"[yellow]Note:[/] {escape(text)}")
 
-    def finish(self) -> None:
+    def on_end(self) -> None:
         if self.bar is not None:
             self.bar.stop()
             self.bar = None
+
+    def draw_preview(self) -> None:
+        """Draw some samples of the moving average, from memory."""
+        from ganzoo.cli.terminal import PREVIEW, draw
+
+        assert self.training is not None
+        gan, data = self.training.state.gan, self.training.batches.data
+        with self.training.state.average():
+            if gan.paired:
+                assert isinstance(data, ImageData)
+                inputs, targets = data.examples(min(5, len(data)))
+                kinds = [inputs, gan.sample(len(inputs), seed=0, inputs=inputs), targets]
+            else:
+                kinds = [gan.sample(PREVIEW[gan.spec.kind], seed=0)]
+        draw(kinds, gan.spec, self.console)
 
     def _position(self, step: int) -> str:
         return f"step {step:,}" if self.total_steps is None else f"step {step:,}/{self.total_steps:,}"
 
 
 def describe(row: dict[str, Any]) -> str:
-    """The losses and signals of a line of metrics."""
+    """The losses and diagnostics of a row of metrics."""
     return (
         f"loss D {row['discriminator_loss']:.3f} G {row['generator_loss']:.3f}  "
         f"D(real) {row['d_real']:.2f} D(fake) {row['d_fake']:.2f}  diversity {row['diversity']:.2f}"
     )
 
 
-def _describe(run: Run) -> str:
+def _describe_run(run: Run) -> str:
     data, config = run.config["dataset"], run.config
     spec = run.spec
     shape = "x".join(map(str, spec.shape)) if spec.kind == "images" else f"of {spec.channels} numbers"

@@ -52,9 +52,9 @@ def sample(
     """
     import torch
 
-    from ganzoo import api
     from ganzoo.cli.console import Console
     from ganzoo.cli.terminal import draw
+    from ganzoo.training.loading import generate_from_inputs, load
     from ganzoo.training.run import Run
 
     target = Path(out)
@@ -64,14 +64,14 @@ def sample(
     _check_target(target)
     if spec.kind != "images" and kind not in (".png", ".npz"):
         raise UsageError(f"--out {out}: this run draws {spec.kind}; they go into FILE.png or FILE.npz.")
-    gan = api.load(run, device, best)
+    gan = load(run, device, best)
     names = opened.config["dataset"]["class_names"] or [str(number) for number in range(gan.classes)]
     chosen = None
     if labels:
         indices = [_class_index(label, gan, names) for label in labels]
         chosen = torch.tensor([indices[i % len(indices)] for i in range(count)])
     if gan.paired:
-        kinds = api.generate_from_inputs(gan, opened, count, inputs, split, seed)
+        kinds = generate_from_inputs(gan, opened, count, inputs, split, seed)
     elif inputs is not None:
         raise UsageError("This GAN is not paired: it takes no --inputs.")
     else:

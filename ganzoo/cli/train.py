@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 import traceback
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,95 +13,64 @@ from click.core import ParameterSource
 
 from ganzoo.cli import completions
 from ganzoo.cli.overrides import key_values, read_toml
+from ganzoo.cli.sections import F, SectionedCommand, SectionOption, apply, option_for
+from ganzoo.core.config import settings
 from ganzoo.core.errors import GanzooError, PluginError, no_memory
+from ganzoo.core.plugin import Config
+from ganzoo.training.config import LENGTHS, OPTIONS
 
 if TYPE_CHECKING:
-    from ganzoo.training.config import Plan, Request
-    from ganzoo.training.run import Run
+    from ganzoo.cli.console import Console
+    from ganzoo.cli.progress import Progress
+    from ganzoo.training.session import Session
 
-LENGTHS = ("steps", "epochs", "minutes")
-SETTINGS = ("batch_size", "accumulate", "image_size")
+SHORTCUTS = [setting for setting in settings(Config) if setting.name in ("batch_size", "accumulate", "image_size")]
+"""Settings of every architecture that are common enough for an option of their own."""
+COMPLETIONS = {"dataset": completions.datasets}
+NOT_IN_FILES = ("config", "overrides", "dry_run", "as_json", "resume")
 
 
 def _config_file(ctx: click.Context, _: click.Parameter, path: str | None) -> None:
-    """Let the options of a TOML file stand in for the command line's defaults."""
+    """Use the options of a TOML file as defaults of the command line."""
     if path is None:
         return
-    not_in_files = ("config", "overrides", "dry_run", "as_json", "resume")
-    known = {p.name: p.type for p in ctx.command.params if p.name and p.name not in not_in_files}
-    options, settings = read_toml(path, known)
-    ctx.default_map = options
-    ctx.meta["settings"] = settings
+    known = {p.name: p.type for p in ctx.command.params if p.name and p.name not in NOT_IN_FILES}
+    ctx.default_map, ctx.meta["settings"] = read_toml(path, known)
 
 
-@click.command()
-@click.argument("architecture", required=False, shell_complete=completions.architectures)
-@click.option(
-    "--dataset",
-    metavar="NAME",
-    shell_complete=completions.datasets,
-    help="A data set from `ganzoo datasets`, such as mnist or folder:PATH.",
+def _option(*declarations: str, section: str, **attributes: Any) -> Callable[[F], F]:
+    return click.option(*declarations, cls=SectionOption, section=section, **attributes)
+
+
+@click.command(cls=SectionedCommand)
+@click.argument("architecture", required=False, metavar="[ARCH]", shell_complete=completions.architectures)
+@apply(
+    option_for(option, shell_complete=COMPLETIONS.get(name))
+    for name, option in OPTIONS.items()
+    if option.section == "Data"
 )
-@click.option("--steps", type=click.IntRange(min=1), help="Train for this many generator steps,")
-@click.option("--epochs", type=click.FloatRange(min=0, min_open=True), help="or passes over the data,")
-@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="or minutes.")
-@click.option("--batch-size", type=click.IntRange(min=1), help="Images per step.")
-@click.option(
-    "--accumulate", type=click.IntRange(min=1), metavar="N", help="Take each batch in N parts, to save memory."
-)
-@click.option("--image-size", type=click.IntRange(min=1), help="Resize images to this many pixels a side.")
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    shell_complete=completions.settings,
-    help="Change a setting; see `ganzoo info ARCH`.",
-)
-@click.option(
-    "--config", is_eager=True, expose_value=False, callback=_config_file, metavar="FILE.toml",
-    help="Options from a file; architecture settings in its table [set]. The command line wins.",
+@apply(option_for(setting, section="Model", help=setting.help) for setting in SHORTCUTS)
+@_option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", section="Model", shell_complete=completions.settings,
+    help="change a setting; see `ganzoo info ARCH`",
 )  # fmt: skip
-@click.option("--seed", type=click.IntRange(min=0), help="Of everything random.  [default: 0]")
-@click.option("--device", metavar="auto|cpu|cuda|cuda:N", help="Where to train.  [default: auto]")
-@click.option("--precision", type=click.Choice(["fp32", "tf32", "bf16", "fp16"]), help="[default: fp32]")
-@click.option(
-    "--cuda-graph/--no-cuda-graph", default=None,
-    help="Replay each step on a GPU from one captured graph.  [default: where it works]",
-)  # fmt: skip
-@click.option("--out", metavar="DIR", help="Run directory, new or empty.  [default: runs/ARCH-DATASET-001, -002, ...]")
-@click.option("--checkpoint-every", type=click.IntRange(min=1), metavar="N", help="[default: 1000 steps]")
-@click.option("--sample-every", type=click.IntRange(min=1), metavar="N", help="[default: 500 steps]")
-@click.option(
-    "--evaluate-every",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Measure, and keep the best checkpoint.  [default: never]",
+@apply(option_for(option) for option in OPTIONS.values() if option.section not in ("", "Data"))
+@_option("--nproc", type=click.IntRange(min=1), metavar="N", section="Compute", help="train with N processes")
+@_option(
+    "--out", metavar="DIR", section="Run", help="run directory, new or empty (default runs/ARCH-DATASET-001, -002, ...)"
 )
-@click.option(
-    "--best-by", metavar="METRIC",
-    help="... by this metric.  [default: the first of psnr, frechet, optimal_discriminator and swd that applies]",
+@_option(
+    "--resume", metavar="RUN", section="Run", shell_complete=completions.runs,
+    help="continue a run exactly from its last checkpoint",
 )  # fmt: skip
-@click.option(
-    "--resume",
-    metavar="RUN",
-    shell_complete=completions.runs,
-    help="Continue a run exactly where its last checkpoint stands.",
-)
-@click.option("--nproc", type=click.IntRange(min=1), metavar="N", help="Train with N processes on this machine.")
-@click.option("--data-dir", metavar="DIR", help="Where data files already are (or GANZOO_DATA).")
-@click.option("--dry-run", is_flag=True, help="Check everything, show what would be trained, write nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object to stdout; progress goes to stderr.")
+@_option(
+    "--config", is_eager=True, expose_value=False, callback=_config_file, metavar="FILE.toml", section="Run",
+    help="options from a file, settings in its table [set]; the command line wins",
+)  # fmt: skip
+@_option("--dry-run", is_flag=True, section="Run", help="check everything and show it; write nothing")
+@_option("--json", "as_json", is_flag=True, section="Run", help="print one JSON object; progress goes to stderr")
 @click.pass_context  # type: ignore[arg-type]  # click passes the options by name
-def train(
-    ctx: click.Context,
-    dry_run: bool,
-    as_json: bool,
-    resume: str | None,
-    out: str | None,
-    nproc: int | None,
-    **options: Any,
-) -> None:
+def train(ctx: click.Context, **options: Any) -> None:
     """Train the architecture ARCH.
 
     \b
@@ -108,115 +78,100 @@ def train(
     ganzoo train wgan --dataset mnist --set penalty=gradient --minutes 5
     ganzoo train --resume runs/cgan-mnist-001 --steps 20000
     """
-    given = [name for name in LENGTHS if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
-    if len(given) > 1:
-        raise click.UsageError(f"Give one of {' and '.join('--' + name for name in given)}.")
-    if given:
-        options |= {name: None for name in LENGTHS if name not in given}
-    if resume is not None and out:
-        raise click.UsageError("A resumed run stays where it is: give --resume or --out, not both.")
-    settings = ctx.meta.get("settings", {})
-    settings |= {name: options[name] for name in SETTINGS if options[name] is not None}
-    settings |= key_values(options.pop("overrides"))
-    for name in SETTINGS:
-        options.pop(name)
+    lengths = [name for name in LENGTHS if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    if len(lengths) > 1:
+        raise click.UsageError(f"Give one of {' and '.join('--' + name for name in lengths)}.")
+    if lengths:  # a length on the command line replaces the one in a file
+        options |= {name: None for name in LENGTHS if name not in lengths}
+    shortcuts = {s.name: options.pop(s.name) for s in SHORTCUTS}
+    given = {name: value for name, value in shortcuts.items() if value is not None}
+    options["settings"] = ctx.meta.get("settings", {}) | given | key_values(options.pop("overrides"))
+    dry_run, as_json, nproc = (options.pop(name) for name in ("dry_run", "as_json", "nproc"))
 
+    from ganzoo import api
     from ganzoo.cli import launch
-    from ganzoo.core import distributed
-    from ganzoo.training import config as plans
-    from ganzoo.training.run import Run
 
-    request = plans.Request(settings=settings, **options)
-    if dry_run or (nproc and not launch.launched()):
-        plan = plans.make(request if resume is None else plans.merge(Run.open(resume).config, request))
-        if dry_run:
-            return _show(plan, as_json)
-        ctx.exit(launch.launch(nproc or 1, plan.config.batch_size, plan.config.accumulate))
-    resume, out = launch.after_restart(resume, out)
-    with distributed.process_group():
-        _train(request, resume, out, as_json)
+    if dry_run:
+        return _show(api.prepare(**options), as_json)
+    if nproc and not launch.launched():
+        session = api.prepare(**options)
+        ctx.exit(launch.launch(nproc, session.settings.batch_size, session.settings.accumulate))
+    options["resume"], options["out"] = launch.after_restart(options["resume"], options["out"])
+    _train(options, as_json)
 
 
-def _train(request: Request, resume: str | None, out: str | None, as_json: bool) -> None:
+def _train(options: Mapping[str, Any], as_json: bool) -> None:
     from ganzoo import api
     from ganzoo.cli.console import Console
+    from ganzoo.cli.launch import is_first_rank
     from ganzoo.cli.progress import Progress
-    from ganzoo.core import distributed
-    from ganzoo.training import config as plans
-    from ganzoo.training.run import Run
 
-    console = Console(stderr=as_json, highlight=False, quiet=distributed.rank() > 0)
+    console = Console(stderr=as_json, highlight=False, quiet=not is_first_rank())
     progress = Progress(console)
     began = time.monotonic()
     try:
-        if resume is not None:
-            run = api.proceed(Run.open(resume), request, progress)
-        else:
-            run = api.start(plans.make(request), out, progress)
+        api.train(**options, callbacks=[progress])
     except (KeyboardInterrupt, SystemExit):
-        if progress.run is not None and progress.saved is not None:
-            console.print(f"Stopped; the checkpoint of step {progress.saved:,} is saved.")
-            console.tell(f"Continue with: ganzoo train --resume {progress.run.path}")
+        if progress.training is not None and progress.saved_step is not None:
+            console.print(f"Stopped. The checkpoint of step {progress.saved_step:,} is saved.")
+            console.tell(f"Resume with: ganzoo train --resume {progress.training.run.path}")
         raise
-    except Exception as failure:  # networks are anybody's code and may raise anything; the whole cause is shown
-        name = request.architecture if progress.run is None else progress.run.config["architecture"]
+    except Exception as failure:  # a plugin's code may raise anything; the whole traceback is shown
+        training = progress.training
+        name = options["architecture"] if training is None else training.run.config["architecture"]
         if name is None or no_memory(failure) or isinstance(failure, (GanzooError, OSError)):
             raise
         raise PluginError(
-            f"The training of {name} failed in code:\n\n{traceback.format_exc().rstrip()}\n\n"
-            f"What an architecture must keep to is checked by: ganzoo check {name}"
+            f"Training {name} failed:\n\n{traceback.format_exc().rstrip()}\n\n"
+            f"To check the architecture, run: ganzoo check {name}"
         ) from failure
-    if distributed.rank() == 0:
-        _conclude(run, progress.saved or 0, console, time.monotonic() - began, as_json)
+    if is_first_rank():
+        _summarize(progress, console, time.monotonic() - began, as_json)
 
 
-def _conclude(run: Run, step: int, console: Any, elapsed: float, as_json: bool) -> None:
+def _summarize(progress: Progress, console: Console, elapsed: float, as_json: bool) -> None:
+    training = progress.training
+    assert training is not None, "training has ended without an error"
+    run, step = training.run, progress.saved_step or 0
     last = [{"step": step, "images": 0, "seconds": 0.0}, *run.metrics()][-1]
-    grid = run.grid
+    speed = last["images"] / max(last["seconds"], 1e-9)
     if as_json:
         result = {
             "run": str(run.path),
             "steps": last["step"],
             "images": last["images"],
-            "images_per_second": round(last["images"] / max(last["seconds"], 1e-9), 1),
+            "images_per_second": round(speed, 1),
             "seconds": last["seconds"],
             "elapsed_seconds": round(elapsed, 3),
-            "samples": str(grid),
+            "samples": str(run.grid),
         }
         return click.echo(json.dumps(result))
-    from ganzoo import api
-    from ganzoo.cli.terminal import PREVIEW, draw
-
-    speed = last["images"] / max(last["seconds"], 1e-9)
-    console.print(f"Trained {last['step']:,} steps in {last['seconds']:.0f} s, {speed:,.0f} images/s.\n")
-    gan = api.load(run.path, "cpu")
-    if gan.paired:
-        shown = api.generate_from_inputs(gan, run, min(5, run.config["dataset"]["images"]), split="train", seed=0)
-    else:
-        shown = {gan.spec.kind: gan.sample(PREVIEW[gan.spec.kind], seed=0)}
-    draw(list(shown.values()), gan.spec, console)
-    console.tell(f"\nSamples  {grid}")
+    if training.state.step > progress.first_step:
+        console.print(f"Trained {last['step']:,} steps in {last['seconds']:.0f} s, {speed:,.0f} images/s.\n")
+    progress.draw_preview()
+    alarms = run.alarms()
+    if alarms:
+        names = ", ".join(dict.fromkeys(alarm.name for alarm in alarms))
+        console.print(f"\n[bold red]Warning:[/] {len(alarms)} alarms ({names}); see {run.alarms_file}")
+    console.tell(f"\nSamples  {run.grid}")
     console.tell(f"Run      {run.path}")
-    console.tell(f"Go on    ganzoo sample {run.path}")
+    console.tell(f"Next     ganzoo sample {run.path}")
 
 
-def _show(plan: Plan, as_json: bool) -> None:
-    import dataclasses
-
+def _show(session: Session, as_json: bool) -> None:
     import torch
 
     with torch.random.fork_rng():
-        gan = plan.build()
+        gan = session.build()
     networks = {
-        name: sum(p.numel() for p in getattr(gan, name).parameters()) for name in ("generator", "discriminator")
+        name: sum(parameter.numel() for parameter in getattr(gan, name).parameters())
+        for name in ("generator", "discriminator")
     }
-    result = {**plan.identity, "schedule": dataclasses.asdict(plan.schedule), "parameters": networks}
+    result = {**session.run_config, "parameters": networks}
     if as_json:
         return click.echo(json.dumps(result, indent=2))
     from ganzoo.cli.console import Console, table
-    from ganzoo.core.config import format_value
-    from ganzoo.training.config import flat
+    from ganzoo.core.config import flatten, format_value
 
-    Console().print(
-        table(("what would be trained", ""), [(name, format_value(value)) for name, value in flat(result).items()])
-    )
+    rows = [(name, format_value(value)) for name, value in flatten(result).items()]
+    Console().print(table(("would be trained", ""), rows))

@@ -20,10 +20,24 @@ C = TypeVar("C")
 
 
 def setting(
-    default: Any, help: str, *, ge: float | None = None, gt: float | None = None, le: float | None = None
+    default: Any,
+    help: str,
+    *,
+    ge: float | None = None,
+    gt: float | None = None,
+    le: float | None = None,
+    section: str = "",
+    metavar: str = "",
+    resumable: bool = False,
 ) -> Any:
-    """A dataclass field with a help text and an optional range: `ge` <= value, `gt` < value, value <= `le`."""
-    return dataclasses.field(default=default, metadata={"help": help, "ge": ge, "gt": gt, "le": le})
+    """A dataclass field with a help text and an optional range: `ge` <= value, `gt` < value, value <= `le`.
+
+    `section` groups settings in help texts, `metavar` stands for the value there, and `resumable` says that a resumed
+    run may change it.
+    """
+    metadata = {"help": help, "ge": ge, "gt": gt, "le": le}
+    metadata |= {"section": section, "metavar": metavar, "resumable": resumable}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
@@ -37,6 +51,9 @@ class Setting:
     ge: float | None = None
     gt: float | None = None
     le: float | None = None
+    section: str = ""
+    metavar: str = ""
+    resumable: bool = False
 
     @property
     def type_name(self) -> str:
@@ -61,9 +78,14 @@ def settings(config_type: type) -> list[Setting]:
             inherited = base.__dict__.get("__dataclass_fields__", {}).get(field.name)
             if inherited is not None:
                 metadata.update(inherited.metadata)
-        known = {key: metadata[key] for key in ("ge", "gt", "le") if key in metadata}
+        known = {key: metadata[key] for key in ("ge", "gt", "le", "section", "metavar", "resumable") if key in metadata}
         result.append(Setting(field.name, hints[field.name], field.default, metadata.get("help", ""), **known))
     return result
+
+
+def describe(setting: Setting) -> str:
+    """The help text of a setting with its default, unless that is none."""
+    return setting.help if setting.default is None else f"{setting.help} (default {format_value(setting.default)})"
 
 
 def make(config_type: type[C], overrides: Mapping[str, Any], data: str = "images") -> C:
@@ -101,6 +123,14 @@ def defaults(config_type: type) -> dict[str, Any]:
 def to_dict(config: Any) -> dict[str, Any]:
     """A config as plain JSON values; `make(type(config), to_dict(config)) == config`."""
     return {s.name: _plain(getattr(config, s.name)) for s in settings(type(config))}
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values with dotted names: {"dataset": {"name": "mnist"}} -> {"dataset.name": "mnist"}."""
+    result: dict[str, Any] = {}
+    for name, value in values.items():
+        result |= flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return result
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
@@ -182,6 +212,18 @@ def _convert(kind: Any, value: Any) -> Any:
     raise ValueError
 
 
+def json_types(kind: Any) -> tuple[type, ...]:
+    """The Python types that a value of a setting's type `kind` has when read back from JSON."""
+    origin = get_origin(kind)
+    if origin in (Union, types.UnionType):
+        return tuple(json_type for inner in get_args(kind) for json_type in json_types(inner))
+    if origin is Literal:
+        return tuple({type(choice) for choice in get_args(kind)})
+    if origin is tuple:
+        return (list,)
+    return (int, float) if kind is float else (kind,)
+
+
 def _in_range(setting: Setting, number: float) -> bool:
     return (
         (setting.ge is None or number >= setting.ge)
@@ -192,7 +234,7 @@ def _in_range(setting: Setting, number: float) -> bool:
 
 def _expected(setting: Setting, value: Any) -> str:
     bounds = [
-        f"{sign} {bound:g}"
+        f"{sign} {bound if isinstance(bound, int) else format(bound, 'g')}"
         for sign, bound in ((">=", setting.ge), (">", setting.gt), ("<=", setting.le))
         if bound is not None
     ]

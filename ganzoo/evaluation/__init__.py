@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ganzoo.evaluation.best_checkpoint import BestCheckpoint
 from ganzoo.evaluation.measure import evaluate
 
-__all__ = ["evaluate"]
+__all__ = ["BestCheckpoint", "evaluate"]

@@ -12,8 +12,7 @@ from ganzoo.evaluation.measure import splits
 from ganzoo.evaluation.metrics import Figure, Metric, named
 from ganzoo.gan import evaluating
 from ganzoo.training import checkpoint
-from ganzoo.training.run import Run
-from ganzoo.training.state import TrainingState
+from ganzoo.training.callbacks import Callback, Training
 
 SAMPLES = 5000
 KEEP = 2
@@ -22,27 +21,37 @@ USUAL = ("psnr", "frechet", "optimal_discriminator", "swd")
 """Without a choice, the first of these that applies."""
 
 
-class Best:
-    """Measures a training whenever it is asked to, and keeps a checkpoint that is better than all before.
+class BestCheckpoint(Callback):
+    """Evaluates the training every `every` steps by `metric`, and keeps a checkpoint if it is the best so far.
 
-    The metric's first figure decides, and where it is equal the next one. Of several ranks the first one measures, and
-    decides for all; the others wait for it.
+    Results are compared by the metric's first value, and by the next one if it is equal. Rank 0 measures and decides;
+    the others wait for it.
     """
 
-    def __init__(self, run: Run, state: TrainingState, metric: str | None):
-        self.run = run
-        self.state = state
-        distributed.on_rank0(lambda: self._prepare(metric))
+    every_rank = True
 
-    def measure(self) -> None:
-        """Add a line to evaluations.jsonl and, if it is the best so far, a checkpoint to the run's folder `best`."""
+    def __init__(self, every: int, metric: str | None = None):
+        self.every = every
+        self.metric_name = metric
+
+    def on_start(self, training: Training) -> None:
+        self.training = training
+        self.run, self.state = training.run, training.state
+        distributed.on_rank0(lambda: self._prepare(self.metric_name))
+
+    def on_step(self, step: int, seconds: float) -> None:
+        """Add a row to evaluations.jsonl and, if it is the best so far, a checkpoint to the run's folder `best`."""
+        if step % self.every:
+            return
         began = time.monotonic()
-        line = distributed.on_rank0(self._measure)
-        if line["best"]:
+        row = distributed.on_rank0(self._measure)
+        if row["best"]:
             self.state.save(self.run.best)
         if distributed.rank() == 0:
             checkpoint.prune(self.run.best, KEEP)
-            self.run.evaluated(line | {"seconds": round(time.monotonic() - began, 2)})
+            row |= {"seconds": round(time.monotonic() - began, 2)}
+            self.run.add_evaluation(row)
+            self.training.callbacks.on_evaluation(row)
 
     def _prepare(self, metric: str | None) -> None:
         train, test = splits(self.run)

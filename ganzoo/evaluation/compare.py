@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ganzoo.core.config import format_value
+from ganzoo.core.config import flatten, format_value
 from ganzoo.core.errors import UsageError
 from ganzoo.evaluation.results import Evaluation, read
 from ganzoo.training import checkpoint
-from ganzoo.training.config import flat
 from ganzoo.training.run import Run
 
 NO_MATTER = ("seed", "picture")
@@ -35,7 +34,7 @@ class Column:
         trained = {"steps": last.get("step", 0), "images": last.get("images", 0), "seconds": last.get("seconds", 0)}
         told = {name: self.run.config[name] for name in SETTINGS if name in self.run.config}
         told["dataset"] = {k: v for k, v in told["dataset"].items() if k != "class_names"}
-        return {name: format_value(value) for name, value in flat(told | {"trained": trained}).items()}
+        return {name: format_value(value) for name, value in flatten(told | {"trained": trained}).items()}
 
     @property
     def notes(self) -> list[str]:

@@ -80,9 +80,9 @@ def evaluate(
 def _newest(run: Run, device: str | None, best: bool) -> tuple[GAN, str]:
     """The GAN of the newest intact checkpoint and the name of that, also while a training writes new ones."""
     while True:
-        path, _ = checkpoint.newest_valid(run.kept(best))
+        path, _ = checkpoint.newest_valid(run.checkpoint_dir(best))
         gan = load(run.path, device, best)
-        if checkpoint.newest_valid(run.kept(best))[0] == path:
+        if checkpoint.newest_valid(run.checkpoint_dir(best))[0] == path:
             return gan, path.name
 
 

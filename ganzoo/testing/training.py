@@ -35,7 +35,7 @@ def generator_step(subject: Subject) -> None:
     state, gan, real, condition = _prepared(subject)
     _check_owned(state.generator_optimizer, "generator", gan)
     before = _copy(gan)
-    state.train_discriminator(False)
+    state.select_network("generator")
     fake = gan.generate(gan.latent(len(real), state.rng), condition)
     state.backward_generator(gan.generator_loss(real, fake, condition)[0])
     state.update_generator()
@@ -66,7 +66,7 @@ def gradients(subject: Subject) -> None:
     for _ in range(3):  # where blocks start as zero, those inside wait for their turn
         subject.step(state)
         waiting -= _not_zero(gradients)
-    state.train_discriminator(True)
+    state.select_network("discriminator")
     real, given = subject.batches(gan)(0)
     gan.discriminator(
         real, gan.condition(given, len(real), state.rng)
@@ -156,7 +156,7 @@ def trains(subject: Subject) -> None:
         state = subject.state(spec=specs[kind])
         for _ in range(STEPS):
             _refuse_non_finite(subject.step(state))
-        if not state.finite():
+        if not state.weights_are_finite():
             raise CheckError(f"after {STEPS} steps some weights are not finite")
         gan = state.gan.eval()
         made = gan.generate(gan.latent(64), subject.condition(gan, 64))

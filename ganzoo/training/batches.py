@@ -1,4 +1,4 @@
-"""Batches of real images, uint8 in memory, or points: shuffled by a pure function of (seed, epoch)."""
+"""Batches of real images (uint8) or points, in an order that is a function of (seed, epoch)."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 class Batches:
     """Batch number b of an endless shuffled pass over `data`, on `device`.
 
-    Every epoch is a permutation that depends on (seed, epoch) alone and its incomplete last batch is dropped, so a
-    batch number says all there is to say about the position: nothing else has to be stored for an exact resume; random
-    corruptions depend on (seed, batch number). Images that fit stay on the device as uint8; a larger memory map is read
-    batch by batch. Of several ranks each gets its share of the batch, or of each of its equal `parts`.
+    Every epoch is a permutation that depends on (seed, epoch) alone, and its incomplete last batch is dropped. So the
+    batch number is the whole position, and an exact resume needs nothing else; random corruptions depend on (seed,
+    batch number). Images that fit stay on the device as uint8; a larger memory map is read batch by batch. Each rank
+    gets its shard of the batch, or of each of its `parts` microbatches.
     """
 
     def __init__(self, data: Data, batch_size: int, seed: int, device: torch.device, parts: int = 1):
@@ -44,38 +44,38 @@ class Batches:
         self.values = _resident(data.values, device)
         self.inputs = None if data.inputs is None else _resident(data.inputs, device)
         mapped = isinstance(self.values, np.memmap) or isinstance(self.inputs, np.memmap)
-        # a memory map is indexed on the CPU: an order kept elsewhere would have to come back for every batch
-        self.home = torch.device("cpu") if mapped else device
-        self.labels = None if data.labels is None else torch.from_numpy(data.labels).to(self.home)
+        # a memory map is indexed on the CPU: an order on the GPU would have to be copied back for every batch
+        self.index_device = torch.device("cpu") if mapped else device
+        self.labels = None if data.labels is None else torch.from_numpy(data.labels).to(self.index_device)
         self._order: tuple[int, Tensor] | None = None
 
     def __call__(self, number: int) -> tuple[Tensor, Tensor | None]:
-        """Images or points in [-1, 1], float32 [n, *spec.shape], and what is given for them; n is the rank's share.
+        """Images or points in [-1, 1], float32 [n, *spec.shape], and their condition; n is this rank's share.
 
-        That is input images in [-1, 1], float32 [n, C', size, size], where the data are paired, else labels int64 [n],
+        The condition is input images in [-1, 1], float32 [n, C', size, size], for paired data, else labels int64 [n],
         or None.
         """
         return self.take(self.chosen(number), number)
 
     def chosen(self, number: int) -> Tensor:
-        """Which examples are in batch `number`, int64 [batch_size], where they are read from."""
+        """The numbers of the examples in batch `number`, int64 [batch_size], on the device that they are read from."""
         epoch, position = divmod(number, self.per_epoch)
         return self._permutation(epoch)[position * self.batch_size : (position + 1) * self.batch_size]
 
     def take(self, batch: Tensor, number: int = 0) -> tuple[Tensor, Tensor | None]:
-        """The rank's share of the examples with these numbers; random corruptions depend on the batch's `number`."""
+        """This rank's shard of the examples with these numbers; random corruptions depend on the batch `number`."""
         chosen = distributed.shard(batch, self.parts)
         real = self.real(chosen)
         if self.inputs is not None:
             return real, from_uint8(self._take(self.inputs, chosen))
-        if self.data.corrupt is not None:  # all of the batch, so that ranks see the corruptions one process would
+        if self.data.corrupt is not None:  # of the global batch: ranks see what one process would see
             rng = torch.Generator(self.device).manual_seed(_seed_of(self.seed, number))
             corrupted = self.data.corrupt(self._take(self.values, batch), rng)
             return real, from_uint8(distributed.shard(corrupted, self.parts))
         return real, None if self.labels is None else self.labels[chosen].to(self.device)
 
     def real(self, chosen: Tensor) -> Tensor:
-        """The examples with these numbers, on any rank all of them, in [-1, 1], float32 [n, *spec.shape]."""
+        """All examples with these numbers, on every rank, in [-1, 1], float32 [n, *spec.shape]."""
         return encode(self._take(self.values, chosen), self.spec)
 
     def _take(self, images: Tensor | np.memmap, chosen: Tensor) -> Tensor:
@@ -86,15 +86,12 @@ class Batches:
     def _permutation(self, epoch: int) -> Tensor:
         if self._order is None or self._order[0] != epoch:
             order = np.random.default_rng([self.seed, epoch]).permutation(self.count)
-            self._order = epoch, torch.from_numpy(order).to(self.home)
+            self._order = epoch, torch.from_numpy(order).to(self.index_device)
         return self._order[1]
 
 
 def _resident(images: npt.NDArray[np.uint8] | npt.NDArray[np.float32], device: torch.device) -> Tensor | np.memmap:
-    """The images on the device; a memory map that does not fit there, as it is.
-
-    To a GPU a map goes up to half of the free memory. A CPU reads from the map anyway.
-    """
+    """The images on the device, or the memory map itself: on a CPU, or if it takes half of a GPU's free memory."""
     if isinstance(images, np.memmap) and (
         device.type != "cuda" or images.nbytes >= torch.cuda.mem_get_info(device)[0] // 2
     ):

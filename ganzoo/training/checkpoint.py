@@ -5,9 +5,9 @@ A checkpoint is a directory `step-00001000` with
     model.safetensors    the GAN's parameters and buffers
     ema.safetensors      the generator's moving average
     state.pt             optimizers, random states, counters; read with torch.load(weights_only=True)
-    manifest.json        size and sha256 of each file, written last
+    manifest.json        format number, size and sha256 of each file; written last
 
-It is written under a temporary name, flushed to disk and renamed, so a crash leaves the old ones as they were.
+It is written under a temporary name, flushed to disk and renamed, so a crash leaves older checkpoints intact.
 """
 
 from __future__ import annotations
@@ -28,42 +28,48 @@ from ganzoo.core.errors import CheckpointError
 from ganzoo.core.files import flush, sha256
 
 MANIFEST = "manifest.json"
+FORMAT = 1
+"""The format of checkpoints. Those without a number were written by 0.1.0 and are of format 1."""
 PREFIX = "step-"
 TEMPORARY = ".writing-"
 
 
 def save(directory: Path, step: int, model: dict[str, Tensor], ema: dict[str, Tensor], state: dict[str, Any]) -> Path:
     """Write the checkpoint of `step` into `directory` and return its path. All or nothing."""
-    target = place(directory, step)
+    target = path_of(directory, step)
     temporary = directory / f"{TEMPORARY}{step:08d}-{os.getpid()}"
     shutil.rmtree(temporary, ignore_errors=True)
     try:
-        directory.mkdir(exist_ok=True)  # but not its parents: a run that was removed stays removed
+        directory.mkdir(exist_ok=True)  # but not its parents: a run directory that was removed must not reappear
         temporary.mkdir()
         save_file(_plain(model), temporary / "model.safetensors")
         save_file(_plain(ema), temporary / "ema.safetensors")
         torch.save(state, temporary / "state.pt")
         files = {path.name: {"bytes": path.stat().st_size, "sha256": sha256(path)} for path in temporary.iterdir()}
-        (temporary / MANIFEST).write_text(json.dumps({"step": step, "files": files}, indent=2) + "\n")
+        (temporary / MANIFEST).write_text(json.dumps({"format": FORMAT, "step": step, "files": files}, indent=2) + "\n")
         for path in (*temporary.iterdir(), temporary):
             flush(path)
         if target.exists():
             shutil.rmtree(target)
         os.replace(temporary, target)
         flush(directory)
-    except (OSError, SafetensorError, RuntimeError) as failure:  # torch and safetensors wrap a full disk in their own
+    except (
+        OSError,
+        SafetensorError,
+        RuntimeError,
+    ) as failure:  # RuntimeError is what torch makes of a full disk
         shutil.rmtree(temporary, ignore_errors=True)
         raise CheckpointError(f"Cannot write the checkpoint of step {step} to {directory}: {failure}") from failure
     return target
 
 
-def place(directory: Path, step: int) -> Path:
-    """Where the checkpoint of `step` belongs."""
+def path_of(directory: Path, step: int) -> Path:
+    """The path of the checkpoint of `step`."""
     return directory / f"{PREFIX}{step:08d}"
 
 
 def prune(directory: Path, keep: int) -> None:
-    """Delete all but the `keep` newest checkpoints, and what killed writers left behind."""
+    """Delete all but the `keep` newest checkpoints, and unfinished ones of processes that were killed."""
     for stale in directory.glob(f"{TEMPORARY}*"):
         shutil.rmtree(stale, ignore_errors=True)
     for old in checkpoints(directory)[keep:]:
@@ -72,12 +78,12 @@ def prune(directory: Path, keep: int) -> None:
 
 def checkpoints(directory: Path) -> list[Path]:
     """The checkpoints in `directory`, newest first, valid or not."""
-    found = [p for p in directory.glob(f"{PREFIX}*") if p.name.removeprefix(PREFIX).isdecimal() and p.is_dir()]
-    return sorted(found, reverse=True)
+    paths = [p for p in directory.glob(f"{PREFIX}*") if p.name.removeprefix(PREFIX).isdecimal() and p.is_dir()]
+    return sorted(paths, reverse=True)
 
 
 def newest_valid(directory: Path) -> tuple[Path, list[str]]:
-    """The newest checkpoint that passes `verify`, and what is wrong with every newer one. Raises CheckpointError."""
+    """The newest checkpoint that passes `verify`, and the problems of newer ones. CheckpointError if there is none."""
     problems: list[str] = []
     for path in checkpoints(directory):
         problem = verify(path)
@@ -90,18 +96,22 @@ def newest_valid(directory: Path) -> tuple[Path, list[str]]:
 
 
 def verify(path: Path) -> str | None:
-    """What is wrong with the checkpoint at `path`, or None where every file is as the manifest says."""
+    """The problem with the checkpoint at `path`, or None if every file matches the manifest."""
     try:
         manifest = json.loads((path / MANIFEST).read_text())
+        if not {"step", "files"} <= set(manifest) <= {"format", "step", "files"}:
+            return f"{path.name}/{MANIFEST} is damaged"
+        if manifest.get("format", FORMAT) != FORMAT:
+            return f"{path.name} is of format {manifest['format']}, which this version of ganzoo cannot read"
         files = manifest["files"]
-        if place(path.parent, manifest["step"]) != path:
-            return f"{path.name}: its manifest is of step {manifest['step']}"
+        if path_of(path.parent, manifest["step"]) != path:
+            return f"{path.name}: its manifest is that of step {manifest['step']}"
         if set(files) != {"model.safetensors", "ema.safetensors", "state.pt"}:
-            return f"{path.name}: its manifest lists other files than a checkpoint has"
+            return f"{path.name}: its manifest does not list the files of a checkpoint"
         for name, expected in files.items():
-            found = sha256(path / name)
-            if found != expected["sha256"] or (path / name).stat().st_size != expected["bytes"]:
-                return f"{path.name}/{name} is damaged: sha256 {found}, expected {expected['sha256']}"
+            digest = sha256(path / name)
+            if digest != expected["sha256"] or (path / name).stat().st_size != expected["bytes"]:
+                return f"{path.name}/{name} is damaged: sha256 {digest}, expected {expected['sha256']}"
     except OSError as failure:
         return f"{path.name}: {failure.strerror}: {failure.filename}"
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -112,11 +122,13 @@ def verify(path: Path) -> str | None:
 def read_state(path: Path) -> dict[str, Any]:
     """The contents of state.pt. Only tensors and plain values are accepted; code is refused."""
     try:
-        with zipfile.ZipFile(path / "state.pt") as archive:  # torch compresses nothing; what is packed may be a bomb
+        with zipfile.ZipFile(
+            path / "state.pt"
+        ) as archive:  # torch.save never compresses; compressed entries may be a bomb
             if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-                raise ValueError("it is compressed, which torch.save does not do")
+                raise ValueError("it is compressed, which torch.save never does")
         state = torch.load(path / "state.pt", map_location="cpu", weights_only=True)
-    except Exception as failure:  # torch raises many kinds for a file that is damaged or not of the safe kind
+    except Exception as failure:  # torch raises many kinds of errors for damaged or unsafe files
         raise CheckpointError(f"{path / 'state.pt'} cannot be read safely: {failure}") from failure
     if not isinstance(state, dict):
         raise CheckpointError(f"{path / 'state.pt'} does not hold a training state.")
@@ -124,7 +136,7 @@ def read_state(path: Path) -> dict[str, Any]:
 
 
 def read_weights(path: Path, name: str, network: nn.Module) -> None:
-    """Copy the weights in `path`/`name`.safetensors into `network`; every tensor must be there and of its shape."""
+    """Load `path`/`name`.safetensors into `network`; every tensor must be present and of the right shape."""
     file = path / f"{name}.safetensors"
     try:
         tensors = load_file(file)

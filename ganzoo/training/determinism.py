@@ -1,4 +1,4 @@
-"""What a training needs of the process it runs in, put back afterwards."""
+"""Deterministic process settings, restored on exit."""
 
 from __future__ import annotations
 
@@ -7,49 +7,30 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from ganzoo.core.errors import TrainingError, out_of_memory
-from ganzoo.training.config import Plan
+import torch
+
+from ganzoo.training.precision import tf32
 
 
 @contextlib.contextmanager
-def reproducible(plan: Plan, threads: int | None = None) -> Iterator[None]:
-    """Deterministic kernels, the precision of float32 products and the thread count of the run.
+def deterministic(device: str, precision: str, threads: int | None = None) -> Iterator[None]:
+    """Deterministic kernels, the float32 matrix precision and the number of threads of a run.
 
-    The process's own state is put back afterwards. Batches too large for memory, or too small for
-    batch norm, are told as what to do about it.
+    Global random states are forked: the caller's are restored on exit, as all other settings are.
     """
-    import torch
-
-    from ganzoo.training.precision import tf32
-
-    # cuBLAS is deterministic only with a fixed workspace, and reads this before its first call
+    # cuBLAS is deterministic only with a fixed workspace, and reads this variable before its first call
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    enabled = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     memory: Any = torch.utils.deterministic
-    fill, had_threads = memory.fill_uninitialized_memory, torch.get_num_threads()
+    fill, previous_threads = memory.fill_uninitialized_memory, torch.get_num_threads()
     torch.use_deterministic_algorithms(True, warn_only=True)
-    memory.fill_uninitialized_memory = False  # guards against reading garbage, at a pass per tensor
-    torch.set_num_threads(threads or had_threads)
-    gpus = [torch.empty(0, device=plan.device).get_device()] if plan.device.startswith("cuda") else []
+    memory.fill_uninitialized_memory = False  # a guard against uninitialised reads that costs a pass per tensor
+    torch.set_num_threads(threads or previous_threads)
+    gpus = [torch.empty(0, device=device).get_device()] if device.startswith("cuda") else []
     try:
-        with torch.random.fork_rng(gpus), tf32(plan.precision == "tf32") if gpus else contextlib.nullcontext():
+        with torch.random.fork_rng(gpus), tf32(precision == "tf32") if gpus else contextlib.nullcontext():
             yield
-    except RuntimeError as failure:
-        if not out_of_memory(failure):
-            raise
-        raise TrainingError(
-            f"{plan.device} is out of memory with batch_size={plan.config.batch_size} in {plan.precision}. Try "
-            f"--accumulate {2 * plan.config.accumulate}, --batch-size {max(1, plan.config.batch_size // 2)}, "
-            "--precision bf16, or --no-cuda-graph."
-        ) from failure
-    except ValueError as failure:
-        if "more than 1 value per channel" not in str(failure):
-            raise
-        raise TrainingError(
-            f"batch_size={plan.config.batch_size} with accumulate={plan.config.accumulate} gives batch norm one value "
-            f"per channel, which has no variance. Choose --batch-size {2 * plan.config.accumulate} or more."
-        ) from failure
     finally:
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        torch.use_deterministic_algorithms(enabled[0], warn_only=enabled[1])
         memory.fill_uninitialized_memory = fill
-        torch.set_num_threads(had_threads)
+        torch.set_num_threads(previous_threads)

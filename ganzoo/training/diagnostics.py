@@ -1,4 +1,4 @@
-"""Signs of health: read from networks and a fixed batch of noise once a line of metrics.jsonl, never in between."""
+"""Diagnostics of the generator beyond the losses, measured once per row of metrics.jsonl."""
 
 from __future__ import annotations
 
@@ -15,49 +15,49 @@ if TYPE_CHECKING:
     from ganzoo.training.batches import Batches
     from ganzoo.training.state import TrainingState
 
-COUNT = 64
+SAMPLES = 64
 NOISE_SEED = 0
-NEAR = 0.1
-"""A sample is a duplicate where its nearest neighbour is nearer than this share of what is usual among real data."""
+DUPLICATE_DISTANCE = 0.1
+"""A sample is a duplicate if its nearest neighbour is nearer than this share of the usual distance in real data."""
 
 
-class Health:
-    """What can be seen of a training that losses do not tell, as scalars that stay on the device.
+class Diagnostics:
+    """Sample diversity of the generator for a fixed batch of noise, as scalars that stay on the device.
 
-    diversity: mean distance between samples of a fixed batch of noise, as a multiple of that between real data.
-    duplicates: share of these samples that have a twin among them.
+    diversity: mean distance between samples, as a multiple of the mean distance between real examples.
+    duplicates: share of samples that are duplicates of another one.
     """
 
     def __init__(self, state: TrainingState, batches: Batches):
         gan = state.gan
         self.state = state
         rng = torch.Generator(gan.device).manual_seed(NOISE_SEED)
-        given = gan.class_labels(COUNT)
+        given = gan.class_labels(SAMPLES)
         if isinstance(batches.data, ImageData) and gan.paired:
-            given = from_uint8(batches.data.examples(COUNT)[0])
-        count = COUNT if given is None else len(given)
+            given = from_uint8(batches.data.examples(SAMPLES)[0])
+        count = SAMPLES if given is None else len(given)
         self.noise = gan.latent(count, rng)
         self.condition = gan.condition(None if given is None else given.to(gan.device), count, rng)
-        chosen = torch.cat([batches.chosen(number) for number in range(-(-count // batches.batch_size))])[:count]
-        distances = _distances(batches.real(chosen))
-        # a set of equal images has no spread to compare with: any sample then differs infinitely
-        self.spread = distances[distances.isfinite()].mean()
-        self.near = NEAR * distances.min(dim=1).values.median()
+        examples = torch.cat([batches.chosen(number) for number in range(-(-count // batches.batch_size))])[:count]
+        distances = _distances(batches.real(examples))
+        # if all examples are equal there is no distance to compare with: any difference is then infinite
+        self.real_distance = distances[distances.isfinite()].mean()
+        self.duplicate_distance = DUPLICATE_DISTANCE * distances.min(dim=1).values.median()
 
     @torch.no_grad()
     def measure(self) -> dict[str, Tensor]:
-        """The signals at this moment, after a step."""
+        """The diagnostics of the generator as it is now."""
         state = self.state
         with state.autocast(), evaluating(state.gan.generator):
             distances = _distances(state.gan.generate(self.noise, self.condition).float())
         return {
-            "diversity": distances[distances.isfinite()].mean() / self.spread,
-            "duplicates": (distances.min(dim=1).values < self.near).float().mean(),
+            "diversity": distances[distances.isfinite()].mean() / self.real_distance,
+            "duplicates": (distances.min(dim=1).values < self.duplicate_distance).float().mean(),
         }
 
 
 def _distances(samples: Tensor) -> Tensor:
-    """Euclidean distances [N, N] between samples [N, ...], infinite between each and itself."""
+    """Euclidean distances [N, N] between samples [N, ...], with infinity on the diagonal."""
     flat = samples.flatten(1)
-    distances = torch.cdist(flat, flat, compute_mode="donot_use_mm_for_euclid_dist")  # exact for twins
+    distances = torch.cdist(flat, flat, compute_mode="donot_use_mm_for_euclid_dist")  # exact for duplicates
     return distances.fill_diagonal_(torch.inf)

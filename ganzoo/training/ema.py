@@ -1,4 +1,4 @@
-"""The generator's moving average, which is what samples are drawn from."""
+"""The moving average of the generator, from which samples are drawn."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import nn
 class EMA:
     """Exponential moving average of a network's parameters and buffers, its half-life counted in images.
 
-    While few images have been seen the half-life is a twentieth of them, so that the random start is soon forgotten
+    The half-life ramps up as a twentieth of the images seen, so that the random initial weights are soon forgotten
     (Karras et al. 2020, arXiv:1912.04958, use such a ramp). A half-life of 0 makes it a plain copy.
     """
 
@@ -27,7 +27,7 @@ class EMA:
 
     @torch.no_grad()
     def update(self, images_seen: int, batch_size: int) -> None:
-        """Fold the network's present state in, after `batch_size` more images made `images_seen` of them."""
+        """Fold in the network's current weights, `batch_size` images after the last update."""
         half_life = min(self.half_life, images_seen * self.RAMP)
         decay = 0.5 ** (batch_size / half_life) if half_life > 0 else 0.0
         targets, sources = zip(*self._averaged)

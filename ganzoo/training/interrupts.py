@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a wish to stop, so that the step ends and a checkpoint is written first."""
+"""SIGINT and SIGTERM as requests to stop, so that the current step ends and a checkpoint is written first."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Any
 
 
 class StopRequest:
-    """While entered, SIGINT and SIGTERM only set `signal`; further ones change nothing, so a save cannot be torn."""
+    """While entered, the first SIGINT or SIGTERM sets `signal`; later ones are ignored, so no save is cut short."""
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
     def __init__(self) -> None:
         self.signal: int | None = None
-        self._before: dict[int, Any] = {}
+        self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> StopRequest:
-        if threading.current_thread() is threading.main_thread():  # elsewhere Python allows no handlers
-            self._before = {number: signal.signal(number, self._note) for number in self.SIGNALS}
+        if threading.current_thread() is threading.main_thread():  # Python allows handlers in no other thread
+            self._previous = {number: signal.signal(number, self._record) for number in self.SIGNALS}
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
+        for number, handler in self._previous.items():
             signal.signal(number, handler)
 
-    def _note(self, number: int, _: FrameType | None) -> None:
+    def _record(self, number: int, _: FrameType | None) -> None:
         self.signal = self.signal or number

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from pathlib import Path
 
 from torch import Tensor
 
@@ -13,43 +14,54 @@ from ganzoo.core.errors import UsageError
 from ganzoo.core.spec import Split
 from ganzoo.gan import GAN, build
 from ganzoo.training import checkpoint
-from ganzoo.training.config import entry_of, find_device
+from ganzoo.training.config import find_device
 from ganzoo.training.run import Run
+from ganzoo.training.run_config import architecture_of
 
 
 def load(path: str | os.PathLike[str], device: str | None = None, best: bool = False) -> GAN:
-    """The GAN of the run at `path`, its generator the moving average, ready to `sample`.
+    """The GAN of the run at `path` with the moving average as its generator, ready to `sample`.
 
-    It is that of the last checkpoint or, with `best`, of the best one by `evaluate_every`. `device` is as in `train`.
-    Raises UsageError where `path` is no run, CheckpointError where none of its checkpoints is intact, PluginError where
-    the architecture's package is not installed.
+    Args:
+        path: the run's directory.
+        device: as in `ganzoo.train`.
+        best: load the best checkpoint by `evaluate_every` instead of the newest.
+
+    Raises UsageError if `path` is not a run, CheckpointError if no checkpoint is intact, PluginError if the
+    architecture's package is not installed.
     """
     run = Run.open(path)
-    entry = entry_of(run.config)
-    found, problems = checkpoint.newest_valid(run.kept(best))
+    architecture_of(run.config)  # a missing package is the first thing to say
+    checkpoint_path, problems = checkpoint.newest_valid(run.checkpoint_dir(best))
     for problem in problems:
-        logging.getLogger("ganzoo").warning(f"{problem}; the checkpoint before it is used.")
+        logging.getLogger("ganzoo").warning(f"{problem}; the previous checkpoint is used instead.")
+    return load_checkpoint(run, checkpoint_path, device)
+
+
+def load_checkpoint(run: Run, path: Path, device: str | None = None) -> GAN:
+    """The GAN of `run` with the weights of the verified checkpoint at `path`."""
+    entry = architecture_of(run.config)
     gan = build(entry, configs.make(entry.card.Config, run.config["settings"]), run.spec)
-    checkpoint.read_weights(found, "model", gan)
-    checkpoint.read_weights(found, "ema", gan.generator)
+    checkpoint.read_weights(path, "model", gan)
+    checkpoint.read_weights(path, "ema", gan.generator)
     return gan.to(find_device(device)).eval()
 
 
 def generate_from_inputs(
     gan: GAN, run: Run, count: int, dataset: str | None = None, split: Split = "test", seed: int | None = None
 ) -> dict[str, Tensor]:
-    """What the paired `gan` of `run` makes of the first `count` input images: "inputs", "images" and "targets", uint8.
+    """Outputs of the paired `gan` of `run` for the first `count` inputs: "inputs", "images", "targets", all uint8.
 
-    They are of the run's own data set, by default of the part that was held out. In another `dataset` without pairs the
-    images themselves are the inputs, and there are no targets.
+    Inputs come from the run's data set, by default from its held-out part, or from `dataset`; if that has no pairs, its
+    images are the inputs and there are no targets. Raises UsageError if there are too few inputs or they do not fit.
     """
     name = dataset or run.config["dataset"]["name"]
-    found = data.open(name, split=split, image_size=gan.spec.size, data_dir=run.config["data_dir"])
-    assert isinstance(found, data.ImageData), "an image_size is refused where there are no images"
-    if len(found) < count:
-        raise UsageError(f"{name} has {len(found)} {split} images, not {count}.")
-    inputs, targets = found.examples(count)
+    images = data.open(name, split=split, image_size=gan.spec.size, data_dir=run.config["data_dir"])
+    assert isinstance(images, data.ImageData), "data.open refuses an image_size for other kinds of data"
+    if len(images) < count:
+        raise UsageError(f"{name} has {len(images)} {split} images, not {count}.")
+    inputs, targets = images.examples(count)
     if inputs.shape[1] != gan.spec.inputs:
         raise UsageError(f"{name} has input images of {inputs.shape[1]} channels; this GAN's have {gan.spec.inputs}.")
-    made = {"inputs": inputs, "images": gan.sample(count, seed=seed, inputs=inputs)}
-    return made | ({"targets": targets} if found.paired else {})
+    outputs = {"inputs": inputs, "images": gan.sample(count, seed=seed, inputs=inputs)}
+    return outputs | ({"targets": targets} if images.paired else {})

@@ -1,4 +1,4 @@
-"""What a run was made with, so that anyone can redo it."""
+"""Versions, command line and machine of a training, so that anyone can repeat it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def provenance(entry: Entry) -> dict[str, Any]:
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "versions": {"python": platform.python_version()}
         | {name: importlib.metadata.version(name) for name in sorted(packages)}
-        | {"torch": torch.__version__}  # which says for what it is built, too; its package may not
+        | {"torch": torch.__version__}  # includes the build, such as +cpu, which package metadata may lack
         | {"kernels": native.instruction_set() or "none", "backend": resolve("auto")},
         "platform": platform.platform(),
         "git": _git_revision(),

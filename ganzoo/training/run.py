@@ -1,11 +1,11 @@
-"""A run directory: everything needed to continue, sample from, or redo a training.
+"""A run directory: everything needed to resume, sample from, or repeat a training.
 
-config.json      what was asked for and with which versions
-metrics.jsonl    one JSON object per line, losses and signals averaged since the line before
-evaluations.jsonl   what `evaluate_every` measured; best/ has the checkpoints that were the best so far
-alarms.jsonl     what was seen to go wrong: name, step, evidence, remedy; see ganzoo.training.failure_detection
-samples/         grids of the same noise vectors as training goes on
-checkpoints/     see ganzoo.training.checkpoint
+config.json         options, settings, data set, versions
+metrics.jsonl       one JSON object per row: losses and other logs, averaged since the row before
+evaluations.jsonl   what `evaluate_every` measured; best/ has the best checkpoints so far
+alarms.jsonl        detected failures: name, step, evidence, remedy; see ganzoo.training.failure_detection
+samples/            sample grids of the same noise vectors over time
+checkpoints/        see ganzoo.training.checkpoint
 """
 
 from __future__ import annotations
@@ -23,24 +23,14 @@ from ganzoo.core.errors import GanzooError, UsageError
 from ganzoo.core.files import lock, write_text
 from ganzoo.core.spec import DataSpec
 from ganzoo.training.failure_detection import Alarm
+from ganzoo.training.run_config import CONFIG, FORMAT, check_run_config, fill_in
 
-CONFIG = "config.json"
-FORMAT = 1
-TORN = 1 << 62
-"""The step of a line of metrics that a crash cut short: later than any."""
-TYPES: dict[str, tuple[type, ...]] = {
-    "architecture": (str,), "distribution": (str,), "dataset": (dict,), "settings": (dict,), "seed": (int,),
-    "device": (str,), "precision": (str,), "schedule": (dict,), "data_dir": (str, type(None)),
-    "dataset.name": (str,), "dataset.channels": (int,), "dataset.size": (int,), "dataset.classes": (int,),
-    "dataset.class_names": (list,), "dataset.inputs": (int,), "dataset.scale": (int, float),
-    "schedule.steps": (int, type(None)), "schedule.minutes": (int, float, type(None)),
-    "schedule.checkpoint_every": (int,), "schedule.sample_every": (int,),
-}  # fmt: skip
-"""What a config.json must hold for a run to be used."""
+TRUNCATED = 1 << 62
+"""The step of a row that a crash cut short: later than any."""
 
 
 class Run:
-    """One training on disk. `path` is its directory, `config` what config.json says."""
+    """One training on disk. `path` is its directory, `config` the content of config.json."""
 
     def __init__(self, path: Path, config: dict[str, Any]):
         self.path = path
@@ -51,14 +41,14 @@ class Run:
 
     @classmethod
     def create(cls, out: str | os.PathLike[str] | None, name: str, config: dict[str, Any]) -> Run:
-        """A new run in `out`, which must not exist or be empty, or in the first free `runs/NAME-001`, `-002`, ..."""
+        """A new run in `out`, which must not exist or be empty; default the first free `runs/NAME-001`, `-002`, ..."""
         try:
             path = _free_directory(name) if out is None else _empty_directory(Path(out))
             run = cls(path, {"format": FORMAT, **config})
             try:
                 write_text(path / CONFIG, run._text(), new=True)
             except FileExistsError:  # another training was faster
-                raise _taken(path) from None
+                raise _not_empty(path) from None
             run.samples.mkdir(exist_ok=True)
             run.checkpoints.mkdir(exist_ok=True)
         except OSError as failure:
@@ -67,22 +57,22 @@ class Run:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Run:
-        """The run at `path`. Raises `UsageError` where there is none."""
+        """The run at `path`. UsageError if there is none, GanzooError if its config.json is damaged."""
         directory = Path(path)
         try:
             config = json.loads((directory / CONFIG).read_text())
         except FileNotFoundError:
-            raise UsageError(f"{directory} is not a run directory: it has no {CONFIG}.{_runs_nearby()}") from None
+            raise UsageError(f"{directory} is not a run directory: it has no {CONFIG}.{_newest_run_here()}") from None
         except (OSError, ValueError, RecursionError) as failure:
             raise GanzooError(f"{directory / CONFIG} cannot be read: {failure}") from failure
         if not isinstance(config, dict) or config.get("format") != FORMAT:
             raise GanzooError(f"{directory / CONFIG} is not a run of this version of ganzoo (format {FORMAT}).")
-        check_config(config, directory / CONFIG)
-        return cls(directory, config)
+        check_run_config(config, directory / CONFIG)
+        return cls(directory, fill_in(config))
 
     @property
     def spec(self) -> DataSpec:
-        """What its networks are built for."""
+        """The spec that its networks are built for."""
         data = self.config["dataset"]
         return DataSpec(data["channels"], data["size"], data["classes"], data["inputs"], data["scale"])
 
@@ -91,12 +81,19 @@ class Run:
         return self.path / "checkpoints"
 
     @property
-    def samples(self) -> Path:
-        return self.path / "samples"
+    def best(self) -> Path:
+        """The directory of the best checkpoints by `evaluate_every`; the newest of them is the best."""
+        return self.path / "best"
+
+    def checkpoint_dir(self, best: bool = False) -> Path:
+        """The directory of its checkpoints, or of the best ones; UsageError if it keeps no best checkpoint."""
+        if best and not self.best.is_dir():
+            raise UsageError(f"{self.path} has no best checkpoint: train with --evaluate-every N to keep one.")
+        return self.best if best else self.checkpoints
 
     @property
-    def metrics_file(self) -> Path:
-        return self.path / "metrics.jsonl"
+    def samples(self) -> Path:
+        return self.path / "samples"
 
     @property
     def grid(self) -> Path | None:
@@ -104,66 +101,58 @@ class Run:
         return max(self.samples.glob("*.png"), default=None)
 
     @property
-    def best(self) -> Path:
-        """The checkpoints that were best by `evaluate_every`, the newest of them the best."""
-        return self.path / "best"
-
-    def kept(self, best: bool = False) -> Path:
-        """Where its checkpoints are, or the best ones of them. UsageError where none were kept as best."""
-        if best and not self.best.is_dir():
-            raise UsageError(f"{self.path} has no best checkpoint: train with --evaluate-every N to keep one.")
-        return self.best if best else self.checkpoints
+    def metrics_file(self) -> Path:
+        return self.path / "metrics.jsonl"
 
     @property
     def evaluations_file(self) -> Path:
         return self.path / "evaluations.jsonl"
-
-    def evaluations(self) -> list[dict[str, Any]]:
-        """The lines of evaluations.jsonl."""
-        return [json.loads(line) for line in _lines(self.evaluations_file) if _step_of(line) < TORN]
-
-    def evaluated(self, line: dict[str, Any]) -> None:
-        """Add a line to evaluations.jsonl."""
-        _append(self.evaluations_file, line)
 
     @property
     def alarms_file(self) -> Path:
         return self.path / "alarms.jsonl"
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The lines of metrics.jsonl."""
-        return [json.loads(line) for line in _lines(self.metrics_file) if _step_of(line) < TORN]
+        """The rows of metrics.jsonl."""
+        return _rows(self.metrics_file)
+
+    def evaluations(self) -> list[dict[str, Any]]:
+        """The rows of evaluations.jsonl."""
+        return _rows(self.evaluations_file)
 
     def alarms(self) -> list[Alarm]:
-        """The alarms that were raised."""
-        return [Alarm(**json.loads(line)) for line in _lines(self.alarms_file) if _step_of(line) < TORN]
-
-    def record(self, alarm: Alarm) -> None:
-        """Add a line to alarms.jsonl."""
-        _append(self.alarms_file, dataclasses.asdict(alarm))
+        """The alarms of alarms.jsonl."""
+        return [Alarm(**row) for row in _rows(self.alarms_file)]
 
     def add_metrics(self, row: dict[str, Any]) -> None:
-        """Add a line to metrics.jsonl."""
+        """Append a row to metrics.jsonl."""
         _append(self.metrics_file, row)
 
+    def add_evaluation(self, row: dict[str, Any]) -> None:
+        """Append a row to evaluations.jsonl."""
+        _append(self.evaluations_file, row)
+
+    def add_alarm(self, alarm: Alarm) -> None:
+        """Append a row to alarms.jsonl."""
+        _append(self.alarms_file, dataclasses.asdict(alarm))
+
     def write_config(self) -> None:
-        """Write `config` to config.json, all or nothing."""
+        """Write `config` to config.json, atomically."""
         write_text(self.path / CONFIG, self._text())
 
     def _text(self) -> str:
         return json.dumps(self.config, indent=2) + "\n"
 
     def forget_after(self, step: int) -> None:
-        """Drop what is later than `step`, damaged checkpoints included: a resumed training makes it again.
+        """Delete everything later than `step`, damaged checkpoints included: the resumed training writes it again.
 
-        Files that a killed training was writing go, too.
+        Unfinished files of a killed training are deleted as well.
         """
         from ganzoo.training import checkpoint
 
         for file in (self.metrics_file, self.alarms_file, self.evaluations_file):
-            kept = [line for line in _lines(file) if _step_of(line) <= step]
             if file.exists():
-                write_text(file, "".join(f"{line}\n" for line in kept))
+                write_text(file, "".join(f"{line}\n" for line in _lines(file) if _step_of(line) <= step))
         self.samples.mkdir(exist_ok=True)
         for folder, name in ((self.path, CONFIG), (self.path, self.metrics_file.name), (self.samples, "step-*.png")):
             for unfinished in folder.glob(f".{name}-*"):
@@ -178,31 +167,13 @@ class Run:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the run for one process; a second training of it is refused. The lock dies with its process."""
-        with contextlib.ExitStack() as held:
+        """Lock the run for this process. UsageError if another process trains it; a lock dies with its process."""
+        with contextlib.ExitStack() as stack:
             try:
-                held.enter_context(lock(self.path / ".lock", wait=False))
+                stack.enter_context(lock(self.path / ".lock", wait=False))
             except BlockingIOError:
                 raise UsageError(f"{self.path} is being trained by another process.") from None
             yield
-
-
-def check_config(config: dict[str, Any], file: Path) -> None:
-    """Refuse a config.json, which may come from anywhere, that lacks something or holds it in another type."""
-    for name, kinds in TYPES.items():
-        value: Any = config
-        for part in name.split("."):
-            value = value.get(part, ...) if isinstance(value, dict) else ...
-        if value is ...:
-            raise GanzooError(f"{file} is damaged: it lacks {name}.")
-        if not isinstance(value, kinds) or isinstance(value, bool):
-            expected = " or ".join("none" if kind is type(None) else kind.__name__ for kind in kinds)
-            raise GanzooError(f"{file} is damaged: {name} is {value!r}, expected {expected}.")
-    names = config["dataset"]["class_names"]
-    if len(names) != config["dataset"]["classes"] or not all(isinstance(name, str) for name in names):
-        raise GanzooError(
-            f"{file} is damaged: dataset.class_names does not name {config['dataset']['classes']} classes."
-        )
 
 
 def _free_directory(name: str) -> Path:
@@ -217,19 +188,19 @@ def _free_directory(name: str) -> Path:
 
 
 def _empty_directory(path: Path) -> Path:
-    left_behind = f".{CONFIG}-"  # by a training that was killed while it began
-    if path.exists() and (not path.is_dir() or any(not e.name.startswith(left_behind) for e in path.iterdir())):
-        raise _taken(path)
+    unfinished = f".{CONFIG}-"  # left by a training that was killed as it began
+    if path.exists() and (not path.is_dir() or any(not entry.name.startswith(unfinished) for entry in path.iterdir())):
+        raise _not_empty(path)
     path.mkdir(parents=True, exist_ok=True)
     return path
 
 
-def _taken(path: Path) -> UsageError:
+def _not_empty(path: Path) -> UsageError:
     return UsageError(f"{path} exists and is not an empty directory. Choose another --out, or --resume {path}.")
 
 
-def _runs_nearby() -> str:
-    runs = sorted(Path("runs").glob(f"*/{CONFIG}"), key=lambda p: p.stat().st_mtime, reverse=True)
+def _newest_run_here() -> str:
+    runs = sorted(Path("runs").glob(f"*/{CONFIG}"), key=lambda path: path.stat().st_mtime, reverse=True)
     return f" The newest run here is {runs[0].parent}." if runs else ""
 
 
@@ -237,10 +208,14 @@ def _lines(file: Path) -> list[str]:
     return file.read_text(encoding="utf-8", errors="replace").splitlines() if file.exists() else []
 
 
-def _append(path: Path, line: dict[str, Any]) -> None:
+def _rows(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in _lines(file) if _step_of(line) < TRUNCATED]
+
+
+def _append(path: Path, row: dict[str, Any]) -> None:
     try:
         with path.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write(json.dumps(row) + "\n")
     except OSError as failure:
         raise GanzooError(f"Cannot write {path}: {failure.strerror or failure}") from failure
 
@@ -249,4 +224,4 @@ def _step_of(line: str) -> int:
     try:
         return int(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError, RecursionError):
-        return TORN
+        return TRUNCATED

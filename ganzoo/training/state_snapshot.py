@@ -1,4 +1,4 @@
-"""What a training step changes, copied: to go back to, and to compare with."""
+"""Copies of what a training step changes, to restore or to compare."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ganzoo.training.state import TrainingState
 
 
 class Snapshot:
-    """A copy of what a step changes, but for its number and the moving average: weights, optimizers, random states."""
+    """A copy of what a step changes besides its number and the moving average: weights, optimizers, random states."""
 
     def __init__(self, state: TrainingState):
         self.tensors = {name: tensor.detach().clone() for name, tensor in _tensors(state).items()}
@@ -21,17 +21,17 @@ class Snapshot:
         self.cuda_rng = torch.cuda.get_rng_state(state.device) if state.device.type == "cuda" else torch.empty(0)
 
     @torch.no_grad()
-    def put_back(self, state: TrainingState, as_new: bool = False) -> None:
-        """Make `state` what it was, in the same memory, which a graph knows.
+    def restore(self, state: TrainingState, fresh: bool = False) -> None:
+        """Restore `state` in place, in the memory that a CUDA graph refers to.
 
-        What an optimizer has made since becomes zeros, as it was when made, or with `as_new` is removed.
+        Optimizer state created since the snapshot is zeroed, or with `fresh` removed.
         """
         for name, tensor in _tensors(state).items():
             if name in self.tensors:
                 tensor.copy_(self.tensors[name])
             else:
                 tensor.zero_()
-        if as_new and not any(name.startswith("optimizer") for name in self.tensors):
+        if fresh and not any(name.startswith("optimizer") for name in self.tensors):
             for optimizer in optimizers(state):
                 optimizer.state.clear()
         for scaler, saved in zip(scalers(state), self.scalers):
@@ -52,25 +52,26 @@ class Snapshot:
 
 
 def _tensors(state: TrainingState) -> dict[str, Tensor]:
-    found = {f"gan.{name}": tensor for name, tensor in state.gan.state_dict().items()}
-    found["sound"] = state.sound
+    tensors = {f"gan.{name}": tensor for name, tensor in state.gan.state_dict().items()}
+    tensors["all_finite"] = state.all_finite
     for n, optimizer in enumerate(optimizers(state)):
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         for i, parameter in enumerate(parameters):
             values: dict[str, Any] = optimizer.state.get(parameter, {})
-            found |= {f"optimizer.{n}.{i}.{k}": v for k, v in values.items() if isinstance(v, Tensor)}
-    return found
+            tensors |= {f"optimizer.{n}.{i}.{k}": v for k, v in values.items() if isinstance(v, Tensor)}
+    return tensors
 
 
 def optimizers(state: TrainingState) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
-    """The generator's and the discriminator's."""
+    """The optimizers of generator and discriminator."""
     return state.generator_optimizer, state.discriminator_optimizer
 
 
 def scalers(state: TrainingState) -> tuple[torch.amp.GradScaler, torch.amp.GradScaler]:
+    """The gradient scalers of generator and discriminator."""
     return state.generator_scaler, state.discriminator_scaler
 
 
 def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
-    """Whether both hold the same names and, bit for bit, the same numbers."""
+    """Whether both have the same names and bitwise equal tensors."""
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)

@@ -15,11 +15,11 @@ from ganzoo.core import distributed
 from ganzoo.core.errors import TrainingError, UsageError
 from ganzoo.gan import GAN
 from ganzoo.nn import SynchronisedBatchNorm, synchronise
-from ganzoo.training.config import Request, make
-from ganzoo.training.diagnostics import Health
+from ganzoo.training.diagnostics import Diagnostics
 from ganzoo.training.run import Run
 from ganzoo.training.state import TrainingState
 from tests.ranks import join, start, together
+from tests.sessions import session
 
 
 def collectives() -> None:
@@ -164,9 +164,9 @@ def test_two_ranks_train_as_one_process_does(case: str, tmp_path: Path) -> None:
 
 
 def yardstick(file: Path) -> None:
-    plan = make(Request("vanilla", "digits", {"batch_size": 16}))
-    health = Health(TrainingState(plan.build(), 0), plan.batches(torch.device("cpu")))
-    torch.save([health.spread, health.near], f"{file}-{distributed.rank()}")
+    prepared = session("vanilla", "digits", {"batch_size": 16})
+    diagnostics = Diagnostics(TrainingState(prepared.build(), 0), prepared.make_batches())
+    torch.save([diagnostics.real_distance, diagnostics.duplicate_distance], f"{file}-{distributed.rank()}")
 
 
 def test_every_rank_measures_samples_by_the_real_images_that_one_process_does(tmp_path: Path) -> None:

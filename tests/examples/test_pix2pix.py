@@ -12,11 +12,11 @@ import torch
 from PIL import Image
 
 import ganzoo
-from ganzoo import api
 from ganzoo.core.errors import UsageError
 from ganzoo.core.spec import DataSpec
 from ganzoo.evaluation import feature_extractor as judge
 from ganzoo.evaluation.metrics.psnr import decibels, upsampled
+from ganzoo.training.run import Run
 from tests.conftest import Command, Site
 from tests.training.test_resume import assert_same, last_state
 
@@ -26,7 +26,7 @@ SMALL: dict[str, Any] = {"batch_size": 16, "width": 8}
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> api.Run:
+def run(tmp_path: Path) -> Run:
     return ganzoo.train("pix2pix", dataset="mosaic:2:digits", steps=2, out=tmp_path / "run", **SMALL)
 
 
@@ -45,7 +45,7 @@ def test_a_resume_is_exact(dataset: str, tmp_path: Path) -> None:
     assert_same(last_state(parts.path), last_state(whole.path))
 
 
-def test_the_run_knows_its_inputs_and_logs_the_difference(run: api.Run) -> None:
+def test_the_run_knows_its_inputs_and_logs_the_difference(run: Run) -> None:
     gan = ganzoo.load(run.path)
     assert gan.spec == DataSpec(1, 8, 0, inputs=1) == run.spec
     assert (gan.paired, gan.conditional) == (True, False)
@@ -53,7 +53,7 @@ def test_the_run_knows_its_inputs_and_logs_the_difference(run: api.Run) -> None:
     assert Image.open(run.grid or "").size == (10 * 10 + 2, 9 * 10 + 2)
 
 
-def test_samples_are_rows_of_inputs_outputs_and_targets(run: api.Run, tmp_path: Path, ganzoo_cli: Command) -> None:
+def test_samples_are_rows_of_inputs_outputs_and_targets(run: Run, tmp_path: Path, ganzoo_cli: Command) -> None:
     assert ganzoo_cli("sample", run.path, "--count", 6, "--out", tmp_path / "rows.png").code == 0
     assert ganzoo_cli("sample", run.path, "--count", 6, "--out", tmp_path / "rows.npz").code == 0
     assert ganzoo_cli("sample", run.path, "--count", 6, "--out", tmp_path / "rows").code == 0
@@ -68,7 +68,7 @@ def test_samples_are_rows_of_inputs_outputs_and_targets(run: api.Run, tmp_path: 
         assert np.array_equal(np.asarray(Image.open(tmp_path / "rows" / kind / "1.png")), arrays[kind][1, 0])
 
 
-def test_what_was_drawn_can_be_learnt_from(run: api.Run, tmp_path: Path, ganzoo_cli: Command) -> None:
+def test_what_was_drawn_can_be_learnt_from(run: Run, tmp_path: Path, ganzoo_cli: Command) -> None:
     ganzoo_cli("sample", run.path, "--count", 20, "--out", tmp_path / "pairs")
     words = ["--dataset", f"pairs:{tmp_path / 'pairs'}", "--image-size", 8, "--batch-size", 4, "--steps", 1]
     result = ganzoo_cli("train", "pix2pix", *words, "--out", tmp_path / "again")
@@ -79,13 +79,13 @@ def test_what_was_drawn_can_be_learnt_from(run: api.Run, tmp_path: Path, ganzoo_
     assert ganzoo_cli(*words).code == 0
 
 
-def test_a_stranger_s_images_are_inputs_without_targets(run: api.Run, tmp_path: Path, ganzoo_cli: Command) -> None:
+def test_a_stranger_s_images_are_inputs_without_targets(run: Run, tmp_path: Path, ganzoo_cli: Command) -> None:
     out = tmp_path / "restored.npz"
     assert ganzoo_cli("sample", run.path, "--inputs", "digits", "--count", 3, "--out", out).code == 0
     assert set(np.load(out).files) == {"inputs", "images"}
 
 
-def test_the_same_input_gives_the_same_image(run: api.Run) -> None:
+def test_the_same_input_gives_the_same_image(run: Run) -> None:
     gan = ganzoo.load(run.path)
     inputs = torch.randint(256, (5, 1, 8, 8), dtype=torch.uint8)
     whole = gan.sample(5, inputs=inputs)
@@ -101,13 +101,13 @@ def test_the_same_input_gives_the_same_image(run: api.Run) -> None:
         (["--inputs", "digit"], "Did you mean digits"),
     ],
 )
-def test_wrong_usage(words: list[object], message: str, run: api.Run, ganzoo_cli: Command) -> None:
+def test_wrong_usage(words: list[object], message: str, run: Run, ganzoo_cli: Command) -> None:
     result = ganzoo_cli("sample", run.path, *words)
     assert result.code == 2
     assert message in result.err
 
 
-def test_what_does_not_fit_is_refused(run: api.Run, tmp_path: Path, ganzoo_cli: Command) -> None:
+def test_what_does_not_fit_is_refused(run: Run, tmp_path: Path, ganzoo_cli: Command) -> None:
     with pytest.raises(UsageError, match=r"pix2pix .* needs pairs, .*mosaic:\[PIXELS:\]DATASET"):
         ganzoo.train("pix2pix", dataset="digits", steps=1)
     with pytest.raises(UsageError, match=r"needs inputs, uint8 \[2, 1, 8, 8\], but got none"):
@@ -126,7 +126,7 @@ def quick_judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("quick_judge")
-def test_it_is_evaluated_on_held_out_inputs(run: api.Run, ganzoo_cli: Command) -> None:
+def test_it_is_evaluated_on_held_out_inputs(run: Run, ganzoo_cli: Command) -> None:
     result = ganzoo_cli("evaluate", run.path)
     assert result.code == 0, result.err
     assert "class_entropy does not apply: it needs an unconditional GAN" in result.out

@@ -13,13 +13,11 @@ from torch import Tensor, nn
 from ganzoo import ops
 from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU
 from ganzoo.ops import native
-from ganzoo.training import config as plan
 from ganzoo.training import loop
-from ganzoo.training.batches import Batches
-from ganzoo.training.state import TrainingState
 from tests.ops.conftest import random, shaken
 from tests.ops.cuda_support import DEVICE, DTYPES, LIMITS, every_precision, near, needs_cuda, only_on_a_gpu, products
 from tests.ops.test_blocks import plain
+from tests.sessions import new_state, session
 
 pytestmark = needs_cuda
 
@@ -126,10 +124,9 @@ def test_a_captured_graph_computes_the_same(kind: str) -> None:
 def test_training_steps_are_those_of_the_reference(precision: str, penalty: str) -> None:
     losses = []
     settings = {"batch_size": 8, "width": 8, "image_size": 16, "penalty": penalty}
-    made = plan.make(plan.Request("dcgan", "digits", settings, steps=1, device=DEVICE, precision=precision))
+    prepared = session("dcgan", "digits", settings, device=DEVICE, precision=precision)
     for backend in ("reference", "native"):
-        state = TrainingState(made.build().train(), made.seed, made.precision)
-        batches = Batches(made.data, 8, made.seed, state.device)
+        state, batches = new_state(prepared), prepared.make_batches()
         with ops.use_backend(backend), products("fp32"):
             for _ in range(3):
                 signals = loop.train_step(state, batches)

@@ -102,7 +102,17 @@ def test_a_manifest_may_not_name_other_files(name: str, tmp_path: Path) -> None:
     manifest = json.loads((path / "manifest.json").read_text())
     manifest["files"][name] = {"bytes": 0, "sha256": ""}
     (path / "manifest.json").write_text(json.dumps(manifest))
-    assert checkpoint.verify(path) == f"{path.name}: its manifest lists other files than a checkpoint has"
+    assert checkpoint.verify(path) == f"{path.name}: its manifest does not list the files of a checkpoint"
+
+
+def test_a_manifest_has_a_format_number_and_may_lack_it(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    manifest = json.loads((path / "manifest.json").read_text())
+    assert manifest.pop("format") == checkpoint.FORMAT
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    assert checkpoint.verify(path) is None  # as written by 0.1.0
+    (path / "manifest.json").write_text(json.dumps({"format": 2, **manifest}))
+    assert "is of format 2, which this version of ganzoo cannot read" in str(checkpoint.verify(path))
 
 
 def test_weights_of_other_networks_are_refused(tmp_path: Path) -> None:

@@ -17,13 +17,13 @@ import ganzoo
 from ganzoo.core import registry
 from ganzoo.core.errors import TrainingError, UsageError
 from ganzoo.ops import use_backend
-from ganzoo.training import config as plan
 from ganzoo.training import cuda_graph as graph
 from ganzoo.training import loop
 from ganzoo.training.batches import Batches
 from ganzoo.training.state import TrainingState
 from ganzoo.training.state_snapshot import Snapshot
 from tests.conftest import Command
+from tests.sessions import new_state, session
 from tests.training.test_resume import assert_same, last_state
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
@@ -40,10 +40,8 @@ every_case = pytest.mark.parametrize("case", CASES)
 def start(case: str, device: str = "cpu", **options: Any) -> tuple[TrainingState, Batches]:
     settings = {"batch_size": 8, **CASES[case], **options}
     precision = settings.pop("precision", "fp32")
-    request = plan.Request(case.partition(",")[0], "digits", settings, steps=1, device=device, precision=precision)
-    made = plan.make(request)
-    state = TrainingState(made.build().train(), made.seed, made.precision)
-    return state, made.batches(state.device)
+    prepared = session(case.partition(",")[0], "digits", settings, device=device, precision=precision)
+    return new_state(prepared), prepared.make_batches()
 
 
 def played_again(state: TrainingState, work: Callable[[], graph.Logs]) -> tuple[graph.Logs, Callable[[], None]]:
@@ -67,13 +65,13 @@ def run(step: Callable[[], graph.Logs], state: TrainingState, steps: int) -> lis
     history = []
     for _ in range(steps):
         history.append({name: value.clone() for name, value in step().items()})
-        loop.average(state)
+        loop.update_ema(state)
         state.step += 1
     return history
 
 
 def eager(state: TrainingState, batches: Batches) -> Callable[[], graph.Logs]:
-    return graph.stepper(state, batches, loop.play_step, False, lambda text: None)
+    return graph.stepper(state, batches, loop.compute_step, False, lambda text: None)
 
 
 @every_case
@@ -81,7 +79,7 @@ def test_a_graphed_training_is_the_training_bit_for_bit(case: str) -> None:
     plain, graphed = start(case), start(case)
     expected = run(eager(*plain), plain[0], 5)
     for attempt in range(2):  # the second one begins in the middle of a training, as a resume does
-        step = graph.GraphedStep(*graphed, loop.play_step, played_again)
+        step = graph.GraphedStep(*graphed, loop.compute_step, played_again)
         assert_same(run(step, graphed[0], 2 + attempt), expected[2 * attempt : 2 + 3 * attempt])
     assert_same(Snapshot(graphed[0]).tensors, Snapshot(plain[0]).tensors)
     assert_same(graphed[0].ema.network.state_dict(), plain[0].ema.network.state_dict())
@@ -91,7 +89,7 @@ def test_a_graphed_training_is_the_training_bit_for_bit(case: str) -> None:
 def test_a_graph_that_does_something_else_is_not_used(case: str) -> None:
     plain, other = start(case), start(case)
     with pytest.raises(graph.NotCapturedError, match="did not equal"):
-        graph.GraphedStep(*other, loop.play_step, wrong)
+        graph.GraphedStep(*other, loop.compute_step, wrong)
     assert_same(run(eager(*other), other[0], 3), run(eager(*plain), plain[0], 3))
     assert_same(Snapshot(other[0]).tensors, Snapshot(plain[0]).tensors)
 
@@ -139,27 +137,29 @@ def test_what_a_capture_cannot_hold_is_noticed(name: str) -> None:
     ],
 )
 def test_a_step_can_be_captured(name: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    made = plan.make(plan.Request(name, "digits", {"batch_size": 8, **settings}, steps=1, device="cpu"))
-    batch = [None if t is None else t.to("meta") for t in made.batches(torch.device("cpu"))(0)]
+    prepared = session(name, "digits", {"batch_size": 8, **settings}, device="cpu")
+    batch = [None if t is None else t.to("meta") for t in prepared.make_batches()(0)]
     monkeypatch.setattr("ganzoo.training.state._step", lambda *_: None)  # fused optimizers have no meta device,
     rng = torch.Generator()
     monkeypatch.setattr(torch, "Generator", lambda device: rng)  # nor have generators
-    state = TrainingState(made.build().train().to("meta"), 0)
+    state = TrainingState(prepared.build().train().to("meta"), 0)
     with use_backend("reference"), Waits() as waits:
-        signals = loop.play_step(state, lambda k: tuple(batch))  # type: ignore[arg-type, return-value]
+        signals = loop.compute_step(state, lambda k: tuple(batch))  # type: ignore[arg-type, return-value]
     assert not waits.found
     assert not any(value.requires_grad for value in signals.values())  # else they would keep all of a step's memory
 
 
 def test_a_graph_that_is_wrong_leads_to_a_note_or_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graph, "_unfit", lambda state, batches: None)
+    monkeypatch.setattr(graph, "_unsupported_reason", lambda state, batches: None)
     monkeypatch.setattr(graph, "record_graph", wrong)
     notes: list[str] = []
-    step = graph.stepper(*start("dcgan"), loop.play_step, None, notes.append)
+    step = graph.stepper(*start("dcgan"), loop.compute_step, None, notes.append)
     assert step().keys() >= {"generator_loss"}
-    assert notes == ["No CUDA graph, steps are slower: its replay did not equal the step it was captured from."]
+    assert notes == [
+        "Steps run without a CUDA graph, which is slower: its replay did not equal the step it was captured from."
+    ]
     with pytest.raises(TrainingError, match="has no CUDA graph: its replay did not equal"):
-        graph.stepper(*start("dcgan"), loop.play_step, True, notes.append)
+        graph.stepper(*start("dcgan"), loop.compute_step, True, notes.append)
 
 
 def test_on_a_cpu_a_graph_is_refused_by_name_and_else_not_missed(ganzoo_cli: Command, tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_running_out_of_memory_says_what_to_do(monkeypatch: pytest.MonkeyPatch, 
     def full(*_: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(loop, "play_step", full)
+    monkeypatch.setattr(loop, "compute_step", full)
     with pytest.raises(
         TrainingError, match=r"out of memory with batch_size=16 in fp32. Try --accumulate 2, --batch-size 8, "
     ):
@@ -219,6 +219,6 @@ def deterministic() -> Iterator[None]:
 def test_on_a_gpu_every_case_is_the_training_bit_for_bit(case: str) -> None:
     plain, graphed = start(case, "cuda"), start(case, "cuda")
     if case == "cgan":  # RMSprop with a capturable step
-        assert graph._unfit(*graphed) is None
-    step = graph.GraphedStep(*graphed, loop.play_step)
+        assert graph._unsupported_reason(*graphed) is None
+    step = graph.GraphedStep(*graphed, loop.compute_step)
     assert_same(run(step, graphed[0], 4), run(eager(*plain), plain[0], 4))

@@ -12,16 +12,16 @@ from torch import Tensor, nn
 import ganzoo
 from ganzoo.training import checkpoint
 from ganzoo.training.batches import Batches
-from ganzoo.training.config import Request, make
-from ganzoo.training.diagnostics import Health
+from ganzoo.training.diagnostics import Diagnostics
 from ganzoo.training.loop import train_step
 from ganzoo.training.state import TrainingState
+from tests.sessions import session
 
 
 def training(architecture: str = "vanilla", dataset: str = "digits", **settings: Any) -> tuple[TrainingState, Batches]:
-    plan = make(Request(architecture, dataset, {"batch_size": 16, **settings}))
-    state = TrainingState(plan.build(), 0)
-    return state, Batches(plan.data, 16, 0, state.device)
+    prepared = session(architecture, dataset, {"batch_size": 16, **settings})
+    state = TrainingState(prepared.build(), 0)
+    return state, Batches(prepared.data, 16, 0, state.device)
 
 
 class Fixed(nn.Module):
@@ -38,7 +38,7 @@ class Fixed(nn.Module):
 def seen(samples: Tensor) -> dict[str, float]:
     state, batches = training()
     train_step(state, batches)
-    health = Health(state, batches)
+    health = Diagnostics(state, batches)
     fixed = Fixed(samples)
     fixed.samples.grad = torch.full_like(samples, 0.5)
     state.gan.generator = fixed
@@ -73,7 +73,7 @@ def test_measuring_changes_nothing(architecture: str) -> None:
     dataset = "mosaic:2:digits" if make_paired(architecture) else "digits"
     state, batches = training(architecture, dataset)
     train_step(state, batches)
-    health = Health(state, batches)
+    health = Diagnostics(state, batches)
     before = {name: tensor.clone() for name, tensor in state.gan.state_dict().items()}
     random, mode = torch.get_rng_state(), state.gan.generator.training
     first, second = health.measure(), health.measure()
@@ -120,7 +120,7 @@ def test_the_weight_of_a_penalty_halves_as_it_should(architecture: str, penalty:
     parts = {}
     for step in (0, 4):  # 64 images later
         state.step = step
-        state.decay()
+        state.apply_schedules()
         loss, signals = state.gan.discriminator_loss(real, fake, condition)
         state.gan.penalty_weight = 0.0
         parts[step] = (loss - state.gan.discriminator_loss(real, fake, condition)[0]) / signals["penalty"]

@@ -12,8 +12,8 @@ import pytest
 
 import ganzoo
 from ganzoo.training import loop
-from ganzoo.training.callbacks import Report
-from ganzoo.training.failure_detection import LONG, QUIET, WARM_UP, WINDOW, Alarm, Watch, swings
+from ganzoo.training.callbacks import Callback
+from ganzoo.training.failure_detection import LONG_WINDOW, REPEAT_AFTER, WARM_UP, WINDOW, Alarm, FailureDetector, swings
 from ganzoo.training.run import Run
 from tests.conftest import Command
 
@@ -39,9 +39,10 @@ DRIVEN: dict[str, dict[str, Any]] = {
 
 def shown(rows: Iterable[dict[str, Any]], loss: str = "nonsaturating", half_life: float = math.inf) -> list[Alarm]:
     """The alarms that these lines raise, one every 50 steps."""
-    watch = Watch(loss, penalty_half_life=half_life)
+    detector = FailureDetector(loss, penalty_half_life=half_life)
     alarms = [
-        watch.see({**HEALTHY, **row, "step": 50 * (i + 1), "images": 3200 * (i + 1)}) for i, row in enumerate(rows)
+        detector.update({**HEALTHY, **row, "step": 50 * (i + 1), "images": 3200 * (i + 1)})
+        for i, row in enumerate(rows)
     ]
     return [alarm for alarm in alarms if alarm]
 
@@ -62,9 +63,9 @@ def after_warm_up(*changes: dict[str, Any], lines: int = 2 * WINDOW) -> Iterator
     ],
 )
 def test_each_sign_raises_its_alarm_once(name: str, changes: list[dict[str, Any]]) -> None:
-    (alarm,) = shown(after_warm_up(*changes, lines=LONG + 5))
+    (alarm,) = shown(after_warm_up(*changes, lines=LONG_WINDOW + 5))
     assert alarm.name == name
-    assert WARM_UP * 50 < alarm.step <= (WARM_UP + LONG + 5) * 50
+    assert WARM_UP * 50 < alarm.step <= (WARM_UP + LONG_WINDOW + 5) * 50
     assert alarm.evidence
     assert "--set" in alarm.remedy
 
@@ -85,7 +86,9 @@ def test_gradients_may_grow_as_much_as_a_penalty_has_fallen() -> None:
 
 
 def test_trembling_around_one_half_is_no_oscillation() -> None:
-    assert not shown(after_warm_up({"d_real": 0.51, "d_fake": 0.49}, {"d_real": 0.5, "d_fake": 0.4999}, lines=3 * LONG))
+    assert not shown(
+        after_warm_up({"d_real": 0.51, "d_fake": 0.49}, {"d_real": 0.5, "d_fake": 0.4999}, lines=3 * LONG_WINDOW)
+    )
 
 
 def test_a_sign_must_last() -> None:
@@ -94,8 +97,8 @@ def test_a_sign_must_last() -> None:
 
 def test_what_came_back_after_a_quiet_time_is_said_again() -> None:
     collapse = [{"diversity": 0.02}] * (WINDOW + 5)
-    assert len(shown([*[{}] * WARM_UP, *collapse, *[{}] * (QUIET // 4), *collapse])) == 1
-    assert len(shown([*[{}] * WARM_UP, *collapse, *[{}] * (QUIET + 5), *collapse])) == 2
+    assert len(shown([*[{}] * WARM_UP, *collapse, *[{}] * (REPEAT_AFTER // 4), *collapse])) == 1
+    assert len(shown([*[{}] * WARM_UP, *collapse, *[{}] * (REPEAT_AFTER + 5), *collapse])) == 2
 
 
 def test_a_generator_that_is_still_learning_has_not_collapsed() -> None:
@@ -114,11 +117,11 @@ def test_swings() -> None:
     assert swings([2.0**i for i in range(20)]) == 1
 
 
-class Heard(Report):
+class Recorder(Callback):
     def __init__(self) -> None:
         self.alarms: list[Alarm] = []
 
-    def alarm(self, alarm: Alarm) -> None:
+    def on_alarm(self, alarm: Alarm) -> None:
         self.alarms.append(alarm)
 
 
@@ -130,11 +133,11 @@ def every_10_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("every_10_steps")
 @pytest.mark.parametrize("name", DRIVEN)
 def test_a_training_driven_into_failure_says_which(name: str, tmp_path: Path) -> None:
-    heard = Heard()
-    run = ganzoo.train("vanilla", out=tmp_path / "run", report=heard, **{**SMALL, **DRIVEN[name]})
-    assert [alarm.name for alarm in heard.alarms][:1] == [name]
-    assert run.alarms() == heard.alarms
-    assert all(0 < alarm.step <= 600 for alarm in heard.alarms)
+    recorder = Recorder()
+    run = ganzoo.train("vanilla", out=tmp_path / "run", callbacks=[recorder], **{**SMALL, **DRIVEN[name]})
+    assert [alarm.name for alarm in recorder.alarms][:1] == [name]
+    assert run.alarms() == recorder.alarms
+    assert all(0 < alarm.step <= 600 for alarm in recorder.alarms)
 
 
 @pytest.mark.slow
@@ -169,7 +172,7 @@ def test_a_resumed_run_watches_on_from_where_it_was(tmp_path: Path) -> None:
 def test_alarms_after_the_checkpoint_of_a_resume_are_forgotten(tmp_path: Path) -> None:
     run = Run(tmp_path, {})
     for step in (100, 200):
-        run.record(Alarm("mode collapse", step, "e", "r"))
+        run.add_alarm(Alarm("mode collapse", step, "e", "r"))
     run.forget_after(150)
     assert [alarm.step for alarm in run.alarms()] == [100]
 

@@ -22,7 +22,7 @@ import ganzoo
 from ganzoo.cli import main
 from ganzoo.core.errors import GanzooError
 from ganzoo.training import checkpoint, loop
-from ganzoo.training.callbacks import Report
+from ganzoo.training.callbacks import Callback
 from ganzoo.training.run import Run
 from tests.ranks import ended, join, start
 from tests.training.test_resume import assert_same, last_state, timeless
@@ -221,11 +221,11 @@ def test_a_read_only_directory_is_one_message(disk: Path, tmp_path: Path) -> Non
     assert said.count("\n") == 1
 
 
-class Remover(Report):
+class Remover(Callback):
     def __init__(self, run: Path):
         self.path = run
 
-    def progress(self, step: int, seconds: float) -> None:
+    def on_step(self, step: int, seconds: float) -> None:
         if step == 3:
             shutil.rmtree(self.path)
 
@@ -234,7 +234,7 @@ class Remover(Report):
 def test_a_directory_removed_while_training_stays_removed(option: str, tmp_path: Path) -> None:
     run = tmp_path / "run"
     with pytest.raises(GanzooError, match=r"Cannot write .*(metrics\.jsonl|step-00000005)"):
-        train(run, steps=9, report=Remover(run), **{option: 5})
+        train(run, steps=9, callbacks=[Remover(run)], **{option: 5})
     assert not run.exists()
 
 
@@ -278,13 +278,13 @@ class Clock:
         return self.now
 
 
-class Watch(Report):
+class ResourceWatch(Callback):
     """At every checkpoint: how many files are open, how much memory is in use, and what lies on the disk."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[int, int]] = []
 
-    def checkpoint(self, path: Path, step: int) -> None:
+    def on_checkpoint(self, path: Path, step: int) -> None:
         self.seen.append((open_files(), resident_bytes()))
         run = path.parents[1]
         assert sorted(found.name for found in path.parent.iterdir()) == [
@@ -301,9 +301,9 @@ def test_twelve_hours_and_a_checkpoint_a_step_grow_nothing(
 ) -> None:
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # the disk is not what is tested
     monkeypatch.setattr(loop, "time", Clock(12 * 3600 / steps))
-    watch, run = Watch(), tmp_path / "run"
+    watch, run = ResourceWatch(), tmp_path / "run"
     ganzoo.train(
-        "vanilla", dataset="ring", batch_size=16, minutes=720, out=run, report=watch,
+        "vanilla", dataset="ring", batch_size=16, minutes=720, out=run, callbacks=[watch],
         checkpoint_every=1, sample_every=steps // 4, evaluate_every=steps // 12, best_by="modes",
     )  # fmt: skip
     assert Run.open(run).metrics()[-1]["seconds"] == pytest.approx(12 * 3600)

@@ -15,28 +15,29 @@ import ganzoo
 from ganzoo import data
 from ganzoo.core import registry
 from ganzoo.core.errors import TrainingError, UsageError
-from ganzoo.training import checkpoint, loop
+from ganzoo.training import checkpoint
 from ganzoo.training.batches import Batches
-from ganzoo.training.callbacks import Report
-from ganzoo.training.config import Request, make
+from ganzoo.training.callbacks import Callback
 from ganzoo.training.run import Run
+from ganzoo.training.samples import sample_picture
 from ganzoo.training.state import TrainingState
+from tests.sessions import session
 
 SMALL = {"batch_size": 16}
 
 
-class Diary(Report):
+class Diary(Callback):
     def __init__(self) -> None:
         self.events: list[tuple[str, int]] = []
 
-    def metrics(self, row: dict[str, Any]) -> None:
+    def on_metrics(self, row: dict[str, Any]) -> None:
         self.events.append(("metrics", row["step"]))
 
-    def grid(self, path: Path, step: int) -> None:
+    def on_samples(self, path: Path, step: int) -> None:
         assert path.exists()
-        self.events.append(("grid", step))
+        self.events.append(("samples", step))
 
-    def checkpoint(self, path: Path, step: int) -> None:
+    def on_checkpoint(self, path: Path, step: int) -> None:
         assert checkpoint.verify(path) is None
         self.events.append(("checkpoint", step))
 
@@ -50,12 +51,12 @@ def test_what_happens_when(tmp_path: Path) -> None:
         sample_every=3,
         checkpoint_every=4,
         out=tmp_path / "run",
-        report=diary,
+        callbacks=[diary],
         **SMALL,
     )
     assert diary.events == [
-        ("grid", 0), ("checkpoint", 0), ("grid", 3), ("metrics", 4), ("checkpoint", 4), ("grid", 6),
-        ("grid", 7), ("metrics", 7), ("checkpoint", 7),
+        ("samples", 0), ("checkpoint", 0), ("samples", 3), ("metrics", 4), ("checkpoint", 4), ("samples", 6),
+        ("samples", 7), ("metrics", 7), ("checkpoint", 7),
     ]  # fmt: skip
 
 
@@ -107,7 +108,7 @@ def test_every_step_of_the_discriminator_sees_the_next_batch(tmp_path: Path, mon
 
 def test_grids_are_drawn_by_the_moving_average(tmp_path: Path) -> None:
     run = ganzoo.train("cgan", dataset="digits", steps=30, out=tmp_path / "run", **SMALL)
-    expected = loop.sample_picture(ganzoo.load(run.path), data.open("digits"))
+    expected = sample_picture(ganzoo.load(run.path), data.open("digits"))
     assert np.array_equal(np.asarray(Image.open(run.grid)), expected[0])
 
 
@@ -119,16 +120,16 @@ def test_a_clipped_critic_stays_within_its_bound(tmp_path: Path) -> None:
 
 def test_every_term_of_the_discriminators_loss_goes_backward() -> None:
     settings = {"batch_size": 8, "width": 8, "penalty": "r1"}  # of two terms: the logits' and the penalty's
-    plan = make(Request("dcgan", "digits", settings))
-    gan = plan.build()
+    prepared = session("dcgan", "digits", settings)
+    gan = prepared.build()
     state = TrainingState(gan, 0)
-    real, _ = plan.batches(state.device)(0)
+    real, _ = prepared.make_batches()(0)
     fake = gan.generate(gan.latent(8, state.rng)).detach()
     loss, _ = gan.discriminator_loss(real, fake)
-    expected = torch.autograd.grad(loss, state.trained_discriminator)
-    state.train_discriminator(True)
+    expected = torch.autograd.grad(loss, state.discriminator_parameters)
+    state.select_network("discriminator")
     signals = state.backward_discriminator(gan.discriminator_losses(real, fake))
-    torch.testing.assert_close([p.grad for p in state.trained_discriminator], list(expected), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close([p.grad for p in state.discriminator_parameters], list(expected), rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(signals["discriminator_loss"], loss.detach())
 
 
@@ -243,7 +244,7 @@ def test_notes_of_the_data_are_said(tmp_path: Path, caplog: pytest.LogCaptureFix
 def test_a_conditional_architecture_refuses_data_without_labels(tmp_path: Path) -> None:
     Image.new("L", (8, 8)).save(tmp_path / "a.png")
     with pytest.raises(UsageError, match="cgan is conditional and needs labels"):
-        make(Request("cgan", f"folder:{tmp_path}"))
+        session("cgan", f"folder:{tmp_path}")
 
 
 @pytest.mark.parametrize(
@@ -282,12 +283,12 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
 def test_what_a_plugin_froze_in_its_discriminator_stays_frozen(tmp_path: Path) -> None:
     from ganzoo.training.loop import train_step
 
-    plan = make(Request("vanilla", "digits", {"batch_size": 16}))
-    gan = plan.build()
+    prepared = session("vanilla", "digits", {"batch_size": 16})
+    gan = prepared.build()
     frozen = next(gan.discriminator.parameters()).requires_grad_(False)
     before = frozen.clone()
     state = TrainingState(gan, 0)
-    train_step(state, Batches(plan.data, 16, 0, state.device))
+    train_step(state, Batches(prepared.data, 16, 0, state.device))
     assert torch.equal(frozen, before)
     assert not frozen.requires_grad
 

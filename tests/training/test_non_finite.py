@@ -13,8 +13,8 @@ import ganzoo
 from ganzoo.core.errors import TrainingError
 from ganzoo.training import checkpoint, loop
 from ganzoo.training.batches import Batches
-from ganzoo.training.config import Request, make
 from ganzoo.training.state import TrainingState
+from tests.sessions import session
 
 AT = 6
 """The step, counted from 1, into which NaN is injected."""
@@ -27,7 +27,7 @@ def into_weights(state: TrainingState, network: str) -> None:
 
 def into_gradients(state: TrainingState, network: str) -> None:
     """One gradient of one weight, on the last way back, while the loss stays a number."""
-    state.train_discriminator(True)  # else its parameters take no hook
+    state.select_network("discriminator")  # else its parameters take no hook
     weight = list(getattr(state.gan, network).parameters())[-1]
 
     def spoil(p: Tensor) -> None:
@@ -47,7 +47,7 @@ def weights(state: TrainingState) -> list[Tensor]:
 def test_nan_is_stopped_before_the_optimizer(
     architecture: str, network: str, inject: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step, seen = loop.play_step, []
+    step, seen = loop.compute_step, []
 
     def spoil(state: TrainingState, draw: Any) -> dict[str, Tensor]:
         if state.step + 1 == AT:
@@ -58,7 +58,7 @@ def test_nan_is_stopped_before_the_optimizer(
             seen.append(weights(state))
         return signals
 
-    monkeypatch.setattr(loop, "play_step", spoil)
+    monkeypatch.setattr(loop, "compute_step", spoil)
     small = {"batch_size": 16, **({"width": 8} if architecture == "wgan" else {})}
     # NaN in the generator's weights is in its images, which the discriminator meets first
     phase = "generator" if network == "generator" and inject is into_gradients else "discriminator"
@@ -95,11 +95,11 @@ def test_nan_in_the_inputs_is_stopped(where: str, tmp_path: Path, monkeypatch: p
 
 
 def test_a_step_left_out_leaves_the_optimizer_where_it_was() -> None:
-    plan = make(Request("vanilla", "digits", {"batch_size": 16}))
-    state = TrainingState(plan.build(), 0)
-    batches = Batches(plan.data, 16, 0, state.device)
+    prepared = session("vanilla", "digits", {"batch_size": 16})
+    state = TrainingState(prepared.build(), 0)
+    batches = Batches(prepared.data, 16, 0, state.device)
     loop.train_step(state, batches)
-    state.sound.fill_(False)
+    state.all_finite.fill_(False)
     before = [slot["step"].clone() for slot in state.generator_optimizer.state.values()]
     signals = loop.train_step(state, batches)
     assert before == [slot["step"] for slot in state.generator_optimizer.state.values()]
@@ -108,8 +108,8 @@ def test_a_step_left_out_leaves_the_optimizer_where_it_was() -> None:
 
 
 def test_gradient_norms_are_the_gradients_norms() -> None:
-    plan = make(Request("vanilla", "digits", {"batch_size": 16}))
-    state = TrainingState(plan.build(), 0)
+    prepared = session("vanilla", "digits", {"batch_size": 16})
+    state = TrainingState(prepared.build(), 0)
     gradients: dict[Tensor, Tensor] = {}
 
     def note(p: Tensor) -> None:
@@ -118,7 +118,7 @@ def test_gradient_norms_are_the_gradients_norms() -> None:
 
     for p in state.gan.parameters():
         p.register_post_accumulate_grad_hook(note)
-    signals = loop.train_step(state, Batches(plan.data, 16, 0, state.device))
+    signals = loop.train_step(state, Batches(prepared.data, 16, 0, state.device))
     for name in ("generator", "discriminator"):
         flat = torch.cat([gradients[p] for p in getattr(state.gan, name).parameters()])
         torch.testing.assert_close(signals[f"{name}_gradient"], flat.norm())

@@ -69,8 +69,8 @@ def test_resumed_on_another_number_of_ranks(tmp_path: Path) -> None:
         codes = together(ranks, with_sgd, tmp_path / "many", {"steps": steps, **options}, folder=tmp_path)
         assert codes == [0] * ranks
     said = (tmp_path / "said").read_text()
-    assert "step-00000002 is of 2 ranks and goes on with 1" in said
-    assert "step-00000004 is of 1 ranks and goes on with 4" in said
+    assert "step-00000002 was written by 2 ranks and is resumed by 1" in said
+    assert "step-00000004 was written by 1 ranks and is resumed by 4" in said
     ours, theirs = (
         load_file(tmp_path / run / "checkpoints/step-00000006/model.safetensors") for run in ("many", "one")
     )
@@ -80,7 +80,7 @@ def test_resumed_on_another_number_of_ranks(tmp_path: Path) -> None:
 
 
 def drifting(out: Path, options: dict[str, Any]) -> None:
-    step = loop.play_step
+    step = loop.compute_step
 
     def drift(state: Any, draw: Any) -> Any:
         signals = step(state, draw)
@@ -89,7 +89,7 @@ def drifting(out: Path, options: dict[str, Any]) -> None:
                 next(state.gan.generator.parameters())[0, 0] *= 1 + 1e-6
         return signals
 
-    loop.play_step = drift
+    loop.compute_step = drift
     train(out, options)
 
 

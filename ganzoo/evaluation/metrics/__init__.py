@@ -29,10 +29,13 @@ def metrics() -> dict[str, Metric]:
     return dict(sorted(found.items()))
 
 
-def named(names: Sequence[str]) -> list[Metric]:
+def get_metrics(names: Sequence[str]) -> list[Metric]:
     """The metrics of these names; UsageError with the nearest name where one is unknown."""
     known = metrics()
     for name in names:
         if name not in known:
             raise UsageError(f"No metric is called {name!r}. {did_you_mean(name, known)}")
     return [known[name] for name in dict.fromkeys(names)]
+
+
+named = get_metrics

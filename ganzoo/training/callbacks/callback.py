@@ -1,0 +1,91 @@
+"""The callback protocol: what can be done along the way of a training without touching its loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ganzoo.training.failure_detection import Alarm
+from ganzoo.training.run import Run
+
+if TYPE_CHECKING:
+    from ganzoo.training.batches import Batches
+    from ganzoo.training.config import TrainConfig
+    from ganzoo.training.state import TrainingState
+
+EVENTS = (
+    "on_start", "on_step", "on_metrics", "on_samples", "on_evaluation", "on_checkpoint",
+    "on_alarm", "on_note", "on_end",
+)  # fmt: skip
+
+
+class Training(Protocol):
+    """What callbacks see of a training."""
+
+    @property
+    def config(self) -> TrainConfig: ...
+    @property
+    def run(self) -> Run: ...
+    @property
+    def state(self) -> TrainingState: ...
+    @property
+    def batches(self) -> Batches: ...
+    @property
+    def callbacks(self) -> Callbacks: ...
+
+
+class Callback:
+    """Base class of callbacks; every method does nothing.
+
+    Callbacks run on rank 0, unless `every_rank` is true.
+    """
+
+    every_rank = False
+
+    def on_start(self, training: Training) -> None:
+        """Training begins, or resumes after `training.state.step` steps."""
+
+    def on_step(self, step: int, seconds: float) -> None:
+        """A step is complete, `seconds` into the training. Called before a checkpoint is written.
+
+        It must be cheap, and reading from the device would slow training down.
+        """
+
+    def on_metrics(self, row: dict[str, Any]) -> None:
+        """A row of metrics.jsonl was computed."""
+
+    def on_samples(self, path: Path, step: int) -> None:
+        """A sample grid was written to `path`."""
+
+    def on_evaluation(self, row: dict[str, Any]) -> None:
+        """A row of evaluations.jsonl was computed."""
+
+    def on_checkpoint(self, path: Path, step: int) -> None:
+        """A checkpoint was written to `path`."""
+
+    def on_alarm(self, alarm: Alarm) -> None:
+        """Training is failing in a known way."""
+
+    def on_note(self, text: str) -> None:
+        """A note for the user."""
+
+    def on_end(self) -> None:
+        """Training ended, successfully or not."""
+
+
+class Callbacks(Callback):
+    """Forwards every event to several callbacks, in order."""
+
+    def __init__(self, callbacks: Iterable[Callback]):
+        members = list(callbacks)
+        for event in EVENTS:
+            setattr(self, event, _forward([getattr(member, event) for member in members]))
+
+
+def _forward(receivers: list[Any]) -> Any:
+    def event(*arguments: Any) -> None:
+        for receive in receivers:
+            receive(*arguments)
+
+    return event

@@ -1,0 +1,24 @@
+"""Raises an alarm when the metrics show that training is failing, and writes alarms.jsonl."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ganzoo.training.callbacks.callback import Callback, Training
+from ganzoo.training.failure_detection import FailureDetector
+
+
+class FailureAlarms(Callback):
+    """Shows every row of metrics to a `FailureDetector`; a resumed run first shows it the rows it already has."""
+
+    def on_start(self, training: Training) -> None:
+        self.training = training
+        self.detector = FailureDetector.of(training.state.gan.config)
+        for row in training.run.metrics():
+            self.detector.update(row)
+
+    def on_metrics(self, row: dict[str, Any]) -> None:
+        alarm = self.detector.update(row)
+        if alarm is not None:
+            self.training.run.add_alarm(alarm)
+            self.training.callbacks.on_alarm(alarm)

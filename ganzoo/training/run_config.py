@@ -1,0 +1,97 @@
+"""config.json of a run: how options are stored in it, and what it must hold to be used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ganzoo.core import registry
+from ganzoo.core.config import flatten, json_types
+from ganzoo.core.errors import GanzooError, PluginError, UsageError
+from ganzoo.training.config import LENGTHS, OPTIONS, SCHEDULE, STORED, TrainConfig
+
+CONFIG = "config.json"
+FORMAT = 1
+TYPES: dict[str, tuple[type, ...]] = {
+    "architecture": (str,), "distribution": (str,), "settings": (dict,), "schedule": (dict,), "dataset": (dict,),
+    "dataset.name": (str,), "dataset.channels": (int,), "dataset.size": (int,), "dataset.classes": (int,),
+    "dataset.class_names": (list,), "dataset.inputs": (int,), "dataset.scale": (int, float),
+}  # fmt: skip
+"""The types of what describes the architecture and the data; those of options follow from `TrainConfig`."""
+
+
+def to_run_config(config: TrainConfig) -> dict[str, Any]:
+    """The options as config.json holds them, those of the schedule in a table of their own."""
+    values = {name: getattr(config, name) for name in STORED}
+    schedule = {name: values.pop(name) for name in STORED if OPTIONS[name].section == SCHEDULE}
+    return values | {"schedule": schedule}
+
+
+def options_of(run_config: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a run; those that did not exist when it was written, or were unset, are left out."""
+    stored = {**run_config, **run_config["schedule"]}
+    options = {name: stored[name] for name in STORED if stored.get(name) is not None}
+    return options | {
+        "architecture": f"{run_config['distribution']}:{run_config['architecture']}",
+        "dataset": run_config["dataset"]["name"],
+    }
+
+
+def resumed_options(run_config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a run with `changes` applied; a length among them replaces the run's."""
+    options = options_of(run_config)
+    if any(name in changes for name in LENGTHS):
+        options = {name: value for name, value in options.items() if name not in LENGTHS}
+    name = run_config["architecture"]
+    if changes.get("architecture") not in (None, name, options["architecture"]):
+        raise UsageError(f"--resume cannot make a {changes['architecture']} of this run: it is a {name}.")
+    return options | {name: value for name, value in changes.items() if name != "architecture"}
+
+
+def architecture_of(run_config: Mapping[str, Any]) -> registry.Entry:
+    """The architecture a run was trained with. PluginError names the package to install if it is missing."""
+    name, distribution = run_config["architecture"], run_config["distribution"]
+    try:
+        return registry.get_architecture(f"{distribution}:{name}")
+    except UsageError:
+        raise PluginError(
+            f"This run was trained with the architecture {name!r} of the package {distribution!r}, which is not "
+            f"installed. Install it: pip install {distribution}"
+        ) from None
+
+
+def check_run_config(config: dict[str, Any], file: Path) -> None:
+    """Refuse a config.json, which may come from anywhere, that lacks something or holds it in another type."""
+    values = _with_tables(config)
+    for name, types in TYPES.items():
+        if name not in values:
+            raise GanzooError(f"{file} is damaged: it lacks {name}.")
+        _check_type(file, name, values[name], types)
+    for name in STORED:
+        stored = f"schedule.{name}" if OPTIONS[name].section == SCHEDULE else name
+        if stored in values:
+            _check_type(file, stored, values[stored], json_types(OPTIONS[name].type))
+    class_names = config["dataset"]["class_names"]
+    if len(class_names) != config["dataset"]["classes"] or not all(isinstance(name, str) for name in class_names):
+        raise GanzooError(
+            f"{file} is damaged: dataset.class_names does not name {config['dataset']['classes']} classes."
+        )
+
+
+def fill_in(config: dict[str, Any]) -> dict[str, Any]:
+    """`config` with the defaults of options that did not exist when it was written."""
+    defaults = to_run_config(TrainConfig())
+    return {**defaults, **config, "schedule": defaults["schedule"] | config["schedule"]}
+
+
+def _with_tables(config: dict[str, Any]) -> dict[str, Any]:
+    """The values by dotted names, tables included."""
+    tables = {name: value for name, value in config.items() if isinstance(value, dict)}
+    return config | flatten({name: tables[name] for name in ("dataset", "schedule") if name in tables})
+
+
+def _check_type(file: Path, name: str, value: Any, types: tuple[type, ...]) -> None:
+    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+        expected = " or ".join("none" if kind is type(None) else kind.__name__ for kind in types)
+        raise GanzooError(f"{file} is damaged: {name} is {value!r}, expected {expected}.")

@@ -1,0 +1,269 @@
+"""One training, from its options to a trained run."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+import os
+import signal
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ganzoo import data, gan, nn
+from ganzoo.core import config as configs
+from ganzoo.core import distributed, registry
+from ganzoo.core.errors import UsageError
+from ganzoo.training import checkpoint, loop
+from ganzoo.training.batch_advice import explain_batch_failures, note_on_accumulation
+from ganzoo.training.batches import Batches
+from ganzoo.training.callbacks import Callback, Callbacks, FailureAlarms, MetricsLog, TensorBoard
+from ganzoo.training.config import OPTIONS, STORED, TrainConfig, find_device
+from ganzoo.training.determinism import deterministic
+from ganzoo.training.interrupts import StopRequest
+from ganzoo.training.provenance import provenance
+from ganzoo.training.run import Run
+from ganzoo.training.run_config import resumed_options, to_run_config
+from ganzoo.training.state import TrainingState
+
+
+class Session:
+    """A training that can start. Creating it looks up every name, checks every setting and opens the data.
+
+    Nothing is written before `train`. Raises UsageError, PluginError or DataError with one clear message.
+
+    Attributes:
+        config: the options, with device, length and paths resolved.
+        entry: the architecture.
+        settings: the architecture's settings.
+        data: the data, without labels or inputs that the architecture does not use.
+        run, state, batches, callbacks: set by `train`.
+    """
+
+    run: Run
+    state: TrainingState
+    batches: Batches
+    callbacks: Callbacks
+
+    def __init__(self, config: TrainConfig, settings: Mapping[str, Any], out: str | os.PathLike[str] | None = None):
+        if config.architecture is None or config.dataset is None:
+            missing = "an architecture" if config.architecture is None else "--dataset"
+            raise UsageError(f"Training needs {missing}; see ganzoo list and ganzoo datasets.")
+        self.out = out
+        self.resumed: Run | None = None
+        self.entry = registry.get_architecture(config.architecture)
+        kind = registry.get_dataset(config.dataset)[0].kind
+        if kind not in self.entry.card.kinds:
+            able = [e.name for e in registry.architectures() if e.error is None and kind in e.card.kinds]
+            raise UsageError(
+                f"{self.entry.name} is for {' and '.join(self.entry.card.kinds)}, but {config.dataset} has {kind}. "
+                f"Choose {' or '.join(able)}."
+            )
+        self.settings = configs.make(self.entry.card.Config, settings, kind)
+        device = str(find_device(config.device))
+        if config.precision == "tf32" and not device.startswith("cuda"):
+            raise UsageError(f"precision=tf32 is for NVIDIA GPUs, and this trains on {device}. Choose fp32 or bf16.")
+        distributed.check(self.settings.batch_size, self.settings.accumulate, device)
+        opened = data.open(config.dataset, image_size=self.settings.image_size, data_dir=config.data_dir)
+        self.data = _used(opened, self.entry)
+        self.config = dataclasses.replace(
+            config,
+            architecture=self.entry.name,
+            dataset=data.absolute_name(config.dataset),
+            data_dir=None if config.data_dir is None else os.path.abspath(os.path.expanduser(config.data_dir)),
+            steps=_steps(config, self.settings, len(opened)),
+            epochs=None,
+            device=device,
+        )
+
+    @classmethod
+    def new(
+        cls,
+        options: Mapping[str, Any],
+        settings: Mapping[str, Any] | None = None,
+        out: str | os.PathLike[str] | None = None,
+    ) -> Session:
+        """A new training with these options of `TrainConfig` and settings of the architecture."""
+        return cls(configs.make(TrainConfig, options), settings or {}, out)
+
+    @classmethod
+    def resume(cls, run: Run, options: Mapping[str, Any], settings: Mapping[str, Any] | None = None) -> Session:
+        """The training of `run`, continued; only options that are `resumable` may differ from the run's."""
+        config = configs.make(TrainConfig, resumed_options(run.config, options))
+        session = cls(config, {**run.config["settings"], **(settings or {})})
+        session.resumed = run
+        return session
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that a resume must leave as it is, in the form of config.json."""
+        spec = self.data.spec
+        fixed = {name: getattr(self.config, name) for name in STORED if not OPTIONS[name].resumable}
+        return {
+            "architecture": self.entry.name,
+            "distribution": self.entry.distribution,
+            "dataset": {
+                "name": self.config.dataset,
+                "split": self.data.split,
+                "sha256": self.data.sha256,
+                "images": len(self.data),
+                "channels": spec.channels,
+                "size": spec.size,
+                "classes": spec.classes,
+                "class_names": list(self.data.class_names),
+                "inputs": spec.inputs,
+                "scale": spec.scale,
+            },
+            "settings": configs.to_dict(self.settings),
+            **fixed,
+        }
+
+    @property
+    def run_config(self) -> dict[str, Any]:
+        """The identity and all options, in the form of config.json."""
+        return self.identity | to_run_config(self.config)
+
+    def build(self) -> gan.GAN:
+        """The GAN, initialised from the seed, on the device; its batch norms are synchronised if there are ranks."""
+        torch.manual_seed(self.config.seed)
+        networks = gan.build(self.entry, self.settings, self.data.spec)
+        if distributed.size() > 1:
+            nn.synchronise(networks)
+        return networks.to(self.config.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+    def make_batches(self) -> Batches:
+        """The data in batches, on the device."""
+        device = torch.device(self.config.device)
+        return Batches(self.data, self.settings.batch_size, self.config.seed, device, self.settings.accumulate)
+
+    def train(self, callbacks: Iterable[Callback] = ()) -> Run:
+        """Train to the end of the schedule and return the run.
+
+        SIGINT and SIGTERM write a checkpoint before KeyboardInterrupt or SystemExit(143) is raised.
+        """
+        with contextlib.ExitStack() as stack:
+            notes = self._start(stack) if self.resumed is None else self._restore(self.resumed, stack)
+            built_in = [MetricsLog(), *callbacks, TensorBoard(), FailureAlarms()]
+            rank = distributed.rank()
+            self.callbacks = Callbacks(member for member in built_in if rank == 0 or member.every_rank)
+            with StopRequest() as stop:
+                try:
+                    self.callbacks.on_start(self)
+                    for note in (*notes, *note_on_accumulation(self.state.gan)):
+                        self.callbacks.on_note(note)
+                    loop.train(self.state, self.batches, self.run, self.config, self.callbacks, stop)
+                finally:
+                    self.callbacks.on_end()
+        if stop.signal == signal.SIGINT:
+            raise KeyboardInterrupt
+        if stop.signal is not None:
+            raise SystemExit(128 + stop.signal)
+        return self.run
+
+    def _start(self, stack: contextlib.ExitStack) -> list[str]:
+        """Build the networks, then create the run directory and lock it. Returns notes for the user."""
+        self._prepare_process(stack)
+        self.state = TrainingState(self.build(), self.config.seed, self.config.precision, self.identity)
+        self.batches = self.make_batches()
+        name = f"{self.entry.name}-{str(self.config.dataset).partition(':')[0]}"
+        content = {**self.run_config, **provenance(self.entry)}
+        self.run = distributed.on_rank0(lambda: Run.create(self.out, name, content))
+        stack.enter_context(_locked(self.run))
+        return list(self.data.notes)
+
+    def _restore(self, resumed: Run, stack: contextlib.ExitStack) -> list[str]:
+        """Lock the run and restore its newest intact checkpoint, or begin if there is none. Returns notes."""
+        stack.enter_context(_locked(resumed))
+        self.run = run = Run.open(resumed.path)  # another process may have trained it until now
+        path, problems = distributed.on_rank0(lambda: _newest_checkpoint(run))
+        saved = run.config if path is None else checkpoint.read_state(path)
+        self._check_unchanged(saved, path)
+        ranks = len(saved.get("torch_rng", ())) if path else saved.get("ranks")
+        self._prepare_process(stack, saved.get("threads") if ranks == distributed.size() else None)
+        self.state = TrainingState(self.build(), self.config.seed, self.config.precision, self.identity)
+        if path is not None:
+            self.state.restore(path, saved)
+        self.batches = self.make_batches()
+        now = provenance(self.entry)
+        notes = [*self.data.notes, *(f"{problem}; the previous checkpoint is used instead." for problem in problems)]
+        notes += _changed_versions(run, now)
+        if self.config.finished(self.state.step, self.state.seconds):
+            notes.append(
+                f"Nothing is left to train: this run is at step {self.state.step:,}. Give more --steps or --minutes."
+            )
+        if path is not None and ranks != distributed.size():
+            notes.append(
+                f"{path.name} was written by {ranks} ranks and is resumed by {distributed.size()}: weights, data order "
+                "and noise are unchanged; dropout is drawn anew, and sums are rounded in another order."
+            )
+        run.config |= to_run_config(self.config)
+        run.config["resumes"] = [*run.config.get("resumes", []), {"step": self.state.step, **now}]
+        if distributed.rank() == 0:
+            run.forget_after(self.state.step if path else -1)
+            run.write_config()
+        return notes
+
+    def _prepare_process(self, stack: contextlib.ExitStack, threads: int | None = None) -> None:
+        stack.enter_context(explain_batch_failures(self.config, self.settings))
+        stack.enter_context(deterministic(self.config.device, self.config.precision, threads))
+
+    def _check_unchanged(self, saved: Mapping[str, Any], path: Path | None) -> None:
+        """Refuse to resume with another identity than that of the checkpoint at `path`, or of the run if None."""
+        identity = self.identity
+        before = saved.get("identity", {}) if path else {name: saved.get(name) for name in identity}
+        newer_settings = configs.flatten({"settings": configs.defaults(self.entry.card.Config)})
+        changes = configs.difference(newer_settings | configs.flatten(before), configs.flatten(identity))
+        if changes:
+            raise UsageError(
+                f"--resume cannot change what {path.name if path else 'the run'} was trained with. These differ:\n  "
+                + "\n  ".join(changes)
+            )
+
+
+def _used(loaded: data.Data, entry: registry.Entry) -> data.Data:
+    """The data without labels and inputs, unless the architecture's card asks for them."""
+    if entry.card.conditional and loaded.labels is None:
+        raise UsageError(
+            f"{entry.name} is conditional and needs labels, but {loaded.name} has none. Choose a labelled data set "
+            "(for a folder: one sub-folder per class), or an unconditional architecture."
+        )
+    if entry.card.paired and not loaded.paired:
+        known = [f"{e.name}:{e.card.argument}" if e.card.argument else e.name for e in registry.paired_datasets()]
+        raise UsageError(
+            f"{entry.name} turns images into images and needs pairs, but {loaded.name} has none. "
+            f"Choose a data set of pairs: {', '.join(known)}."
+        )
+    unused: dict[str, Any] = {} if entry.card.conditional else {"labels": None, "class_names": ()}
+    unused |= {"inputs": None, "corrupt": None} if loaded.paired and not entry.card.paired else {}
+    return dataclasses.replace(loaded, **unused)
+
+
+def _steps(config: TrainConfig, settings: Any, examples: int) -> int | None:
+    """The length of the training in generator steps; None if it is given in minutes."""
+    if config.epochs is not None:
+        batches = examples // settings.batch_size * config.epochs
+        return int(max(1, math.ceil(batches / settings.discriminator_steps)))
+    if config.steps is None and config.minutes is None:
+        return int(settings.steps)
+    return config.steps
+
+
+@contextlib.contextmanager
+def _locked(run: Run) -> Iterator[None]:
+    """Rank 0 locks the run; if it cannot, every rank raises the same error."""
+    with contextlib.ExitStack() as lock:
+        distributed.on_rank0(lambda: lock.enter_context(run.locked()))
+        yield
+
+
+def _newest_checkpoint(run: Run) -> tuple[Path | None, list[str]]:
+    return checkpoint.newest_valid(run.checkpoints) if checkpoint.checkpoints(run.checkpoints) else (None, [])
+
+
+def _changed_versions(run: Run, now: dict[str, Any]) -> list[str]:
+    last = [run.config, *run.config.get("resumes", [])][-1]
+    changes = configs.difference(last.get("versions", {}), now["versions"])
+    return [f"Versions changed, so the resume may not be exact: {', '.join(changes)}."] if changes else []
