@@ -35,6 +35,7 @@ class TrainConfig:
     steps: int | None = setting(None, "train for this many generator steps,", ge=1, section=SCHEDULE, resumable=True)
     epochs: float | None = setting(None, "or passes over the data,", gt=0, section=SCHEDULE, resumable=True)
     minutes: float | None = setting(None, "or minutes", gt=0, section=SCHEDULE, resumable=True)
+    log_every: int = setting(50, "steps between rows of metrics", ge=1, section=SCHEDULE, metavar="N", resumable=True)
     checkpoint_every: int = setting(
         1000, "steps between checkpoints", ge=1, section=SCHEDULE, metavar="N", resumable=True
     )

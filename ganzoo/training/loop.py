@@ -21,7 +21,6 @@ from ganzoo.training.run import Run
 from ganzoo.training.samples import write_samples
 from ganzoo.training.state import TrainingState
 
-LOG_EVERY = 50
 AGREE_EVERY = 10
 KEEP_CHECKPOINTS = 2
 
@@ -49,7 +48,7 @@ def train(
         update_ema(state)
         state.step += 1
         state.seconds = time.monotonic() - start
-        if state.step % LOG_EVERY == 0:
+        if state.step % config.log_every == 0:
             log_metrics(metrics, callbacks)
             distributed.check_same(state.gan.state_dict(), state.step)
         if state.step % config.sample_every == 0:
