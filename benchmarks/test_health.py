@@ -14,15 +14,17 @@ from torch import Tensor
 from ganzoo.core.errors import DataError
 from ganzoo.gan import GAN
 from ganzoo.losses import LOSSES
+from ganzoo.training.config import TrainConfig
 from ganzoo.training.diagnostics import Diagnostics
 from ganzoo.training.failure_detection import FailureDetector
-from ganzoo.training.loop import LOG_EVERY, train_step
+from ganzoo.training.loop import train_step
 from ganzoo.training.metrics import MetricsAccumulator
 from ganzoo.training.run import Run
 from ganzoo.training.session import Session
 from ganzoo.training.state import TrainingState
 
 ROUNDS = 11
+LOG_EVERY = TrainConfig().log_every
 
 
 def unwatched(gan: Any, on_real: Tensor, on_fake: Tensor) -> tuple[Tensor, dict[str, Tensor]]:

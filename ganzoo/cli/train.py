@@ -152,7 +152,8 @@ def _summarize(progress: Progress, console: Console, elapsed: float, as_json: bo
     alarms = run.alarms()
     if alarms:
         names = ", ".join(dict.fromkeys(alarm.name for alarm in alarms))
-        console.print(f"\n[bold red]Warning:[/] {len(alarms)} alarms ({names}); see {run.alarms_file}")
+        count = f"{len(alarms)} alarms" if len(alarms) > 1 else "1 alarm"
+        console.print(f"\n[bold red]Warning:[/] {count} ({names}); see {run.alarms_file}", soft_wrap=True)
     console.tell(f"\nSamples  {run.grid}")
     console.tell(f"Run      {run.path}")
     console.tell(f"Next     ganzoo sample {run.path}")

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 import ganzoo
-from ganzoo.training import loop
 from ganzoo.training.callbacks import Callback
 from ganzoo.training.failure_detection import LONG_WINDOW, REPEAT_AFTER, WARM_UP, WINDOW, Alarm, FailureDetector, swings
 from ganzoo.training.run import Run
@@ -21,7 +20,13 @@ HEALTHY = {
     "d_real": 0.6, "d_fake": 0.4, "generator_gradient": 2.0, "discriminator_gradient": 1.0,
     "diversity": 0.9, "duplicates": 0.1,
 }  # fmt: skip
-SMALL = {"dataset": "digits", "steps": 600, "generator_widths": (32, 32), "discriminator_widths": (32, 32)}
+SMALL = {
+    "dataset": "digits",
+    "steps": 600,
+    "log_every": 10,
+    "generator_widths": (32, 32),
+    "discriminator_widths": (32, 32),
+}
 DRIVEN: dict[str, dict[str, Any]] = {
     "discriminator won": {
         "loss": "minimax", "discriminator_lr": 1e-2, "generator_lr": 1e-6, "dropout": 0.0
@@ -125,12 +130,6 @@ class Recorder(Callback):
         self.alarms.append(alarm)
 
 
-@pytest.fixture
-def every_10_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "LOG_EVERY", 10)
-
-
-@pytest.mark.usefixtures("every_10_steps")
 @pytest.mark.parametrize("name", DRIVEN)
 def test_a_training_driven_into_failure_says_which(name: str, tmp_path: Path) -> None:
     recorder = Recorder()
@@ -158,7 +157,6 @@ def test_a_healthy_training_is_silent(architecture: str, settings: dict[str, Any
     assert run.alarms() == []
 
 
-@pytest.mark.usefixtures("every_10_steps")
 def test_a_resumed_run_watches_on_from_where_it_was(tmp_path: Path) -> None:
     failing: dict[str, Any] = {**SMALL, **DRIVEN["discriminator won"]}
     whole = ganzoo.train("vanilla", out=tmp_path / "whole", **{**failing, "steps": 300})
@@ -177,10 +175,22 @@ def test_alarms_after_the_checkpoint_of_a_resume_are_forgotten(tmp_path: Path) -
     assert [alarm.step for alarm in run.alarms()] == [100]
 
 
-@pytest.mark.usefixtures("every_10_steps")
 def test_the_command_line_shows_alarms(ganzoo_cli: Command, tmp_path: Path) -> None:
     settings = [f"--set={key}={value}" for key, value in DRIVEN["discriminator won"].items()]
-    result = ganzoo_cli("train", "vanilla", "--dataset", "digits", "--steps", 250, "--out", tmp_path / "run", *settings)
+    result = ganzoo_cli(
+        "train",
+        "vanilla",
+        "--dataset",
+        "digits",
+        "--steps",
+        250,
+        "--log-every",
+        10,
+        "--out",
+        tmp_path / "run",
+        *settings,
+    )
     assert result.code == 0
     assert "Alarm: step 2" in result.out
     assert "discriminator won: D(real)" in result.out
+    assert "Warning: 1 alarm (discriminator won); see" in result.out
