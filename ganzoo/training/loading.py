@@ -30,6 +30,7 @@ def load(path: str | os.PathLike[str], device: str | None = None, best: bool = F
     for problem in problems:
         logging.getLogger("ganzoo").warning(f"{problem}; the checkpoint before it is used.")
     gan = build(entry, configs.make(entry.card.Config, run.config["settings"]), run.spec)
+    gan.trained_steps = int(found.name.removeprefix(checkpoint.PREFIX))
     checkpoint.read_weights(found, "model", gan)
     checkpoint.read_weights(found, "ema", gan.generator)
     return gan.to(find_device(device)).eval()
