@@ -67,25 +67,24 @@ def sample(
 
     target = Path(out)
     kind = target.suffix.lower()
-    opened = Run.open(run)
-    spec = opened.spec
+    run_directory = Run.open(run)
+    spec = run_directory.spec
     _check_target(target)
     if spec.kind != "images" and kind not in (".png", ".npz"):
         raise UsageError(f"--out {out}: this run generates {spec.kind}. Choose FILE.png or FILE.npz.")
     gan = api.load(run, device, best)
     seed = secrets.randbits(32) if seed is None else seed
-    names = opened.config["dataset"]["class_names"] or [str(number) for number in range(gan.classes)]
-    chosen = None
+    names = run_directory.config["dataset"]["class_names"] or [str(number) for number in range(gan.classes)]
+    class_labels = gan.class_labels(count)
     if labels:
         indices = [_class_index(label, gan, names) for label in labels]
-        chosen = torch.tensor([indices[i % len(indices)] for i in range(count)])
+        class_labels = torch.tensor([indices[i % len(indices)] for i in range(count)])
     if gan.paired:
-        kinds = api.generate_from_inputs(gan, opened, count, inputs, split, seed)
+        kinds = api.generate_from_inputs(gan, run_directory, count, inputs, split, seed)
     elif inputs is not None:
         raise UsageError("This GAN is not paired: it takes no --inputs.")
     else:
-        kinds = {spec.kind: gan.sample(count, chosen, seed)}
-    used = chosen if chosen is not None else gan.class_labels(count)
+        kinds = {spec.kind: gan.sample(count, class_labels, seed)}
     origin: dict[str, str | int] = {
         "run": click.format_filename(run),
         "step": gan.trained_steps,
@@ -96,11 +95,11 @@ def sample(
         origin["labels"] = ",".join(labels)
 
     if kind == ".npz":
-        _write_npz(target, kinds, used, origin)
+        _write_npz(target, kinds, class_labels, origin)
     elif kind == ".png":
         _write_picture(target, spec, list(kinds.values()), origin)
     else:
-        _write_directory(target, kinds, used, names, origin)
+        _write_directory(target, kinds, class_labels, names, origin)
     console = Console(highlight=False)
     if console.is_terminal:
         draw(list(kinds.values()), spec, console)

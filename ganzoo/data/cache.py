@@ -37,12 +37,12 @@ def scratch(folder: Path) -> Iterator[Path]:
                     shutil.rmtree(old, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder, ignore_cleanup_errors=True) as name:
             yield Path(name)
-    except OSError as why:
-        raise DataError(f"The cache {folder} cannot be written: {why.strerror or why}.") from why
+    except OSError as error:
+        raise DataError(f"The cache {folder} cannot be written: {error.strerror or error}.") from error
 
 
 @dataclass(frozen=True, eq=False)
-class Stored:
+class CachedImages:
     """Cached images, a read-only memory map uint8 [N, C, H, W], with labels, their `sha256_of` and notes."""
 
     images: npt.NDArray[np.uint8]
@@ -51,7 +51,7 @@ class Stored:
     notes: tuple[str, ...]
 
 
-def read_images(home: Path) -> Stored | None:
+def read_images(home: Path) -> CachedImages | None:
     """Read what `write_images` stored at `home`; None if there is nothing or it is damaged."""
     try:
         meta = json.loads((home / "meta.json").read_text("utf-8"))
@@ -62,7 +62,7 @@ def read_images(home: Path) -> Stored | None:
             return None
         images = np.memmap(home / "images.u8", dtype=np.uint8, mode="r", shape=shape)
         labels = np.fromfile(home / "labels.i64", dtype="<i8").astype(np.int64) if meta["labels"] else None
-        stored = Stored(images, labels, meta["sha256"], tuple(meta["notes"]))
+        stored = CachedImages(images, labels, meta["sha256"], tuple(meta["notes"]))
     except (OSError, ValueError, KeyError, TypeError):  # missing, truncated or damaged: build it again
         return None
     return stored if sha256_of(images, labels) == stored.sha256 else None
@@ -73,7 +73,7 @@ def write_images(
     rows: Iterable[tuple[npt.NDArray[np.uint8], int | None]],
     shape: tuple[int, int, int],
     notes: Sequence[str],
-) -> Stored:
+) -> CachedImages:
     """Store `rows`, pairs of an image [C, H, W] of this `shape` and its label, at `home` and read them back.
 
     Either all rows have labels or none. `notes` is read after the last row. Rows are written as they come. Safe if
@@ -108,7 +108,7 @@ def write_images(
         return _publish(built, home, partial)
 
 
-def _publish(built: Path, home: Path, partial: Path) -> Stored:
+def _publish(built: Path, home: Path, partial: Path) -> CachedImages:
     for attempt in range(3):
         with contextlib.suppress(OSError):  # it exists already; whether it is intact is checked below
             os.rename(built, home)

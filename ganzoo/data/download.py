@@ -23,7 +23,7 @@ REASONS = {
     "ConnectionError": "no connection",
     "ConnectTimeout": f"no connection within {TIMEOUT_SECONDS} s",
     "ReadTimeout": f"no answer within {TIMEOUT_SECONDS} s",
-    "ChunkedEncodingError": "the connection broke off",
+    "ChunkedEncodingError": "the connection was interrupted",
 }
 """Short messages for exceptions of requests."""
 
@@ -79,16 +79,16 @@ def read(path: Path, file: File) -> bytes:
     """The bytes of `file` (see `File.unpacked`) at `path`; raises `DataError` if they are not the published ones."""
     try:
         data = path.read_bytes()
-    except OSError as why:
-        raise DataError(f"{path} cannot be read: {why.strerror or why}.") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
     algorithm, _, expected = file.digest.partition(":")
     if file.unpacked and data.startswith(GZIP_MAGIC):
         try:
             with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
                 data = stream.read(MAX_UNPACKED)
-        except (OSError, EOFError, zlib.error) as why:
+        except (OSError, EOFError, zlib.error) as error:
             raise DataError(
-                f"{path} is damaged and cannot be decompressed ({why}): expected content with {algorithm} {expected}, "
+                f"{path} is damaged and cannot be decompressed ({error}): expected content of {algorithm} {expected}, "
                 f"found a file of {len(data)} bytes with {algorithm} {_digest(algorithm, data)}."
             ) from None
     actual = _digest(algorithm, data)
@@ -124,12 +124,14 @@ def _download(file: File, where: DataLocation, family: Sequence[File]) -> bytes:
                 data = read(target, file)
                 os.replace(target, home / file.name)
                 return data
-            except (OSError, DataError) as why:  # requests' errors are OSErrors
-                failures.append(f"  {url}: {_reason(why, target)}")
-    raise DataError("\n".join([f"{file.name} could not be downloaded:", *failures, *_by_hand(file, where, family)]))
+            except (OSError, DataError) as error:  # requests' errors are OSErrors
+                failures.append(f"  {url}: {_reason(error, target)}")
+    raise DataError(
+        "\n".join([f"{file.name} could not be downloaded:", *failures, *_instructions(file, where, family)])
+    )
 
 
-def _by_hand(file: File, where: DataLocation, family: Sequence[File]) -> Iterator[str]:
+def _instructions(file: File, where: DataLocation, family: Sequence[File]) -> Iterator[str]:
     missing = [file, *(other for other in family if other != file and find(other, where) is None)]
     yield f"Download {', '.join(other.name for other in missing)}"
     yield f"from {' or '.join(file.mirrors)}"
@@ -143,13 +145,13 @@ def _by_hand(file: File, where: DataLocation, family: Sequence[File]) -> Iterato
         yield f"{unpacked} is not used: only the published {file.name} can be verified."
 
 
-def _reason(why: Exception, target: Path) -> str:
-    if isinstance(why, DataError):
-        return str(why).replace(str(target), "the response")
-    response = getattr(why, "response", None)
+def _reason(error: Exception, target: Path) -> str:
+    if isinstance(error, DataError):
+        return str(error).replace(str(target), "the response")
+    response = getattr(error, "response", None)
     if response is not None:
         return f"HTTP {response.status_code} {response.reason}"
-    name, text = type(why).__name__, str(why)
+    name, text = type(error).__name__, str(error)
     return REASONS.get(name) or f"{name} ({text if len(text) <= 160 else text[:160] + '...'})"
 
 

@@ -78,7 +78,7 @@ def test_unreadable_and_mismatched_pairs_are_skipped(where: DataLocation, tmp_pa
     ("change", "message"),
     [
         (lambda root: (root / "targets/a.png").unlink(), "in only one of inputs and targets: a"),
-        (lambda root: draw(root / "inputs/a.bmp", 1), r"differ only in the ending: a\.(bmp|png)"),
+        (lambda root: draw(root / "inputs/a.bmp", 1), r"differ only in the ending: a\.bmp"),
         (lambda root: (root / "inputs").rename(root / "input"), "has no folder 'inputs'"),
         (lambda root: [file.unlink() for file in root.glob("*/*.png")], "contains no pairs"),
     ],

@@ -88,7 +88,7 @@ def test_the_same_seed_gives_the_same_images(dcgan: GAN) -> None:
     assert not torch.equal(dcgan.sample(4), dcgan.sample(4))
 
 
-def test_sampling_leaves_the_global_random_state_alone(dcgan: GAN) -> None:
+def test_sampling_does_not_change_the_global_random_state(dcgan: GAN) -> None:
     before = torch.get_rng_state()
     dcgan.sample(4, seed=7)
     dcgan.sample(4)
@@ -107,9 +107,9 @@ def test_sampling_changes_neither_modes_nor_buffers(dcgan: GAN, training: bool) 
 
 def test_sampling_uses_the_running_statistics(dcgan: GAN) -> None:
     dcgan.train()
-    together = dcgan.sample(4, seed=0)
+    in_training_mode = dcgan.sample(4, seed=0)
     dcgan.eval()
-    assert torch.equal(together, dcgan.sample(4, seed=0))
+    assert torch.equal(in_training_mode, dcgan.sample(4, seed=0))
 
 
 def test_modes_are_restored_when_the_generator_fails(cgan: GAN, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,7 +144,7 @@ def test_classes_alternate_unless_labels_are_given() -> None:
     assert all(labels is not None and labels.dtype == torch.int64 for labels in generator.labels)
 
 
-def test_labels_choose_what_is_drawn(cgan: GAN) -> None:
+def test_labels_determine_the_class_of_each_sample(cgan: GAN) -> None:
     first, second = cgan.sample(2, labels=[3, 3], seed=0), cgan.sample(2, labels=[4, 3], seed=0)
     assert torch.equal(first[1], second[1])
     assert not torch.equal(first[0], second[0])
@@ -177,7 +177,7 @@ def test_class_labels(cgan: GAN, dcgan: GAN) -> None:
     assert (cgan.conditional, dcgan.conditional) == (True, False)
 
 
-def test_latent_is_standard_normal_noise_drawn_from_the_given_generator(dcgan: GAN) -> None:
+def test_latent_is_standard_normal_noise_from_the_generator(dcgan: GAN) -> None:
     first, again = (dcgan.latent(4000, torch.Generator().manual_seed(0)) for _ in range(2))
     assert first.shape == (4000, 6)
     assert torch.equal(first, again)
@@ -260,7 +260,7 @@ def test_the_discriminators_target_for_reals_is_the_setting(norm: str) -> None:
 
 
 @pytest.mark.parametrize(("penalty", "expected"), [("r1", 2.0), ("r1r2", 4.0), ("gradient", 1.0)])
-def test_the_penalty_enters_the_loss_with_its_weight(penalty: str, expected: float) -> None:
+def test_the_penalty_is_added_with_its_weight(penalty: str, expected: float) -> None:
     real, fake = torch.rand(3, 1, 2, 2), torch.rand(3, 1, 2, 2)
     values = {}
     for weight in (0.0, 5.0):

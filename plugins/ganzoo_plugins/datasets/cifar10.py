@@ -94,8 +94,8 @@ def members(archive: bytes, names: list[str]) -> list[bytes]:
                 folder, _, name = member.name.rpartition("/")
                 if folder == FOLDER and name in names and member.isfile():
                     contents[name] = tar.extractfile(member).read()  # type: ignore[union-attr]  # isfile() was checked
-    except (tarfile.TarError, OSError, EOFError) as why:
-        raise DataError(f"{ARCHIVE} cannot be unpacked: {why}.") from None
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise DataError(f"{ARCHIVE} cannot be unpacked: {error}.") from None
     missing = [name for name in names if name not in contents]
     if missing:
         raise DataError(f"{ARCHIVE} is incomplete: {FOLDER} lacks {', '.join(missing)}.")

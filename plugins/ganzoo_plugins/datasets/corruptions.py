@@ -25,10 +25,10 @@ class _Corrupted(Dataset):
     """
 
     api_version = 1
-    source = "that of the images"
+    source = "as of DATASET"
     argument = "[PIXELS:]DATASET"
     paired = True
-    word: ClassVar[str]
+    prefix: ClassVar[str]
     """The name that users type before the colon."""
 
     def pixels(self, size: int) -> int:
@@ -51,15 +51,15 @@ class _Corrupted(Dataset):
         pixels, name = split_argument(argument or "")
         data = load(name, where, split, image_size)
         if not isinstance(data, ImageData):
-            raise UsageError(f"{self.word}:{argument}: {data.name} has {data.spec.kind}, not images.")
+            raise UsageError(f"{self.prefix}:{argument}: {data.name} has {data.spec.kind}, not images.")
         if data.paired:
-            raise UsageError(f"{self.word}:{argument}: {data.name} is already a data set of pairs.")
+            raise UsageError(f"{self.prefix}:{argument}: {data.name} is already a data set of pairs.")
         size = data.spec.size
         pixels = self.pixels(size) if pixels is None else pixels
         if not 1 <= pixels <= size:
-            raise UsageError(f"{self.word}:{argument}: expected 1 to {size} pixels for images of {size}x{size}.")
+            raise UsageError(f"{self.prefix}:{argument}: expected 1 to {size} pixels for images of {size}x{size}.")
         corrupt = partial(self.corrupt, pixels=pixels)
-        return dataclasses.replace(data, name=f"{self.word}:{pixels}:{data.name}", corrupt=corrupt)
+        return dataclasses.replace(data, name=f"{self.prefix}:{pixels}:{data.name}", corrupt=corrupt)
 
 
 def split_argument(argument: str) -> tuple[int | None, str]:
@@ -70,8 +70,8 @@ def split_argument(argument: str) -> tuple[int | None, str]:
 
 
 class Mosaic(_Corrupted):
-    summary = "deblocking pairs made from any data set (inputs averaged over blocks of 4x4 pixels)"
-    word = "mosaic"
+    summary = "super-resolution pairs made from any data set (inputs averaged over blocks of 4x4 pixels)"
+    prefix = "mosaic"
 
     def pixels(self, size: int) -> int:
         return min(4, size)
@@ -86,7 +86,7 @@ class Mosaic(_Corrupted):
 
 class Blur(_Corrupted):
     summary = "deblurring pairs made from any data set (inputs blurred with a 2-pixel Gaussian)"
-    word = "blur"
+    prefix = "blur"
 
     def pixels(self, size: int) -> int:
         return min(2, size)
@@ -106,7 +106,7 @@ class Blur(_Corrupted):
 
 class Mask(_Corrupted):
     summary = "inpainting pairs made from any data set (inputs with a grey square of half the image side)"
-    word = "mask"
+    prefix = "mask"
 
     GREY = 128
 

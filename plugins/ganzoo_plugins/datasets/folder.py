@@ -48,7 +48,7 @@ def listing(root: Path, split: Split) -> tuple[list[Picture], tuple[str, ...]]:
     loose = [name for name in files if os.sep not in name]
     if loose and len(loose) < len(files):
         raise DataError(
-            f"{root} contains images both in sub-folders, which are classes, and outside: {pictures.some(loose)}. "
+            f"{root} has images both in sub-folders, which are classes, and outside: {pictures.first_names(loose)}. "
             "Move these into a sub-folder or out of the folder."
         )
     numbers = {name: number for number, name in enumerate(classes)}

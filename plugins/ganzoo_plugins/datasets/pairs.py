@@ -53,12 +53,14 @@ def listing(root: Path, split: Split) -> list[Picture]:
         files = {os.path.splitext(name)[0]: root / side / name for name in names}
         if len(files) < len(names):
             duplicates = [name for name in names if files[os.path.splitext(name)[0]] != root / side / name]
-            raise DataError(f"{root / side} has images that differ only in the ending: {pictures.some(duplicates)}.")
+            raise DataError(
+                f"{root / side} has images that differ only in the ending: {pictures.first_names(duplicates)}."
+            )
         sides.append(files)
     inputs, targets = sides
     unpaired = sorted(inputs.keys() ^ targets.keys())
     if unpaired:
-        raise DataError(f"{root} has images in only one of {' and '.join(SIDES)}: {pictures.some(unpaired)}.")
+        raise DataError(f"{root} has images in only one of {' and '.join(SIDES)}: {pictures.first_names(unpaired)}.")
     if not inputs:
         raise DataError(f"{root} contains no pairs of images (files with endings such as .png, .jpg, .webp).")
     return [Picture(name, (inputs[name], targets[name])) for name in sorted(inputs)]

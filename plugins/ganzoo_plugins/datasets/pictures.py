@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from ganzoo.data.cache import Stored
+    from ganzoo.data.cache import CachedImages
 
 DEFAULT_SIZE = 64
 FORMAT = 2
@@ -77,7 +77,7 @@ def scan(root: Path) -> list[str]:
     return sorted(names)
 
 
-def load(pictures: Sequence[Picture], size: int, cache: Path) -> Stored:
+def load(pictures: Sequence[Picture], size: int, cache: Path) -> CachedImages:
     """Decode the readable `pictures` into `cache`, unless they are there; grey if all files are grey, else RGB."""
     from ganzoo.data.cache import read_images, write_images
 
@@ -123,18 +123,18 @@ def _rows(
     for picture in pictures:
         try:
             pixels = read(picture.files, size, grey)
-        except Exception as why:  # decoders may raise anything on damaged files
-            reason = "cannot identify image" if type(why).__name__ == "UnidentifiedImageError" else str(why)
-            skipped.append(f"{printable(picture.name)} ({reason or type(why).__name__})")
+        except Exception as error:  # decoders may raise anything on damaged files
+            reason = "cannot identify image" if type(error).__name__ == "UnidentifiedImageError" else str(error)
+            skipped.append(f"{printable(picture.name)} ({reason or type(error).__name__})")
             continue
         yield pixels, picture.label
     if len(skipped) == len(pictures):
-        raise DataError(f"None of the {len(pictures)} image files can be read: {some(skipped)}.")
+        raise DataError(f"None of the {len(pictures)} image files can be read: {first_names(skipped)}.")
     if skipped:
-        notes.append(f"{len(skipped)} of {len(pictures)} files skipped: {some(skipped)}")
+        notes.append(f"{len(skipped)} of {len(pictures)} files skipped: {first_names(skipped)}")
 
 
-def some(names: Sequence[str]) -> str:
+def first_names(names: Sequence[str]) -> str:
     """The first file names, and the number of the others, for a message."""
     return ", ".join(map(printable, names[:MAX_NAMES])) + (
         f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
