@@ -1,4 +1,4 @@
-"""What the papers say of the built-in architectures; tests/test_conformance.py has what every one must do."""
+"""The built-in architectures match their papers; tests/test_conformance.py checks the rules for all architectures."""
 
 from __future__ import annotations
 
@@ -28,23 +28,24 @@ CONVOLUTIONAL = ["acgan", "cgan", "dcgan", "infogan", "lsgan", "r3gan", "wgan"]
 
 
 def build(name: str, spec: DataSpec, seed: int = 0, **overrides: Any) -> GAN:
-    """A small GAN of this architecture; an unconditional one is not told of classes, as in training."""
+    """A small GAN of this architecture."""
     card = CARDS[name]
     known = {s.name for s in settings(card.Config)}
     small = {key: value for key, value in SMALL.items() if key in known}
     torch.manual_seed(seed)
-    gan: GAN = card.build(make(card.Config, small | overrides), told(name, spec))
+    gan: GAN = card.build(make(card.Config, small | overrides), spec_for(name, spec))
     return gan
 
 
 def standard(name: str, spec: DataSpec, **overrides: Any) -> GAN:
-    """A GAN with the architecture's own settings."""
+    """A GAN with the architecture's default settings."""
     torch.manual_seed(0)
-    gan: GAN = CARDS[name].build(make(CARDS[name].Config, overrides), told(name, spec))
+    gan: GAN = CARDS[name].build(make(CARDS[name].Config, overrides), spec_for(name, spec))
     return gan
 
 
-def told(name: str, spec: DataSpec) -> DataSpec:
+def spec_for(name: str, spec: DataSpec) -> DataSpec:
+    """The spec as a training passes it: without the classes and inputs that the architecture does not use."""
     card = CARDS[name]
     return replace(spec, classes=spec.classes if card.conditional else 0, inputs=spec.channels if card.paired else 0)
 
@@ -81,14 +82,19 @@ def test_multilayer_perceptrons_do_any_size(size: int) -> None:
 def test_vanilla_can_be_the_classic_network() -> None:
     gan = standard("vanilla", DataSpec(1, 28), generator_widths="128,128", discriminator_widths="128,128")
     for network, widths in ((gan.generator, (100, 128, 128, 784)), (gan.discriminator, (784, 128, 128, 1))):
-        found = [(layer.in_features, layer.out_features) for layer in layers(network, nn.Linear)]
-        assert found == list(zip(widths, widths[1:]))
+        shapes = [(layer.in_features, layer.out_features) for layer in layers(network, nn.Linear)]
+        assert shapes == list(zip(widths, widths[1:]))
 
 
-def test_vanilla_plays_the_game_of_the_paper_by_default() -> None:
-    config = make(CARDS["vanilla"].Config, {})
-    assert (config.loss, config.penalty) == ("nonsaturating", "none")
-    assert make(CARDS["vanilla"].Config, {"loss": "minimax"}).loss == "minimax"
+def test_vanilla_trains_as_in_the_paper() -> None:
+    gan = standard("vanilla", DataSpec(1, 8))
+    assert (gan.config.loss, gan.config.penalty) == ("nonsaturating", "none")
+    real, fake = torch.rand(4, 1, 8, 8), -torch.rand(4, 1, 8, 8)
+    gan.eval()  # without dropout
+    probability = gan.discriminator(fake).sigmoid()
+    torch.testing.assert_close(gan.generator_loss(real, fake)[0], -probability.log().mean())
+    minimax = standard("vanilla", DataSpec(1, 8), loss="minimax").eval()
+    torch.testing.assert_close(minimax.generator_loss(real, fake)[0], (1 - probability).log().mean())
 
 
 def test_dcgan_64_is_the_network_of_the_paper() -> None:
@@ -141,14 +147,12 @@ def test_stages_follow_the_image_size(size: int, widths: list[int]) -> None:
     assert [norm.num_features for norm in layers(gan.generator, nn.BatchNorm2d)] == widths
 
 
-@pytest.mark.parametrize(("size", "overviews"), [(8, 0), (28, 1), (40, 1), (64, 0)])
-def test_a_layer_sees_the_whole_image_where_the_last_maps_are_larger_than_the_classic_ones(
-    size: int, overviews: int
-) -> None:
+@pytest.mark.parametrize(("size", "hidden"), [(8, 0), (28, 1), (40, 1), (64, 0)])
+def test_a_fully_connected_layer_follows_feature_maps_larger_than_4x4(size: int, hidden: int) -> None:
     for norm in ("batch", "none"):
         gan = build("dcgan", DataSpec(1, size), discriminator_norm=norm)
-        assert len(layers(gan.discriminator, nn.Linear)) == overviews
-        assert len(layers(gan.discriminator, nn.BatchNorm1d)) == (overviews if norm == "batch" else 0)
+        assert len(layers(gan.discriminator, nn.Linear)) == hidden
+        assert len(layers(gan.discriminator, nn.BatchNorm1d)) == (hidden if norm == "batch" else 0)
         assert uses_batch_statistics(gan.discriminator) == (norm == "batch" and size > 8)
 
 

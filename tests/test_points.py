@@ -1,4 +1,4 @@
-"""Points through the doors that a user opens: train, resume, sample."""
+"""Train, resume and sample on points."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_sample_writes_points(trained: Run, ganzoo_cli: Command, tmp_path: Path)
     assert (result.code, result.err) == (0, "")
     assert "300 points written to" in result.out
     with np.load(out) as file:
-        assert list(file) == ["points"]
+        assert list(file) == ["run", "step", "seed", "count", "points"]
         assert file["points"].shape == (300, 2)
         np.testing.assert_array_equal(file["points"], ganzoo.load(trained.path).sample(300, seed=3).numpy())
     picture = tmp_path / "points.png"
@@ -84,7 +84,7 @@ def test_sample_writes_points(trained: Run, ganzoo_cli: Command, tmp_path: Path)
 def test_points_do_not_go_into_a_directory_of_pictures(trained: Run, ganzoo_cli: Command, tmp_path: Path) -> None:
     result = ganzoo_cli("sample", trained.path, "--out", tmp_path / "many")
     assert result.code == 2
-    assert "this run draws points; they go into FILE.png or FILE.npz" in result.err
+    assert "this run generates points. Choose FILE.png or FILE.npz" in result.err
     assert not (tmp_path / "many").exists()
 
 
@@ -92,28 +92,28 @@ def test_the_terminal_shows_points(ganzoo_cli: Command, tmp_path: Path) -> None:
     result = ganzoo_cli("train", "vanilla", "--dataset", "ring", "--steps", 1, "--out", tmp_path / "run")
     assert result.code == 0
     assert "vanilla on 100,000 points of 2 numbers of ring" in result.out
-    assert any(block in result.out for block in "▀▄█")
+    assert any(block in result.out for block in "▀▄▓█")
 
 
-def test_scatter_puts_points_where_they_belong() -> None:
+def test_scatter_draws_points_at_their_coordinates() -> None:
     points = torch.tensor([[2.0, 0.0], [0.0, -2.0], [99.0, 0.0]])
     picture = imaging.scatter(points, scale=2.0, side=101)
     marked = np.argwhere((picture != 255).any(dim=0).numpy())
     centre = 50
     reach = round(centre / imaging.MARGIN)
     centres = {(centre, centre + reach), (centre + reach, centre)}
-    assert {tuple(spot) for spot in marked} == {
+    assert {tuple(pixel) for pixel in marked} == {
         (row + i, column + j) for row, column in centres for i in (-1, 0, 1) for j in (-1, 0, 1)
     }
 
 
-def test_more_points_in_one_spot_make_it_fuller() -> None:
+def test_overlapping_points_are_more_saturated() -> None:
     once, often = (imaging.scatter(torch.ones(n, 2), scale=2.0, side=51).float().mean() for n in (1, 5))
     assert often < once < 255
 
 
 def test_settings_may_differ_between_points_and_images() -> None:
-    """What the card says is for points is used for them alone, and what is given still wins."""
+    """The defaults of the variant data=points apply to points only, and explicit settings override them."""
     plain, points = session("vanilla", "digits").settings, session("vanilla", "ring").settings
     assert points != plain
     assert session("vanilla", "ring", {"latent_dim": 7}).settings.latent_dim == 7

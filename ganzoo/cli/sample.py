@@ -1,8 +1,9 @@
-"""`ganzoo sample RUN`: images or points from a trained GAN."""
+"""`ganzoo sample RUN`: generate images or points with a trained GAN."""
 
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,34 +22,41 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("run", shell_complete=completions.runs)
-@click.option("--count", type=click.IntRange(1, 10_000_000), default=64, show_default=True, help="How many.")
-@click.option("--label", "labels", multiple=True, metavar="L", help="Class, by number or name; repeat for several.")
+@click.option("--count", type=click.IntRange(1, 10_000_000), default=64, show_default=True, help="Number of samples.")
 @click.option(
-    "--inputs", metavar="NAME", help="Paired GANs: take inputs from this data set.  [default: the run's, held out]"
+    "--label", "labels", multiple=True, metavar="L", help="Class to generate, by number or name; repeat it for several."
 )
-@click.option("--split", type=click.Choice(["train", "test"]), default="test", show_default=True, help="Of --inputs.")
 @click.option(
-    "--seed", type=click.IntRange(0, (1 << 63) - 1), help="The same seed, the same samples.  [default: random]"
+    "--inputs", metavar="NAME", help="Paired GANs: data set to take the input images from.  [default: the run's]"
 )
+@click.option(
+    "--split", type=click.Choice(["train", "test"]), default="test", show_default=True,
+    help="Paired GANs: which split to take the input images from.",
+)  # fmt: skip
+@click.option(
+    "--seed", type=click.IntRange(0, (1 << 63) - 1),
+    help="Random seed; the same seed gives the same samples.  [default: random, printed and stored in the output]",
+)  # fmt: skip
 @click.option(
     "--out", metavar="PATH", default="samples.png", show_default=True,
-    help="FILE.png: a picture of all. FILE.npz: arrays images (or points) and labels. Else: a directory of PNG files.",
+    help="FILE.png: one picture of all samples. FILE.npz: arrays. Any other path: a directory of PNG files.",
 )  # fmt: skip
-@click.option("--best", is_flag=True, help="From the best checkpoint, by train --evaluate-every, not the last.")
+@click.option("--best", is_flag=True, help="Use the best checkpoint (see train --evaluate-every), not the last.")
 @click.option("--device", metavar="auto|cpu|cuda|cuda:N", help="[default: auto]")
 def sample(
     run: str, count: int, labels: tuple[str, ...], inputs: str | None, split: Any, seed: int | None, out: str,
     device: str | None, best: bool,
 ) -> None:  # fmt: skip
-    """Draw images, or points, from the run directory RUN.
+    """Generate samples with a trained GAN.
 
-    A paired GAN shows its inputs, outputs and the targets below each other.
+    RUN is the directory of a run. A paired GAN turns input images into output images; the picture shows inputs, outputs
+    and targets below each other.
 
     \b
     ganzoo sample runs/cgan-mnist-001 --label 3 --count 16 --seed 0
     ganzoo sample runs/cgan-mnist-001 --count 1000 --out samples.npz
     ganzoo sample runs/cgan-mnist-001 --count 1000 --out images/     # for --dataset folder:images
-    ganzoo sample runs/pix2pix-mosaic-001 --count 10                 # restores held-out images
+    ganzoo sample runs/pix2pix-mosaic-001 --count 10                 # from held-out images
     """
     import torch
 
@@ -59,35 +67,43 @@ def sample(
 
     target = Path(out)
     kind = target.suffix.lower()
-    opened = Run.open(run)
-    spec = opened.spec
+    run_directory = Run.open(run)
+    spec = run_directory.spec
     _check_target(target)
     if spec.kind != "images" and kind not in (".png", ".npz"):
-        raise UsageError(f"--out {out}: this run draws {spec.kind}; they go into FILE.png or FILE.npz.")
+        raise UsageError(f"--out {out}: this run generates {spec.kind}. Choose FILE.png or FILE.npz.")
     gan = load(run, device, best)
-    names = opened.config["dataset"]["class_names"] or [str(number) for number in range(gan.classes)]
-    chosen = None
+    seed = secrets.randbits(32) if seed is None else seed
+    names = run_directory.config["dataset"]["class_names"] or [str(number) for number in range(gan.classes)]
+    class_labels = gan.class_labels(count)
     if labels:
         indices = [_class_index(label, gan, names) for label in labels]
-        chosen = torch.tensor([indices[i % len(indices)] for i in range(count)])
+        class_labels = torch.tensor([indices[i % len(indices)] for i in range(count)])
     if gan.paired:
-        kinds = generate_from_inputs(gan, opened, count, inputs, split, seed)
+        kinds = generate_from_inputs(gan, run_directory, count, inputs, split, seed)
     elif inputs is not None:
         raise UsageError("This GAN is not paired: it takes no --inputs.")
     else:
-        kinds = {spec.kind: gan.sample(count, chosen, seed)}
-    used = chosen if chosen is not None else gan.class_labels(count)
+        kinds = {spec.kind: gan.sample(count, class_labels, seed)}
+    origin: dict[str, str | int] = {
+        "run": click.format_filename(run),
+        "step": gan.trained_steps,
+        "seed": seed,
+        "count": count,
+    }
+    if labels:
+        origin["labels"] = ",".join(labels)
 
     if kind == ".npz":
-        _write_npz(target, kinds, used)
+        _write_npz(target, kinds, class_labels, origin)
     elif kind == ".png":
-        _write_picture(target, spec, list(kinds.values()))
+        _write_picture(target, spec, list(kinds.values()), origin)
     else:
-        _write_directory(target, kinds, used, names)
+        _write_directory(target, kinds, class_labels, names, origin)
     console = Console(highlight=False)
     if console.is_terminal:
         draw(list(kinds.values()), spec, console)
-    console.tell(f"{count:,} {spec.kind} written to {target}")
+    console.tell(f"{count:,} {spec.kind} written to {target} (seed {seed})")
 
 
 def _class_index(label: str, gan: GAN, names: list[str]) -> int:
@@ -97,7 +113,7 @@ def _class_index(label: str, gan: GAN, names: list[str]) -> int:
         return names.index(label)
     if label.isdecimal() and int(label) < gan.classes:
         return int(label)
-    raise UsageError(f"--label {label!r} is no class of this GAN. {did_you_mean(label, names)}")
+    raise UsageError(f"--label {label!r} is not a class of this GAN. {did_you_mean(label, names)}")
 
 
 def _check_target(target: Path) -> None:
@@ -114,7 +130,7 @@ def _check_target(target: Path) -> None:
         raise UsageError(f"--out {target}: the directory {target.parent} does not exist.")
 
 
-def _write_picture(target: Path, spec: DataSpec, kinds: list[Tensor]) -> None:
+def _write_picture(target: Path, spec: DataSpec, kinds: list[Tensor], origin: Mapping[str, str | int]) -> None:
     from ganzoo.data import imaging
 
     if spec.kind == "points":
@@ -122,28 +138,28 @@ def _write_picture(target: Path, spec: DataSpec, kinds: list[Tensor]) -> None:
     else:
         columns = min(len(kinds[0]), 8 if len(kinds[0]) <= 64 else 16)
         picture = imaging.grid(imaging.interleave(kinds, columns), columns)
-    imaging.save(picture, target)
+    imaging.save(picture, target, origin)
 
 
-def _write_npz(target: Path, kinds: Mapping[str, Tensor], labels: Tensor | None) -> None:
-    import contextlib
-    import os
-
+def _write_npz(
+    target: Path, kinds: Mapping[str, Tensor], labels: Tensor | None, origin: Mapping[str, str | int]
+) -> None:
     import numpy as np
 
-    arrays = {kind: values.numpy() for kind, values in kinds.items()}
+    from ganzoo.core.files import atomic
+
+    arrays: dict[str, Any] = {name: np.array(value) for name, value in origin.items()}
+    arrays |= {kind: values.numpy() for kind, values in kinds.items()}
     arrays |= {} if labels is None else {"labels": labels.cpu().numpy()}
-    temporary = target.with_name(f".{target.stem}-{os.getpid()}.npz")
-    try:
-        np.savez_compressed(temporary, allow_pickle=False, **arrays)
-        os.replace(temporary, target)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+    with atomic(target) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)
 
 
-def _write_directory(target: Path, kinds: Mapping[str, Tensor], labels: Tensor | None, names: list[str]) -> None:
-    """A folder of images for each class; for a paired GAN, a folder for each kind."""
+def _write_directory(
+    target: Path, kinds: Mapping[str, Tensor], labels: Tensor | None, names: list[str],
+    origin: Mapping[str, str | int],
+) -> None:  # fmt: skip
+    """Write PNG files into a folder for each class; for a paired GAN, into a folder for each kind of image."""
     from ganzoo.data import imaging
 
     folders = folder_names(names)
@@ -153,12 +169,12 @@ def _write_directory(target: Path, kinds: Mapping[str, Tensor], labels: Tensor |
             folder = target / kind if len(kinds) > 1 else target
             folder = folder if labels is None else folder / folders[int(labels[i])]
             folder.mkdir(parents=True, exist_ok=True)
-            imaging.save(image, folder / f"{i:0{digits}d}.png")
+            imaging.save(image, folder / f"{i:0{digits}d}.png", origin)
 
 
 def folder_names(class_names: list[str]) -> list[str]:
-    """A folder for each class: its name, or its number where any name would not do as a folder inside another."""
-    plain = all(re.fullmatch(r"[^./\\\0][^/\\\0]{0,99}", name) for name in class_names)
-    if plain and len({name.casefold() for name in class_names}) == len(class_names):
+    """A folder name for each class: the class names, or numbers if any of them cannot safely be a folder name."""
+    usable = all(re.fullmatch(r"[^./\\\0][^/\\\0]{0,99}", name) for name in class_names)
+    if usable and len({name.casefold() for name in class_names}) == len(class_names):
         return class_names
     return [str(number) for number in range(len(class_names))]

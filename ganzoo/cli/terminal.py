@@ -1,4 +1,4 @@
-"""Images and points drawn with characters: two pixels in each, an upper and a lower half block."""
+"""Preview of images and points in the terminal: every character shows two pixels, one above the other."""
 
 from __future__ import annotations
 
@@ -13,24 +13,32 @@ from ganzoo.data.images import resize
 from ganzoo.data.imaging import grid, interleave, scatter
 
 PREVIEW = {"images": 10, "points": 1000}
-"""How many samples are drawn."""
+"""Number of samples shown."""
 PLOT_SIDE = 48
+BLOCKS = {"▀": (1.0, 0.0), "▄": (0.0, 1.0)} | {shade: (i / 4, i / 4) for i, shade in enumerate(" ░▒▓█")}
+"""Brightness of the upper and the lower half of each character, on a dark background."""
+ASCII = {shade: (i / 9, i / 9) for i, shade in enumerate(" .:-=+*#%@")}
+
+Pixel = list[int]
 
 
 def draw(kinds: Sequence[Tensor], spec: DataSpec, console: Console, columns: int = 5) -> None:
-    """Print some images [N, C, H, W] in rows, several kinds below each other, or points [N, D] as a plot."""
+    """Print images uint8 [N, C, H, W] in rows, each kind below the one before it, or points [N, D] as a scatter plot.
+
+    Only the first samples are shown: `columns` of each of several kinds, else as many as `PREVIEW` says.
+    """
     if spec.kind == "points":
-        points = kinds[0][: PREVIEW["points"]]
-        return draw_images(255 - scatter(points, spec.scale, side=PLOT_SIDE)[None], console, columns=1)
+        plot = scatter(kinds[0][: PREVIEW["points"]], spec.scale, side=PLOT_SIDE)
+        return draw_images((plot if _has_colours(console) else 255 - plot)[None], console, columns=1)
     columns = min(columns, len(kinds[0]))
     shown = [images[: columns if len(kinds) > 1 else PREVIEW["images"]] for images in kinds]
     draw_images(interleave(shown, columns), console, columns)
 
 
 def draw_images(images: Tensor, console: Console, columns: int = 5) -> None:
-    """Print uint8 images [N, C, H, W] in rows of `columns`, made small enough for the console's width.
+    """Print uint8 images [N, C, H, W] in rows of `columns`, scaled down to the width of the console.
 
-    With colours every pixel keeps its own; without, bright and dark pixels are told apart by a full or an empty block.
+    Without colours, brightness is shown by shaded and half blocks, or by ASCII characters if the console has no UTF-8.
     """
     side = min(images.shape[-1], (console.width - 1) // columns - 1)
     if side < 4 or len(images) == 0:
@@ -43,22 +51,26 @@ def draw_images(images: Tensor, console: Console, columns: int = 5) -> None:
     if rgb.shape[0] % 2:
         rgb = rgb[1:]  # the first row is a gap
     rows = rgb.tolist()
-    unicode = "utf" in (console.encoding or "").lower()
+    colours = _has_colours(console)
+    shades = BLOCKS if "utf" in (console.encoding or "").lower() else ASCII
     for upper, lower in zip(rows[0::2], rows[1::2]):
         line = Text(no_wrap=True, end="\n")
         for top, bottom in zip(upper, lower):
-            if console.color_system is None or console.no_color:
-                line.append(_block(_bright(top), _bright(bottom), unicode))
-            else:
+            if colours:
                 line.append("▀", f"rgb({','.join(map(str, top))}) on rgb({','.join(map(str, bottom))})")
+            else:
+                line.append(_nearest(_brightness(top), _brightness(bottom), shades))
         console.print(line, crop=True)
 
 
-def _bright(pixel: list[int]) -> bool:
-    return sum(pixel) > 3 * 110
+def _has_colours(console: Console) -> bool:
+    return console.color_system is not None and not console.no_color
 
 
-def _block(top: bool, bottom: bool, unicode: bool) -> str:
-    if not unicode:
-        return "#" if top or bottom else " "
-    return {(False, False): " ", (True, False): "▀", (False, True): "▄", (True, True): "█"}[top, bottom]
+def _brightness(pixel: Pixel) -> float:
+    return sum(pixel) / (3 * 255)
+
+
+def _nearest(top: float, bottom: float, shades: dict[str, tuple[float, float]]) -> str:
+    """The character whose halves are closest to these in brightness, 0..1."""
+    return min(shades, key=lambda shade: (shades[shade][0] - top) ** 2 + (shades[shade][1] - bottom) ** 2)

@@ -1,7 +1,6 @@
-"""Data sets by name: `open("mnist")` gives uint8 images in memory or mapped from disk, `open("ring")` gives points, and
-both labels where there are any.
+"""Data sets by name: `open("mnist")` returns uint8 images, `open("ring")` points, both with labels if they have any.
 
-Importing this package loads neither numpy nor torch.
+Importing this package imports neither numpy nor torch.
 """
 
 from __future__ import annotations
@@ -28,30 +27,30 @@ def open(
     image_size: int | None = None,
     data_dir: str | os.PathLike[str] | None = None,
 ) -> Data:
-    """The `split` of the data set `name` ("mnist", "folder:PATH"), resized to `image_size` where that is given.
+    """Load the `split` of the data set `name` ("mnist", "folder:PATH"), resized to `image_size` pixels if given.
 
-    Files are looked for in `data_dir` (else the environment's GANZOO_DATA), then in the cache, then downloaded. Raises
-    `UsageError` for an unknown name or split, `DataError` where files are missing or damaged.
+    Files are looked for in `data_dir` (default: the environment variable GANZOO_DATA), then in the cache, then
+    downloaded. Raises `UsageError` for an unknown name or split, `DataError` if files are missing or damaged.
     """
     if split not in ("train", "test"):
-        raise UsageError(f"No split is called {split!r}. {did_you_mean(split, ('train', 'test'))}")
+        raise UsageError(f"There is no split {split!r}. {did_you_mean(split, ('train', 'test'))}")
     if image_size is not None and image_size < 1:
-        raise UsageError(f"image_size={image_size} is not valid: expected integer >= 1.")
+        raise UsageError(f"image_size={image_size} is not valid: expected an integer >= 1.")
     return load(name, DataLocation.find(data_dir), split, image_size)
 
 
 def load(name: str, where: DataLocation, split: Split, image_size: int | None) -> Data:
-    """`open` with a location at hand: for data sets that are made of another one."""
+    """`open` for a given location, for data sets derived from another one."""
     from ganzoo.core.registry import get_dataset
 
     card, argument = get_dataset(name)
     if image_size is not None and card.kind != "images":
-        raise UsageError(f"{name} has {card.kind}, not images: it takes no image_size.")
+        raise UsageError(f"{name} has {card.kind}, not images: image_size does not apply.")
     return require_known_kind(name, card.load(where, split, image_size, argument))
 
 
 def require_known_kind(name: str, loaded: object) -> Data:
-    """What the data set `name` loaded; PluginError if it is of no kind that ganzoo knows."""
+    """Return what the data set `name` `loaded`; raise PluginError if it is neither ImageData nor PointData."""
     from ganzoo.data.images import ImageData
     from ganzoo.data.points import PointData
 
@@ -61,7 +60,7 @@ def require_known_kind(name: str, loaded: object) -> Data:
 
 
 def on_disk(name: str, where: DataLocation) -> bool:
-    """Whether loading the data set `name` would need no network."""
+    """Whether the data set `name` can be loaded without a download."""
     from ganzoo.core.registry import get_dataset
 
     available: bool = get_dataset(name)[0].on_disk(where)
@@ -69,7 +68,7 @@ def on_disk(name: str, where: DataLocation) -> bool:
 
 
 def absolute_name(dataset: str) -> str:
-    """A data set name that means the same from any working directory: paths in it made absolute."""
+    """The data set's name with absolute paths, independent of the working directory."""
     from ganzoo.core.registry import get_dataset
 
     card, argument = get_dataset(dataset)

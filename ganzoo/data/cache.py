@@ -1,4 +1,4 @@
-"""The cache: what is written there appears complete or not at all, and is checked when it is read back."""
+"""The cache of decoded images: written atomically, verified when read."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ganzoo.core.errors import DataError
+from ganzoo.core.files import flush, write_text
 from ganzoo.data.images import sha256_of
 
 FORMAT = 1
@@ -25,25 +25,25 @@ STALE_SECONDS = 7 * 24 * 3600
 
 @contextlib.contextmanager
 def scratch(folder: Path) -> Iterator[Path]:
-    """A new empty directory inside `folder`, removed at the end. Rename what is complete out of it.
+    """A temporary directory inside `folder`, removed on exit. Rename complete files out of it.
 
-    What processes killed a week ago left behind is removed on the way. Raises `DataError` where writing fails.
+    Leftovers of killed processes older than a week are removed. Raises `DataError` if writing fails.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for old in folder.glob(".partial-*"):
-            with contextlib.suppress(OSError):  # another process may be sweeping, too
+            with contextlib.suppress(OSError):  # another process may be removing it
                 if time.time() - old.stat().st_mtime > STALE_SECONDS:
                     shutil.rmtree(old, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder, ignore_cleanup_errors=True) as name:
             yield Path(name)
-    except OSError as why:
-        raise DataError(f"The cache {folder} cannot be written: {why.strerror or why}.") from why
+    except OSError as error:
+        raise DataError(f"The cache {folder} cannot be written: {error.strerror or error}.") from error
 
 
 @dataclass(frozen=True, eq=False)
-class Stored:
-    """Images kept in the cache: a read-only memory map, labels, their `sha256_of` and notes."""
+class CachedImages:
+    """Cached images, a read-only memory map uint8 [N, C, H, W], with labels, their `sha256_of` and notes."""
 
     images: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int64] | None
@@ -51,8 +51,8 @@ class Stored:
     notes: tuple[str, ...]
 
 
-def read_images(home: Path) -> Stored | None:
-    """What `write_images` stored at `home`; None where nothing is, or where it is no longer what was written."""
+def read_images(home: Path) -> CachedImages | None:
+    """Read what `write_images` stored at `home`; None if there is nothing or it is damaged."""
     try:
         meta = json.loads((home / "meta.json").read_text("utf-8"))
         if meta["format"] != FORMAT:
@@ -62,8 +62,8 @@ def read_images(home: Path) -> Stored | None:
             return None
         images = np.memmap(home / "images.u8", dtype=np.uint8, mode="r", shape=shape)
         labels = np.fromfile(home / "labels.i64", dtype="<i8").astype(np.int64) if meta["labels"] else None
-        stored = Stored(images, labels, meta["sha256"], tuple(meta["notes"]))
-    except (OSError, ValueError, KeyError, TypeError):  # missing, cut short or not what was written: build it again
+        stored = CachedImages(images, labels, meta["sha256"], tuple(meta["notes"]))
+    except (OSError, ValueError, KeyError, TypeError):  # missing, truncated or damaged: build it again
         return None
     return stored if sha256_of(images, labels) == stored.sha256 else None
 
@@ -73,11 +73,11 @@ def write_images(
     rows: Iterable[tuple[npt.NDArray[np.uint8], int | None]],
     shape: tuple[int, int, int],
     notes: Sequence[str],
-) -> Stored:
-    """Store `rows` of (image [C, H, W] of this `shape`, label) at `home`, one at a time, and read them back.
+) -> CachedImages:
+    """Store `rows`, pairs of an image [C, H, W] of this `shape` and its label, at `home` and read them back.
 
-    Labels are given for all rows or for none. `notes` is read after the last row. Safe under concurrent use and kills:
-    `home` appears complete, or stays as it was.
+    Either all rows have labels or none. `notes` is read after the last row. Rows are written as they come. Safe if
+    several processes do it at once or are killed: `home` appears complete or stays as it was.
     """
     with scratch(home.parent) as partial:
         built = partial / "built"
@@ -90,12 +90,11 @@ def write_images(
                 count += 1
                 if label is not None:
                     labels.append(label)
-            _flush(file)
+        flush(built / "images.u8")
         label_array = np.array(labels, dtype="<i8") if labels else None
         if label_array is not None:
-            with open(built / "labels.i64", "wb") as file:
-                file.write(label_array.data)
-                _flush(file)
+            label_array.tofile(built / "labels.i64")
+            flush(built / "labels.i64")
         images = np.memmap(built / "images.u8", dtype=np.uint8, mode="r", shape=(count, *shape))
         meta = {
             "format": FORMAT,
@@ -105,24 +104,17 @@ def write_images(
             "notes": list(notes),
         }
         del images
-        with open(built / "meta.json", "w", encoding="utf-8") as text:
-            json.dump(meta, text)
-            _flush(text)
+        write_text(built / "meta.json", json.dumps(meta))
         return _publish(built, home, partial)
 
 
-def _publish(built: Path, home: Path, partial: Path) -> Stored:
+def _publish(built: Path, home: Path, partial: Path) -> CachedImages:
     for attempt in range(3):
-        with contextlib.suppress(OSError):  # something is there already; whether it is any good shows below
+        with contextlib.suppress(OSError):  # it exists already; whether it is intact is checked below
             os.rename(built, home)
         stored = read_images(home)
-        if stored is not None:  # ours, or that of another process that was faster
+        if stored is not None:  # ours, or that of a faster process
             return stored
-        with contextlib.suppress(OSError):  # another process may be replacing it, too
+        with contextlib.suppress(OSError):  # another process may be replacing it
             os.rename(home, partial / f"damaged-{attempt}")
-    raise DataError(f"{home} does not read back as it was written. Is the disk failing?")
-
-
-def _flush(file: Any) -> None:
-    file.flush()
-    os.fsync(file.fileno())
+    raise DataError(f"{home} was written but cannot be read back. Is the disk failing?")

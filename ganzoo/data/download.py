@@ -1,4 +1,4 @@
-"""Published files: found in the user's folders or the cache, else downloaded; verified every time, before any use."""
+"""Published files: found in the data directory or the cache, or downloaded; always verified before use."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from ganzoo.data.cache import scratch
 TIMEOUT_SECONDS = 30
 MAX_UNPACKED = 1 << 28
 GZIP_MAGIC = b"\x1f\x8b"
-PLAINLY = {
+REASONS = {
     "ConnectionError": "no connection",
     "ConnectTimeout": f"no connection within {TIMEOUT_SECONDS} s",
     "ReadTimeout": f"no answer within {TIMEOUT_SECONDS} s",
-    "ChunkedEncodingError": "the connection broke off",
+    "ChunkedEncodingError": "the connection was interrupted",
 }
-"""What requests' exceptions mean; their own texts are long."""
+"""Short messages for exceptions of requests."""
 
 
 @dataclass(frozen=True)
 class File:
-    """A file that somebody publishes."""
+    """A file that can be downloaded."""
 
     name: str
-    """Its name at the mirrors and on disk."""
+    """Name at the mirrors and on disk."""
     digest: str
     """"sha256:HEX" or "md5:HEX" of the bytes that `fetch` returns."""
     mirrors: tuple[str, ...]
-    """URLs of the folders it can be had from, tried in this order."""
+    """URLs of the folders it can be downloaded from, tried in this order."""
     folders: tuple[str, ...]
-    """Where it may lie below the data directory; the first one is what people are told."""
+    """Folders below the data directory to look in; messages name the first one."""
     cache: str
-    """The cache's folder for it."""
+    """Folder in the cache."""
     unpacked: bool = False
-    """The digest, and what is returned, is the content of the .gz. The unpacked file does as well as any .gz of it."""
+    """Whether digest and result are of the decompressed content; the unpacked file and any .gz of it are accepted."""
 
     @property
     def urls(self) -> list[str]:
@@ -51,15 +51,16 @@ class File:
 
 
 def find(file: File, where: DataLocation) -> Path | None:
-    """Where `file` lies on disk: in the data directory, else in the cache. Looks at names only."""
+    """The path of `file` in the data directory or the cache; None if it is in neither. Looks at names only."""
     return next((path for path in _candidates(file, where) if path.is_file()), None)
 
 
 def fetch(file: File, where: DataLocation, family: Sequence[File] = ()) -> bytes:
-    """The verified bytes of `file` from disk or, where it is not there, from the first mirror that has it intact.
+    """The verified bytes of `file`, read from disk or downloaded from the first mirror that has it intact.
 
-    `family` are files of the same data set, named along with it where the network is missing. Raises `DataError` for a
-    damaged file, naming it and both digests, and where no mirror answers, saying what to fetch and where to put it.
+    `family` are the files of the same data set; if there is no network, the message names those that are missing.
+    Raises `DataError` for a damaged file, with both digests, and if no mirror has the file, with instructions to
+    download it by hand.
     """
     if where.given is not None and not where.given.is_dir():
         raise DataError(f"The data directory {where.given} (from --data-dir or GANZOO_DATA) does not exist.")
@@ -69,32 +70,32 @@ def fetch(file: File, where: DataLocation, family: Sequence[File] = ()) -> bytes
     try:
         return read(path, file)
     except DataError as damage:
-        ours = path.is_relative_to(where.cache)
-        cure = "Delete it to download it again." if ours else "Replace it, or remove it to let ganzoo download its own."
-        raise DataError(f"{damage} {cure}") from None
+        cached = path.is_relative_to(where.cache)
+        advice = "Delete it to download it again." if cached else "Replace it, or delete it to let ganzoo download it."
+        raise DataError(f"{damage} {advice}") from None
 
 
 def read(path: Path, file: File) -> bytes:
-    """The bytes of `file` (see `File.unpacked`) found at `path`; `DataError` where they are not the published ones."""
+    """The bytes of `file` (see `File.unpacked`) at `path`; raises `DataError` if they are not the published ones."""
     try:
         data = path.read_bytes()
-    except OSError as why:
-        raise DataError(f"{path} cannot be read: {why.strerror or why}.") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
     algorithm, _, expected = file.digest.partition(":")
     if file.unpacked and data.startswith(GZIP_MAGIC):
         try:
             with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
                 data = stream.read(MAX_UNPACKED)
-        except (OSError, EOFError, zlib.error) as why:
+        except (OSError, EOFError, zlib.error) as error:
             raise DataError(
-                f"{path} is damaged, it cannot be unpacked ({why}): expected {algorithm} {expected} of its content, "
+                f"{path} is damaged and cannot be decompressed ({error}): expected content of {algorithm} {expected}, "
                 f"found a file of {len(data)} bytes with {algorithm} {_digest(algorithm, data)}."
             ) from None
-    found = _digest(algorithm, data)
-    if found != expected:
+    actual = _digest(algorithm, data)
+    if actual != expected:
         raise DataError(
             f"{path} is damaged, or not the published file: expected {algorithm} {expected}, "
-            f"found {found} ({len(data)} bytes)."
+            f"found {actual} ({len(data)} bytes)."
         )
     return data
 
@@ -111,7 +112,7 @@ def _download(file: File, where: DataLocation, family: Sequence[File]) -> bytes:
     import pooch
 
     home = where.cache / file.cache
-    # A server that unpacks on the way ("Content-Encoding: gzip") would change the bytes we verify.
+    # "Content-Encoding: gzip" would decompress the file in transit and change the bytes that are verified.
     get = pooch.HTTPDownloader(timeout=TIMEOUT_SECONDS, headers={"Accept-Encoding": "identity"})
     failures = []
     with scratch(home) as partial:
@@ -123,33 +124,35 @@ def _download(file: File, where: DataLocation, family: Sequence[File]) -> bytes:
                 data = read(target, file)
                 os.replace(target, home / file.name)
                 return data
-            except (OSError, DataError) as why:  # requests' errors are OSErrors; any failure means: try the next mirror
-                failures.append(f"  {url}: {_reason(why, target)}")
-    raise DataError("\n".join([f"{file.name} could not be downloaded:", *failures, *_by_hand(file, where, family)]))
+            except (OSError, DataError) as error:  # requests' errors are OSErrors
+                failures.append(f"  {url}: {_reason(error, target)}")
+    raise DataError(
+        "\n".join([f"{file.name} could not be downloaded:", *failures, *_instructions(file, where, family)])
+    )
 
 
-def _by_hand(file: File, where: DataLocation, family: Sequence[File]) -> Iterator[str]:
+def _instructions(file: File, where: DataLocation, family: Sequence[File]) -> Iterator[str]:
     missing = [file, *(other for other in family if other != file and find(other, where) is None)]
-    yield f"Fetch {', '.join(other.name for other in missing)}"
+    yield f"Download {', '.join(other.name for other in missing)}"
     yield f"from {' or '.join(file.mirrors)}"
     if where.given is not None:
-        yield f"and put it into {where.given / file.folders[0]}"
+        yield f"into {where.given / file.folders[0]}"
     else:
-        yield f"and put it into {where.cache / file.cache}"
-        yield f"or into {Path('DIR', file.folders[0])}, with --data-dir DIR or GANZOO_DATA=DIR."
-    plain = find(dataclasses.replace(file, unpacked=True), where)
-    if plain is not None:
-        yield f"{plain} is not used: only the published {file.name} can be verified."
+        yield f"into {where.cache / file.cache}"
+        yield f"or into {Path('DIR', file.folders[0])}, and use --data-dir DIR or GANZOO_DATA=DIR."
+    unpacked = find(dataclasses.replace(file, unpacked=True), where)
+    if unpacked is not None:
+        yield f"{unpacked} is not used: only the published {file.name} can be verified."
 
 
-def _reason(why: Exception, target: Path) -> str:
-    if isinstance(why, DataError):
-        return str(why).replace(str(target), "what came")
-    response = getattr(why, "response", None)
+def _reason(error: Exception, target: Path) -> str:
+    if isinstance(error, DataError):
+        return str(error).replace(str(target), "the response")
+    response = getattr(error, "response", None)
     if response is not None:
         return f"HTTP {response.status_code} {response.reason}"
-    name, text = type(why).__name__, str(why)
-    return PLAINLY.get(name) or f"{name} ({text if len(text) <= 160 else text[:160] + '...'})"
+    name, text = type(error).__name__, str(error)
+    return REASONS.get(name) or f"{name} ({text if len(text) <= 160 else text[:160] + '...'})"
 
 
 def _digest(algorithm: str, data: bytes) -> str:

@@ -1,4 +1,4 @@
-"""What data sets of images yield, and the two things done to all of them: resize and hash."""
+"""Image data sets in memory or mapped from disk, resizing and hashing."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
     import torch
 
     Corruption = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
-    """Images uint8 [N, C, S, S] -> their input images uint8 [N, C', S, S], with a random source of their device."""
+    """Images uint8 [N, C, S, S], random generator of their device -> input images uint8 [N, C', S, S]."""
 
 CHUNK_PIXELS = 1 << 24
-"""How many values are held as floats, or hashed, at a time."""
+"""Number of values converted to float, or hashed, at a time."""
 
 
 @dataclass(frozen=True, eq=False)
 class ImageData:
     """Square images, uint8 [N, C, H, W] (an array or a read-only memory map), and int64 labels [N] or None.
 
-    In paired data every image has an input image of the same size, which a generator turns into it: stored `inputs`,
-    uint8 [N, C', H, W], or what `corrupt` makes of the image whenever it is needed.
+    In paired data every image has an input image of the same size, from which a generator is to produce it: either
+    stored in `inputs`, uint8 [N, C', H, W], or computed from the image by `corrupt` when needed.
 
-    Raises `DataError` where the arrays do not have this form or a label has no name in `class_names`.
+    Raises `DataError` if the arrays do not have this form or a label has no name in `class_names`.
     """
 
     images: npt.NDArray[np.uint8]
@@ -39,13 +39,13 @@ class ImageData:
     name: str
     split: Split
     sha256: str
-    """Identity of images and labels, see `sha256_of`."""
+    """Hash of images and labels, see `sha256_of`."""
     notes: tuple[str, ...] = ()
-    """For people: what was left out or assumed while loading."""
+    """Messages for the user about files that were skipped or assumptions that were made."""
     inputs: npt.NDArray[np.uint8] | None = None
     corrupt: Corruption | None = None
     channels_of: str | None = None
-    """The labelled data set of which each channel is an image of its own."""
+    """Name of the labelled data set if every channel is a separate image of it."""
 
     def __post_init__(self) -> None:
         images, labels = self.images, self.labels
@@ -59,7 +59,7 @@ class ImageData:
             or inputs.shape[3] != images.shape[3] or inputs.shape[1] == 0 or self.corrupt is not None
         ):  # fmt: skip
             raise DataError(
-                f"{self.name}: {_shape(images)} images do not go with {inputs.dtype} {_shape(inputs)} inputs."
+                f"{self.name}: {inputs.dtype} {_shape(inputs)} inputs do not match {_shape(images)} images."
             )
         if labels is None:
             return
@@ -69,14 +69,16 @@ class ImageData:
             )
         low, high = int(labels.min()), int(labels.max())
         if low < 0 or high >= len(self.class_names):
-            raise DataError(f"{self.name}: labels go from {low} to {high} with {len(self.class_names)} classes.")
+            raise DataError(
+                f"{self.name}: labels range from {low} to {high}, but there are {len(self.class_names)} classes."
+            )
 
     def __len__(self) -> int:
         return len(self.images)
 
     @property
     def values(self) -> npt.NDArray[np.uint8]:
-        """What networks learn from, whatever the kind of data."""
+        """The images; the common name for all kinds of data."""
         return self.images
 
     @property
@@ -86,29 +88,29 @@ class ImageData:
 
     @property
     def spec(self) -> DataSpec:
-        """What an architecture is told: channels, size, number of classes and channels of the inputs (0: none)."""
+        """Channels, size, number of classes and channels of the input images (0: none), for `Architecture.build`."""
         classes = 0 if self.labels is None else len(self.class_names)
         inputs = self.examples(1)[0].shape[1] if self.paired else 0
         return DataSpec(channels=self.images.shape[1], size=self.images.shape[2], classes=classes, inputs=inputs)
 
     def examples(self, which: int | npt.NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
-        """So many input images, the first or those with these numbers, and the images they belong to, uint8.
+        """Input images and the images they belong to, both uint8: the first `which`, or those with the indices `which`.
 
-        Corruptions are always the same. In data without pairs every image is its own input.
+        Corruptions are the same in every call. In data without pairs every image is its own input.
         """
         import torch
 
-        chosen = slice(which) if isinstance(which, int) else which
-        images = torch.from_numpy(np.array(self.images[chosen]))
+        indices = slice(which) if isinstance(which, int) else which
+        images = torch.from_numpy(np.array(self.images[indices]))
         if self.inputs is not None:
-            return torch.from_numpy(np.array(self.inputs[chosen])), images
+            return torch.from_numpy(np.array(self.inputs[indices])), images
         if self.corrupt is not None:
             return self.corrupt(images, torch.Generator().manual_seed(0)), images
         return images, images
 
 
 def resize(images: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
-    """uint8 [N, C, H, W] as uint8 [N, C, size, size]: bilinear, antialiased, rounded. Itself if it fits already."""
+    """Resize uint8 [N, C, H, W] to [N, C, size, size]: bilinear, antialiased, rounded. No copy if the size matches."""
     if images.shape[2:] == (size, size):
         return images
     import torch
@@ -123,7 +125,7 @@ def resize(images: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
 
 
 def sha256_of(values: npt.NDArray[np.uint8 | np.float32], labels: npt.NDArray[np.int64] | None) -> str:
-    """The SHA-256, in hex, of images or points, their shape and the labels. Reads memory maps piece by piece."""
+    """The SHA-256, in hex, of images or points, their shape and the labels. Reads memory maps in chunks."""
     digest = hashlib.sha256()
     step = _chunk(int(np.prod(values.shape[1:])))
     for start in range(0, len(values), step):

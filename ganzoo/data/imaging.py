@@ -1,25 +1,26 @@
-"""Pictures: grids of images, scatter plots of points, written as PNG."""
+"""Grids of images and scatter plots of points, as PNG files."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from ganzoo.core.errors import GanzooError
 from ganzoo.core.files import atomic
 
 MARGIN = 1.25
-"""A scatter plot shows so many times the data's scale to each side."""
-COLOURS = {"real": (214, 218, 224), "made": (196, 30, 58)}
+"""A scatter plot reaches this many times the data's scale from the origin in each direction."""
+COLOURS = {"real": (214, 218, 224), "generated": (196, 30, 58)}
 
 
 def grid(images: Tensor, columns: int, gap: int = 2) -> Tensor:
-    """uint8 images [N, C, H, W] as one picture uint8 [C, height, width], row by row, `gap` black pixels apart."""
+    """Arrange uint8 images [N, C, H, W] row by row, `gap` black pixels apart: a picture uint8 [C, height, width]."""
     count, channels, height, width = images.shape
     rows = -(-count // columns)
     picture = torch.zeros(channels, rows * (height + gap) + gap, columns * (width + gap) + gap, dtype=torch.uint8)
@@ -31,13 +32,13 @@ def grid(images: Tensor, columns: int, gap: int = 2) -> Tensor:
 
 
 def scatter(points: Tensor, scale: float, real: Tensor | None = None, side: int = 480) -> Tensor:
-    """Points [N, D >= 2] by their first two coordinates, red on white: a picture uint8 [3, side, side].
+    """Plot points [N, D >= 2] by their first two coordinates, red on white: a picture uint8 [3, side, side].
 
-    `real` points lie beneath them in grey. Where more points fall, the colour is fuller. The picture shows the square
-    of `scale` times MARGIN to each side of the origin; what is outside is not drawn.
+    `real` points are drawn in grey beneath them. The more points overlap, the more saturated the colour. The picture
+    covers the square of `scale` times MARGIN in each direction from the origin; points outside are not drawn.
     """
     canvas = np.full((side, side, 3), 255.0)
-    for cloud, colour in ((real, COLOURS["real"]), (points, COLOURS["made"])):
+    for cloud, colour in ((real, COLOURS["real"]), (points, COLOURS["generated"])):
         if cloud is not None:
             cover = _density(cloud.double().numpy()[:, :2], scale * MARGIN, side)[..., None]
             canvas += cover * (np.array(colour) - canvas)
@@ -45,7 +46,7 @@ def scatter(points: Tensor, scale: float, real: Tensor | None = None, side: int 
 
 
 def _density(points: np.ndarray, reach: float, side: int) -> np.ndarray:
-    """How full each pixel of [side, side] is, 0..1, where every point [N, 2] is a dot of 3 by 3 pixels."""
+    """Opacity of each pixel [side, side], 0..1, if every point [N, 2] is a dot of 3 by 3 pixels."""
     edges = np.linspace(-reach, reach, side + 1)
     counts = np.histogram2d(-points[:, 1], points[:, 0], bins=(edges, edges))[0]
     padded = np.pad(counts, 1)
@@ -54,10 +55,10 @@ def _density(points: np.ndarray, reach: float, side: int) -> np.ndarray:
 
 
 def interleave(kinds: Sequence[Tensor], columns: int) -> Tensor:
-    """Images of several kinds, each uint8 [N, C, H, W], in the order in which `grid` puts them below each other.
+    """Order images of several kinds, each uint8 [N, C, H, W], so that `grid` alternates rows of the kinds.
 
-    `columns` of the first kind, then those of the second, and so on, then the next `columns` of each; black images fill
-    incomplete rows. Grey kinds become RGB where others are.
+    That is `columns` images of the first kind, `columns` of the second, and so on, then the next `columns` of each;
+    black images fill incomplete rows. If any kind is RGB, grey ones become RGB.
     """
     channels = max(images.shape[1] for images in kinds)
     missing = -len(kinds[0]) % columns
@@ -68,17 +69,20 @@ def interleave(kinds: Sequence[Tensor], columns: int) -> Tensor:
 
 
 def to_pil(picture: Tensor) -> Image.Image:
-    """A picture uint8 [C, H, W] with 1, 3 or 4 channels as a PIL image."""
+    """Convert a picture uint8 [C, H, W] with 1, 3 or 4 channels to a PIL image."""
     pixels = picture.permute(1, 2, 0).contiguous().numpy()
     if picture.shape[0] not in (1, 3, 4):
         raise GanzooError(f"A picture has 1, 3 or 4 channels, not {picture.shape[0]}.")
     return Image.fromarray(pixels[:, :, 0] if picture.shape[0] == 1 else pixels)
 
 
-def save(picture: Tensor, path: Path) -> None:
-    """Write a picture uint8 [C, H, W] as PNG; `path` appears complete or not at all."""
+def save(picture: Tensor, path: Path, text: Mapping[str, object] | None = None) -> None:
+    """Write a picture uint8 [C, H, W] to `path` as PNG, atomically, with `text` as its text chunks."""
+    info = PngInfo()
+    for key, value in (text or {}).items():
+        info.add_text(key, str(value))
     try:
         with atomic(path) as temporary:
-            to_pil(picture).save(temporary, format="PNG")
+            to_pil(picture).save(temporary, format="PNG", pnginfo=info)
     except OSError as failure:
         raise GanzooError(f"Cannot write {path}: {failure}") from failure

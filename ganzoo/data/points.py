@@ -1,4 +1,4 @@
-"""Points in a plane or a higher space, and mixtures of Gaussians, whose density is known."""
+"""Point data sets, and mixtures of Gaussians with a known density."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from ganzoo.core.spec import DataSpec, Split
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
-    """Round Gaussians in equal parts: their `means` float64 [K, D], and one standard deviation `sigma` for all."""
+    """An equal mixture of isotropic Gaussians: `means` float64 [K, D] and a common standard deviation `sigma`."""
 
     means: npt.NDArray[np.float64]
     sigma: float
 
     def sample(self, n: int, seed: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-        """`n` points float32 [n, D], and for each of them the number of its Gaussian, int64 [n]."""
+        """Draw `n` points, float32 [n, D], and the index of each point's Gaussian, int64 [n]."""
         rng = np.random.default_rng(seed)
         modes = rng.integers(len(self.means), size=n)
         points = self.means[modes] + self.sigma * rng.standard_normal((n, self.means.shape[1]))
         return points.astype(np.float32), modes
 
     def density(self, points: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-        """The density at each of `points` [N, D], float64 [N]."""
+        """Probability density at `points` [N, D], float64 [N]."""
         squares = np.square(np.asarray(points, np.float64)[:, None] - self.means).sum(axis=2)
         norm = (2 * np.pi * self.sigma**2) ** (self.means.shape[1] / 2)
         density: npt.NDArray[np.float64] = np.exp(-squares / (2 * self.sigma**2)).mean(axis=1) / norm
@@ -38,7 +38,7 @@ class Mixture:
 class PointData:
     """Points, float32 [N, D] with D >= 2, and int64 labels [N] or None.
 
-    Raises `DataError` where the arrays do not have this form.
+    Raises `DataError` if the arrays do not have this form.
     """
 
     points: npt.NDArray[np.float32]
@@ -48,7 +48,7 @@ class PointData:
     split: Split
     sha256: str
     mixture: Mixture | None = None
-    """What the points were drawn from, where it is known."""
+    """The distribution of the points, if it is known."""
     notes: tuple[str, ...] = ()
     paired: ClassVar[bool] = False
     inputs: ClassVar[None] = None
@@ -61,18 +61,18 @@ class PointData:
                 f"{self.name}: expected float32 points [N, D >= 2], got {points.dtype} {list(points.shape)}."
             )
         if not np.isfinite(points).all() or not points.any():
-            raise DataError(f"{self.name}: its points must be finite, and not all zero.")
+            raise DataError(f"{self.name}: points must be finite and not all zero.")
 
     def __len__(self) -> int:
         return len(self.points)
 
     @property
     def values(self) -> npt.NDArray[np.float32]:
-        """What networks learn from, whatever the kind of data."""
+        """The points; the common name for all kinds of data."""
         return self.points
 
     @property
     def spec(self) -> DataSpec:
-        """What an architecture is told; the scale is the largest coordinate."""
+        """Dimensions, number of classes, and as scale the largest absolute coordinate, for `Architecture.build`."""
         classes = 0 if self.labels is None else len(self.class_names)
         return DataSpec(self.points.shape[1], 0, classes, scale=float(np.abs(self.points).max()))

@@ -1,4 +1,4 @@
-"""GANs whose discriminator says more of an image than whether it is real: ACGAN's classes, InfoGAN's codes."""
+"""GANs whose discriminator has an auxiliary head, which predicts ACGAN's classes or InfoGAN's codes."""
 
 from __future__ import annotations
 
@@ -12,35 +12,39 @@ from ganzoo.losses import LOSSES
 
 
 class AuxiliaryGAN(GAN):
-    """A GAN with a two-headed discriminator: its second head reads the condition of an image, and the generator helps.
+    """A GAN whose discriminator also predicts the condition of an image; both networks minimise the prediction's loss.
 
-    Subclasses say by `auxiliary_loss` how well it reads, and by `learns_from` which images it learns to read from.
+    The discriminator needs a method `predict(images)` that returns logits [N] and predictions [N, outputs], as
+    `ganzoo.nn.dcgan.TwoHeadedDiscriminator` has. Subclasses define `auxiliary_loss`, and whether the discriminator
+    learns it from real or from generated images.
     """
 
     learns_from: Literal["real", "fake"]
 
-    def auxiliary_loss(self, read: Tensor, condition: Tensor) -> tuple[Tensor, Logs]:
-        """The loss, weight included, of what the second head `read` in images of that `condition`, and signals."""
+    def auxiliary_loss(self, prediction: Tensor, condition: Tensor) -> tuple[Tensor, Logs]:
+        """The weighted loss of a `prediction` [N, outputs] for images of this `condition`, and logs."""
         raise NotImplementedError
 
     def discriminator_loss(
         self, real: Tensor, fake: Tensor, condition: Tensor | None = None, rng: torch.Generator | None = None
     ) -> tuple[Tensor, Logs]:
         assert condition is not None
-        on_real, read_in_real = self._both_heads(real)
-        on_fake, read_in_fake = self._both_heads(fake)
-        value, signals = self.discriminator_objective(on_real, on_fake)
-        penalty, more = self.penalty(real, fake, condition, rng)
-        auxiliary, _ = self.auxiliary_loss(read_in_real if self.learns_from == "real" else read_in_fake, condition)
-        return value + penalty + auxiliary, signals | more
+        real_logits, real_prediction = self._predict(real)
+        fake_logits, fake_prediction = self._predict(fake)
+        value, logs = self.discriminator_objective(real_logits, fake_logits)
+        penalty, penalty_logs = self.penalty(real, fake, condition, rng)
+        auxiliary, _ = self.auxiliary_loss(
+            real_prediction if self.learns_from == "real" else fake_prediction, condition
+        )
+        return value + penalty + auxiliary, logs | penalty_logs
 
     def generator_loss(self, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Logs]:
         assert condition is not None
-        on_fake, read = self._both_heads(fake)
-        on_real = self._both_heads(real)[0] if LOSSES[self.config.loss].relativistic else None
-        auxiliary, signals = self.auxiliary_loss(read, condition)
-        return self.generator_objective(on_real, on_fake) + auxiliary, signals
+        fake_logits, prediction = self._predict(fake)
+        real_logits = self._predict(real)[0] if LOSSES[self.config.loss].relativistic else None
+        auxiliary, logs = self.auxiliary_loss(prediction, condition)
+        return self.generator_objective(real_logits, fake_logits) + auxiliary, logs
 
-    def _both_heads(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        logits, read = self.discriminator.both_heads(images)  # type: ignore[operator]
-        return logits.float(), read.float()
+    def _predict(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        logits, prediction = self.discriminator.predict(images)  # type: ignore[operator]
+        return logits.float(), prediction.float()

@@ -1,4 +1,4 @@
-"""GAN: two networks and the rules of their game. What `Architecture.build` returns and the trainer trains."""
+"""GAN: a generator and a discriminator with their losses and optimizers."""
 
 from __future__ import annotations
 
@@ -16,24 +16,27 @@ from ganzoo.losses import LOSSES, PENALTIES, clip_weights
 from ganzoo.nn import uses_batch_statistics
 
 Logs = dict[str, Tensor]
-"""What is logged of a step: detached scalars by name."""
+"""Values to log for one step: detached scalars by name."""
 
 
 class GAN(nn.Module):
-    """A generator against a discriminator (a critic, where the loss says so).
+    """A generator and a discriminator (a critic, for losses that call it so).
 
     Args:
         generator: called as `generator(z, condition)`, z [N, latent_dim]; returns images [N, C, size, size] in [-1, 1],
             or points [N, C].
-        discriminator: called as `discriminator(images, condition)`; returns logits [N], the higher the more real, or
-            [N, ...] where it judges patches of an image.
+        discriminator: called as `discriminator(images, condition)`; returns logits [N], higher for more real, or
+            [N, ...] if it classifies patches of an image.
         config: the architecture's settings, a `ganzoo.core.plugin.Config`.
         spec: the images or points the networks were built for.
 
-    `condition` is what the card asked for: labels, int64 [N], for a conditional architecture, input images
-    [N, inputs, size, size] in [-1, 1] for a paired one, else None. Where images are spoken of, points [N, C] do as
-    well. Plugins may override any method.
+    `condition` is labels, int64 [N], for a conditional architecture, input images [N, inputs, size, size] in [-1, 1]
+    for a paired one, and None otherwise. Whatever is documented for images holds for points [N, C] as well. Plugins may
+    override any method.
     """
+
+    trained_steps: int = 0
+    """Step of the checkpoint that the weights were loaded from; 0 for a new GAN."""
 
     def __init__(self, generator: nn.Module, discriminator: nn.Module, config: Any, spec: DataSpec):
         super().__init__()
@@ -41,7 +44,7 @@ class GAN(nn.Module):
         self.discriminator = discriminator
         self.config = config
         self.spec = spec
-        self.penalty_weight: float = config.penalty_weight  # of the present step: the trainer lets it fall
+        self.penalty_weight: float = config.penalty_weight  # at the current step; the trainer applies penalty_half_life
         self.batch_statistics = uses_batch_statistics(discriminator)
         if config.penalty in PENALTIES and self.batch_statistics:
             raise UsageError(
@@ -55,7 +58,7 @@ class GAN(nn.Module):
 
     @property
     def classes(self) -> int:
-        """How many labels `sample` offers; 0 where it takes none."""
+        """Number of labels that `sample` accepts; 0 if it accepts none."""
         return self.spec.classes
 
     @property
@@ -71,36 +74,36 @@ class GAN(nn.Module):
         return torch.randn(n, self.config.latent_dim, device=self.device, generator=rng)
 
     def condition(self, given: Tensor | None, n: int, rng: torch.Generator | None = None) -> Tensor | None:
-        """What steers the networks for n images: what is `given`, by the data or by who samples.
+        """The condition of n images, from the labels or input images `given` by the data or by the caller of `sample`.
 
-        An architecture whose codes are drawn, as InfoGAN's, draws them here.
+        The default returns them unchanged. An architecture with random codes, such as InfoGAN, draws them here.
         """
         return given
 
     def generate(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Images in [-1, 1], [N, C, size, size], for noise z [N, latent_dim]."""
+        """Generate images in [-1, 1], [N, C, size, size], from noise z [N, latent_dim]."""
         images: Tensor = self.generator(z, condition)
         return images
 
     def discriminator_loss(
         self, real: Tensor, fake: Tensor, condition: Tensor | None = None, rng: torch.Generator | None = None
     ) -> tuple[Tensor, Logs]:
-        """The discriminator's loss, a scalar, with signals to log, detached scalars.
+        """The discriminator's loss, a scalar, and logs.
 
-        `real` and `fake` are [N, C, size, size] of one batch and share the `condition`.
+        `real` and `fake` are [N, C, size, size] and share the `condition`; `rng` draws a penalty's random numbers.
         """
-        values, signals = zip(*self._terms(real, fake, condition, rng))
-        return torch.stack(values).sum(), {name: value for some in signals for name, value in some.items()}
+        values, logs = zip(*self._terms(real, fake, condition, rng))
+        return torch.stack(values).sum(), {name: value for term in logs for name, value in term.items()}
 
     def discriminator_losses(
         self, real: Tensor, fake: Tensor, condition: Tensor | None = None, rng: torch.Generator | None = None
     ) -> Iterator[tuple[Tensor, Logs]]:
-        """The same in terms that add up to it. The trainer sends each backward before it asks for the next.
+        """The terms of the discriminator's loss, each to be differentiated before the next one is computed.
 
-        So the feature maps of reals need not be in memory with those of fakes, or of a penalty. A
-        `discriminator_loss` of a GAN's own is one term.
+        This way the activations of real images, of generated images and of a penalty need not be in memory together.
+        If a plugin overrides `discriminator_loss`, that is the only term.
         """
-        if self._has_own("discriminator_loss"):
+        if self._overrides("discriminator_loss"):
             yield self.discriminator_loss(real, fake, condition, rng)
         else:
             yield from self._terms(real, fake, condition, rng)
@@ -109,24 +112,24 @@ class GAN(nn.Module):
         self, real: Tensor, fake: Tensor, condition: Tensor | None, rng: torch.Generator | None
     ) -> Iterator[tuple[Tensor, Logs]]:
         loss = LOSSES[self.config.loss]
-        together = loss.relativistic or self._has_own("logits") or self._has_own("discriminator_objective")
+        together = loss.relativistic or self._overrides("logits") or self._overrides("discriminator_objective")
         if self.batch_statistics and not together:
             yield self.discriminator_objective(self.discriminator(real, condition).float(), None)
             yield self.discriminator_objective(None, self.discriminator(fake, condition).float())
         else:
             yield self.discriminator_objective(*self.logits(real, fake, condition))
-        penalty, signals = self.penalty(real, fake, condition, rng)
+        penalty, logs = self.penalty(real, fake, condition, rng)
         if isinstance(penalty, Tensor):
-            yield penalty, signals
+            yield penalty, logs
 
-    def _has_own(self, method: str) -> bool:
-        """Whether a plugin has put a method of its own in the place of this one."""
+    def _overrides(self, method: str) -> bool:
+        """Whether a plugin overrides this method of `GAN`."""
         return getattr(getattr(self, method), "__func__", None) is not getattr(GAN, method)
 
     def generator_loss(self, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Logs]:
-        """The generator's loss, a scalar, for the images `fake` it made, with signals to log, detached scalars.
+        """The generator's loss, a scalar, for its images `fake`, and logs.
 
-        `real` and `fake` are [N, C, size, size] of one batch and share the `condition`.
+        `real` and `fake` are [N, C, size, size] and share the `condition`.
         """
         if LOSSES[self.config.loss].relativistic:
             on_real, on_fake = self.logits(real, fake, condition)
@@ -134,34 +137,34 @@ class GAN(nn.Module):
         return self.generator_objective(None, self.discriminator(fake, condition).float()), {}
 
     def logits(self, real: Tensor, fake: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:
-        """What the discriminator says of real and of fake images that share the `condition`."""
-        if self.batch_statistics:  # real and fake keep statistics of their own (Radford et al. 2016 feed them apart)
+        """The discriminator's logits of real and of generated images that share the `condition`."""
+        if self.batch_statistics:  # separate passes: batch norm must not mix real and fake (Radford et al. 2016)
             return self.discriminator(real, condition).float(), self.discriminator(fake, condition).float()
         both = None if condition is None else torch.cat([condition, condition])
         on_real, on_fake = self.discriminator(torch.cat([real, fake]), both).float().chunk(2)
         return on_real, on_fake
 
     def discriminator_objective(self, on_real: Tensor | None, on_fake: Tensor | None) -> tuple[Tensor, Logs]:
-        """The adversarial loss of these logits, and the signals `d_real` and `d_fake`.
+        """The adversarial loss of the logits of real and generated images, and the logs `d_real` and `d_fake`.
 
-        They are mean probabilities of "real" where the loss has them, else mean scores. Where one side is None, it is
-        the other's term of the loss; a relativistic loss has no such terms.
+        These are mean probabilities of "real" if the loss defines them, else mean logits. If the logits of one side are
+        None, the loss is the other side's term; a relativistic loss has no such terms.
         """
         loss = LOSSES[self.config.loss]
         value = loss.discriminator(on_real, on_fake, self.config.real_label)
-        found = {"d_real": on_real, "d_fake": on_fake}
-        scores = {name: logits.detach() for name, logits in found.items() if logits is not None}
+        sides = {"d_real": on_real, "d_fake": on_fake}
+        scores = {name: logits.detach() for name, logits in sides.items() if logits is not None}
         return value, {name: (x.sigmoid() if loss.probability else x).mean() for name, x in scores.items()}
 
     def generator_objective(self, on_real: Tensor | None, on_fake: Tensor) -> Tensor:
-        """The adversarial loss of these logits; no loss but a relativistic one looks at those of reals."""
+        """The generator's adversarial loss; only a relativistic one uses `on_real`, the logits of real images."""
         loss = LOSSES[self.config.loss]
         return loss.generator(on_real, on_fake) if loss.relativistic else loss.generator(on_fake)
 
     def penalty(
         self, real: Tensor, fake: Tensor, condition: Tensor | None, rng: torch.Generator | None
     ) -> tuple[Tensor | float, Logs]:
-        """What the setting `penalty` adds to the discriminator's loss, weight included, and the signal `penalty`."""
+        """The weighted gradient penalty that the setting `penalty` selects, and its unweighted value in the logs."""
         if self.config.penalty not in PENALTIES:
             return 0.0, {}
 
@@ -173,12 +176,12 @@ class GAN(nn.Module):
         return self.penalty_weight * value, {"penalty": value.detach()}
 
     def after_discriminator_step(self) -> None:
-        """Runs after every optimizer step of the discriminator: clips its weights where penalty=clip."""
+        """Called after every optimizer step of the discriminator; clips its weights if penalty=clip."""
         if self.config.penalty == "clip":
             clip_weights(self.discriminator.parameters(), self.config.clip)
 
     def optimizers(self) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
-        """The optimizers of generator and discriminator, in this order."""
+        """The optimizers of the generator and the discriminator, in this order."""
         return (
             self._optimizer(self.generator, self.config.generator_lr),
             self._optimizer(self.discriminator, self.config.discriminator_lr),
@@ -193,18 +196,19 @@ class GAN(nn.Module):
         chunk: int = 256,
         inputs: Tensor | None = None,
     ) -> Tensor:
-        """`count` generated images, uint8 [count, C, size, size], or points, float32 [count, C]; on the CPU.
+        """Generate `count` images, uint8 [count, C, size, size], or points, float32 [count, C], on the CPU.
 
-        `labels` (conditional only) are `count` class indices; without them the classes take turns. `inputs` (paired
-        only, and needed there) are the images to start from, uint8 [count, spec.inputs, size, size]. The same `seed`
-        gives the same samples. The generator works in eval mode.
+        `labels` (conditional GANs only) are `count` class indices; by default the classes alternate. `inputs` (paired
+        GANs only, required) are the input images, uint8 [count, spec.inputs, size, size]. The same `seed` gives the
+        same samples; by default it is random. `chunk` is the number of samples generated at a time. The generator runs
+        in eval mode.
         """
         if count < 0:
-            raise UsageError(f"Cannot draw {count} {self.spec.kind}.")
+            raise UsageError(f"Cannot generate {count} {self.spec.kind}: expected a count of 0 or more.")
         given = self._sample_inputs(count, inputs) if self.paired else self._sample_labels(count, labels)
         if (self.paired and labels is not None) or (inputs is not None and not self.paired):
-            kind, wanted = ("paired", "inputs and no labels") if self.paired else ("not paired", "no inputs")
-            raise UsageError(f"This GAN is {kind}: it takes {wanted}.")
+            kind, arguments = ("paired", "inputs and no labels") if self.paired else ("not paired", "no inputs")
+            raise UsageError(f"This GAN is {kind}: it takes {arguments}.")
         rng = torch.Generator(self.device)
         if seed is None:
             rng.seed()
@@ -212,16 +216,16 @@ class GAN(nn.Module):
             rng.manual_seed(seed)
         z, condition = self.latent(count, rng), self.condition(given, count, rng)
         with evaluating(self.generator):
-            made = [
+            samples = [
                 decode(
                     self.generate(z[i : i + chunk], None if condition is None else condition[i : i + chunk]), self.spec
                 )
                 for i in range(0, count, chunk)
             ]
-        return torch.cat(made) if made else decode(torch.empty(0, *self.spec.shape), self.spec)
+        return torch.cat(samples) if samples else decode(torch.empty(0, *self.spec.shape), self.spec)
 
     def class_labels(self, count: int) -> Tensor | None:
-        """Labels int64 [count] that take turns over the classes; None where the GAN is not conditional."""
+        """Labels int64 [count] that cycle through the classes; None if the GAN is not conditional."""
         return torch.arange(count) % self.classes if self.conditional else None
 
     def _sample_labels(self, count: int, labels: Sequence[int] | Tensor | None) -> Tensor | None:
@@ -233,7 +237,7 @@ class GAN(nn.Module):
             return None
         result = torch.as_tensor(labels, dtype=torch.int64)
         if result.shape != (count,):
-            raise UsageError(f"Expected {count} labels, one for each sample, but got {result.numel()}.")
+            raise UsageError(f"Expected {count} labels, one per sample, but got {result.numel()}.")
         if count and not (int(result.min()) >= 0 and int(result.max()) < self.classes):
             raise UsageError(f"Labels must lie in 0..{self.classes - 1}.")
         return result.to(self.device)
@@ -241,20 +245,20 @@ class GAN(nn.Module):
     def _sample_inputs(self, count: int, inputs: Tensor | None) -> Tensor:
         shape = (count, self.spec.inputs, self.spec.size, self.spec.size)
         if inputs is None or inputs.dtype != torch.uint8 or inputs.shape != shape:
-            got = "none" if inputs is None else f"{inputs.dtype} {list(inputs.shape)}".removeprefix("torch.")
-            raise UsageError(f"This GAN is paired and needs inputs, uint8 {list(shape)}, but got {got}.")
+            actual = "none" if inputs is None else f"{inputs.dtype} {list(inputs.shape)}".removeprefix("torch.")
+            raise UsageError(f"This GAN is paired and needs inputs, uint8 {list(shape)}, but got {actual}.")
         return from_uint8(inputs.to(self.device))
 
     def _optimizer(self, network: nn.Module, lr: float) -> torch.optim.Optimizer:
-        trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
         if self.config.optimizer == "rmsprop":
-            return torch.optim.RMSprop(trained, lr)
-        return torch.optim.Adam(trained, lr, (self.config.beta1, self.config.beta2), fused=True)
+            return torch.optim.RMSprop(parameters, lr)
+        return torch.optim.Adam(parameters, lr, (self.config.beta1, self.config.beta2), fused=True)
 
 
 @contextlib.contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
-    """Put `network` into eval mode, and every module of it back into its own mode afterwards."""
+    """Put `network` into eval mode; on exit, restore the mode of each of its modules."""
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
     try:

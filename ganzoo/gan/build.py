@@ -1,4 +1,4 @@
-"""From an architecture's card to its GAN."""
+"""Building the GAN of an architecture."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from ganzoo.gan.base import GAN
 
 
 def build(entry: Entry, config: Config, spec: DataSpec) -> GAN:
-    """The GAN of the architecture `entry` for `spec`.
+    """Build the GAN of the architecture `entry` for `spec`.
 
-    Raises PluginError, naming the plugin and with the whole traceback, if its code fails or returns something else.
+    Raises PluginError, with the plugin's name and the traceback, if its code fails or returns something else.
     """
     try:
         gan: object = entry.card.build(config, spec)
@@ -23,8 +23,8 @@ def build(entry: Entry, config: Config, spec: DataSpec) -> GAN:
     except Exception as failure:  # third-party code may raise anything
         raise PluginError(
             f"{entry.name} from {entry.distribution} {entry.version} could not build its networks for "
-            f"{spec.channels}x{spec.size}x{spec.size} images, {spec.classes} classes and {spec.inputs} channels "
-            f"of input.\n\n"
+            f"{spec.channels}x{spec.size}x{spec.size} images, {spec.classes} classes and {spec.inputs} input "
+            f"channels.\n\n"
             f"{traceback.format_exc().rstrip()}"
         ) from failure
     if not isinstance(gan, GAN):

@@ -1,4 +1,4 @@
-"""Building blocks of generators and discriminators, those of the built-in architectures and yours alike."""
+"""Building blocks for generators and discriminators, shared by the built-in architectures and plugins."""
 
 from ganzoo.nn.batch_norm import SynchronisedBatchNorm, synchronise, uses_batch_statistics
 from ganzoo.nn.blocks import ConvBNLeakyReLU, ConvHead, ConvTransposeBNReLU, ConvTransposeTanh

@@ -1,4 +1,4 @@
-"""Batch norm over the images of all ranks."""
+"""Batch norm synchronised across ranks."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from ganzoo.core import distributed
 
 
 def uses_batch_statistics(network: nn.Module) -> bool:
-    """Whether an image's output depends on the other images of its batch while training."""
+    """Whether, in training mode, the output for an image depends on the other images of the batch."""
     return any(isinstance(module, _BatchNorm) for module in network.modules())
 
 
 class SynchronisedBatchNorm(nn.SyncBatchNorm):
-    """Batch norm whose statistics are those of all ranks' images: [N, C, ...] -> [N, C, ...].
+    """Batch norm with statistics over the images of all ranks: [N, C, ...] -> [N, C, ...].
 
-    Unlike its base class, whose place it takes, it runs on any device and can be differentiated twice. The ranks
-    exchange count, mean and sum of squared deviations M2, which add up without cancellation (Chan et al. 1983,
-    "Algorithms for computing the sample variance", eq. 2.1).
+    Unlike its base class, it runs on any device and can be differentiated twice. The ranks exchange means and sums of
+    squared deviations M2, which combine without cancellation (Chan et al. 1983, "Algorithms for computing the sample
+    variance", eq. 2.1).
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -27,14 +27,14 @@ class SynchronisedBatchNorm(nn.SyncBatchNorm):
             return _BatchNorm.forward(self, input)
         x = input.to(torch.promote_types(input.dtype, torch.float32))
         mean, var, count = _global_statistics(x)
-        self._track(mean.detach(), var.detach() * (count / (count - 1)))
+        self._update_running_statistics(mean.detach(), var.detach() * (count / (count - 1)))
         shape = (1, -1) + (1,) * (x.dim() - 2)
         scale = torch.rsqrt(var + self.eps)
         shift = torch.zeros_like(mean) if self.bias is None else self.bias
         scale = scale if self.weight is None else scale * self.weight
         return torch.addcmul(shift.view(shape), x - mean.view(shape), scale.view(shape)).to(input.dtype)
 
-    def _track(self, mean: Tensor, var: Tensor) -> None:
+    def _update_running_statistics(self, mean: Tensor, var: Tensor) -> None:
         if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
             return
         self.num_batches_tracked.add_(1)
@@ -44,25 +44,24 @@ class SynchronisedBatchNorm(nn.SyncBatchNorm):
 
 
 def _global_statistics(x: Tensor) -> tuple[Tensor, Tensor, int]:
-    """Mean and biased variance [C] over the images [N, C, ...] of all ranks, and how many values each is of."""
+    """Mean and biased variance [C] over the images [N, C, ...] of all ranks, and the number of values per channel."""
     var, mean = torch.var_mean(x, [d for d in range(x.dim()) if d != 1], correction=0)
-    each = x.numel() // x.shape[1]
-    own = torch.arange(distributed.size(), device=x.device) == distributed.rank()
-    means, m2s = distributed.all_reduce_sum(torch.where(own[:, None, None], torch.stack([mean, var * each]), 0)).unbind(
-        1
-    )
+    local_count = x.numel() // x.shape[1]
+    is_own = torch.arange(distributed.size(), device=x.device) == distributed.rank()
+    local = torch.where(is_own[:, None, None], torch.stack([mean, var * local_count]), 0)
+    means, m2s = distributed.all_reduce_sum(local).unbind(1)
     mean = means.mean(0)
-    m2 = m2s.sum(0) + each * (means - mean).square().sum(0)
-    count = each * distributed.size()
+    m2 = m2s.sum(0) + local_count * (means - mean).square().sum(0)
+    count = local_count * distributed.size()
     return mean, m2 / count, count
 
 
 def synchronise(network: nn.Module) -> None:
-    """Replace every batch norm in `network` by one with synchronised statistics and the same tensors, in place."""
+    """Replace every batch norm in `network`, in place, by a synchronised one that shares its parameters and buffers."""
     for parent in list(network.modules()):
         for name, norm in list(parent.named_children()):
             if isinstance(norm, _BatchNorm):
-                twin = SynchronisedBatchNorm(norm.num_features, norm.eps, norm.momentum)
-                twin.affine, twin.track_running_stats = norm.affine, norm.track_running_stats
-                twin._parameters, twin._buffers = norm._parameters, norm._buffers
-                setattr(parent, name, twin.train(norm.training))
+                replacement = SynchronisedBatchNorm(norm.num_features, norm.eps, norm.momentum)
+                replacement.affine, replacement.track_running_stats = norm.affine, norm.track_running_stats
+                replacement._parameters, replacement._buffers = norm._parameters, norm._buffers
+                setattr(parent, name, replacement.train(norm.training))

@@ -1,4 +1,4 @@
-"""Convolution, batch norm and activation as one module, computed by the fused operations of `ganzoo.ops`."""
+"""Convolution, batch norm and activation blocks, computed by the fused operations of `ganzoo.ops`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ganzoo.ops import conv_bn_leaky_relu, conv_leaky_relu, conv_transpose_bn_re
 
 
 class ConvTransposeBNReLU(nn.Sequential):
-    """ConvTranspose2d (no bias), BatchNorm2d, ReLU: the block that DCGAN generators are made of (arXiv:1511.06434).
+    """ConvTranspose2d (no bias), BatchNorm2d, ReLU: the block of the DCGAN generator (arXiv:1511.06434).
 
     Input [N, in_channels, H, W], output [N, out_channels, H', W'], H' = (H - 1) * stride - 2 * padding + kernel_size;
     the defaults double height and width. The state dict is that of
-    `nn.Sequential(nn.ConvTranspose2d(...), nn.BatchNorm2d(...), nn.ReLU())`; `ganzoo.ops.conv_transpose_bn_relu`
-    computes it.
+    `nn.Sequential(nn.ConvTranspose2d(...), nn.BatchNorm2d(...), nn.ReLU())`. Computed by
+    `ganzoo.ops.conv_transpose_bn_relu`.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 4, stride: int = 2, padding: int = 1):
@@ -42,7 +42,7 @@ class ConvTransposeTanh(nn.ConvTranspose2d):
     """ConvTranspose2d(4, 2, 1) and tanh: the last layer of the DCGAN generator (arXiv:1511.06434), images in [-1, 1].
 
     Input [N, in_channels, H, W], output [N, out_channels, H', W'], H' as in `ConvTransposeBNReLU`. The state dict is
-    that of nn.ConvTranspose2d; `ganzoo.ops.conv_transpose_tanh` computes it.
+    that of nn.ConvTranspose2d. Computed by `ganzoo.ops.conv_transpose_tanh`.
     """
 
     def __init__(
@@ -65,9 +65,9 @@ class ConvTransposeTanh(nn.ConvTranspose2d):
 class ConvBNLeakyReLU(nn.Sequential):
     """Conv2d(4, 2, 1), BatchNorm2d, LeakyReLU(0.2): the block of the DCGAN discriminator (arXiv:1511.06434).
 
-    Input [N, in_channels, H, W], output [N, out_channels, H / 2, W / 2]. With `norm=False` the batch norm is left out
-    and the convolution has a bias, as in the paper's first layer and wherever a penalty needs per-image gradients.
-    `ganzoo.ops.conv_bn_leaky_relu` and `conv_leaky_relu` compute it.
+    Input [N, in_channels, H, W], output [N, out_channels, H / 2, W / 2]. With `norm=False` there is no batch norm
+    and the convolution has a bias, as in the paper's first layer; gradient penalties need this in every layer. Computed
+    by `ganzoo.ops.conv_bn_leaky_relu` and `conv_leaky_relu`.
     """
 
     def __init__(self, in_channels: int, out_channels: int, norm: bool = True, slope: float = 0.2):
@@ -93,10 +93,10 @@ class ConvBNLeakyReLU(nn.Sequential):
 
 
 class ConvHead(nn.Conv2d):
-    """Conv2d over whole maps, the last layer of a discriminator, computed as the fully connected one that it is.
+    """Conv2d whose kernel covers the whole feature map: the last layer of a discriminator, computed as a linear layer.
 
-    Input [N, in_channels, kernel_size, kernel_size], output [N, out_channels, 1, 1]; larger maps are convolved. The
-    state dict is that of nn.Conv2d.
+    Input [N, in_channels, kernel_size, kernel_size], output [N, out_channels, 1, 1]; larger feature maps are convolved.
+    The state dict is that of nn.Conv2d.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, bias: bool = True):
@@ -106,15 +106,15 @@ class ConvHead(nn.Conv2d):
         whole = input.dim() == 4 and input.shape[1:] == self.weight.shape[1:] and self.padding == (0, 0)
         if not (whole and _is_plain(self)):
             return super().forward(input)
-        last = input.is_contiguous(memory_format=torch.channels_last)
-        maps, weight = (t.permute(0, 2, 3, 1) if last else t for t in (input, self.weight))  # as they lie in memory
+        channels_last = input.is_contiguous(memory_format=torch.channels_last)
+        maps, weight = (t.permute(0, 2, 3, 1) if channels_last else t for t in (input, self.weight))  # avoids a copy
         return nn.functional.linear(maps.flatten(1), weight.flatten(1), self.bias)[:, :, None, None]
 
 
 def _fusible(modules: list[Any], *types: type[nn.Module]) -> bool:
-    """Whether these are plain modules of these types, without hooks, in the forms the fused operations know.
+    """Whether these modules are exactly of these types, without hooks, in a configuration the fused operations support.
 
-    Spectral norm's hooks, SyncBatchNorm in the place of BatchNorm2d and the like are left to run one after the other.
+    Otherwise (hooks of spectral norm, SyncBatchNorm instead of BatchNorm2d) the modules run one after the other.
     """
     if len(modules) != len(types):
         return False
@@ -127,7 +127,7 @@ def _fusible(modules: list[Any], *types: type[nn.Module]) -> bool:
 
 
 def _is_plain(conv: Any) -> bool:
-    """Whether it is a square convolution over zeros, all channels with all."""
+    """Whether the convolution has square strides, zero padding, no dilation and a single group."""
     return (
         not isinstance(conv.padding, str)
         and conv.stride[0] == conv.stride[1]
@@ -156,7 +156,7 @@ def _norm_tensors(norm: nn.BatchNorm2d) -> tuple[Tensor | None, ...]:
 
 
 def _norm_options(norm: nn.BatchNorm2d) -> dict[str, Any]:
-    """training, momentum and eps of a call; counts the batch, as nn.BatchNorm2d.forward does."""
+    """The options training, momentum and eps; counts the batch, as nn.BatchNorm2d.forward does."""
     momentum = norm.momentum or 0.0
     if norm.training and norm.track_running_stats and norm.num_batches_tracked is not None:
         norm.num_batches_tracked.add_(1)

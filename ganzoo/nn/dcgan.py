@@ -1,4 +1,4 @@
-"""The convolutional networks of Radford et al. 2016, arXiv:1511.06434, for any size they can reach."""
+"""The convolutional networks of Radford et al. 2016, arXiv:1511.06434, for a range of image sizes."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from ganzoo.nn.init import initialise
 from ganzoo.nn.mlp import Linear
 
 CLASSIC_BASE = 4
-"""The last maps of Radford et al. are 4x4, and every point of them sees 46 of the 64 pixels a side."""
-OVERVIEW = 256
-"""Units of the layer that sees the whole image where the last maps are larger."""
+"""Radford et al. end with 4x4 feature maps, whose receptive field is 46 of the 64 pixels of a side."""
+HIDDEN_UNITS = 256
+"""Width of the fully connected layer that follows larger feature maps."""
 
 
 def stages(size: int) -> tuple[int, int]:
-    """(base, doublings) with size = base * 2**doublings and base in 4..7, e.g. 64 -> (4, 4) and 28 -> (7, 2).
+    """Factor `size` into (base, doublings), size = base * 2**doublings with base in 4..7: 64 -> (4, 4), 28 -> (7, 2).
 
-    Raises UsageError with the nearest possible sizes for a size that is not of this form.
+    Raises UsageError, with the nearest possible sizes, if there is no such factorisation.
     """
     possible = sorted(base << doublings for base in (4, 5, 6, 7) for doublings in range(1, 9))
     for doublings in range(1, 9):
@@ -33,7 +33,7 @@ def stages(size: int) -> tuple[int, int]:
 
 
 def channels(width: int, doublings: int) -> list[int]:
-    """Channels of the feature maps from the image inwards: width, 2 width, 4 width, ... up to 16 width."""
+    """Channels of the feature maps, largest map first: width, 2 width, 4 width, ... up to 16 width."""
     return [width * min(1 << stage, 16) for stage in range(doublings)]
 
 
@@ -43,10 +43,10 @@ class Generator(nn.Module):
     def __init__(self, inputs: int, width: int, spec: DataSpec):
         super().__init__()
         base, doublings = stages(spec.size)
-        inward = channels(width, doublings)
+        widths = channels(width, doublings)
         self.blocks = nn.Sequential(
-            ConvTransposeBNReLU(inputs, inward[-1], kernel_size=base, stride=1, padding=0),
-            *(ConvTransposeBNReLU(deep, shallow) for shallow, deep in reversed(list(zip(inward, inward[1:])))),
+            ConvTransposeBNReLU(inputs, widths[-1], kernel_size=base, stride=1, padding=0),
+            *(ConvTransposeBNReLU(inner, outer) for outer, inner in reversed(list(zip(widths, widths[1:])))),
             ConvTransposeTanh(width, spec.channels, bias=False),
         )
         initialise(self)
@@ -57,24 +57,25 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """[N, C, size, size] -> halved down to [N, 2^(k-1) width, base, base] -> logits [N]. No batch norm on the image.
+    """[N, C, size, size] -> halved down to [N, 2^(k-1) width, base, base] -> logits [N]. The first layer has no norm.
 
-    Points of maps larger than the classic 4x4 see less than half of the image, 10 of 28 pixels a side: no weighted sum
-    of them tells whether strokes make a digit. There a layer that sees the whole image comes before the logit.
+    If the last feature maps are larger than 4x4, their receptive field is less than half of the image (10 of 28 pixels
+    of a side), too little for a weighted sum to tell whether strokes form a digit. A fully connected hidden layer then
+    precedes the logit.
     """
 
-    def __init__(self, width: int, spec: DataSpec, norm: bool = True, overview_norm: bool = True):
+    def __init__(self, width: int, spec: DataSpec, norm: bool = True, hidden_norm: bool = True):
         super().__init__()
         base, doublings = stages(spec.size)
-        inward = channels(width, doublings)
+        widths = channels(width, doublings)
         self.blocks = nn.Sequential(
             ConvBNLeakyReLU(spec.channels, width, norm=False),
-            *(ConvBNLeakyReLU(shallow, deep, norm) for shallow, deep in zip(inward, inward[1:])),
+            *(ConvBNLeakyReLU(outer, inner, norm) for outer, inner in zip(widths, widths[1:])),
         )
-        features = inward[-1]
+        features = widths[-1]
         if base > CLASSIC_BASE:
-            self.blocks.append(overview(features * base**2, norm and overview_norm))
-            features, base = OVERVIEW, 1
+            self.blocks.append(hidden_layer(features * base**2, norm and hidden_norm))
+            features, base = HIDDEN_UNITS, 1
         self.head = ConvHead(features, 1, base)
         initialise(self)
 
@@ -83,32 +84,32 @@ class Discriminator(nn.Module):
         return logits.flatten()
 
 
-def overview(inputs: int, norm: bool) -> nn.Sequential:
-    """A fully connected layer over whole maps: [N, C, base, base] with `inputs` values each -> [N, OVERVIEW, 1, 1]."""
+def hidden_layer(inputs: int, norm: bool) -> nn.Sequential:
+    """A fully connected layer on feature maps [N, C, base, base] of `inputs` values each -> [N, HIDDEN_UNITS, 1, 1]."""
     return nn.Sequential(
         nn.Flatten(),
-        Linear(inputs, OVERVIEW, bias=not norm),
-        *([nn.BatchNorm1d(OVERVIEW)] if norm else []),
+        Linear(inputs, HIDDEN_UNITS, bias=not norm),
+        *([nn.BatchNorm1d(HIDDEN_UNITS)] if norm else []),
         nn.LeakyReLU(0.2, inplace=True),
-        nn.Unflatten(1, (OVERVIEW, 1, 1)),
+        nn.Unflatten(1, (HIDDEN_UNITS, 1, 1)),
     )
 
 
 class TwoHeadedDiscriminator(Discriminator):
-    """DCGAN's discriminator with a second head on the same features: images -> logits [N] and readings [N, readings].
+    """DCGAN's discriminator with an auxiliary head on the same features, for `ganzoo.gan.AuxiliaryGAN`.
 
-    The condition that comes with the images is what the second head is to find out: `forward` does not look at it.
+    The auxiliary head predicts the condition of the images, so `forward` ignores the condition.
     """
 
-    def __init__(self, width: int, spec: DataSpec, readings: int, norm: bool = True):
+    def __init__(self, width: int, spec: DataSpec, outputs: int, norm: bool = True):
         super().__init__(width, spec, norm)
-        self.reader = ConvHead(self.head.in_channels, readings, self.head.kernel_size[0])
+        self.reader = ConvHead(self.head.in_channels, outputs, self.head.kernel_size[0])
         initialise(self.reader)
 
-    def both_heads(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits [N] and readings [N, readings]."""
+    def predict(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits [N] and the auxiliary head's predictions [N, outputs]."""
         maps = self.blocks(images)
         return self.head(maps).flatten(), self.reader(maps).flatten(1)
 
     def forward(self, images: Tensor, condition: Tensor | None = None) -> Tensor:
-        return self.both_heads(images)[0]
+        return self.predict(images)[0]

@@ -1,4 +1,4 @@
-"""Initial weights."""
+"""Weight initialisation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def initialise(network: nn.Module) -> None:
 
 
 def scaled_normal(layer: nn.Conv2d, gain: float) -> None:
-    """Weights N(0, gain / sqrt(inputs of one output)), biases 0, in place."""
+    """Weights N(0, gain / sqrt(fan_in)), biases 0, in place: He et al. 2015, arXiv:1502.01852."""
     nn.init.normal_(layer.weight, 0.0, gain / math.sqrt(layer.weight[0].numel()))
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)

@@ -1,4 +1,4 @@
-"""Multilayer perceptrons: layers, and the networks of Goodfellow et al. 2014, arXiv:1406.2661."""
+"""Multilayer perceptrons, as in Goodfellow et al. 2014, arXiv:1406.2661."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Linear(nn.Linear):
 
 
 def mlp(widths: tuple[int, ...], *between: nn.Module) -> nn.Sequential:
-    """Linear layers from widths[0] to widths[-1] with the modules `between` them: [N, widths[0]] -> [N, widths[-1]]."""
+    """Linear layers of these widths with the modules `between` them: [N, widths[0]] -> [N, widths[-1]]."""
     layers: list[nn.Module] = []
     for inputs, outputs in zip(widths, widths[1:]):
         layers += [Linear(inputs, outputs), *between]
@@ -26,7 +26,7 @@ def mlp(widths: tuple[int, ...], *between: nn.Module) -> nn.Sequential:
 
 
 class MLPGenerator(nn.Module):
-    """z [N, latent_dim] -> LeakyReLU layers -> images [N, C, size, size] within tanh's bounds, or points [N, C]."""
+    """z [N, latent_dim] -> LeakyReLU layers -> images [N, C, size, size] in [-1, 1], or points [N, C]."""
 
     def __init__(self, latent_dim: int, widths: tuple[int, ...], spec: DataSpec):
         super().__init__()

@@ -10,7 +10,8 @@ from functools import partial
 from statistics import median
 from typing import Any
 
-from ganzoo.losses import LOSSES, PENALTIES
+from ganzoo.losses import LOSSES
+from ganzoo.penalties import PENALTIES
 
 Row = Mapping[str, Any]
 

@@ -42,6 +42,7 @@ def load_checkpoint(run: Run, path: Path, device: str | None = None) -> GAN:
     """The GAN of `run` with the weights of the verified checkpoint at `path`."""
     entry = architecture_of(run.config)
     gan = build(entry, configs.make(entry.card.Config, run.config["settings"]), run.spec)
+    gan.trained_steps = int(path.name.removeprefix(checkpoint.PREFIX))
     checkpoint.read_weights(path, "model", gan)
     checkpoint.read_weights(path, "ema", gan.generator)
     return gan.to(find_device(device)).eval()

@@ -1,1 +1,1 @@
-"""The architectures and data sets that come with ganzoo, through the same entry points as anybody's."""
+"""Built-in architectures and data sets, registered by the same entry points as third-party plugins."""

@@ -1,4 +1,4 @@
-"""Arguments nobody would type: the command line answers with 0, or with 2 and a message, and never with a traceback."""
+"""Random arguments: the command exits with 0, or with 2 and a message, and never shows a traceback."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ WORDS = st.one_of(
     TEXT, NUMBERS, st.sampled_from(["none", "true", "nan", "-inf", "1e999", "1,2", ",", "0x10", "\uff11", "--"])
 )
 LARGE = ("width", "widths", "latent_dim", "embedding", "image_size", "depth", "layers", "size")
-"""Settings that ask for memory: their values stay small, so that the machine survives the test."""
+"""Settings that determine the use of memory; their values stay small."""
 
 
 def value(setting: config.Setting) -> st.SearchStrategy[str]:
-    """A word for this setting: of its kind, of another kind, or nonsense."""
+    """A value for this setting: of its type, of another type, or nonsense."""
     if any(part in setting.name for part in LARGE):
         return st.one_of(TEXT.filter(lambda text: not any(c.isnumeric() for c in text)), st.integers(-2, 40).map(str))
-    return st.one_of(WORDS, st.just(config.word(setting.default)))
+    return st.one_of(WORDS, st.just(config.format_value(setting.default)))
 
 
 @st.composite
@@ -71,7 +71,7 @@ def others(draw: st.DrawFn) -> list[str]:
 
 @settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(words=st.one_of(trainings(), trainings(), others()))
-def test_wild_arguments_are_refused_with_a_message(
+def test_random_arguments_are_accepted_or_refused_with_a_message(
     words: list[str], ganzoo_cli: Command, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any
 ) -> None:
     monkeypatch.chdir(tmp_path_factory.getbasetemp())

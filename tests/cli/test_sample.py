@@ -35,6 +35,28 @@ def test_arrays(run: Run, tmp_path: Path, ganzoo_cli: Command) -> None:
     assert np.array_equal(one["images"], two["images"])
 
 
+@pytest.mark.parametrize("name", ["first.png", "first.npz"])
+def test_a_random_sample_can_be_repeated_from_what_is_stored(
+    name: str, run: Run, tmp_path: Path, ganzoo_cli: Command
+) -> None:
+    first, again, other = tmp_path / name, tmp_path / f"again-{name}", tmp_path / f"other-{name}"
+    result = ganzoo_cli("sample", run.path, "--count", 6, "--label", 3, "--out", first)
+    stored = Image.open(first).info if name.endswith(".png") else np.load(first, allow_pickle=False)
+    assert (str(stored["run"]), int(stored["step"]), int(stored["count"])) == (str(run.path), 2, 6)
+    assert f"6 images written to {first} (seed {stored['seed']})" in result.out
+    ganzoo_cli("sample", run.path, "--count", 6, "--label", 3, "--seed", stored["seed"], "--out", again)
+    assert again.read_bytes() == first.read_bytes()
+    ganzoo_cli("sample", run.path, "--count", 6, "--label", 3, "--out", other)
+    assert other.read_bytes() != first.read_bytes()
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_pictures_in_a_directory_store_where_they_come_from(run: Run, tmp_path: Path, ganzoo_cli: Command) -> None:
+    ganzoo_cli("sample", run.path, "--count", 2, "--label", 3, "--label", 7, "--seed", 5, "--out", tmp_path / "images")
+    text = {"run": str(run.path), "step": "2", "seed": "5", "count": "2", "labels": "3,7"}
+    assert [Image.open(file).info for file in sorted(tmp_path.glob("images/*/*.png"))] == [text] * 2
+
+
 def test_a_directory_that_feeds_a_training(run: Run, tmp_path: Path, ganzoo_cli: Command) -> None:
     out = tmp_path / "images"
     assert ganzoo_cli("sample", run.path, "--count", 40, "--out", out).code == 0
@@ -47,8 +69,8 @@ def test_a_directory_that_feeds_a_training(run: Run, tmp_path: Path, ganzoo_cli:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--label", "10"], "'10' is no class of this GAN"),
-        (["--label", "three"], "'three' is no class of this GAN"),
+        (["--label", "10"], "'10' is not a class of this GAN"),
+        (["--label", "three"], "'three' is not a class of this GAN"),
         (["--count", 0], "--count"),
         (["--out", "grid.jpg"], "pictures are written as PNG. Choose grid.png"),
         (["--out", "missing/grid.png"], "the directory missing does not exist"),
@@ -61,8 +83,8 @@ def test_wrong_usage(words: list[object], message: str, run: Run, ganzoo_cli: Co
 
 
 def test_a_label_for_an_unconditional_gan_is_refused(tmp_path: Path, ganzoo_cli: Command) -> None:
-    made = package.train("vanilla", dataset="digits", steps=1, batch_size=16, out=tmp_path / "run")
-    result = ganzoo_cli("sample", made.path, "--label", 1)
+    unconditional = package.train("vanilla", dataset="digits", steps=1, batch_size=16, out=tmp_path / "run")
+    result = ganzoo_cli("sample", unconditional.path, "--label", 1)
     assert result.code == 2
     assert "not conditional" in result.err
 

@@ -1,4 +1,4 @@
-"""Places and servers for the data tests: nothing here touches the user's cache or the network."""
+"""Directories and a local web server for the data tests, which use neither the user's cache nor the network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests know of the web server on this machine; the fixture `mirror` starts it."""
+"""The local web server that the fixture `mirror` starts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Mirror:
-    """A web server on this machine: `files` maps paths to (status, body, announced length)."""
+    """A local web server: `files` maps paths to (status, body, Content-Length)."""
 
     url: str
     files: dict[str, tuple[int, bytes, int]] = field(default_factory=dict)

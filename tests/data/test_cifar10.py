@@ -52,7 +52,7 @@ def archive(monkeypatch: pytest.MonkeyPatch) -> bytes:
     )
 
 
-def check(where: DataLocation) -> None:
+def check_both_splits(where: DataLocation) -> None:
     train, test = CIFAR10().load(where, "train", None, None), CIFAR10().load(where, "test", 8, None)
     assert train.spec == DataSpec(channels=3, size=32, classes=10)
     assert train.images.shape == (20, 3, 32, 32)
@@ -69,7 +69,7 @@ def test_from_the_archive(where: DataLocation, archive: bytes, folder: str) -> N
     assert not CIFAR10().on_disk(where)
     (where.given / folder).mkdir(exist_ok=True)
     (where.given / folder / ARCHIVE).write_bytes(archive)
-    check(where)
+    check_both_splits(where)
     assert not where.cache.exists()
 
 
@@ -79,7 +79,7 @@ def test_from_an_unpacked_folder(where: DataLocation, archive: bytes, folder: st
     (where.given / folder).mkdir(exist_ok=True, parents=True)
     for name, data in FILES.items():
         (where.given / folder / name).write_bytes(data)
-    check(where)
+    check_both_splits(where)
     damaged = where.given / folder / "data_batch_3.bin"
     damaged.write_bytes(FILES["data_batch_2.bin"])
     with pytest.raises(DataError, match=f"{damaged} is damaged.*{hashlib.md5(FILES['data_batch_2.bin']).hexdigest()}"):
@@ -89,7 +89,7 @@ def test_from_an_unpacked_folder(where: DataLocation, archive: bytes, folder: st
 def test_downloaded_into_the_cache(where: DataLocation, monkeypatch: pytest.MonkeyPatch, mirror: Mirror) -> None:
     archive = publish(monkeypatch, pack({f"{FOLDER}/{name}": data for name, data in FILES.items()}), mirror.url)
     mirror.serve(ARCHIVE, archive)
-    check(where)
+    check_both_splits(where)
     assert [path.name for path in (where.cache / "cifar10").iterdir()] == [ARCHIVE]
     assert len(mirror.requests) == 1
 
@@ -102,13 +102,13 @@ def test_offline(where: DataLocation, archive: bytes) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (pack({f"{FOLDER}/other.bin": b""}), f"lacks {FOLDER}/test_batch.bin"),
+        (pack({f"{FOLDER}/other.bin": b""}), f"{FOLDER} lacks test_batch.bin"),
         (pack({f"{FOLDER}/test_batch.bin": b"12345"}), "5 bytes are not a whole number of records"),
-        (pack({f"{FOLDER}/test_batch.bin": b"\x63" * 3073}), "labels go from 99 to 99"),
-        (b"no archive", "cannot be unpacked"),
+        (pack({f"{FOLDER}/test_batch.bin": b"\x63" * 3073}), "labels range from 99 to 99"),
+        (b"not an archive", "cannot be unpacked"),
     ],
 )
-def test_archives_of_another_form(
+def test_other_archives_are_refused(
     where: DataLocation, monkeypatch: pytest.MonkeyPatch, content: bytes, message: str
 ) -> None:
     publish(monkeypatch, content)

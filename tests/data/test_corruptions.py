@@ -24,19 +24,19 @@ def rng(seed: int = 0) -> torch.Generator:
 
 
 def test_a_mosaic_holds_the_mean_of_every_block() -> None:
-    found = Mosaic().corrupt(IMAGES, rng(), 4).float()
+    mosaic = Mosaic().corrupt(IMAGES, rng(), 4).float()
     for top in range(0, 10, 4):
         for left in range(0, 10, 4):
             block = np.s_[..., top : top + 4, left : left + 4]
             expected = IMAGES[block].float().mean(dim=(2, 3)).round()
-            torch.testing.assert_close(found[block].amin(dim=(2, 3)), expected)
-            torch.testing.assert_close(found[block].amax(dim=(2, 3)), expected)
+            torch.testing.assert_close(mosaic[block].amin(dim=(2, 3)), expected)
+            torch.testing.assert_close(mosaic[block].amax(dim=(2, 3)), expected)
 
 
 def test_a_blur_is_a_gaussian_of_that_width() -> None:
     scipy = pytest.importorskip("scipy.ndimage")
-    found = Blur().corrupt(IMAGES, rng(), 2).numpy().astype(int)
-    for image, blurred in zip(IMAGES.flatten(0, 1).numpy(), found.reshape(-1, 10, 10)):
+    blurs = Blur().corrupt(IMAGES, rng(), 2).numpy().astype(int)
+    for image, blurred in zip(IMAGES.flatten(0, 1).numpy(), blurs.reshape(-1, 10, 10)):
         expected = scipy.gaussian_filter(image.astype(float), 2, mode="nearest", truncate=3)
         assert abs(blurred - expected).max() <= 0.51
 
@@ -77,9 +77,9 @@ def test_batches_hold_the_inputs_of_their_images_and_depend_on_seed_and_number_a
         assert again[1] is not None
         assert torch.equal(again[0], images)
         assert torch.equal(again[1], inputs)
-        kept = (images - inputs).abs().flatten(1).mean(dim=1)
+        own = (images - inputs).abs().flatten(1).mean(dim=1)
         others = (images - inputs.roll(1, 0)).abs().flatten(1).mean(dim=1)
-        assert kept.mean() < others.mean()
+        assert own.mean() < others.mean()
 
 
 def test_masks_differ_from_epoch_to_epoch() -> None:
@@ -94,12 +94,12 @@ def test_masks_differ_from_epoch_to_epoch() -> None:
     [
         ("mosaic:9:digits", "expected 1 to 8 pixels"),
         ("blur:0:digits", "expected 1 to 8 pixels"),
-        ("mosaic:mosaic:digits", "have input images already"),
+        ("mosaic:mosaic:digits", "is already a data set of pairs"),
         ("mask:digit", "Did you mean digits"),
         ("mask", r"write mask:\[PIXELS:\]DATASET"),
     ],
 )
-def test_what_makes_no_sense_is_refused(name: str, message: str) -> None:
+def test_invalid_names_are_refused(name: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         ganzoo.data.open(name)
 

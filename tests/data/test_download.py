@@ -17,7 +17,7 @@ from tests.data.mirror import Mirror
 CONTENT = bytes(range(256)) * 40
 PACKED = gzip.compress(CONTENT, mtime=0)
 OTHER = gzip.compress(b"x", mtime=0)
-NOWHERE = "http://127.0.0.1:9/"  # the discard port: nobody listens
+NOWHERE = "http://127.0.0.1:9/"  # the discard port, on which nothing listens
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def packed(file: File) -> File:
 
 
 @pytest.fixture(autouse=True)
-def leaves_nothing_partial(where: DataLocation) -> Iterator[None]:
+def no_partial_files(where: DataLocation) -> Iterator[None]:
     yield
     assert not list(where.cache.rglob(".partial-*"))
 
@@ -52,13 +52,15 @@ def test_found_on_disk_without_a_request(file: File, where: DataLocation, mirror
     assert mirror.requests == []
 
 
-def test_any_packing_of_the_content_will_do(file: File, where: DataLocation) -> None:
+def test_any_compression_of_the_content_is_accepted(file: File, where: DataLocation) -> None:
     put(where.cache / "set/some.gz", gzip.compress(CONTENT[:100], 1) + gzip.compress(CONTENT[100:], 9))
     assert fetch(file, where) == CONTENT
 
 
 @pytest.mark.parametrize("bad", [None, (500, b"oops"), (200, b"<html>login</html>"), (200, PACKED[:-9])])
-def test_the_next_mirror_helps(file: File, where: DataLocation, mirror: Mirror, bad: tuple[int, bytes] | None) -> None:
+def test_the_next_mirror_is_tried(
+    file: File, where: DataLocation, mirror: Mirror, bad: tuple[int, bytes] | None
+) -> None:
     if bad is not None:
         mirror.serve("first/some.gz", bad[1], status=bad[0])
     mirror.serve("second/some.gz", PACKED)
@@ -69,15 +71,13 @@ def test_the_next_mirror_helps(file: File, where: DataLocation, mirror: Mirror, 
     assert len(mirror.requests) == 2
 
 
-def test_a_connection_that_breaks_off_is_noticed(packed: File, where: DataLocation, mirror: Mirror) -> None:
+def test_an_incomplete_download_is_detected(packed: File, where: DataLocation, mirror: Mirror) -> None:
     mirror.serve("first/some.gz", PACKED[:50], length=len(PACKED))
     mirror.serve("second/some.gz", PACKED)
     assert fetch(packed, where) == PACKED
 
 
-def test_altered_downloads_name_both_digests_and_are_not_kept(
-    packed: File, where: DataLocation, mirror: Mirror
-) -> None:
+def test_an_altered_download_is_refused_with_both_digests(packed: File, where: DataLocation, mirror: Mirror) -> None:
     altered = PACKED + b"!"
     mirror.serve("first/some.gz", altered)
     mirror.serve("second/some.gz", PACKED[:-1])
@@ -88,7 +88,7 @@ def test_altered_downloads_name_both_digests_and_are_not_kept(
     assert find(packed, where) is None
 
 
-def test_offline_says_what_to_fetch_and_where_to_put_it(packed: File, where: DataLocation) -> None:
+def test_offline_explains_what_to_download_and_where_to_put_it(packed: File, where: DataLocation) -> None:
     file = replace(packed, mirrors=(NOWHERE, NOWHERE + "b/"))
     other = replace(file, name="other.gz")
     present = replace(file, name="present.gz")
@@ -99,18 +99,18 @@ def test_offline_says_what_to_fetch_and_where_to_put_it(packed: File, where: Dat
         fetch(file, where, [present, file, other])
     message = str(error.value)
     assert f"{NOWHERE}b/some.gz: no connection" in message
-    assert f"Fetch some.gz, other.gz\nfrom {NOWHERE} or {NOWHERE}b/" in message
+    assert f"Download some.gz, other.gz\nfrom {NOWHERE} or {NOWHERE}b/" in message
     assert "present.gz" not in message
     assert str(where.given / "Set/raw") in message
     assert f"{unpacked} is not used" in message
-    with pytest.raises(DataError, match="--data-dir DIR or GANZOO_DATA=DIR") as error:
+    with pytest.raises(DataError, match="use --data-dir DIR or GANZOO_DATA=DIR") as error:
         fetch(file, replace(where, given=None))
     assert str(where.cache / "set") in str(error.value)
 
 
 @pytest.mark.parametrize("damage", [PACKED[:-20], PACKED[:40] + b"\0\0" + PACKED[42:], OTHER, b""])
 @pytest.mark.parametrize("place", ["given/Set/raw", "cache/set"])
-def test_damaged_files_are_named_and_kept(
+def test_damaged_files_are_reported_and_not_deleted(
     file: File, where: DataLocation, mirror: Mirror, place: str, damage: bytes
 ) -> None:
     path = put(where.cache.parent / place / "some.gz", damage)
@@ -119,8 +119,8 @@ def test_damaged_files_are_named_and_kept(
     message = str(error.value)
     assert message.startswith(str(path))
     assert file.digest[7:] in message
-    found = b"x" if damage == OTHER else damage
-    assert hashlib.sha256(found).hexdigest() in message
+    content = b"x" if damage == OTHER else damage
+    assert hashlib.sha256(content).hexdigest() in message
     assert ("Delete it to download it again" in message) == (place == "cache/set")
     assert path.read_bytes() == damage
     assert mirror.requests == []

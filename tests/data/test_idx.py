@@ -35,7 +35,7 @@ def content(counts: tuple[int, int, int, int] = (20, 20, 10, 10)) -> list[bytes]
 
 
 def publish(monkeypatch: pytest.MonkeyPatch, card: type, files: list[bytes], mirrors: tuple[str, ...] = ("x",)) -> None:
-    """Let `files` be the ones that the card verifies."""
+    """Make `files` the ones whose digests the card expects."""
     monkeypatch.setattr(card, "sha256", tuple(hashlib.sha256(data).hexdigest() for data in files))
     monkeypatch.setattr(card, "mirrors", mirrors)
 
@@ -50,7 +50,7 @@ def save(folder: Path, files: list[bytes], ending: str = ".gz") -> None:
 def real() -> DataLocation:
     folder = os.environ.get("GANZOO_DATA")
     if not folder or not (Path(folder) / "MNIST/raw").is_dir():
-        pytest.skip("GANZOO_DATA names no folder with MNIST/raw in it")
+        pytest.skip("GANZOO_DATA has no folder MNIST/raw")
     return DataLocation(Path(folder), Path("no-such-cache"))
 
 
@@ -89,7 +89,7 @@ def test_cards_are_complete(card: type[Dataset]) -> None:
 
 @pytest.mark.parametrize("folder", ["FashionMNIST/raw", "raw", "."])
 @pytest.mark.parametrize("ending", ["", ".gz"])
-def test_looked_for_where_torchvision_keeps_it(
+def test_files_are_found_in_the_layout_of_torchvision(
     where: DataLocation, monkeypatch: pytest.MonkeyPatch, folder: str, ending: str
 ) -> None:
     files = content()
@@ -119,7 +119,7 @@ def test_kmnist_uses_only_what_can_be_verified(where: DataLocation, monkeypatch:
         KMNIST().load(where, "train", None, None)
     save(folder, packed)
     assert idx(KMNIST().load(where, "train", None, None).images[:, 0]) == files[0]
-    (folder / NAMES[0]).write_bytes(gzip.compress(files[0], 1))  # the right content, but who can tell?
+    (folder / NAMES[0]).write_bytes(gzip.compress(files[0], 1))  # the right content in another compression
     with pytest.raises(DataError, match="not the published file"):
         KMNIST().load(where, "train", None, None)
 
@@ -157,23 +157,23 @@ def test_fewer_labels_than_images_are_refused(where: DataLocation, monkeypatch: 
 
 
 @given(st.integers(1, 3), st.binary(max_size=40), st.data())
-def test_wild_bytes_are_refused_or_right(dimensions: int, tail: bytes, data: st.DataObject) -> None:
+def test_arbitrary_bytes_are_refused_or_parsed_exactly(dimensions: int, tail: bytes, data: st.DataObject) -> None:
     sizes = st.one_of(st.integers(0, 5), st.just(2**32 - 1))
     shape = data.draw(st.lists(sizes, min_size=dimensions, max_size=dimensions))
     head = data.draw(st.sampled_from([bytes([0, 0, 8, dimensions]), bytes([0, 0, 13, dimensions]), b"", b"\0\0"]))
-    wild = head + b"".join(size.to_bytes(4, "big") for size in shape)[: data.draw(st.integers(0, 12))] + tail
+    content = head + b"".join(size.to_bytes(4, "big") for size in shape)[: data.draw(st.integers(0, 12))] + tail
     try:
-        array = parse(wild, dimensions, "wild")
+        array = parse(content, dimensions, "it")
     except DataError:
         return
-    assert idx(array) == wild
+    assert idx(array) == content
 
 
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=3), st.data())
-def test_what_is_written_is_parsed(shape: list[int], data: st.DataObject) -> None:
+def test_parsing_inverts_writing(shape: list[int], data: st.DataObject) -> None:
     size = math.prod(shape)
     array = np.frombuffer(data.draw(st.binary(min_size=size, max_size=size)), np.uint8).reshape(shape)
     assert np.array_equal(parse(idx(array), len(shape), "it"), array)
     for other in (idx(array)[:-1], idx(array) + b"\0"):
-        with pytest.raises(DataError, match="asks for"):
+        with pytest.raises(DataError, match="requires"):
             parse(other, len(shape), "it")

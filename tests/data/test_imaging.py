@@ -12,12 +12,12 @@ from ganzoo.data import imaging
 
 
 def coloured(count: int, channels: int = 1, height: int = 2, width: int = 3) -> torch.Tensor:
-    """Images of one colour each: 1, 2, 3, ..."""
+    """Images of a uniform value each: 1, 2, 3, ..."""
     values = torch.arange(1, count + 1, dtype=torch.uint8)
     return values[:, None, None, None].expand(count, channels, height, width)
 
 
-def test_grid_puts_every_image_in_its_place() -> None:
+def test_grid_layout() -> None:
     picture = imaging.grid(coloured(5), columns=3, gap=1)
     assert picture.dtype == torch.uint8
     expected = [
@@ -59,13 +59,13 @@ def test_save_replaces_what_was_there(tmp_path: Path) -> None:
         assert image.size == (2, 2)
 
 
-def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     path = tmp_path / "missing" / "grid.png"
     with pytest.raises(GanzooError, match=r"Cannot write .*missing/grid\.png: "):
         imaging.save(torch.zeros(1, 2, 2, dtype=torch.uint8), path)
 
 
-def test_nothing_is_left_behind_when_the_picture_cannot_take_its_place(tmp_path: Path) -> None:
+def test_no_temporary_file_remains_if_the_path_is_a_directory(tmp_path: Path) -> None:
     path = tmp_path / "grid.png"
     path.mkdir()
     with pytest.raises(GanzooError, match="Cannot write"):
@@ -79,7 +79,7 @@ def test_a_picture_of_two_channels_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_kinds_are_interleaved_row_by_row_in_the_colours_of_the_richest() -> None:
+def test_kinds_are_interleaved_row_by_row_and_become_rgb_if_one_is() -> None:
     first, second = coloured(5), coloured(5, channels=3) + 10
     mixed = imaging.interleave([first, second], columns=3)
     assert mixed.shape == (12, 3, 2, 3)

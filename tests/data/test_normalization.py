@@ -1,4 +1,4 @@
-"""Pixels and points on their way into the networks and back."""
+"""Conversion of pixels and points to [-1, 1] and back."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def test_outputs_are_rounded_and_clamped_to_bytes(dtype: torch.dtype) -> None:
 
 def test_every_byte_comes_back() -> None:
     data = torch.arange(256).to(torch.uint8)
-    seen = encode(data, IMAGES)
-    assert seen.min() == -1
-    assert seen.max() == 1
-    assert torch.equal(decode(seen, IMAGES), data)
+    values = encode(data, IMAGES)
+    assert values.min() == -1
+    assert values.max() == 1
+    assert torch.equal(decode(values, IMAGES), data)
 
 
 def test_points_fill_the_unit_square_and_come_back() -> None:

@@ -32,7 +32,7 @@ def shades(images: np.ndarray) -> list[int]:
     return [int(value) for value in images[:, 0, 4, 4]]
 
 
-def test_files_of_one_name_are_a_pair(where: DataLocation, tmp_path: Path) -> None:
+def test_files_with_the_same_name_are_a_pair(where: DataLocation, tmp_path: Path) -> None:
     pairs(tmp_path / "mine", "b", "a", "deep/er/c")
     data = load(where, tmp_path / "mine")
     assert data.spec == DataSpec(1, 8, 0, inputs=1)
@@ -61,9 +61,9 @@ def test_train_and_test_are_the_splits(where: DataLocation, tmp_path: Path) -> N
         load(where, tmp_path / "train", "test")
 
 
-def test_a_pair_that_cannot_be_read_or_compared_is_left_out_as_one(where: DataLocation, tmp_path: Path) -> None:
+def test_unreadable_and_mismatched_pairs_are_skipped(where: DataLocation, tmp_path: Path) -> None:
     pairs(tmp_path, "a", "broken", "c", "wide")
-    (tmp_path / "targets/broken.png").write_bytes(b"no image")
+    (tmp_path / "targets/broken.png").write_bytes(b"not an image")
     draw(tmp_path / "targets/wide.png", 5, size=(24, 12))
     draw(tmp_path / "targets/c.png", 200, size=(25, 24))  # scaled, with rounding
     data = load(where, tmp_path)
@@ -71,16 +71,16 @@ def test_a_pair_that_cannot_be_read_or_compared_is_left_out_as_one(where: DataLo
     assert shades(data.inputs) == [0, 20]
     assert shades(data.images) == [100, 200]
     (note,) = data.notes
-    assert "2 of 4 files skipped: broken (cannot identify image), wide (its images differ in proportions" in note
+    assert "2 of 4 files skipped: broken (cannot identify image), wide (its images differ in aspect ratio" in note
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda root: (root / "targets/a.png").unlink(), "in one of inputs and targets only: a"),
-        (lambda root: draw(root / "inputs/a.bmp", 1), "two images of one name but for the ending: a.bmp"),
+        (lambda root: (root / "targets/a.png").unlink(), "in only one of inputs and targets: a"),
+        (lambda root: draw(root / "inputs/a.bmp", 1), r"differ only in the ending: a\.bmp"),
         (lambda root: (root / "inputs").rename(root / "input"), "has no folder 'inputs'"),
-        (lambda root: [file.unlink() for file in root.glob("*/*.png")], "holds no pairs"),
+        (lambda root: [file.unlink() for file in root.glob("*/*.png")], "contains no pairs"),
     ],
 )
 def test_other_folders_are_refused(change: object, message: str, where: DataLocation, tmp_path: Path) -> None:

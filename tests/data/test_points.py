@@ -1,4 +1,4 @@
-"""Points and the mixtures they are drawn from."""
+"""Point data sets and mixtures of Gaussians."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_the_published_mixtures(name: str, modes: int, sigma: float, reach: floa
         np.testing.assert_allclose(cloud.std(axis=0), sigma, rtol=0.06)
 
 
-def test_ring_and_grid_lie_where_they_should() -> None:
+def test_means_of_ring_and_grid() -> None:
     np.testing.assert_allclose(np.linalg.norm(Ring().mixture().means, axis=1), 1)
     assert {tuple(mean) for mean in Grid().mixture().means} == {
         (x, y) for x in (-4.0, -2.0, 0.0, 2.0, 4.0) for y in (-4.0, -2.0, 0.0, 2.0, 4.0)
@@ -57,11 +57,11 @@ def test_density_is_that_of_the_gaussians_and_integrates_to_one() -> None:
     [np.zeros((4, 2), np.float32), np.ones((4, 1), np.float32), np.ones((4, 2)), np.full((4, 2), np.nan, np.float32)],
     ids=["all zero", "one number", "float64", "nan"],
 )
-def test_what_is_no_cloud_of_points_is_refused(points: np.ndarray) -> None:
+def test_invalid_arrays_are_refused(points: np.ndarray) -> None:
     with pytest.raises(DataError, match="mine: "):
         PointData(points, None, (), "mine", "train", "0" * 64)
 
 
 def test_points_have_no_image_size() -> None:
-    with pytest.raises(UsageError, match="ring has points, not images: it takes no image_size"):
+    with pytest.raises(UsageError, match="ring has points, not images: image_size does not apply"):
         data.open("ring", image_size=8)

@@ -19,10 +19,10 @@ def build(name: str, spec: DataSpec, **overrides: Any) -> GAN:
     torch.manual_seed(0)
     card = registry.get_architecture(name).card
     gan: GAN = card.build(make(card.Config, {"width": 4, "latent_dim": 6, **overrides}), spec)
-    for _ in range(20):  # running statistics of a network that has been trained
+    for _ in range(20):  # running statistics as after training
         gan.generate(gan.latent(64), gan.class_labels(64))
     with torch.no_grad():
-        list(gan.generator.parameters())[-1].mul_(20)  # pictures with contrast
+        list(gan.generator.parameters())[-1].mul_(20)  # images with contrast
     return gan
 
 
@@ -37,7 +37,7 @@ def cgan() -> GAN:
 
 
 class Recorder(nn.Module):
-    """A generator that draws its noise, or its label, over the whole image."""
+    """A generator whose images are filled with its noise or its label; records its arguments."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -88,7 +88,7 @@ def test_the_same_seed_gives_the_same_images(dcgan: GAN) -> None:
     assert not torch.equal(dcgan.sample(4), dcgan.sample(4))
 
 
-def test_sampling_leaves_the_global_random_state_alone(dcgan: GAN) -> None:
+def test_sampling_does_not_change_the_global_random_state(dcgan: GAN) -> None:
     before = torch.get_rng_state()
     dcgan.sample(4, seed=7)
     dcgan.sample(4)
@@ -107,9 +107,9 @@ def test_sampling_changes_neither_modes_nor_buffers(dcgan: GAN, training: bool) 
 
 def test_sampling_uses_the_running_statistics(dcgan: GAN) -> None:
     dcgan.train()
-    together = dcgan.sample(4, seed=0)
+    in_training_mode = dcgan.sample(4, seed=0)
     dcgan.eval()
-    assert torch.equal(together, dcgan.sample(4, seed=0))
+    assert torch.equal(in_training_mode, dcgan.sample(4, seed=0))
 
 
 def test_modes_are_restored_when_the_generator_fails(cgan: GAN, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,21 +131,20 @@ def test_chunks_change_neither_noise_nor_labels(chunk: int, classes: int) -> Non
     pieces = gan.sample(7, seed=0, chunk=chunk)
     assert torch.equal(whole, pieces)
     assert torch.equal(torch.cat(generator.noise[1:]), generator.noise[0])
-    assert all(len(noise) <= max(chunk, 7) for noise in generator.noise)
-    assert len(generator.noise) == 1 + -(-7 // chunk)
+    assert [len(noise) for noise in generator.noise[1:]] == [min(chunk, 7 - start) for start in range(0, 7, chunk)]
 
 
-def test_classes_take_turns_unless_labels_are_given() -> None:
+def test_classes_alternate_unless_labels_are_given() -> None:
     gan, generator = recorder(classes=3)
     gan.sample(7)
     gan.sample(3, labels=[2, 2, 0])
     gan.sample(2, labels=torch.tensor([1, 0], dtype=torch.uint8))
-    found = [labels.tolist() for labels in generator.labels if labels is not None]
-    assert found == [[0, 1, 2, 0, 1, 2, 0], [2, 2, 0], [1, 0]]
+    drawn = [labels.tolist() for labels in generator.labels if labels is not None]
+    assert drawn == [[0, 1, 2, 0, 1, 2, 0], [2, 2, 0], [1, 0]]
     assert all(labels is not None and labels.dtype == torch.int64 for labels in generator.labels)
 
 
-def test_labels_choose_what_is_drawn(cgan: GAN) -> None:
+def test_labels_determine_the_class_of_each_sample(cgan: GAN) -> None:
     first, second = cgan.sample(2, labels=[3, 3], seed=0), cgan.sample(2, labels=[4, 3], seed=0)
     assert torch.equal(first[1], second[1])
     assert not torch.equal(first[0], second[0])
@@ -154,7 +153,7 @@ def test_labels_choose_what_is_drawn(cgan: GAN) -> None:
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ([1], "Expected 3 labels, one for each sample, but got 1"),
+        ([1], "Expected 3 labels, one per sample, but got 1"),
         ([0, 1, 2, 3], "but got 4"),
         ([0, 1, 10], r"Labels must lie in 0\.\.9"),
         ([0, -1, 2], r"Labels must lie in 0\.\.9"),
@@ -178,7 +177,7 @@ def test_class_labels(cgan: GAN, dcgan: GAN) -> None:
     assert (cgan.conditional, dcgan.conditional) == (True, False)
 
 
-def test_latent_is_standard_normal_noise_drawn_from_the_given_generator(dcgan: GAN) -> None:
+def test_latent_is_standard_normal_noise_from_the_generator(dcgan: GAN) -> None:
     first, again = (dcgan.latent(4000, torch.Generator().manual_seed(0)) for _ in range(2))
     assert first.shape == (4000, 6)
     assert torch.equal(first, again)
@@ -186,11 +185,11 @@ def test_latent_is_standard_normal_noise_drawn_from_the_given_generator(dcgan: G
     assert abs(first.std() - 1) < 0.03
 
 
-def test_batch_norm_sees_real_and_fake_images_apart(dcgan: GAN) -> None:
+def test_batch_norm_normalises_real_and_fake_images_separately(dcgan: GAN) -> None:
     real, fake = torch.rand(4, 3, 16, 16), -torch.rand(4, 3, 16, 16)
-    apart = dcgan.discriminator(real).sigmoid().mean(), dcgan.discriminator(fake).sigmoid().mean()
-    _, signals = dcgan.discriminator_loss(real, fake)
-    torch.testing.assert_close((signals["d_real"], signals["d_fake"]), apart)
+    separate = dcgan.discriminator(real).sigmoid().mean(), dcgan.discriminator(fake).sigmoid().mean()
+    _, logs = dcgan.discriminator_loss(real, fake)
+    torch.testing.assert_close((logs["d_real"], logs["d_fake"]), separate)
 
 
 @pytest.mark.parametrize(
@@ -203,35 +202,35 @@ def test_batch_norm_sees_real_and_fake_images_apart(dcgan: GAN) -> None:
         ("acgan", {}, 1),
     ],
 )
-def test_terms_one_by_one_have_the_gradients_of_the_whole_loss(
+def test_gradients_of_the_terms_add_up_to_that_of_the_loss(
     architecture: str, overrides: dict[str, Any], terms: int
 ) -> None:
     gan = build(architecture, DataSpec(1, 16, 10), **overrides)
     real, fake, labels = torch.rand(5, 1, 16, 16), -torch.rand(5, 1, 16, 16), torch.arange(5)
     parameters = list(gan.discriminator.parameters())
-    value, signals = gan.discriminator_loss(real, fake, labels, torch.Generator().manual_seed(0))
+    value, logs = gan.discriminator_loss(real, fake, labels, torch.Generator().manual_seed(0))
     whole = torch.autograd.grad(value, parameters, allow_unused=True)
     gan.zero_grad()
-    found = []
-    for term, more in gan.discriminator_losses(real, fake, labels, torch.Generator().manual_seed(0)):
+    results = []
+    for term, term_logs in gan.discriminator_losses(real, fake, labels, torch.Generator().manual_seed(0)):
         term.backward()
-        found.append((term, more))
-    assert len(found) == terms
-    torch.testing.assert_close(torch.stack([term for term, _ in found]).sum(), value)
-    assert {name for _, more in found for name in more} == set(signals)
+        results.append((term, term_logs))
+    assert len(results) == terms
+    torch.testing.assert_close(torch.stack([term for term, _ in results]).sum(), value)
+    assert {name for _, term_logs in results for name in term_logs} == set(logs)
     for parameter, expected in zip(parameters, whole):
         torch.testing.assert_close(parameter.grad, expected, rtol=1e-4, atol=1e-6)
 
 
-def test_a_loss_of_its_own_is_one_term() -> None:
-    class Own(GAN):
-        def discriminator_loss(self, *given: Any) -> Any:
-            value, signals = super().discriminator_loss(*given)
-            return 3 * value, signals
+def test_an_overridden_loss_is_a_single_term() -> None:
+    class Tripled(GAN):
+        def discriminator_loss(self, *args: Any) -> Any:
+            value, logs = super().discriminator_loss(*args)
+            return 3 * value, logs
 
     gan, real, fake = build("dcgan", DataSpec(3, 16)), torch.rand(4, 3, 16, 16), -torch.rand(4, 3, 16, 16)
     expected = 3 * gan.discriminator_loss(real, fake)[0]
-    gan.__class__ = Own
+    gan.__class__ = Tripled
     ((value, _),) = gan.discriminator_losses(real, fake)
     torch.testing.assert_close(value, expected)
 
@@ -239,15 +238,15 @@ def test_a_loss_of_its_own_is_one_term() -> None:
 @pytest.mark.parametrize(
     ("loss", "probability"), [("nonsaturating", True), ("minimax", True), ("least_squares", False)]
 )
-def test_signals_are_probabilities_where_the_loss_has_them(loss: str, probability: bool) -> None:
+def test_logs_are_probabilities_if_the_loss_defines_them(loss: str, probability: bool) -> None:
     gan = GAN(Recorder(), PixelSum(), make(plugin.Config, {"loss": loss}), DataSpec(1, 2))
     real, fake = torch.full((3, 1, 2, 2), 0.5), torch.full((3, 1, 2, 2), -0.25)
-    _, signals = gan.discriminator_loss(real, fake)
+    _, logs = gan.discriminator_loss(real, fake)
     expected = torch.tensor([2.0, -1.0])
     if probability:
         expected = expected.sigmoid()
-    torch.testing.assert_close(torch.stack([signals["d_real"], signals["d_fake"]]), expected)
-    assert not any(signal.requires_grad for signal in signals.values())
+    torch.testing.assert_close(torch.stack([logs["d_real"], logs["d_fake"]]), expected)
+    assert not any(value.requires_grad for value in logs.values())
 
 
 @pytest.mark.parametrize("norm", ["batch", "none"])
@@ -261,15 +260,15 @@ def test_the_discriminators_target_for_reals_is_the_setting(norm: str) -> None:
 
 
 @pytest.mark.parametrize(("penalty", "expected"), [("r1", 2.0), ("r1r2", 4.0), ("gradient", 1.0)])
-def test_the_penalty_enters_the_loss_with_its_weight(penalty: str, expected: float) -> None:
+def test_the_penalty_is_added_with_its_weight(penalty: str, expected: float) -> None:
     real, fake = torch.rand(3, 1, 2, 2), torch.rand(3, 1, 2, 2)
     values = {}
     for weight in (0.0, 5.0):
         config = make(plugin.Config, {"loss": "wasserstein", "penalty": penalty, "penalty_weight": weight})
         gan = GAN(Recorder(), PixelSum(), config, DataSpec(1, 2))
-        values[weight], signals = gan.discriminator_loss(real, fake)
-        assert signals["penalty"].item() == pytest.approx(expected)
-        assert not signals["penalty"].requires_grad
+        values[weight], logs = gan.discriminator_loss(real, fake)
+        assert logs["penalty"].item() == pytest.approx(expected)
+        assert not logs["penalty"].requires_grad
     assert (values[5.0] - values[0.0]).item() == pytest.approx(5 * expected, rel=1e-5)
 
 
@@ -292,9 +291,9 @@ class TwoRates(plugin.Config):
 @pytest.mark.parametrize(("optimizer", "kind"), [("adam", torch.optim.Adam), ("rmsprop", torch.optim.RMSprop)])
 def test_optimizers_hold_one_network_each_with_its_own_rate(optimizer: str, kind: type[torch.optim.Optimizer]) -> None:
     gan = GAN(Recorder(), PixelSum(), make(TwoRates, {"optimizer": optimizer}), DataSpec(1, 2))
-    for made, network, rate in zip(gan.optimizers(), (gan.generator, gan.discriminator), (1e-3, 2e-3)):
-        assert type(made) is kind
-        (group,) = made.param_groups
+    for created, network, rate in zip(gan.optimizers(), (gan.generator, gan.discriminator), (1e-3, 2e-3)):
+        assert type(created) is kind
+        (group,) = created.param_groups
         assert group["params"] == list(network.parameters())
         assert group["lr"] == rate
         if optimizer == "adam":

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from ganzoo.nn import ConvBNLeakyReLU, ConvHead, ConvTransposeBNReLU, mlp, uses_batch_statistics
+from ganzoo.nn import ConvBNLeakyReLU, ConvHead, ConvTransposeBNReLU, ConvTransposeTanh, uses_batch_statistics
 
 
 def plain_block(kernel_size: int, stride: int, padding: int) -> nn.Sequential:
@@ -13,8 +13,8 @@ def plain_block(kernel_size: int, stride: int, padding: int) -> nn.Sequential:
     )
 
 
-def shake(network: nn.Module) -> None:
-    """Weights and statistics that differ from every default."""
+def randomise(network: nn.Module) -> None:
+    """Set weights and statistics to values that differ from every default."""
     with torch.no_grad():
         for tensor in network.state_dict().values():
             if tensor.is_floating_point():
@@ -25,14 +25,12 @@ def shake(network: nn.Module) -> None:
 
 @pytest.mark.parametrize(("kernel_size", "stride", "padding"), [(4, 2, 1), (4, 1, 0), (7, 1, 0)])
 @pytest.mark.parametrize("training", [True, False])
-def test_the_block_is_interchangeable_with_plain_pytorch(
-    kernel_size: int, stride: int, padding: int, training: bool
-) -> None:
+def test_generator_block_equals_plain_pytorch(kernel_size: int, stride: int, padding: int, training: bool) -> None:
     block, plain = ConvTransposeBNReLU(5, 3, kernel_size, stride, padding), plain_block(kernel_size, stride, padding)
     assert list(block.state_dict()) == list(plain.state_dict())
     x = torch.randn(4, 5, 3, 3)
     for source, target in ((block, plain), (plain, block)):
-        shake(source)
+        randomise(source)
         target.load_state_dict(source.state_dict())
         block.train(training)
         plain.train(training)
@@ -41,7 +39,7 @@ def test_the_block_is_interchangeable_with_plain_pytorch(
             assert torch.equal(tensor, target.state_dict()[name]), name
 
 
-def test_the_block_doubles_by_default_and_has_no_bias() -> None:
+def test_generator_block_doubles_by_default_and_has_no_bias() -> None:
     block = ConvTransposeBNReLU(5, 3)
     out = block(torch.randn(2, 5, 6, 7))
     assert out.shape == (2, 3, 12, 14)
@@ -49,7 +47,7 @@ def test_the_block_doubles_by_default_and_has_no_bias() -> None:
     assert sorted(name for name, _ in block.named_parameters()) == ["0.weight", "1.bias", "1.weight"]
 
 
-def test_the_block_leaves_its_input_alone() -> None:
+def test_generator_block_does_not_change_its_input() -> None:
     x = torch.randn(2, 5, 4, 4)
     before = x.clone()
     ConvTransposeBNReLU(5, 3)(x)
@@ -60,24 +58,33 @@ def test_the_block_leaves_its_input_alone() -> None:
     ("norm", "names"),
     [(True, ["0.weight", "1.bias", "1.weight"]), (False, ["0.bias", "0.weight"])],
 )
-def test_the_discriminators_block_halves(norm: bool, names: list[str]) -> None:
+def test_discriminator_block_halves(norm: bool, names: list[str]) -> None:
     block = ConvBNLeakyReLU(3, 5, norm)
     assert block(torch.randn(2, 3, 8, 12)).shape == (2, 5, 4, 6)
     assert sorted(name for name, _ in block.named_parameters()) == names
     assert uses_batch_statistics(block) is norm
 
 
-def test_the_discriminators_block_leaks() -> None:
+def test_discriminator_block_has_a_leaky_activation() -> None:
     block = ConvBNLeakyReLU(1, 1, norm=False)
     x = torch.randn(2, 1, 4, 4)
     convolved = block[0](x)
     torch.testing.assert_close(block(x), torch.where(convolved > 0, convolved, 0.2 * convolved))
 
 
+@pytest.mark.parametrize("bias", [True, False])
+def test_last_generator_block_equals_plain_pytorch(bias: bool) -> None:
+    block, plain = ConvTransposeTanh(5, 3, bias=bias), nn.ConvTranspose2d(5, 3, 4, 2, 1, bias=bias)
+    plain.load_state_dict(block.state_dict())
+    x = torch.randn(2, 5, 4, 4)
+    torch.testing.assert_close(block(x), plain(x).tanh())
+    torch.testing.assert_close(block(x, output_size=[9, 9]), plain(x, output_size=[9, 9]).tanh())
+
+
 @pytest.mark.parametrize("outputs", [1, 3])
 @pytest.mark.parametrize("size", [4, 1, 6])
 @pytest.mark.parametrize("form", [torch.contiguous_format, torch.channels_last])
-def test_the_head_is_the_convolution_it_says(outputs: int, size: int, form: torch.memory_format) -> None:
+def test_head_equals_a_convolution(outputs: int, size: int, form: torch.memory_format) -> None:
     head, plain = ConvHead(5, outputs, min(size, 4)).double(), nn.Conv2d(5, outputs, min(size, 4)).double()
     plain.load_state_dict(head.state_dict())
     head.to(memory_format=form)  # type: ignore[call-overload]
@@ -91,23 +98,10 @@ def test_the_head_is_the_convolution_it_says(outputs: int, size: int, form: torc
         slope.square().sum().backward()
         assert leaf.grad is not None
         grads.append([out, slope, leaf.grad, *(p.grad for p in layer.parameters())])
-    for found, expected in zip(*grads):
-        torch.testing.assert_close(found, expected)
+    for actual, expected in zip(*grads):
+        torch.testing.assert_close(actual, expected)
 
 
-def test_the_head_refuses_what_a_convolution_refuses() -> None:
+def test_head_refuses_the_same_inputs_as_a_convolution() -> None:
     with pytest.raises(RuntimeError, match="to have 5 channels"):
         ConvHead(5, 1, 4)(torch.randn(2, 6, 4, 4))
-
-
-def test_mlp_has_activations_between_its_layers_only() -> None:
-    network = mlp((4, 8, 6, 2), nn.ReLU())
-    assert [type(layer).__name__ for layer in network] == ["Linear", "ReLU", "Linear", "ReLU", "Linear"]
-    assert network(torch.randn(3, 4)).shape == (3, 2)
-    assert [type(layer).__name__ for layer in mlp((4, 2), nn.ReLU())] == ["Linear"]
-
-
-@pytest.mark.parametrize("norm", [nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm])
-def test_batch_statistics_are_found_at_any_depth(norm: type[nn.Module]) -> None:
-    assert uses_batch_statistics(nn.Sequential(nn.Linear(2, 2), nn.Sequential(norm(3))))
-    assert not uses_batch_statistics(nn.Sequential(nn.Linear(2, 2), nn.GroupNorm(1, 3), nn.InstanceNorm2d(3)))

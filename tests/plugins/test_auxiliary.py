@@ -1,4 +1,4 @@
-"""ACGAN and InfoGAN: what the second head learns, and from which images."""
+"""ACGAN and InfoGAN: the loss of the auxiliary head, and the images it is computed on."""
 
 from __future__ import annotations
 
@@ -33,22 +33,25 @@ def infogan() -> GAN:
     return build("infogan", DataSpec(1, 8), categories=4, continuous=2)
 
 
-def gradient(value: Tensor, gan: GAN) -> Tensor:
-    (found,) = torch.autograd.grad(value, gan.discriminator.reader.bias)  # type: ignore[union-attr, arg-type]
-    return found
+def head_gradient(value: Tensor, gan: GAN) -> Tensor:
+    (gradient,) = torch.autograd.grad(value, gan.discriminator.reader.bias)  # type: ignore[union-attr, arg-type]
+    return gradient
 
 
-def test_acgan_learns_classes_from_reals_and_the_generator_is_told_of_its_own(acgan: GAN) -> None:
+def test_acgan_discriminator_learns_classes_from_real_images_and_generator_from_its_own(acgan: GAN) -> None:
     real, fake, labels = torch.rand(6, 1, 8, 8), torch.rand(6, 1, 8, 8), torch.arange(6) % 3
-    learnt = gradient(acgan.discriminator_loss(real, fake, labels)[0], acgan)
-    assert torch.equal(gradient(acgan.discriminator_loss(real, -fake, labels)[0], acgan), learnt)
-    assert not torch.equal(gradient(acgan.discriminator_loss(-real, fake, labels)[0], acgan), learnt)
-    told, signals = acgan.generator_loss(real, fake, labels)
-    assert torch.equal(gradient(acgan.generator_loss(-real, fake, labels)[0], acgan), gradient(told, acgan))
-    assert 0 <= signals["class_accuracy"] <= 1
+    expected = head_gradient(acgan.discriminator_loss(real, fake, labels)[0], acgan)
+    assert torch.equal(head_gradient(acgan.discriminator_loss(real, -fake, labels)[0], acgan), expected)
+    assert not torch.equal(head_gradient(acgan.discriminator_loss(-real, fake, labels)[0], acgan), expected)
+    loss, logs = acgan.generator_loss(real, fake, labels)
+    by_generator = head_gradient(loss, acgan)
+    assert torch.equal(head_gradient(acgan.generator_loss(-real, fake, labels)[0], acgan), by_generator)
+    assert not torch.equal(head_gradient(acgan.generator_loss(real, -fake, labels)[0], acgan), by_generator)
+    predictions = acgan.discriminator.predict(fake)[1].argmax(dim=1)  # type: ignore[operator]
+    assert logs["class_accuracy"] == (predictions == labels).float().mean()
 
 
-def test_acgan_without_its_classifier_plays_the_plain_game(acgan: GAN) -> None:
+def test_acgan_without_class_weight_has_the_plain_loss() -> None:
     real, fake, labels = torch.rand(6, 1, 8, 8), torch.rand(6, 1, 8, 8), torch.arange(6) % 3
     plain = build("acgan", DataSpec(1, 8, 3), class_weight=0)
     logits = plain.discriminator(fake)
@@ -72,20 +75,20 @@ def test_infogan_draws_its_codes_and_takes_the_category_from_a_label(infogan: GA
     assert chosen[:, :4].argmax(dim=1).tolist() == [3, 0]
 
 
-def test_infogan_learns_codes_from_fakes_alone(infogan: GAN) -> None:
+def test_infogan_learns_codes_from_generated_images_only(infogan: GAN) -> None:
     real, fake, codes = torch.rand(6, 1, 8, 8), torch.rand(6, 1, 8, 8), infogan.condition(None, 6)
-    learnt = gradient(infogan.discriminator_loss(real, fake, codes)[0], infogan)
-    assert torch.equal(gradient(infogan.discriminator_loss(-real, fake, codes)[0], infogan), learnt)
-    assert not torch.equal(gradient(infogan.discriminator_loss(real, -fake, codes)[0], infogan), learnt)
+    expected = head_gradient(infogan.discriminator_loss(real, fake, codes)[0], infogan)
+    assert torch.equal(head_gradient(infogan.discriminator_loss(-real, fake, codes)[0], infogan), expected)
+    assert not torch.equal(head_gradient(infogan.discriminator_loss(real, -fake, codes)[0], infogan), expected)
 
 
-def test_infogan_reads_perfectly_what_is_written_plainly(infogan: GAN) -> None:
+def test_infogan_has_no_loss_for_perfect_predictions(infogan: GAN) -> None:
     codes = torch.tensor([[1, 0, 0, 0, 0.5, -1], [0, 0, 1, 0, 0.0, 1]])
-    read = codes * torch.tensor([50.0] * 4 + [1.0] * 2)
-    value, signals = infogan.auxiliary_loss(read, codes)  # type: ignore[operator]
+    prediction = codes * torch.tensor([50.0] * 4 + [1.0] * 2)
+    value, logs = infogan.auxiliary_loss(prediction, codes)  # type: ignore[operator]
     assert value < 1e-6
-    assert (signals["code_accuracy"], signals["code_error"]) == (1, 0)
-    wrong, _ = infogan.auxiliary_loss(read + torch.tensor([0.0] * 4 + [2.0] * 2), codes)  # type: ignore[operator]
+    assert (logs["code_accuracy"], logs["code_error"]) == (1, 0)
+    wrong, _ = infogan.auxiliary_loss(prediction + torch.tensor([0.0] * 4 + [2.0] * 2), codes)  # type: ignore[operator]
     torch.testing.assert_close(wrong, torch.tensor(0.1 * 0.5 * 2 * 4.0), atol=1e-5, rtol=0)
 
 
@@ -93,8 +96,8 @@ def test_infogan_samples_by_code_from_the_command_line(ganzoo_cli: Any, tmp_path
     run = ganzoo.train("infogan", dataset="digits", steps=2, batch_size=16, width=8, categories=12, out=tmp_path / "r")
     out = tmp_path / "eleven.npz"
     assert ganzoo_cli("sample", run.path, "--label", 11, "--count", 3, "--seed", 0, "--out", out).code == 0
-    refused = ganzoo_cli("sample", run.path, "--label", 12, "--out", tmp_path / "x.png")
-    assert (refused.code, "'12' is no class of this GAN" in refused.err) == (2, True)
+    result = ganzoo_cli("sample", run.path, "--label", 12, "--out", tmp_path / "x.png")
+    assert (result.code, "'12' is not a class of this GAN" in result.err) == (2, True)
     assert ganzoo_cli("sample", run.path, "--count", 24, "--out", tmp_path / "all").code == 0
     assert sorted(path.name for path in (tmp_path / "all").iterdir()) == sorted(map(str, range(12)))
     gan = ganzoo.load(run.path)

@@ -19,7 +19,7 @@ def build(spec: DataSpec, **overrides: Any) -> GAN:
     return gan
 
 
-def test_it_plays_the_game_of_the_paper() -> None:
+def test_settings_of_the_paper() -> None:
     gan = build(DataSpec(1, 28))
     config = gan.config
     assert (config.loss, config.penalty, config.discriminator_steps) == ("relativistic", "r1r2", 1)
@@ -29,7 +29,7 @@ def test_it_plays_the_game_of_the_paper() -> None:
     assert not uses_batch_statistics(gan.discriminator)
 
 
-def test_every_block_starts_as_identity() -> None:
+def test_every_block_is_initialised_to_identity() -> None:
     gan = build(DataSpec(3, 32), width=8)
     blocks = [module for module in gan.modules() if type(module).__name__ == "Block"]
     assert len(blocks) == 6
@@ -38,7 +38,7 @@ def test_every_block_starts_as_identity() -> None:
         assert torch.equal(block(maps), maps)
 
 
-def test_what_the_networks_put_out_at_the_start_is_of_moderate_size() -> None:
+def test_initial_outputs_are_of_moderate_size() -> None:
     for spec in (DataSpec(1, 8), DataSpec(3, 64)):
         gan = build(spec, width=16)
         images = gan.generate(gan.latent(64))
@@ -46,20 +46,20 @@ def test_what_the_networks_put_out_at_the_start_is_of_moderate_size() -> None:
         assert 0.05 < gan.discriminator(torch.randn(64, spec.channels, spec.size, spec.size)).std() < 5
 
 
-def test_blocks_may_be_wider_inside_and_more_in_number() -> None:
+def test_number_and_width_of_blocks_can_be_set() -> None:
     gan = build(DataSpec(1, 16), width=24, expansion=3, group_width=16, blocks=2)
     mixes = [module.mix for module in gan.discriminator.modules() if type(module).__name__ == "Block"]
     assert [(mix.in_channels, mix.groups) for mix in mixes] == [(64, 4)] * 2 + [(144, 9)] * 2  # type: ignore[union-attr]
 
 
-def test_its_one_pass_gives_the_loss_and_the_penalty_of_two() -> None:
+def test_one_pass_computes_the_loss_and_the_penalty_of_separate_passes() -> None:
     gan = build(DataSpec(1, 16), width=8, penalty_weight=2.5)
-    for parameter in gan.discriminator.parameters():  # else the blocks are identities, and all slopes the same
+    for parameter in gan.discriminator.parameters():  # otherwise the blocks are identities
         parameter.data.add_(torch.randn_like(parameter), alpha=0.1)
     real, fake = torch.randn(2, 5, 1, 16, 16)
     weights = list(gan.discriminator.parameters())
-    value, signals = gan.discriminator_loss(real, fake)
-    wanted, wanted_signals = GAN.discriminator_loss(gan, real, fake)
-    torch.testing.assert_close(value, wanted)
-    torch.testing.assert_close(signals, wanted_signals)
-    torch.testing.assert_close(torch.autograd.grad(value, weights), torch.autograd.grad(wanted, weights))
+    value, logs = gan.discriminator_loss(real, fake)
+    expected, expected_logs = GAN.discriminator_loss(gan, real, fake)
+    torch.testing.assert_close(value, expected)
+    torch.testing.assert_close(logs, expected_logs)
+    torch.testing.assert_close(torch.autograd.grad(value, weights), torch.autograd.grad(expected, weights))

@@ -17,21 +17,21 @@ class ACGANConfig(ConvolutionalConfig):
     generator_lr: float = 1e-3
     discriminator_lr: float = 1e-3
     width: int = 32
-    class_weight: float = setting(1.0, "weight of the auxiliary classifier's loss in both networks", ge=0)
+    class_weight: float = setting(1.0, "weight of the classification loss in both networks", ge=0)
 
 
 class ACGAN(Architecture):
     api_version = 1
-    summary = "the discriminator names the class, too, and the generator helps it to"
+    summary = "the discriminator also predicts the class label; the generator learns to produce recognisable classes"
     paper = "Odena et al. 2017, Conditional Image Synthesis with Auxiliary Classifier GANs, arXiv:1610.09585"
     conditional = True
     Config = ACGANConfig
 
     def build(self, config: ACGANConfig, spec: DataSpec) -> GAN:
         from ganzoo.nn.dcgan import TwoHeadedDiscriminator
-        from ganzoo_plugins.acgan.networks import ClassifyingGAN, Generator
+        from ganzoo_plugins.acgan.networks import ClassifierGAN, Generator
 
         discriminator = TwoHeadedDiscriminator(
             config.width, spec, spec.classes, norm=config.discriminator_norm == "batch"
         )
-        return ClassifyingGAN(Generator(config, spec), discriminator, config, spec)
+        return ClassifierGAN(Generator(config, spec), discriminator, config, spec)

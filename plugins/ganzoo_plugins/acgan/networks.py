@@ -1,4 +1,4 @@
-"""Networks and objective of Odena et al. 2017, arXiv:1610.09585, on the stages of DCGAN."""
+"""Networks and losses of Odena et al. 2017, arXiv:1610.09585, with DCGAN's convolutions."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from ganzoo_plugins.acgan import ACGANConfig
 
 
 class Generator(dcgan.Generator):
-    """(z [N, latent_dim], labels [N]) -> images [N, C, size, size]: the label's vector multiplies the noise.
+    """(z [N, latent_dim], labels [N]) -> images [N, C, size, size]: the noise is multiplied by the label's embedding.
 
-    Where they are put side by side, the classifier's lesson is learnt first, by one image a class for any noise.
+    If they are concatenated instead, the generator first satisfies the classifier, with one image per class regardless
+    of the noise.
     """
 
     def __init__(self, config: ACGANConfig, spec: DataSpec):
@@ -26,15 +27,15 @@ class Generator(dcgan.Generator):
         return super().forward(z * self.embed(labels))
 
 
-class ClassifyingGAN(AuxiliaryGAN):
-    """The discriminator learns the classes, and the generator to be classified as asked: Odena et al. 2017, section 4.
+class ClassifierGAN(AuxiliaryGAN):
+    """Adversarial loss plus classification loss: Odena et al. 2017, section 4.
 
-    Odena et al. let the discriminator learn them from fakes, too. On MNIST the networks then agreed on classes of their
-    own: a row of 7s for label 3, each recognised.
+    Unlike in the paper, the discriminator learns the classes from real images only. When it learnt them from generated
+    images as well, the networks agreed on arbitrary classes on MNIST: a row of 7s for label 3, each classified as 3.
     """
 
     learns_from = "real"
 
-    def auxiliary_loss(self, read: Tensor, condition: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        accuracy = (read.argmax(dim=1) == condition).float().mean()
-        return self.config.class_weight * F.cross_entropy(read, condition), {"class_accuracy": accuracy}
+    def auxiliary_loss(self, prediction: Tensor, condition: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        accuracy = (prediction.argmax(dim=1) == condition).float().mean()
+        return self.config.class_weight * F.cross_entropy(prediction, condition), {"class_accuracy": accuracy}

@@ -18,8 +18,8 @@ Networks = Literal["conv", "mlp"]
 class CGANConfig(ConvolutionalConfig):
     generator_lr: float = 1e-3
     discriminator_lr: float = 1e-3
-    networks: Networks = setting("conv", "conv: DCGAN's stages; mlp: fully connected, as in the paper")
-    embedding: int = setting(32, "length of a label's learnt vector", ge=1)
+    networks: Networks = setting("conv", "conv: DCGAN's convolutions; mlp: fully connected, as in the paper")
+    embedding: int = setting(32, "length of the label embedding", ge=1)
     width: int = 32
     generator_widths: tuple[int, ...] = setting((256, 512, 1024), "mlp: hidden layers of the generator", ge=1)
     discriminator_widths: tuple[int, ...] = setting((512, 512), "mlp: hidden layers of the discriminator", ge=1)
@@ -27,7 +27,7 @@ class CGANConfig(ConvolutionalConfig):
 
 class CGAN(Architecture):
     api_version = 1
-    summary = "labels steer generator and discriminator"
+    summary = "generator and discriminator are conditioned on class labels"
     paper = "Mirza and Osindero 2014, Conditional Generative Adversarial Nets, arXiv:1411.1784"
     conditional = True
     Config = CGANConfig

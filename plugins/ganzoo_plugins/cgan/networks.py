@@ -1,4 +1,4 @@
-"""Networks conditioned on a label (Mirza and Osindero 2014, arXiv:1411.1784): convolutional, or as in the paper."""
+"""Networks conditioned on labels (Mirza and Osindero 2014, arXiv:1411.1784): convolutional, or MLPs as in the paper."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ganzoo_plugins.cgan import CGANConfig
 
 
 class ConvGenerator(nn.Module):
-    """(z [N, latent_dim], labels [N]) -> images [N, C, size, size]: the label's vector joins the noise."""
+    """(z [N, latent_dim], labels [N]) -> images [N, C, size, size]: noise and label embedding are concatenated."""
 
     def __init__(self, config: CGANConfig, spec: DataSpec):
         super().__init__()
@@ -27,27 +27,27 @@ class ConvGenerator(nn.Module):
 
 
 class ConvDiscriminator(nn.Module):
-    """(images [N, C, size, size], labels [N]) -> logits [N]: the label joins the image as one more channel.
+    """(images [N, C, size, size], labels [N]) -> logits [N]: the label's embedding is one more channel of the image.
 
-    It enters where the image does, as in the paper. A label that only meets the last features, by an inner product say,
-    lets the discriminator win early, and generators then learn to draw one image a class.
+    The label enters with the image, as in the paper. If it is combined with the last features only, for example by an
+    inner product, the discriminator wins early and the generator collapses to one image per class.
     """
 
     def __init__(self, config: CGANConfig, spec: DataSpec):
         super().__init__()
-        self.plane = (1, spec.size, spec.size)
+        self.channel_shape = (1, spec.size, spec.size)
         self.embed = nn.Embedding(spec.classes, spec.size**2)
-        seen = replace(spec, channels=spec.channels + 1)
-        self.images = dcgan.Discriminator(config.width, seen, norm=config.discriminator_norm == "batch")
+        input_spec = replace(spec, channels=spec.channels + 1)
+        self.images = dcgan.Discriminator(config.width, input_spec, norm=config.discriminator_norm == "batch")
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
-        planes = self.embed(labels).unflatten(1, self.plane).to(images.dtype)
-        logits: Tensor = self.images(torch.cat([images, planes], dim=1))
+        channel = self.embed(labels).unflatten(1, self.channel_shape).to(images.dtype)
+        logits: Tensor = self.images(torch.cat([images, channel], dim=1))
         return logits
 
 
 class MLPGenerator(nn.Module):
-    """(z [N, latent_dim], labels [N]) -> images [N, C, size, size], by ReLU layers on noise and label together."""
+    """(z [N, latent_dim], labels [N]) -> images [N, C, size, size]: ReLU layers on noise and label embedding."""
 
     def __init__(self, config: CGANConfig, spec: DataSpec):
         super().__init__()
@@ -62,7 +62,7 @@ class MLPGenerator(nn.Module):
 
 
 class MLPDiscriminator(nn.Module):
-    """(images [N, C, size, size], labels [N]) -> logits [N], by LeakyReLU layers on image and label together."""
+    """(images [N, C, size, size], labels [N]) -> logits [N]: LeakyReLU layers on pixels and label embedding."""
 
     def __init__(self, config: CGANConfig, spec: DataSpec):
         super().__init__()

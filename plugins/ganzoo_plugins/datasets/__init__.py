@@ -1,1 +1,1 @@
-"""The built-in data sets. Each module holds the cards of one family and imports numpy, torch and PIL only to load."""
+"""Built-in data sets. Each module holds one family and imports numpy, torch and PIL only when loading."""

@@ -1,4 +1,4 @@
-"""CIFAR-10, from its binary version: nothing in it is unpickled, nothing is unpacked to disk."""
+"""CIFAR-10, binary version: nothing is unpickled, and the archive is read in memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RECORD = 1 + 3 * 32 * 32
 
 
 class CIFAR10(Dataset):
-    """Looked for as the folder `cifar-10-batches-bin` or as the archive, in `DIR` or `DIR/CIFAR10`."""
+    """CIFAR-10 from the folder `cifar-10-batches-bin` or the archive, in `DIR` or `DIR/CIFAR10`."""
 
     api_version = 1
     summary = "objects and animals: 50,000 + 10,000 colour images of 32x32"
@@ -35,7 +35,7 @@ class CIFAR10(Dataset):
         "data_batch_5.bin": "53f37980c15c3d472c316c40844f3f0d",
         "test_batch.bin": "803d5f7f4d78ea53de84dbe85f74fb6d",
     }
-    """Of the files in an unpacked folder."""
+    """MD5 of the files in an unpacked folder."""
     class_names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
     def on_disk(self, where: DataLocation) -> bool:
@@ -65,7 +65,7 @@ class CIFAR10(Dataset):
         return ImageData(images, labels, self.class_names, "CIFAR-10", split, sha256_of(images, labels))
 
     def archive(self) -> File:
-        """The one file that is downloaded."""
+        """The file to download."""
         from ganzoo.data.download import File
 
         return File(ARCHIVE, f"sha256:{self.sha256}", self.mirrors, (".", "CIFAR10"), "cifar10")
@@ -83,20 +83,20 @@ class CIFAR10(Dataset):
 
 
 def members(archive: bytes, names: list[str]) -> list[bytes]:
-    """The contents of the files `names` in the archive's folder, read in memory. `DataError` where one is missing."""
+    """The contents of the files `names` in the archive's folder; raises `DataError` if one is missing."""
     import io
     import tarfile
 
-    found = {}
+    contents = {}
     try:
         with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as tar:
             for member in tar:
                 folder, _, name = member.name.rpartition("/")
                 if folder == FOLDER and name in names and member.isfile():
-                    found[name] = tar.extractfile(member).read()  # type: ignore[union-attr]  # it is a file
-    except (tarfile.TarError, OSError, EOFError) as why:
-        raise DataError(f"{ARCHIVE} cannot be unpacked: {why}.") from None
-    missing = [name for name in names if name not in found]
+                    contents[name] = tar.extractfile(member).read()  # type: ignore[union-attr]  # isfile() was checked
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise DataError(f"{ARCHIVE} cannot be unpacked: {error}.") from None
+    missing = [name for name in names if name not in contents]
     if missing:
-        raise DataError(f"{ARCHIVE} lacks {FOLDER}/{', '.join(missing)}.")
-    return [found[name] for name in names]
+        raise DataError(f"{ARCHIVE} is incomplete: {FOLDER} lacks {', '.join(missing)}.")
+    return [contents[name] for name in names]

@@ -1,4 +1,4 @@
-"""Any image data set as pairs to restore it from: `mosaic:mnist`, `blur:3:folder:PATH`. Made as they are needed."""
+"""Image restoration pairs from any image data set, computed on the fly: `mosaic:mnist`, `blur:3:folder:PATH`."""
 
 from __future__ import annotations
 
@@ -19,23 +19,24 @@ if TYPE_CHECKING:
 
 
 class _Corrupted(Dataset):
-    """What the family shares: the images of another data set, each with what `corrupt` makes of it as its input.
+    """Base class: the images of another data set, each with the result of `corrupt` as its input image.
 
-    The data set's name may follow a number of pixels, which says how much is lost.
+    The argument is the data set's name, optionally preceded by a number of pixels that sets how much is lost.
     """
 
     api_version = 1
-    source = "that of the images"
+    source = "as of DATASET"
     argument = "[PIXELS:]DATASET"
     paired = True
-    word: ClassVar[str]
+    prefix: ClassVar[str]
+    """The name that users type before the colon."""
 
     def pixels(self, size: int) -> int:
-        """How many pixels it takes where the user does not say, for images of this size."""
+        """Default number of pixels for images of this size."""
         raise NotImplementedError
 
     def corrupt(self, images: Tensor, rng: torch.Generator, pixels: int) -> Tensor:
-        """Images uint8 [N, C, S, S] -> what is left of them, same shape."""
+        """Corrupt images uint8 [N, C, S, S]; same shape."""
         raise NotImplementedError
 
     def absolute(self, argument: str) -> str:
@@ -50,27 +51,27 @@ class _Corrupted(Dataset):
         pixels, name = split_argument(argument or "")
         data = load(name, where, split, image_size)
         if not isinstance(data, ImageData):
-            raise UsageError(f"{self.word}:{argument}: {data.name} has {data.spec.kind}, not images.")
+            raise UsageError(f"{self.prefix}:{argument}: {data.name} has {data.spec.kind}, not images.")
         if data.paired:
-            raise UsageError(f"{self.word}:{argument}: the images of {data.name} have input images already.")
+            raise UsageError(f"{self.prefix}:{argument}: {data.name} is already a data set of pairs.")
         size = data.spec.size
         pixels = self.pixels(size) if pixels is None else pixels
         if not 1 <= pixels <= size:
-            raise UsageError(f"{self.word}:{argument}: expected 1 to {size} pixels for images of {size}x{size}.")
+            raise UsageError(f"{self.prefix}:{argument}: expected 1 to {size} pixels for images of {size}x{size}.")
         corrupt = partial(self.corrupt, pixels=pixels)
-        return dataclasses.replace(data, name=f"{self.word}:{pixels}:{data.name}", corrupt=corrupt)
+        return dataclasses.replace(data, name=f"{self.prefix}:{pixels}:{data.name}", corrupt=corrupt)
 
 
 def split_argument(argument: str) -> tuple[int | None, str]:
-    """`4:mnist` -> (4, "mnist"), `mnist` -> (None, "mnist")."""
-    found = re.fullmatch(r"(?:(\d{1,9}):)?(.+)", argument, re.DOTALL)
-    pixels, name = found.groups() if found else (None, argument)
+    """Split off the number of pixels: `4:mnist` -> (4, "mnist"), `mnist` -> (None, "mnist")."""
+    match = re.fullmatch(r"(?:(\d{1,9}):)?(.+)", argument, re.DOTALL)
+    pixels, name = match.groups() if match else (None, argument)
     return (None if pixels is None else int(pixels)), name
 
 
 class Mosaic(_Corrupted):
-    summary = "pairs: the images of any data set, out of square blocks of 4 pixels"
-    word = "mosaic"
+    summary = "super-resolution pairs made from any data set (inputs averaged over blocks of 4x4 pixels)"
+    prefix = "mosaic"
 
     def pixels(self, size: int) -> int:
         return min(4, size)
@@ -84,8 +85,8 @@ class Mosaic(_Corrupted):
 
 
 class Blur(_Corrupted):
-    summary = "pairs: the images of any data set, out of Gaussian blurs of 2 pixels"
-    word = "blur"
+    summary = "deblurring pairs made from any data set (inputs blurred with a 2-pixel Gaussian)"
+    prefix = "blur"
 
     def pixels(self, size: int) -> int:
         return min(2, size)
@@ -94,18 +95,18 @@ class Blur(_Corrupted):
         import torch
         import torch.nn.functional as F
 
-        reach = math.ceil(3 * pixels)
-        bell = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=images.device) / pixels).square())
-        bell = bell / bell.sum()
+        radius = math.ceil(3 * pixels)
+        kernel = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, device=images.device) / pixels).square())
+        kernel = kernel / kernel.sum()
         planes = images.float().flatten(0, 1)[:, None]
-        planes = F.pad(planes, (reach, reach, reach, reach), mode="replicate")
-        planes = F.conv2d(F.conv2d(planes, bell[None, None, None]), bell[None, None, :, None])
+        planes = F.pad(planes, (radius, radius, radius, radius), mode="replicate")
+        planes = F.conv2d(F.conv2d(planes, kernel[None, None, None]), kernel[None, None, :, None])
         return planes.round_().clamp_(0, 255).to(images.dtype).view_as(images)
 
 
 class Mask(_Corrupted):
-    summary = "pairs: the images of any data set, with a square of half their side missing"
-    word = "mask"
+    summary = "inpainting pairs made from any data set (inputs with a grey square of half the image side)"
+    prefix = "mask"
 
     GREY = 128
 
@@ -116,7 +117,7 @@ class Mask(_Corrupted):
         import torch
 
         count, size = len(images), images.shape[-1]
-        first = torch.randint(size - pixels + 1, (2, count, 1), generator=rng, device=images.device)
-        at = torch.arange(size, device=images.device)
-        rows, columns = (at >= first) & (at < first + pixels)
+        start = torch.randint(size - pixels + 1, (2, count, 1), generator=rng, device=images.device)
+        position = torch.arange(size, device=images.device)
+        rows, columns = (position >= start) & (position < start + pixels)
         return images.masked_fill((rows[:, :, None] & columns[:, None, :])[:, None], self.GREY)

@@ -1,4 +1,4 @@
-"""The small digits that come with scikit-learn: no file, no network."""
+"""The digits of scikit-learn: bundled, no download."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ TEST_EVERY = 5
 
 
 class Digits(Dataset):
-    """Every fifth image of each digit is for testing: the order of the file repeats the digits, so counting through all
-    images would test some digits only."""
+    """The test split is every fifth image of each digit; every fifth image of all would not cover the digits evenly."""
 
     api_version = 1
     summary = "small handwritten digits, bundled: 1,442 + 355 grey images of 8x8"
@@ -29,7 +28,7 @@ class Digits(Dataset):
         try:
             from sklearn.datasets import load_digits
         except ImportError:
-            raise DataError("The data set digits is part of scikit-learn: pip install scikit-learn") from None
+            raise DataError("The data set digits needs scikit-learn: pip install scikit-learn") from None
         bunch = load_digits()
         labels = bunch.target.astype(np.int64)
         images = np.round(bunch.images * (255 / 16)).astype(np.uint8)[:, None]

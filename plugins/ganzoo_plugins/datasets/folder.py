@@ -1,4 +1,4 @@
-"""The user's own pictures: `folder:PATH`."""
+"""A folder of images: `folder:PATH`."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 class Folder(Dataset):
-    """Sub-folders are classes, images next to each other have none; `train` and `test` folders are the splits.
+    """Images in PATH, or in sub-folders, which are classes; the folders `train` and `test`, if present, are the splits.
 
-    Images are grey where every file stores grey pixels, else RGB.
+    Images are grey if all files store grey pixels, otherwise RGB.
     """
 
     api_version = 1
@@ -31,25 +31,25 @@ class Folder(Dataset):
 
         if not argument:
             raise UsageError("Data set 'folder' needs its PATH: write folder:PATH.")
-        found, class_names = listing(Path(os.path.expanduser(argument)), split)
-        stored = pictures.load(found, image_size or pictures.DEFAULT_SIZE, where.cache / "folder")
+        images, class_names = listing(Path(os.path.expanduser(argument)), split)
+        stored = pictures.load(images, image_size or pictures.DEFAULT_SIZE, where.cache / "folder")
         names = class_names if stored.labels is not None else ()
         return ImageData(stored.images, stored.labels, names, f"folder:{argument}", split, stored.sha256, stored.notes)
 
 
 def listing(root: Path, split: Split) -> tuple[list[Picture], tuple[str, ...]]:
-    """The image files of `split` below `root`, sorted by name, and the classes. `DataError` where there are none."""
+    """The image files of `split` below `root`, sorted by name, and the classes; `DataError` if there are none."""
     root, parts = pictures.split_folder(root, split)
-    found = {part: pictures.scan(part) for part in parts}
-    files = found[root]
+    names_by_part = {part: pictures.scan(part) for part in parts}
+    files = names_by_part[root]
     if not files:
-        raise DataError(f"{root} holds no images (files that end like .png, .jpg, .webp).")
-    classes = sorted({name.split(os.sep)[0] for names in found.values() for name in names if os.sep in name})
+        raise DataError(f"{root} contains no images (files with endings such as .png, .jpg, .webp).")
+    classes = sorted({name.split(os.sep)[0] for names in names_by_part.values() for name in names if os.sep in name})
     loose = [name for name in files if os.sep not in name]
     if loose and len(loose) < len(files):
         raise DataError(
-            f"{root} holds images both in sub-folders, which are classes, and beside them: {pictures.some(loose)}. "
-            "Move these into a sub-folder or away."
+            f"{root} has images both in sub-folders, which are classes, and outside: {pictures.first_names(loose)}. "
+            "Move these into a sub-folder or out of the folder."
         )
     numbers = {name: number for number, name in enumerate(classes)}
     labels = [None if loose else numbers[name.split(os.sep)[0]] for name in files]

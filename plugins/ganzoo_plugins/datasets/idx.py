@@ -1,4 +1,4 @@
-"""MNIST and its drop-in relatives, all published as IDX files."""
+"""MNIST and drop-in replacements, published as IDX files."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ FILES = {
 
 
 class _IDX(Dataset):
-    """What the family shares: four files, looked for where torchvision keeps them (`DIR/MNIST/raw`)."""
+    """Base class: four files, in torchvision's layout (`DIR/MNIST/raw`)."""
 
     title: ClassVar[str]
     folder: ClassVar[str]
-    """The data set's folder below the data directory; in lower case, below the cache."""
+    """The data set's folder in the data directory; in lower case, its folder in the cache."""
     mirrors: ClassVar[tuple[str, ...]]
     sha256: ClassVar[tuple[str, str, str, str]]
-    """Of train images, train labels, test images, test labels."""
+    """SHA-256 of train images, train labels, test images, test labels."""
     unpacked: ClassVar[bool] = True
-    """Whether `sha256` is that of the content of the .gz files; else that of the published .gz files themselves."""
+    """Whether `sha256` is of the decompressed content, or else of the .gz files."""
     class_names: ClassVar[tuple[str, ...]]
 
     def on_disk(self, where: DataLocation) -> bool:
@@ -59,7 +59,7 @@ class _IDX(Dataset):
         return ImageData(images, labels, self.class_names, self.title, split, sha256_of(images, labels))
 
     def files(self, split: str) -> list[File]:
-        """The files of `split`: images, labels."""
+        """The files of `split`: images and labels."""
         from ganzoo.data.download import File
 
         digests = dict(zip([*FILES["train"], *FILES["test"]], self.sha256, strict=True))
@@ -71,21 +71,23 @@ class _IDX(Dataset):
 
 
 def parse(data: bytes, dimensions: int, name: str) -> npt.NDArray[np.uint8]:
-    """The array in an IDX file of unsigned bytes with so many `dimensions`; `DataError` for any other bytes."""
+    """The array in an IDX file of unsigned bytes; raises `DataError` unless it has this number of `dimensions`."""
     import numpy as np
 
     header = 4 + 4 * dimensions
     magic = bytes([0, 0, 8, dimensions])
     if data[:4] != magic:
-        raise DataError(f"{name} is not such an IDX file: it begins with {data[:4].hex()}, expected {magic.hex()}.")
+        raise DataError(
+            f"{name} is not an IDX file of images or labels: it starts with {data[:4].hex()}, expected {magic.hex()}."
+        )
     if len(data) < header:
-        raise DataError(f"{name} is cut short: {len(data)} bytes, but its header alone has {header}.")
+        raise DataError(f"{name} is truncated: it has {len(data)} bytes, fewer than the {header} of its header.")
     shape = [int.from_bytes(data[at : at + 4], "big") for at in range(4, header, 4)]
     size = header + math.prod(shape)
     if size == header:
         raise DataError(f"{name} is empty: its shape is {shape}.")
     if len(data) != size:
-        raise DataError(f"{name} has {len(data)} bytes, but its shape {shape} asks for {size}.")
+        raise DataError(f"{name} has {len(data)} bytes, but its shape {shape} requires {size}.")
     array: npt.NDArray[np.uint8] = np.frombuffer(data, np.uint8, offset=header).reshape(shape).copy()
     return array
 
@@ -147,5 +149,5 @@ class KMNIST(_IDX):
         "edd7a857845ad6bb1d0ba43fe7e794d164fe2dce499a1694695a792adfac43c5",
         "20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c",
     )
-    unpacked = False  # nobody publishes digests of the content, so unpacked files cannot be verified and are not used
+    unpacked = False  # digests are published for the .gz files only, so unpacked files cannot be verified
     class_names = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")

@@ -1,4 +1,4 @@
-"""Mixtures of Gaussians in the plane, on which it can be counted what a GAN left out."""
+"""Mixtures of Gaussians in the plane, for counting the modes that a GAN drops."""
 
 from __future__ import annotations
 

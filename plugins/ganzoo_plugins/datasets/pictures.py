@@ -1,4 +1,4 @@
-"""The user's own image files: found, decoded once into the cache, then mapped from there: they need no memory."""
+"""The user's image files: listed, decoded once into the cache, and mapped from there without using memory."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from ganzoo.data.cache import Stored
+    from ganzoo.data.cache import CachedImages
 
 DEFAULT_SIZE = 64
 FORMAT = 2
-NAMED = 3
-"""How many files a message names before it says how many more there are."""
+MAX_NAMES = 3
+"""Number of files that a message names."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One image: its name, its class, and its file; or two files whose channels are kept together."""
+    """One image with its name, class and file, or two files whose channels are concatenated."""
 
     name: str
     files: tuple[Path, ...]
@@ -36,13 +36,13 @@ class Picture:
 
 
 def split_folder(root: Path, split: Split) -> tuple[Path, list[Path]]:
-    """The folder of `split`, and the folders of all splits: `train` and `test` below `root`, or `root` for training."""
+    """The folder of `split`, and those of all splits: `train` and `test` in `root`, or `root` itself for training."""
     _check_exists(root)
     if (root / "train").is_dir() and (root / "test").is_dir():
         return root / split, [root / "train", root / "test"]
     if split == "train":
         return root, [root]
-    raise SplitError(f"{root} has no test images: they go into a sub-folder test, the others into train.")
+    raise SplitError(f"{root} has no test images: put them into a sub-folder test, and the others into train.")
 
 
 def _check_exists(root: Path) -> None:
@@ -57,18 +57,18 @@ def _check_exists(root: Path) -> None:
 
 
 def scan(root: Path) -> list[str]:
-    """Relative names of the image files below `root`, sorted. Links are followed, hidden files and folders ignored."""
+    """Relative names of the image files below `root`, sorted; follows links, ignores hidden files and folders."""
     from ganzoo_plugins.datasets.pixels import extensions
 
     endings = extensions()
     names = []
-    entered = set()
+    visited = set()
     for folder, subfolders, files in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
-        if real in entered:  # a link back up would never end
+        if real in visited:  # a link to a parent would never end
             subfolders.clear()
             continue
-        entered.add(real)
+        visited.add(real)
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         for name in files:
             path = os.path.join(folder, name)
@@ -77,8 +77,8 @@ def scan(root: Path) -> list[str]:
     return sorted(names)
 
 
-def load(pictures: Sequence[Picture], size: int, cache: Path) -> Stored:
-    """The readable pictures as `cache` keeps them, grey where every file stores grey pixels, else RGB."""
+def load(pictures: Sequence[Picture], size: int, cache: Path) -> CachedImages:
+    """Decode the readable `pictures` into `cache`, unless they are there; grey if all files are grey, else RGB."""
     from ganzoo.data.cache import read_images, write_images
 
     home = cache / _key(pictures, size)
@@ -86,7 +86,7 @@ def load(pictures: Sequence[Picture], size: int, cache: Path) -> Stored:
     if stored is None:
         notes: list[str] = []
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # PIL grumbles about much that it can read
+            warnings.simplefilter("ignore")  # PIL warns about many files that it can read
             grey = all(_is_grey(file) for picture in pictures for file in picture.files)
             channels = (1 if grey else 3) * len(pictures[0].files)
             stored = write_images(home, _rows(pictures, size, grey, notes), (channels, size, size), notes)
@@ -109,36 +109,38 @@ def _is_grey(file: Path) -> bool:
 
     try:
         return is_grey(file)
-    except Exception:  # decoders raise anything on damaged bytes; such a file has no say, `_rows` names it
+    except Exception:  # decoders may raise anything on damaged files; `_rows` reports them
         return True
 
 
 def _rows(
     pictures: Sequence[Picture], size: int, grey: bool, notes: list[str]
 ) -> Iterator[tuple[npt.NDArray[np.uint8], int | None]]:
-    """The pixels and labels of all readable pictures; at the end, what was skipped and why goes into `notes`."""
+    """Yield pixels and label of every readable picture; then add to `notes` which were skipped, and why."""
     from ganzoo_plugins.datasets.pixels import read
 
     skipped = []
     for picture in pictures:
         try:
             pixels = read(picture.files, size, grey)
-        except Exception as why:  # decoders raise anything on damaged bytes; the file is skipped and the reason kept
-            reason = "cannot identify image" if type(why).__name__ == "UnidentifiedImageError" else str(why)
-            skipped.append(f"{printable(picture.name)} ({reason or type(why).__name__})")
+        except Exception as error:  # decoders may raise anything on damaged files
+            reason = "cannot identify image" if type(error).__name__ == "UnidentifiedImageError" else str(error)
+            skipped.append(f"{printable(picture.name)} ({reason or type(error).__name__})")
             continue
         yield pixels, picture.label
     if len(skipped) == len(pictures):
-        raise DataError(f"None of the {len(pictures)} image files can be read: {some(skipped)}.")
+        raise DataError(f"None of the {len(pictures)} image files can be read: {first_names(skipped)}.")
     if skipped:
-        notes.append(f"{len(skipped)} of {len(pictures)} files skipped: {some(skipped)}")
+        notes.append(f"{len(skipped)} of {len(pictures)} files skipped: {first_names(skipped)}")
 
 
-def some(names: Sequence[str]) -> str:
-    """The first few of these file names, and how many more there are."""
-    return ", ".join(map(printable, names[:NAMED])) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+def first_names(names: Sequence[str]) -> str:
+    """The first file names, and the number of the others, for a message."""
+    return ", ".join(map(printable, names[:MAX_NAMES])) + (
+        f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    )
 
 
 def printable(name: str) -> str:
-    """A file name, which may hold bytes that are no text, as something that can be printed."""
+    """The file name with bytes that are not UTF-8 replaced."""
     return os.fsencode(name).decode("utf-8", "replace")

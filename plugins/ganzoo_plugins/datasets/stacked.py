@@ -1,4 +1,4 @@
-"""Stacked MNIST: three digits as the channels of one image, so that there are 1,000 modes to count."""
+"""Stacked MNIST: three digits as the channels of one image, 1,000 modes to count."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STACK = 3
 
 
 class StackedMNIST(Dataset):
-    """Which digits come together is drawn at random; only these numbers are kept, the images are put together here."""
+    """Images of three random MNIST digits each, assembled when loading."""
 
     api_version = 1
     summary = "three MNIST digits as the channels of one image, 1,000 modes: 128,000 + 26,000 images of 28x28"
@@ -34,6 +34,6 @@ class StackedMNIST(Dataset):
 
         digits = load("mnist", where, split, image_size)
         assert isinstance(digits, ImageData)
-        chosen = np.random.default_rng(SEEDS[split]).integers(len(digits), size=(COUNTS[split], STACK))
-        images = digits.images[chosen, 0]
+        indices = np.random.default_rng(SEEDS[split]).integers(len(digits), size=(COUNTS[split], STACK))
+        images = digits.images[indices, 0]
         return ImageData(images, None, (), "stacked_mnist", split, sha256_of(images, None), channels_of="mnist")

@@ -17,22 +17,24 @@ class InfoGANConfig(ConvolutionalConfig):
     width: int = 32
     latent_dim: int = 62
     generator_lr: float = 1e-3
-    categories: int = setting(10, "values of the categorical code; `ganzoo sample --label` chooses one", ge=2)
-    continuous: int = setting(2, "how many codes there are from -1 to 1", ge=0)
-    info_weight: float = setting(1.0, "weight of the categorical code's information (lambda)", ge=0)
-    continuous_weight: float = setting(0.1, "weight of the continuous codes' information", ge=0)
+    categories: int = setting(10, "number of values of the categorical code; `ganzoo sample --label` selects one", ge=2)
+    continuous: int = setting(2, "number of continuous codes, uniform in [-1, 1]", ge=0)
+    info_weight: float = setting(1.0, "weight of the categorical code's mutual information (lambda)", ge=0)
+    continuous_weight: float = setting(0.1, "weight of the continuous codes' mutual information", ge=0)
 
 
 class InfoGAN(Architecture):
     api_version = 1
-    summary = "codes that the images reveal, found without labels; --label chooses one"
+    summary = "learns interpretable codes without labels; --label selects one"
     paper = "Chen et al. 2016, InfoGAN: Interpretable Representation Learning, arXiv:1606.03657"
     Config = InfoGANConfig
 
     def build(self, config: InfoGANConfig, spec: DataSpec) -> GAN:
         from ganzoo.nn.dcgan import TwoHeadedDiscriminator
-        from ganzoo_plugins.infogan.networks import Generator, InformativeGAN
+        from ganzoo_plugins.infogan.networks import Generator, MutualInformationGAN
 
         codes = config.categories + config.continuous
         discriminator = TwoHeadedDiscriminator(config.width, spec, codes, norm=config.discriminator_norm == "batch")
-        return InformativeGAN(Generator(config.latent_dim + codes, config.width, spec), discriminator, config, spec)
+        return MutualInformationGAN(
+            Generator(config.latent_dim + codes, config.width, spec), discriminator, config, spec
+        )

@@ -1,4 +1,4 @@
-"""Networks and objective of Chen et al. 2016, arXiv:1606.03657, on the stages of DCGAN."""
+"""Networks and losses of Chen et al. 2016, arXiv:1606.03657, with DCGAN's convolutions."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Generator(dcgan.Generator):
         return super().forward(torch.cat([z, codes], dim=1))
 
 
-class InformativeGAN(AuxiliaryGAN):
-    """Images keep the information of their codes: Chen et al. 2016, eq. 5 and 6.
+class MutualInformationGAN(AuxiliaryGAN):
+    """Maximises the mutual information between images and their codes: Chen et al. 2016, eq. 5 and 6.
 
-    The condition is codes, float32 [N, categories + continuous]: one category as 1 among 0s, then numbers in [-1, 1].
-    Nobody gives them; they are drawn, or, where labels are given, their categories are these.
+    The condition is codes, float32 [N, categories + continuous]: a one-hot category, then values in [-1, 1]. They are
+    random; if labels are given, these are the categories.
     """
 
     learns_from = "fake"
@@ -36,18 +36,20 @@ class InformativeGAN(AuxiliaryGAN):
         categories, continuous = self.config.categories, self.config.continuous
         if given is None:
             given = torch.randint(categories, (n,), device=self.device, generator=rng)
-        numbers = torch.rand(n, continuous, device=self.device, generator=rng) * 2 - 1
-        one_hot = given[:, None] == torch.arange(categories, device=self.device)  # F.one_hot would wait for a GPU
-        return torch.cat([one_hot.float(), numbers], dim=1)
+        values = torch.rand(n, continuous, device=self.device, generator=rng) * 2 - 1
+        one_hot = given[:, None] == torch.arange(
+            categories, device=self.device
+        )  # F.one_hot would synchronise with the GPU
+        return torch.cat([one_hot.float(), values], dim=1)
 
-    def auxiliary_loss(self, read: Tensor, condition: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Minus the lower bound of the information, but for constants, with Gaussians of variance 1 for the numbers."""
+    def auxiliary_loss(self, prediction: Tensor, condition: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The negative lower bound of the mutual information, up to constants; continuous codes as unit Gaussians."""
         categories = self.config.categories
         category = condition[:, :categories].argmax(dim=1)
-        value = self.config.info_weight * F.cross_entropy(read[:, :categories], category)
-        accuracy = (read[:, :categories].argmax(dim=1) == category).float().mean()
+        value = self.config.info_weight * F.cross_entropy(prediction[:, :categories], category)
+        accuracy = (prediction[:, :categories].argmax(dim=1) == category).float().mean()
         if not self.config.continuous:
             return value, {"code_accuracy": accuracy}
-        error = (read[:, categories:] - condition[:, categories:]).square()
+        error = (prediction[:, categories:] - condition[:, categories:]).square()
         value = value + self.config.continuous_weight * 0.5 * error.sum(dim=1).mean()
         return value, {"code_accuracy": accuracy, "code_error": error.detach().mean()}

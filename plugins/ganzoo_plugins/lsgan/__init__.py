@@ -1,4 +1,4 @@
-"""Least squares GAN (Mao et al. 2017): DCGAN's networks with another objective, which any architecture can have."""
+"""Least squares GAN (Mao et al. 2017): DCGAN's networks with the least-squares loss."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class LSGANConfig(ConvolutionalConfig):
 
 class LSGAN(Architecture):
     api_version = 1
-    summary = "dcgan with least squares, which also pulls in fakes far from the decision boundary"
+    summary = "dcgan with the least-squares loss, whose gradient does not saturate for confident predictions"
     paper = "Mao et al. 2017, Least Squares Generative Adversarial Networks, arXiv:1611.04076"
     Config = LSGANConfig
 

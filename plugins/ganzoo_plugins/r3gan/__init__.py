@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class R3GANConfig(Config):
     variants: ClassVar[Variants] = {
-        # a heavy penalty at first finds every mode, a light one at last lets the critic see how sharp they are
+        # a strong penalty early finds every mode; a weak one late lets the critic resolve their width
         "data=points": {
             "penalty_weight": 1.0,
             "penalty_half_life": 850_000,
@@ -39,17 +39,17 @@ class R3GANConfig(Config):
     beta1: float = 0.0
     beta2: float = 0.99
     ema_half_life: int = 5_000
-    width: int = setting(32, "channels next to the image; every stage away from it has twice as many", ge=1)
-    blocks: int = setting(1, "residual blocks a stage", ge=1)
-    expansion: int = setting(1, "how many times wider a block is inside", ge=1)
-    group_width: int = setting(32, "channels that the 3x3 convolution of a block takes together", ge=1)
+    width: int = setting(32, "channels of the largest feature maps; doubled at every smaller scale", ge=1)
+    blocks: int = setting(1, "residual blocks per scale", ge=1)
+    expansion: int = setting(1, "ratio of a block's inner channels to its outer ones", ge=1)
+    group_width: int = setting(32, "channels per group of the grouped 3x3 convolution", ge=1)
     generator_widths: tuple[int, ...] = setting((128,) * 4, "points: hidden layers of the generator", ge=1)
     discriminator_widths: tuple[int, ...] = setting((128,) * 4, "points: hidden layers of the critic", ge=1)
 
 
 class R3GAN(Architecture):
     api_version = 1
-    summary = "a modern baseline: relativistic pairs, R1 and R2, residual blocks, no norm"
+    summary = "a modern baseline: relativistic loss, R1 and R2 penalties, residual blocks, no normalisation"
     paper = "Huang et al. 2024, The GAN is dead; long live the GAN! A Modern Baseline GAN, arXiv:2501.05441"
     kinds = ("images", "points")
     Config = R3GANConfig

@@ -1,4 +1,4 @@
-"""The discriminator's side of Huang et al. 2024, arXiv:2501.05441, algorithm 1, in one pass."""
+"""The discriminator's loss of Huang et al. 2024, arXiv:2501.05441, algorithm 1, in one pass."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ganzoo.gan import GAN
 
 
 class SharedPassGAN(GAN):
-    """A GAN whose R1 and R2 are taken from the logits that the loss is made of, which saves a pass of the critic."""
+    """A GAN that computes loss, R1 and R2 from the same logits, which saves a forward pass of the discriminator."""
 
     def discriminator_loss(
         self, real: Tensor, fake: Tensor, condition: Tensor | None = None, rng: torch.Generator | None = None
@@ -18,7 +18,7 @@ class SharedPassGAN(GAN):
             return super().discriminator_loss(real, fake, condition, rng)
         images = torch.cat([real, fake.to(real.dtype)]).detach().requires_grad_()
         logits = self.discriminator(images, condition).float()
-        slopes = torch.autograd.grad(logits.sum(), images, create_graph=True)[0].flatten(1).float()
-        penalty = slopes.square().sum(dim=1).mean()  # over 2N images: R1 + R2, each a half of the mean over N
-        value, signals = self.discriminator_objective(*logits.chunk(2))
-        return value + self.penalty_weight * penalty, signals | {"penalty": penalty.detach()}
+        gradients = torch.autograd.grad(logits.sum(), images, create_graph=True)[0].flatten(1).float()
+        penalty = gradients.square().sum(dim=1).mean()  # mean over 2N images = R1 + R2, each half of a mean over N
+        value, logs = self.discriminator_objective(*logits.chunk(2))
+        return value + self.penalty_weight * penalty, logs | {"penalty": penalty.detach()}

@@ -1,4 +1,4 @@
-"""The networks of Huang et al. 2024, arXiv:2501.05441, section 3: residual blocks without norm, in small."""
+"""Small versions of the networks of Huang et al. 2024, arXiv:2501.05441, section 3: residual blocks, no norm."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SLOPE = 0.2
 
 
 class Block(nn.Module):
-    """x + f(x), f a 1x1, a grouped 3x3 and a 1x1 convolution that is wide inside and starts as zero (Fixup)."""
+    """x + f(x): 1x1, grouped 3x3 and 1x1 convolutions, wider inside, the last initialised to zero (Fixup)."""
 
     def __init__(self, width: int, config: R3GANConfig, depth: int):
         super().__init__()
@@ -29,14 +29,14 @@ class Block(nn.Module):
         nn.init.zeros_(self.narrow.weight)
 
     def forward(self, maps: Tensor) -> Tensor:
-        inside = F.leaky_relu(self.widen(maps), SLOPE)
-        inside = F.leaky_relu(self.mix(inside), SLOPE)
-        result: Tensor = maps + self.narrow(inside)
-        return result
+        hidden = F.leaky_relu(self.widen(maps), SLOPE)
+        hidden = F.leaky_relu(self.mix(hidden), SLOPE)
+        output: Tensor = maps + self.narrow(hidden)
+        return output
 
 
 class Resize(nn.Module):
-    """Bilinear interpolation to `factor` times the size, after or before a 1x1 convolution, on the smaller side."""
+    """Bilinear interpolation by `factor`, and a 1x1 convolution at the smaller of the two sizes."""
 
     def __init__(self, inputs: int, outputs: int, factor: float):
         super().__init__()
@@ -46,8 +46,8 @@ class Resize(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         if self.factor < 1:
-            changed: Tensor = self.change(F.interpolate(maps, scale_factor=self.factor, mode="bilinear"))
-            return changed
+            smaller: Tensor = self.change(F.interpolate(maps, scale_factor=self.factor, mode="bilinear"))
+            return smaller
         return F.interpolate(self.change(maps), scale_factor=self.factor, mode="bilinear")
 
 
@@ -57,12 +57,12 @@ class Generator(nn.Module):
     def __init__(self, config: R3GANConfig, spec: DataSpec):
         super().__init__()
         base, doublings = stages(spec.size)
-        outward = list(reversed(channels(config.width, doublings)))
-        self.start = nn.ConvTranspose2d(config.latent_dim, outward[0], base, bias=False)
-        self.layers = _stages(outward, 2.0, config)
+        widths = list(reversed(channels(config.width, doublings)))
+        self.start = nn.ConvTranspose2d(config.latent_dim, widths[0], base, bias=False)
+        self.layers = _stages(widths, 2.0, config)
         self.end = ConvTransposeTanh(config.width, spec.channels)
         nn.init.normal_(self.start.weight, 0.0, config.latent_dim**-0.5)
-        nn.init.normal_(self.end.weight, 0.0, 0.5 * config.width**-0.5)  # every pixel is the sum of 2x2 of the 4x4
+        nn.init.normal_(self.end.weight, 0.0, 0.5 * config.width**-0.5)  # each pixel sums over 2x2 of the 4x4 kernel
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         images: Tensor = self.end(self.layers(self.start(z[:, :, None, None])))
@@ -75,10 +75,10 @@ class Discriminator(nn.Module):
     def __init__(self, config: R3GANConfig, spec: DataSpec):
         super().__init__()
         base, doublings = stages(spec.size)
-        inward = channels(config.width, doublings)
+        widths = channels(config.width, doublings)
         self.start = nn.Conv2d(spec.channels, config.width, 4, 2, 1)
-        self.layers = _stages(inward, 0.5, config)
-        self.end = ConvHead(inward[-1], 1, base)
+        self.layers = _stages(widths, 0.5, config)
+        self.end = ConvHead(widths[-1], 1, base)
         for layer in (self.start, self.end):
             scaled_normal(layer, 1.0)
 
@@ -88,10 +88,10 @@ class Discriminator(nn.Module):
 
 
 def _stages(widths: list[int], factor: float, config: R3GANConfig) -> nn.Sequential:
-    """Blocks of each width, and a change of size between one width and the next."""
+    """Blocks of each width, with a `Resize` between one width and the next."""
     depth = len(widths) * config.blocks
     layers: list[nn.Module] = []
-    for before, width in zip([None, *widths], widths):
-        layers += [] if before is None else [Resize(before, width, factor)]
+    for previous, width in zip([None, *widths], widths):
+        layers += [] if previous is None else [Resize(previous, width, factor)]
         layers += [Block(width, config, depth) for _ in range(config.blocks)]
     return nn.Sequential(*layers)

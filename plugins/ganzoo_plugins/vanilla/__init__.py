@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class VanillaConfig(Config):
     variants: ClassVar[Variants] = {
-        # R1 keeps most modes, falling rates draw them sharp
+        # R1 keeps most modes; decaying learning rates sharpen them
         "data=points": {
             "generator_widths": (128,) * 4,
             "discriminator_widths": (128,) * 4,
@@ -34,10 +34,10 @@ class VanillaConfig(Config):
         }
     }
 
-    loss: LossName = setting("nonsaturating", "nonsaturating (maximise log D(G(z))), minimax, or another objective")
+    loss: LossName = setting("nonsaturating", "adversarial loss; nonsaturating maximises log D(G(z))")
     generator_widths: tuple[int, ...] = setting((256, 512, 1024), "hidden layers of the generator", ge=1)
     discriminator_widths: tuple[int, ...] = setting((512, 256), "hidden layers of the discriminator", ge=1)
-    dropout: float = setting(0.3, "share of each hidden layer that the discriminator does without", ge=0, le=0.9)
+    dropout: float = setting(0.3, "dropout probability in the discriminator's hidden layers", ge=0, le=0.9)
 
 
 class Vanilla(Architecture):

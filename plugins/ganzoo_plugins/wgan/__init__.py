@@ -27,7 +27,7 @@ class WGANConfig(ConvolutionalConfig):
 
     loss: LossName = "wasserstein"
     penalty: PenaltyName = setting(
-        "clip", "clip is WGAN, gradient is WGAN-GP with its own optimizer and no critic norm"
+        "clip", "clip: WGAN; gradient: WGAN-GP, with its own optimizer settings and no norm in the critic"
     )
     discriminator_steps: int = 5
     optimizer: OptimizerName = "rmsprop"

@@ -1,7 +1,6 @@
-"""The networks of Arjovsky et al. 2017, arXiv:1701.07875, section 4.2: DCGAN's, without a sigmoid on the critic.
+"""The networks of Arjovsky et al. 2017, arXiv:1701.07875, section 4.2: DCGAN's, without a sigmoid in the critic.
 
-ganzoo's discriminators return logits and leave the sigmoid to the loss, so a critic needs nothing taken away: the
-Wasserstein loss simply never applies one. On points it is the multilayer perceptron of the original GAN.
+All discriminators in ganzoo return logits, and the loss applies the sigmoid; the Wasserstein loss applies none.
 """
 
 from __future__ import annotations
@@ -13,27 +12,27 @@ from ganzoo.plugin import DataSpec
 
 
 class Critic(dcgan.Discriminator):
-    """DCGAN's discriminator, but no batch norm between the whole image and the score: [N, C, size, size] -> scores [N].
+    """DCGAN's discriminator, without batch norm in the fully connected layer: [N, C, size, size] -> scores [N].
 
-    Reals and fakes are normalised apart. Right before the score this would give both the same mean, and it is the
-    difference of means that a critic is to find.
+    Real and generated images are normalised separately. Right before the score, this would give both the same mean, but
+    the critic's loss is the difference of these means.
     """
 
     def __init__(self, width: int, spec: DataSpec, norm: bool = True):
-        super().__init__(width, spec, norm, overview_norm=False)
+        super().__init__(width, spec, norm, hidden_norm=False)
 
 
 class Generator(dcgan.Generator):
-    """DCGAN's generator from smaller weights: z [N, inputs] -> images [N, C, size, size].
+    """DCGAN's generator with smaller initial weights: z [N, inputs] -> images [N, C, size, size].
 
-    Batch norm takes their scale away again, but RMSprop at 5e-5 turns small weights sooner: it needs 100 steps to move
-    one by as much as it starts with, not 400.
+    Batch norm makes the output independent of their scale, but RMSprop with a learning rate of 5e-5 changes small
+    weights sooner: it takes 100 steps to move one by its initial size instead of 400.
     """
 
-    INITIAL = 0.005
+    INITIAL_STD = 0.005
 
     def __init__(self, inputs: int, width: int, spec: DataSpec):
         super().__init__(inputs, width, spec)
         for layer in self.modules():
             if isinstance(layer, nn.ConvTranspose2d):
-                nn.init.normal_(layer.weight, 0.0, self.INITIAL)
+                nn.init.normal_(layer.weight, 0.0, self.INITIAL_STD)

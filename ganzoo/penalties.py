@@ -1,0 +1,76 @@
+"""Regularisation of the discriminator: gradient penalties and weight clipping.
+
+A penalty takes the discriminator as a function of images, real images and generated ones, both [N, ...], and returns a
+scalar to be added to the discriminator's loss, in float32 or wider.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+
+from ganzoo.core import distributed
+from ganzoo.core.plugin import PenaltyName
+
+Score = Callable[[Tensor], Tensor]
+"""A discriminator with its conditions fixed: images [N, ...] -> logits."""
+
+
+def gradient_penalty(
+    discriminator: Score, real: Tensor, fake: Tensor, generator: torch.Generator | None = None
+) -> Tensor:
+    """E (|grad f(x^)| - 1)^2 at random points between real and fake: Gulrajani et al. 2017, arXiv:1704.00028, eq. 3.
+
+    `real` and `fake` [N, ...] have the same shape; `generator` draws the N mixing weights. Twice differentiable.
+    """
+    shape = (distributed.size() * real.shape[0],) + (1,) * (real.dim() - 1)
+    mix = distributed.shard(torch.rand(shape, device=real.device, dtype=real.dtype, generator=generator))
+    between = torch.lerp(real, fake.to(real.dtype), mix).requires_grad_()
+    norms: Tensor = _input_gradient(discriminator, between).norm(dim=1)
+    return (norms - 1).square().mean()
+
+
+def r1_penalty(
+    discriminator: Score, real: Tensor, fake: Tensor | None = None, generator: torch.Generator | None = None
+) -> Tensor:
+    """E |grad D(x)|^2 / 2 at real images [N, ...]: Mescheder et al. 2018, arXiv:1801.04406, eq. 9, without gamma."""
+    return _half_squared_gradient_norm(discriminator, real)
+
+
+def r2_penalty(discriminator: Score, real: Tensor, fake: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """E |grad D(G(z))|^2 / 2 at fake images [N, ...]: Mescheder et al. 2018, arXiv:1801.04406, eq. 10."""
+    return _half_squared_gradient_norm(discriminator, fake)
+
+
+def r1r2_penalty(discriminator: Score, real: Tensor, fake: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """R1 + R2, which make the relativistic pairing loss converge: Huang et al. 2024, arXiv:2501.05441, section 2.2."""
+    return r1_penalty(discriminator, real) + r2_penalty(discriminator, real, fake)
+
+
+PENALTIES: dict[PenaltyName, Callable[..., Tensor]] = {
+    "gradient": gradient_penalty,
+    "r1": r1_penalty,
+    "r1r2": r1r2_penalty,
+}
+"""Gradient penalties by the setting's name, called as `penalty(discriminator, real, fake, generator)`."""
+
+
+def _half_squared_gradient_norm(discriminator: Score, images: Tensor) -> Tensor:
+    return 0.5 * _input_gradient(discriminator, images.detach().requires_grad_()).square().sum(dim=1).mean()
+
+
+def _input_gradient(discriminator: Score, x: Tensor) -> Tensor:
+    """The gradient of each image's logits with respect to it, [N, values], in float32 or wider."""
+    gradient: Tensor = torch.autograd.grad(discriminator(x).sum(), x, create_graph=True)[0]
+    dtype: torch.dtype = torch.promote_types(gradient.dtype, torch.float32)
+    return gradient.flatten(1).to(dtype)
+
+
+@torch.no_grad()
+def clip_weights(parameters: Iterable[Tensor], bound: float) -> None:
+    """Clamp every weight to [-bound, bound], in place: Arjovsky et al. 2017, algorithm 1."""
+    weights = list(parameters)
+    torch._foreach_clamp_max_(weights, bound)
+    torch._foreach_clamp_min_(weights, -bound)
