@@ -17,15 +17,15 @@ QUICK = ["label_accuracy", "ms_ssim"]
 OF_OTHER_DATA = {"modes", "optimal_discriminator", "psnr", "stacked_modes"}
 
 
-def test_all_that_applies_is_measured_and_kept_in_the_run(runs: Path) -> None:
-    told: list[str] = []
-    found = ganzoo.evaluate(runs / "cgan", samples=600, progress=told.append)
+def test_all_applicable_metrics_are_measured_and_stored_in_the_run(runs: Path) -> None:
+    messages: list[str] = []
+    found = ganzoo.evaluate(runs / "cgan", samples=600, progress=messages.append)
     assert {"frechet", "kid", "coverage", "label_accuracy", "class_coverage", "ms_ssim", "memorisation"} <= set(
         found.findings
     )
     assert set(found.skipped) == {"class_entropy", "code_purity", "swd", *OF_OTHER_DATA}
     assert "needs images of at least 16 pixels" in found.skipped["swd"]
-    assert "drawing 600 samples" in told
+    assert "drawing 600 samples" in messages
     assert found.findings["frechet"]["protocol"]["samples"] == 600
     assert found.figures["label_accuracy"]["real"] > 0.9
 
@@ -45,7 +45,7 @@ def test_an_unconditional_gan_of_larger_images(runs: Path) -> None:
     assert found.findings["swd"]["protocol"]["levels"] == [16]
 
 
-def test_the_same_seed_gives_the_same_figures_and_another_does_not(runs: Path) -> None:
+def test_the_same_seed_gives_the_same_values_and_another_does_not(runs: Path) -> None:
     first, again, other = (
         ganzoo.evaluate(runs / "cgan", metrics=QUICK, samples=300, seed=seed).figures for seed in (3, 3, 4)
     )
@@ -53,7 +53,7 @@ def test_the_same_seed_gives_the_same_figures_and_another_does_not(runs: Path) -
     assert first["ms_ssim"]["value"] != other["ms_ssim"]["value"]
 
 
-def test_later_calls_add_to_what_is_known_of_the_checkpoint(runs: Path) -> None:
+def test_results_for_the_same_checkpoint_are_merged(runs: Path) -> None:
     run = Run.open(runs / "cgan")
     ganzoo.evaluate(run, metrics=["label_accuracy"], samples=100)
     assert set(ganzoo.evaluate(run, metrics=["ms_ssim"], samples=100).findings) == {"ms_ssim"}
@@ -66,10 +66,10 @@ def test_later_calls_add_to_what_is_known_of_the_checkpoint(runs: Path) -> None:
     known = results.read(run)
     assert known is not None
     assert known.checkpoint == "step-00000080"
-    assert set(known.findings) == {"ms_ssim"}  # the label accuracy was that of older weights
+    assert set(known.findings) == {"ms_ssim"}  # the label accuracy belonged to older weights
 
 
-def test_what_cannot_be_asked_for_is_said(runs: Path, tmp_path: Path) -> None:
+def test_invalid_requests_are_explained(runs: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"No metric is called 'frechett'. Did you mean frechet"):
         ganzoo.evaluate(runs / "cgan", metrics=["frechett"])
     with pytest.raises(UsageError, match=r"class_entropy does not apply to .*cgan: it needs an unconditional GAN"):
@@ -84,7 +84,7 @@ def test_what_cannot_be_asked_for_is_said(runs: Path, tmp_path: Path) -> None:
         ganzoo.evaluate(tmp_path / "nowhere")
 
 
-def test_a_refused_call_leaves_what_was_known(runs: Path) -> None:
+def test_a_refused_call_keeps_the_stored_results(runs: Path) -> None:
     ganzoo.evaluate(runs / "cgan", metrics=QUICK, samples=100)
     before = (runs / "cgan" / "evaluation.json").read_bytes()
     with pytest.raises(UsageError):
@@ -116,7 +116,7 @@ def test_a_folder_without_labels_or_test_images(tmp_path: Path) -> None:
     assert set(found.findings["memorisation"]["figures"]) == {"copies_pixels", "nearest_pixels"}
 
 
-def test_data_that_changed_since_the_training_are_refused(tmp_path: Path) -> None:
+def test_data_changed_since_training_are_refused(tmp_path: Path) -> None:
     pictures(tmp_path / "images", 70, 0)
     run = ganzoo.train("vanilla", dataset=f"folder:{tmp_path / 'images'}", steps=2, image_size=16, out=tmp_path / "run")
     shutil.rmtree(tmp_path / "images")

@@ -15,7 +15,7 @@ import ganzoo
 from ganzoo import api
 from ganzoo.core.errors import UsageError
 from ganzoo.core.spec import DataSpec
-from ganzoo.evaluation import feature_extractor as judge
+from ganzoo.evaluation import feature_extractor
 from ganzoo.evaluation.metrics.psnr import decibels, upsampled
 from tests.conftest import Command, Site
 from tests.training.test_resume import assert_same, last_state
@@ -119,15 +119,15 @@ def test_what_does_not_fit_is_refused(run: api.Run, tmp_path: Path, ganzoo_cli: 
 
 
 @pytest.fixture
-def quick_judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def quick_classifier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(judge, "MOST_EPOCHS", 2)
-    monkeypatch.setattr(judge, "LEAST_STEPS", 1)
+    monkeypatch.setattr(feature_extractor, "MAX_EPOCHS", 2)
+    monkeypatch.setattr(feature_extractor, "MIN_STEPS", 1)
 
 
-@pytest.mark.usefixtures("quick_judge")
+@pytest.mark.usefixtures("quick_classifier")
 def test_it_is_evaluated_on_held_out_inputs(run: api.Run, ganzoo_cli: Command) -> None:
-    result = ganzoo_cli("evaluate", run.path)
+    result = ganzoo_cli("evaluate", run.path, "--verbose")
     assert result.code == 0, result.err
     assert "class_entropy does not apply: it needs an unconditional GAN" in result.out
     found = json.loads((run.path / "evaluation.json").read_text())["findings"]

@@ -1,4 +1,4 @@
-"""Combinations of classes, counted by a judge that is given: brightness is the class."""
+"""Combinations of classes, with a stand-in for the classifier: the class is the brightness."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def stacked(digits: list[tuple[int, int, int]]) -> np.ndarray:
     return np.stack([np.stack([np.full((4, 4), 25 * d + 3, np.uint8) for d in triple]) for triple in digits])
 
 
-def test_counts_each_combination_where_it_belongs() -> None:
+def test_combinations_are_counted() -> None:
     counts = count_combinations(stacked([(0, 0, 7), (0, 0, 7), (9, 1, 2), (2, 1, 9)]), brightness)  # type: ignore[arg-type]
     assert counts.shape == (1000,)
     assert {i: int(counts[i]) for i in np.flatnonzero(counts)} == {7: 2, 912: 1, 219: 1}
 
 
-def test_dropped_modes_are_seen() -> None:
+def test_missing_modes_increase_the_divergence() -> None:
     every = [(a, b, c) for a in range(10) for b in range(10) for c in range(10)]
     counts = count_combinations(stacked(every), brightness)  # type: ignore[arg-type]
     assert (counts == 1).all()
