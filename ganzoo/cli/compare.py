@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Row = tuple[str, Sequence[str], Sequence[str]]
 """A name, a cell for every run, and cells that belong to no run."""
+UNLIMITED = 100_000
 UNBROKEN = 20
 """Words up to this length are not broken to fit a table into the console's width."""
 
@@ -128,6 +129,8 @@ def _print_tables(
             if end == start + 1 or _min_width(table, console) <= console.width:
                 break
             end -= 1
+        if start:
+            console.print()
         console.print(table)
         start = end
 
@@ -149,7 +152,7 @@ def _min_width(table: Table, console: Console) -> int:
 
     for column in table.columns[1:]:
         column.max_width = column.min_width
-    width = Measurement.get(console, console.options, table).maximum
+    width = Measurement.get(console, console.options.update(width=UNLIMITED), table).maximum
     for column in table.columns[1:]:
         column.max_width = None
     return width

@@ -31,6 +31,8 @@ DIFFERENCES = {
     "resize": "image sizes for the feature extractor",
 }
 """What a protocol entry is called in "evaluated with different ..."; other entries go by their key."""
+DERIVED = ("pairs", "subset_size", "images_of_a_class")
+"""Entries that follow from the number of samples and are not mentioned if that differs."""
 
 
 @dataclass(frozen=True)
@@ -172,6 +174,8 @@ def _describe(differences: dict[str, list[Any]]) -> str:
     """Name the differences in words, with their values if these are numbers."""
     words: dict[str, str] = {}
     for key, values in differences.items():
+        if key in DERIVED and "samples" in differences:
+            continue
         name = "feature extractors" if key.startswith("extractor") else DIFFERENCES.get(key, key.replace("_", " "))
         numbers = key in DIFFERENCES and all(isinstance(value, int) for value in values)
         words.setdefault(name, f" ({'; '.join(f'{value:,}' for value in values)})" if numbers else "")

@@ -7,10 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from torch import nn
 
 import ganzoo
-from ganzoo.core.errors import DataError, GanzooError, UsageError
+from ganzoo.core.errors import CheckpointError, DataError, GanzooError, UsageError
+from ganzoo.core.files import sha256
 from ganzoo.evaluation import results
+from ganzoo.training import checkpoint
 from ganzoo.training.run import Run
 
 QUICK = ["label_accuracy", "ms_ssim"]
@@ -125,3 +128,44 @@ def test_data_changed_since_training_are_refused(tmp_path: Path) -> None:
     pictures(tmp_path / "images", 70, 1)
     with pytest.raises(DataError, match=r"is not what .* was trained on"):
         ganzoo.evaluate(run)
+
+
+def test_a_checkpoint_is_hashed_once(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed: list[str] = []
+
+    def counted(path: Path) -> str:
+        hashed.append(path.name)
+        return sha256(path)
+
+    monkeypatch.setattr(checkpoint, "sha256", counted)
+    ganzoo.evaluate(runs / "cgan", metrics=QUICK, samples=50)
+    assert sorted(hashed) == ["ema.safetensors", "model.safetensors", "state.pt"]
+
+
+def test_a_checkpoint_pruned_before_it_is_read_is_replaced_by_a_newer_one(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newer = runs / "newer"
+    shutil.copytree(runs / "cgan", newer)
+    ganzoo.train(resume=newer, steps=62)
+    read_weights = checkpoint.read_weights
+
+    def prune_first(path: Path, name: str, network: nn.Module) -> None:
+        monkeypatch.setattr(checkpoint, "read_weights", read_weights)
+        shutil.copytree(newer / "checkpoints" / "step-00000062", path.parent / "step-00000062")
+        shutil.rmtree(path)
+        read_weights(path, name, network)
+
+    monkeypatch.setattr(checkpoint, "read_weights", prune_first)
+    first = ganzoo.evaluate(runs / "cgan", metrics=QUICK, samples=50)
+    assert first.checkpoint == "step-00000062"
+    assert first.figures == ganzoo.evaluate(newer, metrics=QUICK, samples=50).figures
+
+
+def test_unreadable_weights_are_reported(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise CheckpointError("does not fit the networks")
+
+    monkeypatch.setattr(checkpoint, "read_weights", fail)
+    with pytest.raises(CheckpointError, match="does not fit"):
+        ganzoo.evaluate(runs / "cgan", metrics=QUICK, samples=50)

@@ -125,17 +125,12 @@ def _compare(samples: Tensor, held_out: Tensor, train: Tensor, origin: SampleSet
 
 
 def _verdict(spaces: dict[str, FeatureSpace]) -> str:
-    shares = " and ".join(f"{space.copies:.1%} of samples (by {name})" for name, space in spaces.items())
+    shares = " and ".join(f"{space.copies:.1%} by {name}" for name, space in spaces.items())
+    finding = f"{shares} of the samples look like copies of a training image"
     if all(space.copies <= space.limit for space in spaces.values()):
-        return (
-            f"No sign of memorisation: {shares} look like copies of a training image, as do {THRESHOLD:.0%} of "
-            "held-out images."
-        )
+        return f"No sign of memorisation: {finding}, and {THRESHOLD:.0%} of held-out images do."
     limit = max(space.limit for space in spaces.values())
-    return (
-        f"COPIES OF TRAINING IMAGES: {shares} look like copies of a training image; at most {limit:.1%} is expected by "
-        "chance. Look at the picture."
-    )
+    return f"COPIES OF TRAINING IMAGES: {finding}; chance allows {limit:.1%}. Look at the picture."
 
 
 def _held_out(context: EvaluationContext) -> SampleSet:
