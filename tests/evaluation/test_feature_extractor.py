@@ -88,6 +88,8 @@ def test_a_damaged_file_is_replaced(
         file.write_bytes(content if damage is None else damage)
     again = FeatureExtractor.load_or_train(*digits, cache=copy)
     assert again.sha256 == first.sha256
+    weights = again.network.state_dict()
+    assert all(torch.equal(weights[name], tensor) for name, tensor in first.network.state_dict().items())
 
 
 def test_concurrent_processes_train_one_classifier(tmp_path: Path) -> None:

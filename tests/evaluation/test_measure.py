@@ -22,19 +22,19 @@ OF_OTHER_DATA = {"modes", "optimal_discriminator", "psnr", "stacked_modes"}
 
 def test_all_applicable_metrics_are_measured_and_stored_in_the_run(runs: Path) -> None:
     messages: list[str] = []
-    found = ganzoo.evaluate(runs / "cgan", samples=600, progress=messages.append)
+    evaluation = ganzoo.evaluate(runs / "cgan", samples=600, progress=messages.append)
     assert {"frechet", "kid", "coverage", "label_accuracy", "class_coverage", "ms_ssim", "memorisation"} <= set(
-        found.findings
+        evaluation.findings
     )
-    assert set(found.skipped) == {"class_entropy", "code_purity", "swd", *OF_OTHER_DATA}
-    assert "needs images of at least 16 pixels" in found.skipped["swd"]
+    assert set(evaluation.skipped) == {"class_entropy", "code_purity", "swd", *OF_OTHER_DATA}
+    assert "needs images of at least 16 pixels" in evaluation.skipped["swd"]
     assert "drawing 600 samples" in messages
-    assert found.findings["frechet"]["protocol"]["samples"] == 600
-    assert found.figures["label_accuracy"]["real"] > 0.9
+    assert evaluation.findings["frechet"]["protocol"]["samples"] == 600
+    assert evaluation.figures["label_accuracy"]["real"] > 0.9
 
     stored = json.loads((runs / "cgan" / "evaluation.json").read_text())
     assert stored["checkpoint"] == "step-00000060"
-    assert stored["findings"] == found.findings
+    assert stored["findings"] == evaluation.findings
     (picture,) = stored["findings"]["memorisation"]["pictures"]
     assert Image.open(runs / "cgan" / picture).format == "PNG"
     leftovers = [path.name for path in (runs / "cgan").rglob(".*") if not path.name.endswith(".lock")]
@@ -42,10 +42,10 @@ def test_all_applicable_metrics_are_measured_and_stored_in_the_run(runs: Path) -
 
 
 def test_an_unconditional_gan_of_larger_images(runs: Path) -> None:
-    found = ganzoo.evaluate(runs / "vanilla", samples=300)
-    assert {"class_entropy", "swd", "frechet"} <= set(found.findings)
-    assert {"label_accuracy", "class_coverage", "code_purity", *OF_OTHER_DATA} == set(found.skipped)
-    assert found.findings["swd"]["protocol"]["levels"] == [16]
+    evaluation = ganzoo.evaluate(runs / "vanilla", samples=300)
+    assert {"class_entropy", "swd", "frechet"} <= set(evaluation.findings)
+    assert {"label_accuracy", "class_coverage", "code_purity", *OF_OTHER_DATA} == set(evaluation.skipped)
+    assert evaluation.findings["swd"]["protocol"]["levels"] == [16]
 
 
 def test_the_same_seed_gives_the_same_values_and_another_does_not(runs: Path) -> None:
@@ -112,11 +112,11 @@ def pictures(folder: Path, count: int, seed: int) -> None:
 def test_a_folder_without_labels_or_test_images(tmp_path: Path) -> None:
     pictures(tmp_path / "images", 150, 0)
     run = ganzoo.train("vanilla", dataset=f"folder:{tmp_path / 'images'}", steps=5, image_size=16, out=tmp_path / "run")
-    found = ganzoo.evaluate(run, samples=200)
-    assert set(found.findings) == {"ms_ssim", "swd", "memorisation"}
-    assert found.skipped["frechet"] == "needs a data set with labels"
-    assert found.findings["swd"]["protocol"]["split"] == "train"
-    assert set(found.findings["memorisation"]["figures"]) == {"copies_pixels", "nearest_pixels"}
+    evaluation = ganzoo.evaluate(run, samples=200)
+    assert set(evaluation.findings) == {"ms_ssim", "swd", "memorisation"}
+    assert evaluation.skipped["frechet"] == "needs a data set with labels"
+    assert evaluation.findings["swd"]["protocol"]["split"] == "train"
+    assert set(evaluation.findings["memorisation"]["figures"]) == {"copies_pixels", "nearest_pixels"}
 
 
 def test_data_changed_since_training_are_refused(tmp_path: Path) -> None:

@@ -54,14 +54,14 @@ def paths(runs: Path) -> list[str]:
 
 def test_one_file_holds_figures_curves_pictures_and_settings(paths: list[str]) -> None:
     html = page(columns(paths))
-    found = Structure(html)
-    assert found.tags.count("svg") >= 3  # two losses, D(real), D(fake), ...
-    assert found.tags.count("polyline") == 2 * found.tags.count("svg")
-    assert found.tags.count("img") == 4  # a grid and a picture of memorisation for each run
-    assert found.links
-    assert all(link.startswith("data:image/png;base64,") for link in found.links)
+    structure = Structure(html)
+    assert structure.tags.count("svg") >= 3  # two losses, D(real), D(fake), ...
+    assert structure.tags.count("polyline") == 2 * structure.tags.count("svg")
+    assert structure.tags.count("img") == 4  # a grid and a picture of memorisation for each run
+    assert structure.links
+    assert all(link.startswith("data:image/png;base64,") for link in structure.links)
     assert "http" not in re.sub(r'http-equiv|data:image/png;base64,[^"]*', "", html)
-    assert "script" not in found.tags
+    assert "script" not in structure.tags
     for svg in re.findall(r"<svg.*?</svg>", html, flags=re.DOTALL):
         ElementTree.fromstring(svg)
     for words in (
@@ -72,7 +72,7 @@ def test_one_file_holds_figures_curves_pictures_and_settings(paths: list[str]) -
         "Protocol",
         "No sign of memorisation",
     ):
-        assert words in found.text
+        assert words in structure.text
     assert re.search(r'<tr class="differs"><th>architecture</th>', html)
     assert re.search(r"<tr><th>settings.loss</th>", html)
 
@@ -99,7 +99,7 @@ def test_text_from_runs_is_escaped(paths: list[str]) -> None:
     assert html.count("&lt;script&gt;alert(8)") > 3
 
 
-def test_no_file_outside_a_run_is_embedded_and_picture_names_are_escaped(paths: list[str], tmp_path: Path) -> None:
+def test_pictures_of_a_run_lead_nowhere_else_and_their_names_are_escaped(paths: list[str], tmp_path: Path) -> None:
     run = Run.open(paths[0])
     secret = tmp_path / "secret.png"
     secret.write_bytes(b"secret")
@@ -108,9 +108,9 @@ def test_no_file_outside_a_run_is_embedded_and_picture_names_are_escaped(paths: 
     (run.path / "<b>.png").write_bytes(b"picture")
     findings["findings"]["memorisation"]["pictures"] = [str(secret), "../../secret.png", "<b>.png"]
     (run.path / "evaluation.json").write_text(json.dumps(findings))
-    found = Structure(page(columns(paths[:1])))
-    assert found.links == [f"data:image/png;base64,{base64.b64encode(b'picture').decode()}"]
-    assert "b" not in found.tags
+    structure = Structure(page(columns(paths[:1])))
+    assert structure.links == [f"data:image/png;base64,{base64.b64encode(b'picture').decode()}"]
+    assert "b" not in structure.tags
 
 
 def test_a_run_without_pictures_or_metrics_is_still_shown(paths: list[str]) -> None:
@@ -118,6 +118,6 @@ def test_a_run_without_pictures_or_metrics_is_still_shown(paths: list[str]) -> N
     run.metrics_file.unlink()
     for picture in [*run.samples.glob("*.png"), *(run.path / "evaluation").glob("*.png")]:
         picture.unlink()
-    found = Structure(page(columns(paths)))
-    assert found.tags.count("img") == 2
-    assert "cgan" in found.text
+    structure = Structure(page(columns(paths)))
+    assert structure.tags.count("img") == 2
+    assert "cgan" in structure.text

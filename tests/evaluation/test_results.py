@@ -20,7 +20,7 @@ def test_numbers_are_formatted_for_people(value: float | None, text: str) -> Non
 
 
 def test_shared_protocol_entries_are_shown_once() -> None:
-    found = Evaluation(
+    evaluation = Evaluation(
         "run",
         "step-1",
         {
@@ -29,7 +29,7 @@ def test_shared_protocol_entries_are_shown_once() -> None:
             "c": {"figures": {}, "protocol": {"seed": 0, "samples": 5}},
         },
     )
-    assert protocol_lines(found) == ["Protocol  seed 0", "  a, c: samples 5", "  b: samples 7; subset size 3"]
+    assert protocol_lines(evaluation) == ["Protocol  seed 0", "  a, c: samples 5", "  b: samples 7; subset size 3"]
     assert protocol_lines(Evaluation("run", "step-1")) == []
 
 

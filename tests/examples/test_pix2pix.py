@@ -152,10 +152,10 @@ def test_its_best_checkpoint_is_by_psnr(tmp_path: Path) -> None:
     assert lines[-1]["psnr"] != lines[0]["psnr"]
 
 
-def test_psnr_is_for_gans_that_start_from_images(tmp_path: Path, ganzoo_cli: Command) -> None:
+def test_psnr_is_for_image_to_image_gans(tmp_path: Path, ganzoo_cli: Command) -> None:
     plain = ganzoo.train("vanilla", dataset="mosaic:digits", steps=1, batch_size=16, out=tmp_path / "plain")
     result = ganzoo_cli("evaluate", plain.path, "--metrics", "psnr")
-    assert (result.code, "it needs a GAN that starts from images" in result.err) == (2, True)
+    assert (result.code, "it needs an image-to-image GAN" in result.err) == (2, True)
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Real digits, and a stand-in for a GAN whose samples are given images."""
+"""Real digits, and a stand-in for a GAN that returns fixed images as samples."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SIZE = 16
 
 
 class Fake:
-    """The part of a GAN that metrics use; its samples are given images."""
+    """The part of a GAN that metrics use; its samples are fixed images."""
 
     device = torch.device("cpu")
     paired = False
