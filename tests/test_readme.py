@@ -15,7 +15,7 @@ from ganzoo.core import registry
 from ganzoo.core.config import make
 from ganzoo.core.plugin import Architecture
 from ganzoo.core.registry import card_of
-from ganzoo.evaluation import feature_extractor as judge
+from ganzoo.evaluation import feature_extractor
 from tests.conftest import Command
 
 ROOT = Path(__file__).parent.parent
@@ -44,8 +44,8 @@ def short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty working directory and cache, and evaluation's classifier trained for a short time."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(judge, "MOST_EPOCHS", 2)
-    monkeypatch.setattr(judge, "LEAST_STEPS", 1)
+    monkeypatch.setattr(feature_extractor, "MAX_EPOCHS", 2)
+    monkeypatch.setattr(feature_extractor, "MIN_STEPS", 1)
 
 
 @pytest.mark.usefixtures("short")

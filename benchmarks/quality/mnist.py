@@ -1,11 +1,11 @@
-"""One table of all architectures on MNIST: what each learns at its defaults within ten minutes on two cores.
+"""Quality of all architectures on MNIST, with their default settings and about ten minutes of training on two cores.
 
     python benchmarks/quality/mnist.py runs/mnist
     python benchmarks/quality/mnist.py runs/mnist --only wgan,wgan-gp
 
-Trains every row for a fixed number of steps, judges 10,000 samples of its moving average against the test images, and
-writes beside the runs mnist.md and mnist.csv, the table, and mnist.png, twelve samples a row. A run that is there is
-not trained again, and what was measured of it is not measured again.
+Trains every row for a fixed number of steps and compares 10,000 samples of its moving average with the test images.
+Writes the table as mnist.md and mnist.csv and twelve samples per row as mnist.png, next to the runs. Finished runs and
+existing results are reused.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from kept_runs import trained
+from cached_runs import trained
 
 import ganzoo
 from ganzoo.data import imaging
@@ -66,15 +66,15 @@ def main() -> None:
         path = arguments.out / f"{name}-{arguments.seed}"
         run = trained(path, row.architecture, dataset="mnist", steps=row.steps, seed=arguments.seed, **row.settings)
         gan = ganzoo.load(run.path)
-        table.append({"run": name} | how(run) | judged(run, gan))
+        table.append({"run": name} | training(run) | quality(run, gan))
         strips.append(gan.sample(SAMPLES_SHOWN, seed=0))
         print(*(f"{key} {value}" for key, value in table[-1].items() if value), flush=True)
     write(table, arguments.out)
     imaging.save(imaging.grid(torch.cat(strips), SAMPLES_SHOWN), arguments.out / "mnist.png")
 
 
-def how(run: Run) -> dict[str, str]:
-    """How long it was trained."""
+def training(run: Run) -> dict[str, str]:
+    """The length of the training."""
     last = run.metrics()[-1]
     return {
         "steps": str(last["step"]),
@@ -84,20 +84,20 @@ def how(run: Run) -> dict[str, str]:
     }
 
 
-def judged(run: Run, gan: GAN) -> dict[str, str]:
-    """The figures that apply to it; the others are empty."""
-    of_classes = ["label_accuracy"] if run.spec.classes else ["class_entropy"]
-    of_codes = ["code_purity"] if gan.conditional and not run.spec.classes else []
-    metrics = ["frechet", "kid", "coverage", *of_classes, *of_codes]
-    found = read(run)
-    if found is None or not set(metrics) <= set(found.findings):
-        found = evaluate(run, metrics=metrics)
-    figures = found.figures
+def quality(run: Run, gan: GAN) -> dict[str, str]:
+    """The values of the metrics; empty if a metric does not apply."""
+    class_metrics = ["label_accuracy"] if run.spec.classes else ["class_entropy"]
+    code_metrics = ["code_purity"] if gan.conditional and not run.spec.classes else []
+    metrics = ["frechet", "kid", "coverage", *class_metrics, *code_metrics]
+    evaluation = read(run)
+    if evaluation is None or not set(metrics) <= set(evaluation.findings):
+        evaluation = evaluate(run, metrics=metrics)
+    figures = evaluation.figures
     return {name: format(figures[name]["value"], form) if name in figures else "" for name, form in FORMATS.items()}
 
 
 def write(table: list[dict[str, str]], folder: Path) -> None:
-    """The table as Markdown and as CSV."""
+    """Write the table as Markdown and as CSV."""
     heads = list(table[0])
     lines = [heads, ["---"] * len(heads), *(list(line.values()) for line in table)]
     (folder / "mnist.md").write_text("".join(f"| {' | '.join(line)} |\n" for line in lines))

@@ -2,9 +2,9 @@
 
     python benchmarks/quality/stacked.py runs/stacked
 
-Trains `r3gan` with a penalty that falls, so that its critic comes to see shares as well as modes, and judges 26,000
-samples of its moving average: a classifier of MNIST names the digit of each channel, a mode is a combination of three,
-and KL is that of the samples' modes from 1,000 even shares. A run that is there already is not trained again. Published
+Trains `r3gan` with a decreasing penalty, so that its critic learns the shares of the modes as well, and evaluates
+26,000 samples of its moving average. A classifier of MNIST predicts the digit in each channel; a mode is a combination
+of three digits, and KL is the divergence of the modes' shares from uniform. A finished run is reused. Published
 (PacGAN, arXiv:1712.04086, table 2): DCGAN 99 modes and KL 3.40, VEEGAN 150 and 2.95, PacDCGAN2 1,000 and 0.06.
 """
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from kept_runs import figures, trained
+from cached_runs import figures, trained
 
 SAMPLES, STEPS = 26_000, 14_000
 SETTINGS = {"penalty_half_life": 80_000, "ema_half_life": 20_000}
@@ -23,8 +23,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
-    run = trained(given.out, "r3gan", dataset="stacked_mnist", steps=STEPS, seed=given.seed, **SETTINGS)
+    arguments = parser.parse_args()
+    run = trained(arguments.out, "r3gan", dataset="stacked_mnist", steps=STEPS, seed=arguments.seed, **SETTINGS)
     print("   ".join(f"{name} {value:.4g}" for name, value in figures(run, "stacked_modes", SAMPLES).items()))
 
 

@@ -1,8 +1,9 @@
-"""`ganzoo compare RUN ...`: runs side by side."""
+"""`ganzoo compare RUN ...`: evaluated runs side by side."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,17 +12,25 @@ import click
 from ganzoo.cli import completions
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from ganzoo.cli.console import Console
     from ganzoo.evaluation.compare import Column
+
+Row = tuple[str, Sequence[str], Sequence[str]]
+"""A name, a cell for every run, and cells that belong to no run."""
+UNLIMITED = 100_000
+UNBROKEN = 20
+"""Words up to this length are not broken to fit a table into the console's width."""
 
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN ...", shell_complete=completions.runs)
-@click.option("--evaluate", "missing", is_flag=True, help="Evaluate the runs that were not, or were trained on since.")
-@click.option("--html", metavar="FILE", help="Also write a page with settings, curves, grids and figures in one file.")
+@click.option("--evaluate", "missing", is_flag=True, help="First evaluate runs without up-to-date results.")
+@click.option("--html", metavar="FILE", help="Also write a self-contained page with metrics, curves and samples.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def compare(runs: tuple[str, ...], missing: bool, html: str | None, as_json: bool) -> None:
-    """Put evaluated runs side by side, and say in which settings they differ.
+    """Show evaluated runs side by side, with the settings in which they differ.
 
     \b
     ganzoo compare runs/cgan-mnist-001 runs/cgan-mnist-002
@@ -42,49 +51,108 @@ def compare(runs: tuple[str, ...], missing: bool, html: str | None, as_json: boo
         run = Run.open(path)
         if outdated(run, read(run)):
             console.tell(f"Evaluating {path}")
-            with progress(console) as tell:
-                evaluate(run, progress=tell)
-    found = columns(paths)
+            with progress(console) as update:
+                evaluate(run, progress=update)
+    compared = columns(paths)
     if html is not None:
         from ganzoo.core.files import write_text
         from ganzoo.evaluation.page import page
 
-        write_text(Path(html), page(found))
+        write_text(Path(html), page(compared))
     if as_json:
         result = {
-            "runs": [column.name for column in found],
-            "figures": {row.name: {"better": row.better, "figures": row.figures, "differences": row.differences}
-                        for row in rows(found)},
-            "settings": {column.name: column.settings for column in found},
-        }  # fmt: skip
+            "runs": paths,
+            "figures": {
+                row.name: {"better": row.better, "figures": row.figures, "differences": list(row.differences)}
+                for row in rows(compared)
+            },
+            "settings": {path: column.settings for path, column in zip(paths, compared)},
+        }
         return click.echo(json.dumps(result, indent=2))
-    show(found, console)
+    show(compared, console)
     if html is not None:
         console.tell(f"\nPage  {html}")
 
 
-def show(columns: list[Column], console: Console) -> None:
-    """The figures, the best in bold, and the settings that differ."""
-    from ganzoo.cli.console import escape, table
-    from ganzoo.evaluation.compare import incomparable, rows, settings
-    from ganzoo.evaluation.results import BETTER, number
+def show(columns: Sequence[Column], console: Console) -> None:
+    """Print the metrics, the best values starred, notes on them, and the settings that differ."""
+    from ganzoo.cli.console import escape
+    from ganzoo.evaluation.compare import footnotes, rows, settings
+    from ganzoo.evaluation.results import BETTER, format_number
 
-    figures = rows(columns)
-    names = [column.name for column in columns]
-    lines = []
-    for row in figures:
+    table = rows(columns)
+    notes, note_numbers = footnotes(table)
+    metrics = []
+    for row in table:
         values = [figure["value"] if figure else None for figure in row.figures]
-        cells = [number(value) + " *" * (i in row.best) for i, value in enumerate(values)]
-        lines.append((row.name, *cells, number(row.real), BETTER[row.better] + " (1)" * bool(row.differences)))
-    console.print(table(("figure", *names, "real data", "better"), lines))
-    if any(row.best for row in figures):
-        console.print("* best of comparable figures")
-    for line in incomparable(figures):
-        console.say(f"(1) {escape(line)}")
+        cells = [format_number(value) + " *" * (i in row.best) for i, value in enumerate(values)]
+        mark = f" ({note_numbers[row.name]})" if row.name in note_numbers else ""
+        metrics.append((row.name + mark, cells, (format_number(row.real), BETTER[row.better])))
+    different = [(name, values, ()) for name, values in settings(columns).items() if len(set(values)) > 1]
+
+    headings = _headings(columns, metrics, console)
+    for heading, column in zip(headings, columns):
+        if heading != column.name:
+            console.tell(f"{heading}  {column.name}")
+    _print_tables("metric", headings, ("real data", "better"), metrics, console)
+    if any(row.best for row in table):
+        console.print("* best value")
+    for number, note in enumerate(notes, 1):
+        console.say(f"({number}) {escape(note)}")
     for column in columns:
         for note in column.notes:
             console.say(f"{escape(column.name)}: {escape(note)}")
-    different = [(name, *values) for name, values in settings(columns).items() if len(set(values)) > 1]
     if different:
         console.print()
-        console.print(table(("setting that differs", *names), different))
+        _print_tables("setting that differs", headings, (), different, console)
+
+
+def _headings(columns: Sequence[Column], rows: Sequence[Row], console: Console) -> list[str]:
+    """The names of the runs if a table with them fits the console, otherwise numbers."""
+    names = [column.name for column in columns]
+    table = _table("metric", names, ("real data", "better"), rows)
+    if len(columns) == 1 or _min_width(table, console) <= console.width:
+        return names
+    return [f"[{number}]" for number in range(1, len(columns) + 1)]
+
+
+def _print_tables(
+    title: str, headings: Sequence[str], extra: Sequence[str], rows: Sequence[Row], console: Console
+) -> None:
+    """Print a table with as many runs as fit the console, and further tables for the others."""
+    start = 0
+    while start < len(headings):
+        end = len(headings)
+        while True:
+            part = [(name, cells[start:end], others) for name, cells, others in rows]
+            table = _table(title, headings[start:end], extra, part)
+            if end == start + 1 or _min_width(table, console) <= console.width:
+                break
+            end -= 1
+        if start:
+            console.print()
+        console.print(table)
+        start = end
+
+
+def _table(title: str, headings: Sequence[str], extra: Sequence[str], rows: Sequence[Row]) -> Table:
+    from ganzoo.cli.console import table
+
+    lines = [(name, *cells, *others) for name, cells, others in rows]
+    result = table((title, *headings, *extra), lines)
+    result.columns[0].no_wrap = True
+    for column, cells in zip(result.columns[1:], zip((*headings, *extra), *(line[1:] for line in lines))):
+        column.min_width = min(UNBROKEN, max(len(word) for cell in cells for word in [*cell.split(), ""]))
+    return result
+
+
+def _min_width(table: Table, console: Console) -> int:
+    """The width below which words of the table would be broken."""
+    from rich.measure import Measurement
+
+    for column in table.columns[1:]:
+        column.max_width = column.min_width
+    width = Measurement.get(console, console.options.update(width=UNLIMITED), table).maximum
+    for column in table.columns[1:]:
+        column.max_width = None
+    return width

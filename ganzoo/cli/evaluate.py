@@ -1,4 +1,4 @@
-"""`ganzoo evaluate RUN`: what a trained GAN has learnt."""
+"""`ganzoo evaluate RUN`: measure the quality of a trained GAN."""
 
 from __future__ import annotations
 
@@ -20,25 +20,29 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("run", shell_complete=completions.runs)
-@click.option("--metrics", metavar="A,B,...", help="Only these.  [default: all that apply]")
-@click.option("--samples", type=click.IntRange(min=1), help="How many images to draw.  [default: 10000]")
-@click.option("--seed", type=click.IntRange(0, (1 << 32) - 1), default=0, show_default=True, help="Of the samples.")
+@click.option("--metrics", metavar="A,B,...", help="Measure only these metrics.  [default: all that apply]")
+@click.option("--samples", type=click.IntRange(min=1), help="Number of samples to draw.  [default: 10000]")
+@click.option(
+    "--seed", type=click.IntRange(0, (1 << 32) - 1), default=0, show_default=True, help="Random seed for the samples.",
+)  # fmt: skip
 @click.option(
     "--reference", type=click.Choice(["test", "train"]),
-    help="Real images to compare with.  [default: test, where there are any]",
+    help="Split of the real images to compare with.  [default: test, if there is one]",
 )  # fmt: skip
-@click.option("--best", is_flag=True, help="The best checkpoint, by train --evaluate-every, not the newest.")
+@click.option("--best", is_flag=True, help="Use the best checkpoint, by train --evaluate-every, instead of the newest.")
 @click.option("--device", metavar="auto|cpu|cuda|cuda:N", help="[default: auto]")
-@click.option("--data-dir", metavar="DIR", help="Where data files already are (or GANZOO_DATA).")
-@click.option("--json", "as_json", is_flag=True, help="Print the findings as one JSON object.")
-def evaluate(run: str, metrics: str | None, samples: int | None, as_json: bool, **options: Any) -> None:
-    """Measure what the newest checkpoint of the run directory RUN has learnt.
+@click.option("--data-dir", metavar="DIR", help="Directory that already contains the data files (or GANZOO_DATA).")
+@click.option("--verbose", is_flag=True, help="Show all values, their protocols, and the metrics that do not apply.")
+@click.option("--json", "as_json", is_flag=True, help="Print the complete results as one JSON object.")
+def evaluate(run: str, metrics: str | None, samples: int | None, verbose: bool, as_json: bool, **options: Any) -> None:
+    """Measure the quality of the newest checkpoint in the run directory RUN.
 
     \b
     ganzoo evaluate runs/cgan-mnist-001
     ganzoo evaluate runs/cgan-mnist-001 --metrics frechet,swd --samples 16384 --reference train
 
-    The findings are kept in the run's evaluation.json, each with its protocol; `ganzoo compare` puts runs side by side.
+    The results are stored in the run's evaluation.json; `ganzoo compare` shows runs side by side. docs/metrics.md
+    explains every metric.
     """
     from ganzoo.cli.console import Console
     from ganzoo.evaluation import evaluate as measure
@@ -50,16 +54,16 @@ def evaluate(run: str, metrics: str | None, samples: int | None, as_json: bool, 
     if names == []:
         raise click.UsageError("--metrics names no metric.")
     opened = Run.open(run)
-    with progress(console) as tell:
-        result = measure(opened, metrics=names, samples=samples or SAMPLES, progress=tell, **options)
+    with progress(console) as update:
+        result = measure(opened, metrics=names, samples=samples or SAMPLES, progress=update, **options)
     if as_json:
         return click.echo(json.dumps(dataclasses.asdict(result), indent=2))
-    show(opened, result, console)
+    show(opened, result, console, verbose)
 
 
 @contextlib.contextmanager
 def progress(console: Console) -> Iterator[Callable[[str], None] | None]:
-    """Shows on a terminal, while it lasts, what is being done."""
+    """Yield a callback that shows the current step, or None if `console` is not a terminal."""
     if not console.is_terminal:
         yield None
         return
@@ -67,23 +71,40 @@ def progress(console: Console) -> Iterator[Callable[[str], None] | None]:
         yield status.update
 
 
-def show(run: Run, result: Evaluation, console: Console) -> None:
-    """Figures, the protocols they share, verdicts, and what was skipped and why."""
+def show(run: Run, result: Evaluation, console: Console, verbose: bool) -> None:
+    """Print the values, the verdict and the paths of pictures; with `verbose` also what --verbose lists."""
     from ganzoo.cli.console import escape, table
-    from ganzoo.evaluation.results import BETTER, number, protocol_lines
+    from ganzoo.evaluation.results import BETTER, format_number, protocol_lines
 
-    rows = [
-        (name, number(f["value"]), number(f.get("spread"), 2), number(f.get("real")), BETTER[f["better"]])
-        for name, f in result.figures.items()
-    ]
-    console.print(table((f"{result.run}, {result.checkpoint}", "value", "+-", "real data", "better"), rows))
+    console.tell(f"{result.run}, {result.checkpoint}")
+    values = result.figures if verbose else _headlines(result)
+    rows = []
+    for name, value in values.items():
+        spread = f" ± {format_number(value['spread'], 2)}" if verbose and "spread" in value else ""
+        number, real = format_number(value["value"]), format_number(value.get("real"))
+        rows.append((name, number + spread, real, BETTER[value["better"]]))
+    console.print(table(("metric", "value", "real data", "better"), rows))
     console.print()
-    for line in protocol_lines(result):
-        console.say(escape(line))
-    for finding in result.findings.values():
-        if "verdict" in finding:
-            console.say(escape(finding["verdict"]))
-    for name, why in result.skipped.items():
-        console.say(f"[dim]{name} does not apply: it {escape(why)}.[/]")
-    for picture in (path for finding in result.findings.values() for path in finding.get("pictures", [])):
+    if verbose:
+        for line in protocol_lines(result):
+            console.say(escape(line))
+        for name, reason in result.skipped.items():
+            console.say(f"[dim]{name} does not apply: it {escape(reason)}.[/]")
+        console.print()
+    if result.verdicts:
+        console.say(escape(" ".join(result.verdicts)))
+    for picture in (path for entry in result.findings.values() for path in entry.get("pictures", [])):
         console.tell(f"Picture  {run.path / picture}")
+    if not verbose:
+        console.say("[dim]docs/metrics.md explains the metrics; --verbose shows how they were measured.[/]")
+
+
+def _headlines(result: Evaluation) -> dict[str, dict[str, Any]]:
+    """The values that the metrics declare as their headline."""
+    from ganzoo.evaluation.metrics import get_metrics
+
+    values: dict[str, dict[str, Any]] = {}
+    for metric in get_metrics(list(result.findings)):
+        figures = result.findings[metric.name]["figures"]
+        values |= {name: figure for name, figure in figures.items() if name in (metric.headline or figures)}
+    return values

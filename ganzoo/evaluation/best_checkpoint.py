@@ -1,4 +1,4 @@
-"""The best checkpoint of a training, by a metric, kept besides the last."""
+"""The best checkpoint of a training run, by a metric, kept in addition to the newest."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Any
 
 from ganzoo.core import distributed
 from ganzoo.core.errors import UsageError
-from ganzoo.evaluation.context import Subject
-from ganzoo.evaluation.measure import splits
-from ganzoo.evaluation.metrics import Figure, Metric, named
+from ganzoo.evaluation.context import EvaluationContext
+from ganzoo.evaluation.measure import load_splits
+from ganzoo.evaluation.metrics import Metric, MetricValue, get_metrics
 from ganzoo.gan import evaluating
 from ganzoo.training import checkpoint
 from ganzoo.training.callbacks import Callback, Training
 
 SAMPLES = 5000
 KEEP = 2
-"""Two bests are kept: a resume from before the newer one still has the other."""
-USUAL = ("psnr", "frechet", "optimal_discriminator", "swd")
-"""Without a choice, the first of these that applies."""
+"""A resume from before the best checkpoint still has the second best."""
+PREFERRED_METRICS = ("psnr", "frechet", "optimal_discriminator", "swd")
+"""Without a metric in the config, the first of these that applies."""
 
 
 class BestCheckpoint(Callback):
@@ -54,38 +54,39 @@ class BestCheckpoint(Callback):
             self.training.callbacks.on_evaluation(row)
 
     def _prepare(self, metric: str | None) -> None:
-        train, test = splits(self.run)
-        self.subject = Subject(self.state.gan, train, test, SAMPLES, data_dir=self.run.config["data_dir"])
-        self.metric = self._chosen(metric)
-        before = [tuple(line["rank"]) for line in self.run.evaluations() if line["metric"] == self.metric.name]
-        self.best = max(before, default=None)
+        train, test = load_splits(self.run)
+        gan, data_dir = self.state.gan, self.run.config["data_dir"]
+        self.context = EvaluationContext(gan, train, test, SAMPLES, data_dir=data_dir)
+        self.metric = self._choose(metric)
+        earlier = [tuple(line["rank"]) for line in self.run.evaluations() if line["metric"] == self.metric.name]
+        self.best = max(earlier, default=None)
 
     def _measure(self) -> dict[str, Any]:
         with self.state.average(), evaluating(self.state.gan):
-            figures = self.metric.measure(self.subject.afresh()).figures
-        rank = ranking(figures)
+            values = self.metric.measure(self.context.resample()).values
+        rank = ranking(values)
         better = self.best is None or rank > self.best
         if better:
             self.best = rank
         line = {"step": self.state.step, "metric": self.metric.name, "best": better, "rank": rank}
-        return line | {name: figure.value for name, figure in figures.items()}
+        return line | {name: value.value for name, value in values.items()}
 
-    def _chosen(self, name: str | None) -> Metric:
-        chosen = named(USUAL if name is None else [name])
-        refusals = {metric.name: metric.why_not(self.subject) for metric in chosen}
-        for metric in chosen:
-            if refusals[metric.name] is None:
+    def _choose(self, name: str | None) -> Metric:
+        candidates = get_metrics(PREFERRED_METRICS if name is None else [name])
+        reasons = {metric.name: metric.inapplicable_reason(self.context) for metric in candidates}
+        for metric in candidates:
+            if reasons[metric.name] is None:
                 return metric
-        why = "; ".join(f"{name} {why}" for name, why in refusals.items())
-        raise UsageError(f"--evaluate-every has no metric to go by: {why}.")
+        explanation = "; ".join(f"{name} {reason}" for name, reason in reasons.items())
+        raise UsageError(f"--evaluate-every has no applicable metric: {explanation}.")
 
 
-def ranking(figures: dict[str, Figure]) -> tuple[float, ...]:
-    """Figures as a tuple that is greater the better they are."""
-    return tuple(_goodness(figure) for figure in figures.values())
+def ranking(values: dict[str, MetricValue]) -> tuple[float, ...]:
+    """Return the values as a tuple that is greater the better they are."""
+    return tuple(_score(value) for value in values.values())
 
 
-def _goodness(figure: Figure) -> float:
-    if figure.better == "real":
-        return -abs(figure.value - (figure.real or 0.0))
-    return figure.value if figure.better == "higher" else -figure.value
+def _score(value: MetricValue) -> float:
+    if value.better == "real":
+        return -abs(value.value - (value.real or 0.0))
+    return value.value if value.better == "higher" else -value.value

@@ -1,4 +1,4 @@
-"""What a metric looks at: samples of a GAN beside real images, or points."""
+"""The input of a metric: samples of a GAN and the real data to compare them with."""
 
 from __future__ import annotations
 
@@ -16,72 +16,77 @@ from torch import Tensor
 
 from ganzoo.core.spec import Split
 from ganzoo.data import ImageData, PointData
-from ganzoo.evaluation.feature_extractor import Judge
+from ganzoo.data.points import Mixture
+from ganzoo.evaluation.feature_extractor import FeatureExtractor
 from ganzoo.gan import GAN
 
 if TYPE_CHECKING:
     from ganzoo.data import Data
-    from ganzoo.data.points import Mixture
 
-MOST_REFERENCES = 50_000
+MAX_REFERENCES = 50_000
 
 
 class Need(Enum):
-    """What a metric asks of the data or of the GAN; the value completes "it needs ..."."""
+    """A requirement of a metric on the data or the GAN; the value completes the sentence "it needs ..."."""
 
     IMAGES = "images"
     LABELS = "a data set with labels"
     CONDITIONAL = "a conditional GAN"
-    UNCONDITIONAL = "an unconditional GAN: a conditional one draws the classes it is asked for"
-    PAIRS = "a GAN that starts from images"
-    CODES = "a GAN with categories of its own, found without labels"
+    UNCONDITIONAL = "an unconditional GAN, because the classes of a conditional GAN are chosen by the caller"
+    PAIRS = "an image-to-image GAN"
+    CODES = "a GAN that learns its own categories without labels"
     STACKED = "images whose channels are images of a labelled data set"
-    POINTS = "points of a known density"
+    POINTS = "points from a known density"
 
 
-class Pool:
-    """Images uint8 [N, C, S, S] of one origin and their labels, in an order without meaning: the first n are a fair
-    choice. Where the data are points, `images` are float32 [N, D]. `what` names them in messages and protocols:
-    "samples", "test images"."""
+class SampleSet:
+    """Images or points with their labels, shuffled, so that the first n are a random subset.
 
-    def __init__(self, subject: Subject, images: npt.NDArray[Any], labels: npt.NDArray[np.int64] | None, what: str):
-        self._subject = subject
-        self.images = images
+    values: images uint8 [N, C, S, S], or points float32 [N, D].
+    labels: int64 [N], or None.
+    name: how messages and protocols refer to the set: "samples", "test images".
+    """
+
+    def __init__(
+        self, context: EvaluationContext, values: npt.NDArray[Any], labels: npt.NDArray[np.int64] | None, name: str
+    ):
+        self._context = context
+        self.values = values
         self.labels = labels
-        self.what = what
+        self.name = name
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.values)
 
-    def first(self, count: int) -> Pool:
-        """A fair choice of at most `count` images."""
+    def first(self, count: int) -> SampleSet:
+        """Return a random subset of at most `count` elements."""
         labels = None if self.labels is None else self.labels[:count]
-        return self if count >= len(self) else Pool(self._subject, self.images[:count], labels, self.what)
+        return self if count >= len(self) else SampleSet(self._context, self.values[:count], labels, self.name)
 
     @cached_property
     def features(self) -> Tensor:
-        """The judge's features, float32 [N, D], on the subject's device. Only where the data have labels."""
-        return self._judged[0]
+        """The classifier's features, float32 [N, D], on the context's device. Only for data with labels."""
+        return self._extracted[0]
 
     @cached_property
     def classes(self) -> Tensor:
-        """The class the judge finds in each image, int64 [N], on the CPU."""
-        return self._judged[1].argmax(1).cpu()
+        """The class the classifier predicts for each image, int64 [N], on the CPU. Only for data with labels."""
+        return self._extracted[1].argmax(1).cpu()
 
     @cached_property
-    def _judged(self) -> tuple[Tensor, Tensor]:
-        return self._subject.judge(self.images)
+    def _extracted(self) -> tuple[Tensor, Tensor]:
+        return self._context.feature_extractor(self.values)
 
 
-class Subject:
-    """A GAN and the data it was trained on, as the metrics see them. All is made on first use and kept.
+class EvaluationContext:
+    """A GAN and the data it was trained on, as the metrics see them. Everything is computed on first use and cached.
 
-    samples: `count` images drawn with `seed`, classes in turn where the GAN is conditional; of a GAN that starts from
-        images, what it makes of those of `pairs`, at most as many as there are.
-    pairs: for such a GAN, input images of the reference split and their targets.
-    reference: the real images that samples are compared with, by default the test split.
-    control: real images of the other split, which give what real data score; None where there is one split only.
-    train: all images the GAN was trained on.
+    samples: `count` samples drawn with `seed`, cycling through the classes if the GAN is conditional; for an
+        image-to-image GAN its outputs for the inputs of `pairs`, at most as many as there are.
+    pairs: for an image-to-image GAN, input images of the reference split and their targets.
+    reference: the real data that samples are compared with, by default the test split.
+    control: real data of the other split, which give the score of real data; None if there is only one split.
+    train: all data the GAN was trained on.
     """
 
     def __init__(
@@ -106,8 +111,8 @@ class Subject:
         self._reference: Data = sides[0]
         self._control: Data | None = sides[1]
 
-    def afresh(self) -> Subject:
-        """The same data, samples to be drawn anew: the GAN has been trained on."""
+    def resample(self) -> EvaluationContext:
+        """Discard the cached samples, after further training of the GAN."""
         self.__dict__.pop("samples", None)
         return self
 
@@ -119,76 +124,77 @@ class Subject:
     def has(self) -> frozenset[Need]:
         """The needs that are met."""
         if self.gan.paired:
-            steered = [Need.PAIRS]
+            kind = [Need.PAIRS]
         elif self.gan.spec.classes:
-            steered = [Need.CONDITIONAL]
-        else:  # categories it has, if any, are its own
-            steered = [Need.UNCONDITIONAL, *([Need.CODES] if self.gan.conditional else [])]
+            kind = [Need.CONDITIONAL]
+        else:  # its categories, if any, are learnt without labels
+            kind = [Need.UNCONDITIONAL, *([Need.CODES] if self.gan.conditional else [])]
         if isinstance(self.data, PointData):
-            return frozenset([*steered, *([Need.POINTS] if self.data.mixture else [])])
+            return frozenset([*kind, *([Need.POINTS] if self.data.mixture else [])])
         labels = [Need.LABELS] if self.data.spec.classes > 1 else []
         stacked = [Need.STACKED] if self.data.channels_of else []
-        return frozenset([Need.IMAGES, *steered, *labels, *stacked])
+        return frozenset([Need.IMAGES, *kind, *labels, *stacked])
 
     @property
     def mixture(self) -> Mixture:
-        """What the points were drawn from; only for metrics that need points."""
+        """The distribution of the points; only for metrics with `Need.POINTS`."""
         assert isinstance(self.data, PointData)
         assert self.data.mixture is not None
         return self.data.mixture
 
     @cached_property
-    def samples(self) -> Pool:
+    def samples(self) -> SampleSet:
         if self.gan.paired:
             inputs, _ = self.pairs
-            return Pool(self, self.gan.sample(len(inputs), seed=self.seed, inputs=inputs).numpy(), None, "outputs")
+            outputs = self.gan.sample(len(inputs), seed=self.seed, inputs=inputs).numpy()
+            return SampleSet(self, outputs, None, "outputs")
         labels = self.gan.class_labels(self.count)
-        images = self.gan.sample(self.count, seed=self.seed).numpy()
-        return Pool(self, images, None if labels is None else labels.numpy(), "samples")
+        values = self.gan.sample(self.count, seed=self.seed).numpy()
+        return SampleSet(self, values, None if labels is None else labels.numpy(), "samples")
 
     @cached_property
     def pairs(self) -> tuple[Tensor, Tensor]:
-        """uint8 [N, C', S, S] and [N, C, S, S], in an order without meaning."""
+        """Inputs uint8 [N, C', S, S] and targets uint8 [N, C, S, S], shuffled."""
         assert isinstance(self._reference, ImageData)
         chosen = self.rng("inputs").permutation(len(self._reference))[: self.count]
         return self._reference.examples(chosen)
 
     @cached_property
-    def reference(self) -> Pool:
+    def reference(self) -> SampleSet:
         return self._shuffled(self._reference)
 
     @cached_property
-    def control(self) -> Pool | None:
+    def control(self) -> SampleSet | None:
         return None if self._control is None else self._shuffled(self._control)
 
     @property
-    def pools(self) -> tuple[Pool, ...]:
-        """samples, reference, and control where there is one."""
+    def sample_sets(self) -> tuple[SampleSet, ...]:
+        """samples, reference, and control if there is one."""
         return (self.samples, self.reference) if self.control is None else (self.samples, self.reference, self.control)
 
     @cached_property
-    def train(self) -> Pool:
-        return Pool(self, self.data.values, self.data.labels, f"train {self.data.spec.kind}")
+    def train(self) -> SampleSet:
+        return SampleSet(self, self.data.values, self.data.labels, f"train {self.data.spec.kind}")
 
     @cached_property
-    def judge(self) -> Judge:
-        """The classifier of this data set; trained on first use, see `ganzoo.evaluation.feature_extractor`."""
+    def feature_extractor(self) -> FeatureExtractor:
+        """The classifier of this data set, trained on first use; see `ganzoo.evaluation.feature_extractor`."""
         assert isinstance(self.data, ImageData)
         assert self.test is None or isinstance(self.test, ImageData)
-        return Judge.of(self.data, self.test, self.device, self.progress)
+        return FeatureExtractor.load_or_train(self.data, self.test, self.device, self.progress)
 
     def rng(self, name: str) -> np.random.Generator:
-        """Random numbers for the purpose `name`, the same for the same seed."""
+        """Return a random generator for the purpose `name`, determined by it and the seed."""
         return np.random.default_rng([self.seed, *hashlib.sha256(name.encode()).digest()[:8]])
 
-    def protocol(self, **more: Any) -> dict[str, Any]:
-        """The part of a protocol that comparisons with real images share, and `more`."""
+    def protocol(self, **entries: Any) -> dict[str, Any]:
+        """Return the protocol entries that all comparisons with real data share, with `entries` added."""
         return {
             "samples": len(self.samples), "seed": self.seed, "reference": len(self.reference),
             "split": self._reference.split,
-        } | more  # fmt: skip
+        } | entries  # fmt: skip
 
-    def _shuffled(self, data: Data) -> Pool:
-        chosen = self.rng(data.split).permutation(len(data))[:MOST_REFERENCES]
+    def _shuffled(self, data: Data) -> SampleSet:
+        chosen = self.rng(data.split).permutation(len(data))[:MAX_REFERENCES]
         labels = None if data.labels is None else data.labels[chosen]
-        return Pool(self, data.values[chosen], labels, f"{data.split} {data.spec.kind}")
+        return SampleSet(self, data.values[chosen], labels, f"{data.split} {data.spec.kind}")

@@ -1,4 +1,4 @@
-"""`evaluate`: from a run on disk to findings on disk."""
+"""`evaluate`: measure a run's checkpoint and store the results in the run."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ganzoo import data
-from ganzoo.core.errors import DataError, SplitError, UsageError
+from ganzoo.core.errors import CheckpointError, DataError, SplitError, UsageError
 from ganzoo.core.spec import Split
-from ganzoo.evaluation.context import Subject
-from ganzoo.evaluation.metrics import metrics as every_metric
-from ganzoo.evaluation.metrics import named
+from ganzoo.evaluation.context import EvaluationContext
+from ganzoo.evaluation.metrics import all_metrics, get_metrics
 from ganzoo.evaluation.results import Evaluation
 from ganzoo.gan import GAN
-from ganzoo.training import checkpoint
-from ganzoo.training.loading import load
+from ganzoo.training.loading import load_checkpoint, newest_checkpoint
 from ganzoo.training.run import Run
 
 if TYPE_CHECKING:
@@ -37,64 +35,73 @@ def evaluate(
     data_dir: str | os.PathLike[str] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Evaluation:
-    """Measure what the newest checkpoint of `run` has learnt; the result is also in the run's evaluation.json.
+    """Evaluate the newest checkpoint of `run`; the result is also written to the run's evaluation.json.
 
     Args:
         run: a run or its directory.
-        metrics: names from `ganzoo.evaluation.metrics.metrics()`; default all that apply to the run.
-        samples: how many images are drawn from the generator's moving average.
-        seed: of the samples and of everything random in the metrics.
-        reference: the split whose images samples are compared with; default "test", or "train" where there is no test.
-        best: measure the best checkpoint by `evaluate_every`, not the newest.
-        device, data_dir: as in `ganzoo.train`; default where the run's data were.
-        progress: is told in a few words what is being done.
+        metrics: names from `ganzoo.evaluation.metrics.all_metrics()`; default all that apply to the run.
+        samples: number of samples drawn from the generator's moving average, at least 1.
+        seed: random seed of the samples and of the metrics.
+        reference: the split whose images samples are compared with; default "test", or "train" if there is no test
+            split.
+        best: evaluate the best checkpoint by `evaluate_every` instead of the newest.
+        device: as in `ganzoo.train`.
+        data_dir: as in `ganzoo.train`; default the directory that the run was trained with.
+        progress: called with a short description of each step.
 
-    Raises UsageError for an unknown metric, or one that was asked for and does not apply; DataError where the data are
-    missing or are not those of the run; CheckpointError where no checkpoint is intact.
+    Raises UsageError if a requested metric is unknown or does not apply, DataError if the data are missing or differ
+    from those of the run, CheckpointError if no checkpoint is intact.
     """
     run = run if isinstance(run, Run) else Run.open(run)
-    tell = progress or (lambda _: None)
-    chosen = (
-        named(metrics) if metrics is not None else [metric for metric in every_metric().values() if metric.by_default]
-    )
+    progress = progress or (lambda _: None)
+    if metrics is None:
+        chosen = [metric for metric in all_metrics().values() if metric.default]
+    else:
+        chosen = get_metrics(metrics)
     if samples < 1:
         raise UsageError(f"samples={samples} is not valid: expected an integer above 0.")
-    gan, step = _newest(run, device, best)
-    train, test = splits(run, data_dir)
-    subject = Subject(gan, train, test, samples, seed, reference, tell, data_dir or run.config["data_dir"])
-    result = Evaluation(run.path.name, step)
-    tell(f"drawing {samples:,} samples")
-    refusals = {metric.name: why for metric in chosen if (why := metric.why_not(subject))}
-    if metrics is not None and refusals:
-        raise UsageError("\n".join(f"{name} does not apply to {run.path}: it {why}." for name, why in refusals.items()))
-    result.skipped = refusals
+    gan, step = _load_newest(run, device, best)
+    train, test = load_splits(run, data_dir)
+    where = data_dir or run.config["data_dir"]
+    context = EvaluationContext(gan, train, test, samples, seed, reference, progress, where)
+    progress(f"drawing {samples:,} samples")
+    skipped = {metric.name: reason for metric in chosen if (reason := metric.inapplicable_reason(context))}
+    if metrics is not None and skipped:
+        lines = [f"{name} does not apply to {run.path}: it {reason}." for name, reason in skipped.items()]
+        raise UsageError("\n".join(lines))
+    evaluation = Evaluation(run.path.name, step, skipped=skipped)
     for metric in chosen:
-        if metric.name not in refusals:
-            tell(metric.name)
-            began = time.monotonic()
-            result.add(run, metric.name, metric.measure(subject), time.monotonic() - began)
-    result.write(run)
-    return result
+        if metric.name not in skipped:
+            progress(metric.name)
+            start = time.monotonic()
+            evaluation.add(run, metric.name, metric.measure(context), time.monotonic() - start)
+    evaluation.write(run)
+    return evaluation
 
 
-def _newest(run: Run, device: str | None, best: bool) -> tuple[GAN, str]:
-    """The GAN of the newest intact checkpoint and the name of that, also while a training writes new ones."""
-    while True:
-        path, _ = checkpoint.newest_valid(run.checkpoint_dir(best))
-        gan = load(run.path, device, best)
-        if checkpoint.newest_valid(run.checkpoint_dir(best))[0] == path:
-            return gan, path.name
-
-
-def splits(run: Run, data_dir: str | os.PathLike[str] | None = None) -> tuple[Data, Data | None]:
-    """The images `run` was trained on, checked by their hash, and the test images where the data set has any."""
-    said = run.config["dataset"]
+def load_splits(run: Run, data_dir: str | os.PathLike[str] | None = None) -> tuple[Data, Data | None]:
+    """Load the data `run` was trained on, verified by their hash, and the test split, or None if there is none."""
+    dataset = run.config["dataset"]
     size = run.config["settings"].get("image_size")
     where = data_dir or run.config["data_dir"]
-    train = data.open(said["name"], image_size=size, data_dir=where)
-    if train.sha256 != said.get("sha256"):
-        raise DataError(f"{said['name']} is not what {run.path} was trained on: its images have changed since.")
+    train = data.open(dataset["name"], image_size=size, data_dir=where)
+    if train.sha256 != dataset.get("sha256"):
+        raise DataError(f"{dataset['name']} is not what {run.path} was trained on: its images have changed since.")
     try:
-        return train, data.open(said["name"], split="test", image_size=size, data_dir=where)
+        return train, data.open(dataset["name"], split="test", image_size=size, data_dir=where)
     except SplitError:
         return train, None
+
+
+def _load_newest(run: Run, device: str | None, best: bool) -> tuple[GAN, str]:
+    """The GAN of the newest intact checkpoint and the checkpoint's name.
+
+    A training process may delete the checkpoint before it is read; then a newer one exists and is read instead.
+    """
+    while True:
+        path = newest_checkpoint(run, best)
+        try:
+            return load_checkpoint(run, path, device), path.name
+        except CheckpointError as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise

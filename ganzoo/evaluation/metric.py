@@ -1,4 +1,4 @@
-"""The contract of a metric: what it is called, which data it is for, and what it hands back."""
+"""The interface of a metric and its result."""
 
 from __future__ import annotations
 
@@ -7,62 +7,64 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
-from ganzoo.evaluation.context import Need, Subject
+from ganzoo.evaluation.context import EvaluationContext, Need
 
 
 @dataclass(frozen=True)
-class Figure:
-    """One number. `better` says which way is good; "real" means the nearer to what real data score the better."""
+class MetricValue:
+    """One number. `better` is the direction of improvement; "real" means the closer to `real` the better."""
 
     value: float
     better: Literal["higher", "lower", "real"]
     real: float | None = None
-    """What real data score under the same protocol: the best that can be hoped for."""
+    """The score of real data under the same protocol: the best value to hope for."""
     spread: float | None = None
-    """Standard deviation over the protocol's own repetitions."""
+    """Standard deviation over the repetitions of the protocol."""
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What a metric hands back. Everything but the pictures is written to evaluation.json."""
+class MetricResult:
+    """The result of a metric. Everything except the pictures is written to evaluation.json."""
 
-    figures: dict[str, Figure]
+    values: dict[str, MetricValue]
     protocol: dict[str, Any]
-    """What another must know to compare: extractor, counts, splits, resize, parameters. JSON values."""
+    """Everything needed to compare two values: extractor, counts, splits, resize, parameters. JSON values."""
     details: dict[str, Any] = field(default_factory=dict)
-    """More than a table holds, such as a value for every class. JSON values."""
+    """Values too long for a table, such as one for every class. JSON values."""
     verdict: str | None = None
-    """The finding in words, where a number alone is not plain."""
+    """The result as a sentence, if the numbers need interpretation."""
     pictures: dict[str, Tensor] = field(default_factory=dict)
     """File stem -> uint8 [1 or 3, H, W], written as PNG to the run's folder `evaluation`."""
 
 
 class Metric:
-    """A metric. Subclasses set the class attributes and write `measure`; a module in ganzoo/metrics is found by itself.
+    """Base class of metrics: subclasses set the class attributes and implement `measure`.
 
-    `measure` must depend on nothing but the subject, and draw random numbers from `subject.rng(self.name)` alone, so
-    that a figure can be had again.
+    A subclass in any module of `ganzoo.evaluation.metrics` is discovered automatically. `measure` must depend on the
+    context alone and take its random numbers from `context.rng(self.name)`, so that its values are reproducible.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
     paper: ClassVar[str]
     needs: ClassVar[tuple[Need, ...]] = (Need.IMAGES,)
-    least: ClassVar[int] = 2
-    """The smallest number of samples, and of reference images, from which the figure means something."""
-    by_default: ClassVar[bool] = True
-    """Whether `ganzoo evaluate RUN` measures it without being asked."""
+    min_samples: ClassVar[int] = 2
+    """The smallest number of samples, and of reference images, for which the values are meaningful."""
+    default: ClassVar[bool] = True
+    """Whether `ganzoo evaluate RUN` measures it without `--metrics`."""
+    headline: ClassVar[tuple[str, ...]] = ()
+    """Names of the values that `ganzoo evaluate` shows without `--verbose`; default all."""
 
-    def measure(self, subject: Subject) -> Finding:
-        """The finding for `subject`, to which the metric applies."""
+    def measure(self, context: EvaluationContext) -> MetricResult:
+        """Measure `context`, for which the metric must be applicable."""
         raise NotImplementedError
 
-    def why_not(self, subject: Subject) -> str | None:
-        """Why the metric does not apply to `subject`, in a clause that follows its name; None where it does."""
-        missing = [need.value for need in self.needs if need not in subject.has]
+    def inapplicable_reason(self, context: EvaluationContext) -> str | None:
+        """Return why the metric does not apply to `context`, as a predicate ("needs ..."), or None if it applies."""
+        missing = [need.value for need in self.needs if need not in context.has]
         if missing:
             return f"needs {' and '.join(missing)}"
-        for pool in (subject.samples, subject.reference):
-            if len(pool) < self.least:
-                return f"needs at least {self.least:,} {pool.what}, but there are {len(pool):,}"
+        for sample_set in (context.samples, context.reference):
+            if len(sample_set) < self.min_samples:
+                return f"needs at least {self.min_samples:,} {sample_set.name}, but there are {len(sample_set):,}"
         return None

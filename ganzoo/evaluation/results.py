@@ -1,4 +1,4 @@
-"""evaluation.json and the folder `evaluation` of a run: the findings of all metrics, each with its protocol."""
+"""evaluation.json and the folder `evaluation` of a run: the results of all metrics, each with its protocol."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ganzoo.core.config import format_value
 from ganzoo.core.errors import GanzooError
 from ganzoo.core.files import lock, write_text
 from ganzoo.data import imaging
-from ganzoo.evaluation.metric import Finding
+from ganzoo.evaluation.metric import MetricResult
 from ganzoo.training.run import Run
 
 FILE = "evaluation.json"
@@ -22,11 +22,11 @@ BETTER = {"higher": "higher", "lower": "lower", "real": "as real data"}
 
 @dataclass
 class Evaluation:
-    """The findings of one checkpoint of a run, as JSON values.
+    """The results for one checkpoint of a run, as JSON values.
 
-    findings: by metric: figures (name -> value, better, real, spread), protocol, details, verdict, pictures (paths
-    within the run), seconds.
-    skipped: by metric: why it does not apply.
+    findings: results by metric: figures (name -> value, better, real, spread), protocol, details, verdict, pictures
+    (paths within the run), seconds.
+    skipped: by metric, why it does not apply.
     """
 
     run: str
@@ -36,43 +36,47 @@ class Evaluation:
 
     @property
     def figures(self) -> dict[str, dict[str, Any]]:
-        """All figures by name, whatever metric they are from."""
-        return {name: figure for finding in self.findings.values() for name, figure in finding["figures"].items()}
+        """The values of all metrics, by name."""
+        return {name: value for result in self.findings.values() for name, value in result["figures"].items()}
 
-    def add(self, run: Run, metric: str, finding: Finding, seconds: float) -> None:
-        """Take over what `metric` found, and write its pictures into the run."""
+    @property
+    def verdicts(self) -> list[str]:
+        return [result["verdict"] for result in self.findings.values() if "verdict" in result]
+
+    def add(self, run: Run, metric: str, result: MetricResult, seconds: float) -> None:
+        """Add the result of `metric`, and write its pictures to the run."""
         pictures = []
-        for name, picture in finding.pictures.items():
+        for name, picture in result.pictures.items():
             path = run.path / FOLDER / f"{name}.png"
             path.parent.mkdir(exist_ok=True)
             imaging.save(picture, path)
             pictures.append(str(path.relative_to(run.path)))
         entry = {
-            "figures": {name: _said(dataclasses.asdict(figure)) for name, figure in finding.figures.items()},
-            "protocol": finding.protocol,
-            "details": finding.details,
-            "verdict": finding.verdict,
+            "figures": {name: _without_empty(dataclasses.asdict(value)) for name, value in result.values.items()},
+            "protocol": result.protocol,
+            "details": result.details,
+            "verdict": result.verdict,
             "pictures": pictures,
             "seconds": round(seconds, 2),
         }
-        self.findings[metric] = _said(entry)
+        self.findings[metric] = _without_empty(entry)
 
     def write(self, run: Run) -> None:
-        """Write evaluation.json, all or nothing. What others found of the checkpoint, or find at this moment, stays."""
+        """Write evaluation.json atomically, merged with the results that other processes wrote for the checkpoint."""
         with lock(run.path / f".{FILE}.lock"):
-            whole = self._with(read(run))
-            write_text(run.path / FILE, json.dumps({"format": FORMAT, **dataclasses.asdict(whole)}, indent=2) + "\n")
+            merged = self._merged_with(read(run))
+            write_text(run.path / FILE, json.dumps({"format": FORMAT, **dataclasses.asdict(merged)}, indent=2) + "\n")
 
-    def _with(self, before: Evaluation | None) -> Evaluation:
-        if before is None or before.checkpoint != self.checkpoint:
+    def _merged_with(self, stored: Evaluation | None) -> Evaluation:
+        if stored is None or stored.checkpoint != self.checkpoint:
             return self
-        findings = dict(sorted((before.findings | self.findings).items()))
-        skipped = {name: why for name, why in (before.skipped | self.skipped).items() if name not in findings}
+        findings = dict(sorted((stored.findings | self.findings).items()))
+        skipped = {name: why for name, why in (stored.skipped | self.skipped).items() if name not in findings}
         return Evaluation(self.run, self.checkpoint, findings, skipped)
 
 
 def read(run: Run) -> Evaluation | None:
-    """What is known of `run`; None where it was never evaluated. GanzooError where the file is damaged."""
+    """Read the results stored in `run`; None if it was never evaluated. Raises GanzooError if the file is damaged."""
     try:
         content = json.loads((run.path / FILE).read_text())
         if content.pop("format") != FORMAT:
@@ -80,36 +84,37 @@ def read(run: Run) -> Evaluation | None:
         return Evaluation(**content)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as why:
-        raise GanzooError(f"{run.path / FILE} is damaged ({why}). Delete it to evaluate again.") from None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise GanzooError(f"{run.path / FILE} is damaged ({error}). Delete it to evaluate again.") from None
 
 
-def number(value: float | None, digits: int = 4) -> str:
-    """A figure for people; nothing for None."""
+def format_number(value: float | None, digits: int = 4) -> str:
+    """Format a value for a table; None is empty."""
     if value is None:
         return ""
-    value += 0.0  # -0.0 is zero
+    value += 0.0  # -0.0 becomes 0.0
     return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.{digits}g}"
 
 
 def protocol_lines(evaluation: Evaluation) -> list[str]:
-    """Every protocol in full, what several metrics share said once."""
-    protocols = {name: finding["protocol"] for name, finding in evaluation.findings.items()}
+    """Describe all protocols completely; entries that all share are in the first line."""
+    protocols = {name: result["protocol"] for name, result in evaluation.findings.items()}
     values: dict[str, list[Any]] = {}
     for protocol in protocols.values():
         for key, value in protocol.items():
             values.setdefault(key, []).append(value)
     shared = {key: v[0] for key, v in values.items() if len(v) > 1 and all(value == v[0] for value in v)}
-    own: dict[str, list[str]] = {}
+    metrics_by_text: dict[str, list[str]] = {}
     for name, protocol in protocols.items():
-        own.setdefault(_listed({k: v for k, v in protocol.items() if k not in shared}), []).append(name)
-    lines = [f"Protocol  {_listed(shared)}"] if shared else []
-    return lines + [f"  {', '.join(names)}: {said}" for said, names in own.items() if said]
+        own = {key: value for key, value in protocol.items() if key not in shared}
+        metrics_by_text.setdefault(_describe(own), []).append(name)
+    lines = [f"Protocol  {_describe(shared)}"] if shared else []
+    return lines + [f"  {', '.join(names)}: {text}" for text, names in metrics_by_text.items() if text]
 
 
-def _listed(protocol: dict[str, Any]) -> str:
+def _describe(protocol: dict[str, Any]) -> str:
     return "; ".join(f"{key.replace('_', ' ')} {format_value(value)}" for key, value in protocol.items())
 
 
-def _said(entry: dict[str, Any]) -> dict[str, Any]:
+def _without_empty(entry: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in entry.items() if value not in (None, {}, [])}

@@ -32,14 +32,19 @@ def load(path: str | os.PathLike[str], device: str | None = None, best: bool = F
     """
     run = Run.open(path)
     architecture_of(run.config)  # a missing package is the first thing to say
-    checkpoint_path, problems = checkpoint.newest_valid(run.checkpoint_dir(best))
+    return load_checkpoint(run, newest_checkpoint(run, best), device)
+
+
+def newest_checkpoint(run: Run, best: bool = False) -> Path:
+    """The newest intact checkpoint of `run`, or its best one; logs a warning for each damaged checkpoint it skips."""
+    path, problems = checkpoint.newest_valid(run.checkpoint_dir(best))
     for problem in problems:
         logging.getLogger("ganzoo").warning(f"{problem}; the previous checkpoint is used instead.")
-    return load_checkpoint(run, checkpoint_path, device)
+    return path
 
 
 def load_checkpoint(run: Run, path: Path, device: str | None = None) -> GAN:
-    """The GAN of `run` with the weights of the verified checkpoint at `path`."""
+    """The GAN of `run` from the verified checkpoint at `path`, with the moving average as its generator."""
     entry = architecture_of(run.config)
     gan = build(entry, configs.make(entry.card.Config, run.config["settings"]), run.spec)
     gan.trained_steps = int(path.name.removeprefix(checkpoint.PREFIX))

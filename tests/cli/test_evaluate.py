@@ -7,44 +7,69 @@ from pathlib import Path
 import pytest
 
 import ganzoo
-from ganzoo.evaluation import feature_extractor as judge
+from ganzoo.evaluation import feature_extractor
 from tests.conftest import Command
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The working directory: a run a and a run b, and a cache that is not the user's."""
+    """The working directory, with the runs a and b, and a temporary user cache."""
     home = tmp_path_factory.mktemp("evaluate")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(home / "cache"))
-        patch.setattr(judge, "MOST_EPOCHS", 4)
-        patch.setattr(judge, "LEAST_STEPS", 1)
+        patch.setattr(feature_extractor, "MAX_EPOCHS", 4)
+        patch.setattr(feature_extractor, "MIN_STEPS", 1)
         patch.chdir(home)
         ganzoo.train("cgan", dataset="digits", steps=30, out="a")
         ganzoo.train("cgan", dataset="digits", steps=30, out="b", loss="hinge")
         yield home
 
 
-def test_figures_protocol_verdict_and_refusals_are_shown(ganzoo_cli: Command, folder: Path) -> None:
+def test_values_and_the_verdict_are_shown(ganzoo_cli: Command, folder: Path) -> None:
     result = ganzoo_cli("evaluate", "a", "--samples", 400)
     assert result.code == 0, result.err
+    title, heading, *rows = result.out.split("\n\n")[0].splitlines()
+    assert title == "a, step-00000030"
+    assert heading.split() == ["metric", "value", "real", "data", "better"]
+    names = [row.split()[0] for row in rows]
+    assert {"frechet", "label_accuracy", "precision", "copies_pixels"} <= set(names)
+    assert not {"nearest_pixels", "nearest_features"} & set(names)
+    (verdict,) = (line for line in result.out.splitlines() if "No sign of memorisation: " in line)
+    assert verdict.startswith("Class ")
+    assert "Picture  a/evaluation/memorisation.png" in result.out
+    for words in ("Protocol", "does not apply", "±"):
+        assert words not in result.out
+
+
+def test_copies_are_reported(ganzoo_cli: Command, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    train = ganzoo.data.open("digits")
+    images = torch.from_numpy(train.values[:400])
+    monkeypatch.setattr(ganzoo.gan.GAN, "sample", lambda self, count, seed: images[:count])
+    result = ganzoo_cli("evaluate", "a", "--samples", 400, "--metrics", "memorisation")
+    assert "COPIES OF TRAINING IMAGES: 100.0% by pixels and " in result.out
+    assert "No sign" not in result.out
+
+
+def test_verbose_adds_all_values_protocols_and_metrics_that_do_not_apply(ganzoo_cli: Command, folder: Path) -> None:
+    result = ganzoo_cli("evaluate", "a", "--samples", 400, "--verbose")
     for words in (
-        "a, step-00000030", "label_accuracy", "frechet", "real data", "Protocol  ", "seed 0; ", "split test",
-        "extractor judge of digits, 128 features; extractor accuracy 0.", "Least covered: class",
-        "class_entropy does not apply: it needs an unconditional GAN", "Picture  a/evaluation/memorisation.png",
+        "nearest_pixels", " ± ", "Protocol  ", "seed 0; ", "split test",
+        "extractor judge of digits, 128 features; extractor accuracy 0.",
+        "class_entropy does not apply: it needs an unconditional GAN",
     ):  # fmt: skip
         assert words in result.out
-    assert "copying" in result.out.lower() or "COPIES" in result.out
 
 
-def test_json_holds_what_was_asked_for(ganzoo_cli: Command, folder: Path) -> None:
-    result = ganzoo_cli(
-        "evaluate", "a", "--metrics", "ms_ssim, label_accuracy", "--samples", 100, "--seed", 4, "--json"
-    )
+def test_json_is_complete(ganzoo_cli: Command, folder: Path) -> None:
+    result = ganzoo_cli("evaluate", "a", "--metrics", "ms_ssim, memorisation", "--samples", 100, "--seed", 4, "--json")
     assert result.code == 0, result.err
     content = json.loads(result.out)
-    assert set(content["findings"]) == {"ms_ssim", "label_accuracy"}
+    assert set(content) == {"run", "checkpoint", "findings", "skipped"}
+    assert set(content["findings"]) == {"ms_ssim", "memorisation"}
     assert content["findings"]["ms_ssim"]["protocol"]["seed"] == 4
+    assert "nearest_pixels" in content["findings"]["memorisation"]["figures"]
 
 
 @pytest.mark.parametrize(
@@ -65,32 +90,3 @@ def test_wrong_usage_is_explained(ganzoo_cli: Command, folder: Path, arguments: 
     assert result.code == 2
     assert words in result.err
     assert "Traceback" not in result.err
-
-
-def test_compare_shows_figures_and_settings_and_writes_a_page(ganzoo_cli: Command, folder: Path) -> None:
-    refused = ganzoo_cli("compare", "a", "b")
-    assert refused.code == 2
-    assert "b has not been evaluated. Run: ganzoo evaluate b" in refused.err
-
-    ganzoo_cli("evaluate", "a")
-    result = ganzoo_cli("compare", "a", "b", "--evaluate", "--html", "page.html")
-    assert result.code == 0, result.err
-    assert "Evaluating b" in result.out
-    assert "Evaluating a" not in result.out
-    assert " *" in result.out
-    assert "settings.loss" in result.out
-    assert "hinge" in result.out
-    assert "(1)" not in result.out
-    assert (folder / "page.html").read_text().startswith("<!doctype html>")
-
-    ganzoo_cli("evaluate", "b", "--metrics", "ms_ssim", "--samples", 50)
-    assert "(1) ms_ssim cannot be compared: different samples, pairs." in ganzoo_cli("compare", "a", "b").out
-    content = json.loads(ganzoo_cli("compare", "a", "b", "--json").out)
-    assert content["runs"] == ["a", "b"]
-    assert set(content["figures"]["ms_ssim"]["differences"]) == {"samples", "pairs"}
-
-
-def test_a_page_needs_a_directory(ganzoo_cli: Command, folder: Path) -> None:
-    result = ganzoo_cli("compare", "a", "--html", "nowhere/page.html")
-    assert result.code == 2
-    assert "nowhere does not exist" in result.err

@@ -1,4 +1,4 @@
-"""Two small runs on digits, made once, and a cache of judges that is not the user's."""
+"""Two small runs on digits, trained once, and a temporary cache of classifiers."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from pathlib import Path
 import pytest
 
 import ganzoo
-from ganzoo.evaluation import feature_extractor as judge
+from ganzoo.evaluation import feature_extractor
 
 
 @pytest.fixture(scope="package", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The user's cache, for these tests, with judges that learn for a short time."""
+    """A temporary user cache; classifiers are trained briefly."""
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder))
-        patch.setattr(judge, "MOST_EPOCHS", 8)
-        patch.setattr(judge, "LEAST_STEPS", 1)
+        patch.setattr(feature_extractor, "MAX_EPOCHS", 8)
+        patch.setattr(feature_extractor, "MIN_STEPS", 1)
         yield folder
 
 
 @pytest.fixture(scope="package")
 def trained(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
-    """The folder of the runs cgan and vanilla."""
+    """The folder with the runs cgan and vanilla."""
     folder = tmp_path_factory.mktemp("runs")
     ganzoo.train("cgan", dataset="digits", steps=60, out=folder / "cgan")
     ganzoo.train("vanilla", dataset="digits", steps=60, out=folder / "vanilla", image_size=16, batch_size=32)
@@ -34,5 +34,5 @@ def trained(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
 
 @pytest.fixture
 def runs(trained: Path, tmp_path: Path) -> Path:
-    """A copy of the runs to write to."""
+    """A copy of the runs that a test may modify."""
     return Path(shutil.copytree(trained, tmp_path / "runs"))

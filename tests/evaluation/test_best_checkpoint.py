@@ -1,22 +1,25 @@
-"""Training that is measured on the way keeps its best checkpoint, and is not disturbed by it."""
+"""Evaluation during training keeps the best checkpoint and does not affect the training."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import ganzoo
 from ganzoo.cli import main
 from ganzoo.core import distributed
 from ganzoo.core.errors import UsageError
-from ganzoo.evaluation import feature_extractor as judge
+from ganzoo.evaluation import feature_extractor
 from ganzoo.evaluation.best_checkpoint import ranking
-from ganzoo.evaluation.metrics import Figure, metrics
+from ganzoo.evaluation.metrics import MetricValue, all_metrics
 from ganzoo.training import checkpoint
 from ganzoo.training.run import Run
 from tests.conftest import Command
@@ -32,7 +35,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return ganzoo.train("vanilla", out=tmp_path_factory.mktemp("best") / "run", **MEASURED)
 
 
-def test_the_best_is_kept_besides_the_last(measured: Run) -> None:
+def test_the_best_is_kept_in_addition_to_the_newest(measured: Run) -> None:
     lines = measured.evaluations()
     assert [line["step"] for line in lines] == [3, 6, 9, 12]
     assert {"modes", "high_quality", "mode_kl"} <= set(lines[0])
@@ -44,14 +47,18 @@ def test_the_best_is_kept_besides_the_last(measured: Run) -> None:
 
 
 def test_the_best_can_be_loaded_evaluated_and_sampled(measured: Run, ganzoo_cli: Command, tmp_path: Path) -> None:
-    path, _ = checkpoint.newest_valid(measured.best)
-    gan = ganzoo.load(measured.path, best=True)
-    stored = torch.load(path / "state.pt", weights_only=True)
-    assert stored["step"] == int(path.name.removeprefix("step-"))
+    run = Run.open(shutil.copytree(measured.path, tmp_path / "run"))
+    shutil.rmtree(run.best / "step-00000012", ignore_errors=True)  # the best is not the newest
+    path, _ = checkpoint.newest_valid(run.best)
+    assert checkpoint.read_state(path)["step"] == int(path.name.removeprefix("step-")) < 12
+    gan = ganzoo.load(run.path, best=True)
+    weights = load_file(path / "ema.safetensors")
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in gan.generator.state_dict().items())
     out = tmp_path / "best.npz"
-    assert ganzoo_cli("sample", measured.path, "--best", "--seed", 1, "--count", 5, "--out", out).code == 0
-    assert gan.sample(5, seed=1).shape == (5, 2)
-    result = ganzoo_cli("evaluate", measured.path, "--best", "--metrics", "modes")
+    assert ganzoo_cli("sample", run.path, "--best", "--seed", 1, "--count", 5, "--out", out).code == 0
+    with np.load(out) as file:
+        assert any(np.array_equal(file[name], gan.sample(5, seed=1).numpy()) for name in file.files)
+    result = ganzoo_cli("evaluate", run.path, "--best", "--metrics", "modes")
     assert result.code == 0
     assert path.name in result.out
 
@@ -65,8 +72,8 @@ def test_measuring_does_not_disturb_the_training(measured: Run, tmp_path: Path) 
 def test_a_resumed_run_knows_its_best(measured: Run, tmp_path: Path) -> None:
     run = ganzoo.train("vanilla", out=tmp_path / "run", **{**MEASURED, "steps": 6})
     ganzoo.train(resume=run.path, steps=12)
-    told = [{k: v for k, v in line.items() if k != "seconds"} for line in run.evaluations()]
-    assert told == [{k: v for k, v in line.items() if k != "seconds"} for line in measured.evaluations()]
+    lines = [{k: v for k, v in line.items() if k != "seconds"} for line in run.evaluations()]
+    assert lines == [{k: v for k, v in line.items() if k != "seconds"} for line in measured.evaluations()]
     assert checkpoint.newest_valid(run.best)[0].name == checkpoint.newest_valid(measured.best)[0].name
 
 
@@ -78,7 +85,7 @@ def test_without_it_there_is_no_best(tmp_path: Path, ganzoo_cli: Command) -> Non
     assert "has no best checkpoint: train with --evaluate-every N" in result.err
 
 
-def test_a_metric_that_cannot_decide_is_refused_before_training(tmp_path: Path) -> None:
+def test_an_inapplicable_metric_is_refused_before_training(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="frechet needs images"):
         ganzoo.train("vanilla", out=tmp_path / "a", **{**MEASURED, "best_by": "frechet"})
     with pytest.raises(UsageError, match="Did you mean modes"):
@@ -88,9 +95,15 @@ def test_a_metric_that_cannot_decide_is_refused_before_training(tmp_path: Path) 
         ganzoo.train("vanilla", out=tmp_path / "c", **SMALL, best_by="modes")
 
 
-def test_ranking_goes_the_way_that_is_better() -> None:
+def test_ranking_is_greater_for_better_values() -> None:
     def rank(modes: float, kl: float, entropy: float) -> tuple[float, ...]:
-        return ranking({"m": Figure(modes, "higher"), "k": Figure(kl, "lower"), "e": Figure(entropy, "real", real=2.3)})
+        return ranking(
+            {
+                "m": MetricValue(modes, "higher"),
+                "k": MetricValue(kl, "lower"),
+                "e": MetricValue(entropy, "real", real=2.3),
+            }
+        )
 
     assert rank(8, 0.1, 2) > rank(7, 0.0, 2.3)
     assert rank(8, 0.1, 2) > rank(8, 0.2, 2.3)
@@ -98,16 +111,16 @@ def test_ranking_goes_the_way_that_is_better() -> None:
 
 
 def command(folder: Path, metric: str, *words: object) -> None:
-    """The command line on one rank. It fails where another than rank 0 measures."""
-    judge.MOST_EPOCHS, judge.LEAST_STEPS = 2, 1
-    card = metrics()[metric]
-    measure = type(card).measure
+    """Run the command line on one rank; it fails if any rank but 0 measures."""
+    feature_extractor.MAX_EPOCHS, feature_extractor.MIN_STEPS = 2, 1
+    metric_class = type(all_metrics()[metric])
+    measure = metric_class.measure
 
-    def on_rank_0(self: Any, subject: Any) -> Any:
+    def on_rank_0(self: Any, context: Any) -> Any:
         assert distributed.rank() == 0
-        return measure(self, subject)
+        return measure(self, context)
 
-    type(card).measure = on_rank_0  # type: ignore[method-assign]
+    metric_class.measure = on_rank_0  # type: ignore[method-assign]
     os.chdir(folder)
     sys.argv = ["ganzoo", "train", "--nproc", "2", *map(str, words)]
     main()
@@ -120,7 +133,7 @@ def on_two_ranks(folder: Path, metric: str, *words: object) -> list[int]:
 @pytest.mark.parametrize(
     ("architecture", "data", "metric"), [("vanilla", "ring", "modes"), ("cgan", "digits", "frechet")]
 )
-def test_of_several_ranks_the_first_measures_for_all(architecture: str, data: str, metric: str, tmp_path: Path) -> None:
+def test_rank_0_measures_for_all_ranks(architecture: str, data: str, metric: str, tmp_path: Path) -> None:
     words: list[object] = [architecture, "--dataset", data, "--batch-size", 32, "--checkpoint-every", 4]
     measured = ["--evaluate-every", 3, "--best-by", metric]
     assert on_two_ranks(tmp_path, metric, *words, *measured, "--steps", 6, "--out", "run") == [0, 0]
@@ -138,7 +151,7 @@ def test_of_several_ranks_the_first_measures_for_all(architecture: str, data: st
             assert_same(last_state(tmp_path / "run")[part], last_state(tmp_path / "plain")[part])
 
 
-def test_on_ranks_a_metric_that_cannot_decide_is_refused_once(tmp_path: Path) -> None:
+def test_an_inapplicable_metric_is_refused_once_on_several_ranks(tmp_path: Path) -> None:
     words = ["vanilla", "--dataset", "ring", "--steps", 3, "--out", "run"]
     measured = ["--evaluate-every", 1, "--best-by", "frechet"]
     assert on_two_ranks(tmp_path, "frechet", *words, *measured) == [2, 2]

@@ -8,7 +8,7 @@ import pytest
 
 import ganzoo
 from ganzoo.core.errors import UsageError
-from ganzoo.evaluation.compare import Column, columns, outdated, rows, settings
+from ganzoo.evaluation.compare import Column, columns, footnotes, outdated, rows, settings, short_names
 from ganzoo.evaluation.results import Evaluation, read
 from ganzoo.training.run import Run
 
@@ -38,7 +38,7 @@ def side_by_side(run: Run, *evaluations: Evaluation) -> list[Column]:
         ("real", None, [1, 3, 2], set()),
     ],
 )
-def test_the_best_figure_is_found(
+def test_the_best_value_is_found(
     run: Run, better: str, real: float | None, values: list[float], best: set[int]
 ) -> None:
     extra = {} if real is None else {"real": real}
@@ -47,16 +47,16 @@ def test_the_best_figure_is_found(
     assert row.real == real
 
 
-def test_figures_of_different_protocols_are_not_compared(run: Run) -> None:
+def test_values_of_different_protocols_are_not_compared(run: Run) -> None:
     here = evaluation(f={"value": 1.0, "better": "lower"})
     there = copy.deepcopy(here)
     there.findings["metric"]["protocol"] |= {"samples": 20, "seed": 5}
     (row,) = rows(side_by_side(run, here, there))
-    assert row.differences == ["samples"]
+    assert row.differences == {"samples": [10, 20]}
     assert row.best == set()
 
 
-def test_a_run_may_lack_a_figure(run: Run) -> None:
+def test_a_run_may_lack_a_value(run: Run) -> None:
     (row,) = rows(side_by_side(run, evaluation(f={"value": 1.0, "better": "lower"}), evaluation()))
     assert row.figures == [{"value": 1.0, "better": "lower"}, None]
     assert row.best == set()
@@ -67,15 +67,15 @@ def test_settings_that_one_run_lacks_are_empty_there(runs: Path) -> None:
         Column(name, Run.open(runs / name), evaluation(), Run.open(runs / name).metrics())
         for name in ("cgan", "vanilla")
     ]
-    found = settings(both)
-    assert found["architecture"] == ["cgan", "vanilla"]
-    assert found["trained.steps"] == ["60", "60"]
-    assert found["settings.image_size"] == ["none", "16"]
-    assert "" in found["settings.networks"]
+    values = settings(both)
+    assert values["architecture"] == ["cgan", "vanilla"]
+    assert values["trained.steps"] == ["60", "60"]
+    assert values["settings.image_size"] == ["none", "16"]
+    assert "" in values["settings.networks"]
 
 
 def test_only_evaluated_runs_are_compared(runs: Path) -> None:
-    with pytest.raises(UsageError, match=r"have not been evaluated. Run: ganzoo evaluate .*cgan, or give --evaluate"):
+    with pytest.raises(UsageError, match=r"have not been evaluated. Run: ganzoo evaluate .*cgan, or add --evaluate"):
         columns([str(runs / "cgan"), str(runs / "vanilla")])
 
 
@@ -87,4 +87,32 @@ def test_a_run_trained_since_is_outdated(runs: Path) -> None:
     ganzoo.train(resume=run.path, steps=70)
     assert outdated(run, read(run))
     (column,) = columns([str(runs / "cgan")])
-    assert "trained on since step-00000060" in column.notes[-1]
+    assert "trained further after step-00000060" in column.notes[-1]
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["runs/a"], ["a"]),
+        (["runs/a/", "runs/b"], ["a", "b"]),
+        (["runs/a", "other/a"], ["runs/a", "other/a"]),
+        (["a", "/"], None),
+    ],
+)
+def test_names_leave_out_the_common_directory(paths: list[str], names: list[str] | None) -> None:
+    if names is not None:
+        assert short_names(paths) == names
+    else:
+        assert len(set(short_names(paths))) == 2
+
+
+def test_footnotes_describe_differences(run: Run) -> None:
+    here = evaluation(f={"value": 1.0, "better": "lower"}, g={"value": 1.0, "better": "lower"})
+    there = copy.deepcopy(here)
+    there.findings["metric"]["protocol"] |= {"samples": 12_345, "extractor_sha256": "a", "extractor_accuracy": 1.0}
+    notes, numbers = footnotes(rows(side_by_side(run, here, there)))
+    assert notes == [
+        "Not comparable: f, g. The runs were evaluated with different numbers of samples (10; 12,345) and feature "
+        "extractors."
+    ]
+    assert numbers == {"f": 1, "g": 1}

@@ -7,31 +7,34 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from torch import nn
 
 import ganzoo
-from ganzoo.core.errors import DataError, GanzooError, UsageError
+from ganzoo.core.errors import CheckpointError, DataError, GanzooError, UsageError
+from ganzoo.core.files import sha256
 from ganzoo.evaluation import results
+from ganzoo.training import checkpoint
 from ganzoo.training.run import Run
 
 QUICK = ["label_accuracy", "ms_ssim"]
 OF_OTHER_DATA = {"modes", "optimal_discriminator", "psnr", "stacked_modes"}
 
 
-def test_all_that_applies_is_measured_and_kept_in_the_run(runs: Path) -> None:
-    told: list[str] = []
-    found = ganzoo.evaluate(runs / "cgan", samples=600, progress=told.append)
+def test_all_applicable_metrics_are_measured_and_stored_in_the_run(runs: Path) -> None:
+    messages: list[str] = []
+    evaluation = ganzoo.evaluate(runs / "cgan", samples=600, progress=messages.append)
     assert {"frechet", "kid", "coverage", "label_accuracy", "class_coverage", "ms_ssim", "memorisation"} <= set(
-        found.findings
+        evaluation.findings
     )
-    assert set(found.skipped) == {"class_entropy", "code_purity", "swd", *OF_OTHER_DATA}
-    assert "needs images of at least 16 pixels" in found.skipped["swd"]
-    assert "drawing 600 samples" in told
-    assert found.findings["frechet"]["protocol"]["samples"] == 600
-    assert found.figures["label_accuracy"]["real"] > 0.9
+    assert set(evaluation.skipped) == {"class_entropy", "code_purity", "swd", *OF_OTHER_DATA}
+    assert "needs images of at least 16 pixels" in evaluation.skipped["swd"]
+    assert "drawing 600 samples" in messages
+    assert evaluation.findings["frechet"]["protocol"]["samples"] == 600
+    assert evaluation.figures["label_accuracy"]["real"] > 0.9
 
     stored = json.loads((runs / "cgan" / "evaluation.json").read_text())
     assert stored["checkpoint"] == "step-00000060"
-    assert stored["findings"] == found.findings
+    assert stored["findings"] == evaluation.findings
     (picture,) = stored["findings"]["memorisation"]["pictures"]
     assert Image.open(runs / "cgan" / picture).format == "PNG"
     leftovers = [path.name for path in (runs / "cgan").rglob(".*") if not path.name.endswith(".lock")]
@@ -39,13 +42,13 @@ def test_all_that_applies_is_measured_and_kept_in_the_run(runs: Path) -> None:
 
 
 def test_an_unconditional_gan_of_larger_images(runs: Path) -> None:
-    found = ganzoo.evaluate(runs / "vanilla", samples=300)
-    assert {"class_entropy", "swd", "frechet"} <= set(found.findings)
-    assert {"label_accuracy", "class_coverage", "code_purity", *OF_OTHER_DATA} == set(found.skipped)
-    assert found.findings["swd"]["protocol"]["levels"] == [16]
+    evaluation = ganzoo.evaluate(runs / "vanilla", samples=300)
+    assert {"class_entropy", "swd", "frechet"} <= set(evaluation.findings)
+    assert {"label_accuracy", "class_coverage", "code_purity", *OF_OTHER_DATA} == set(evaluation.skipped)
+    assert evaluation.findings["swd"]["protocol"]["levels"] == [16]
 
 
-def test_the_same_seed_gives_the_same_figures_and_another_does_not(runs: Path) -> None:
+def test_the_same_seed_gives_the_same_values_and_another_does_not(runs: Path) -> None:
     first, again, other = (
         ganzoo.evaluate(runs / "cgan", metrics=QUICK, samples=300, seed=seed).figures for seed in (3, 3, 4)
     )
@@ -53,7 +56,7 @@ def test_the_same_seed_gives_the_same_figures_and_another_does_not(runs: Path) -
     assert first["ms_ssim"]["value"] != other["ms_ssim"]["value"]
 
 
-def test_later_calls_add_to_what_is_known_of_the_checkpoint(runs: Path) -> None:
+def test_results_for_the_same_checkpoint_are_merged(runs: Path) -> None:
     run = Run.open(runs / "cgan")
     ganzoo.evaluate(run, metrics=["label_accuracy"], samples=100)
     assert set(ganzoo.evaluate(run, metrics=["ms_ssim"], samples=100).findings) == {"ms_ssim"}
@@ -66,10 +69,10 @@ def test_later_calls_add_to_what_is_known_of_the_checkpoint(runs: Path) -> None:
     known = results.read(run)
     assert known is not None
     assert known.checkpoint == "step-00000080"
-    assert set(known.findings) == {"ms_ssim"}  # the label accuracy was that of older weights
+    assert set(known.findings) == {"ms_ssim"}  # the label accuracy belonged to older weights
 
 
-def test_what_cannot_be_asked_for_is_said(runs: Path, tmp_path: Path) -> None:
+def test_invalid_requests_are_explained(runs: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"No metric is called 'frechett'. Did you mean frechet"):
         ganzoo.evaluate(runs / "cgan", metrics=["frechett"])
     with pytest.raises(UsageError, match=r"class_entropy does not apply to .*cgan: it needs an unconditional GAN"):
@@ -84,7 +87,7 @@ def test_what_cannot_be_asked_for_is_said(runs: Path, tmp_path: Path) -> None:
         ganzoo.evaluate(tmp_path / "nowhere")
 
 
-def test_a_refused_call_leaves_what_was_known(runs: Path) -> None:
+def test_a_refused_call_keeps_the_stored_results(runs: Path) -> None:
     ganzoo.evaluate(runs / "cgan", metrics=QUICK, samples=100)
     before = (runs / "cgan" / "evaluation.json").read_bytes()
     with pytest.raises(UsageError):
@@ -109,14 +112,14 @@ def pictures(folder: Path, count: int, seed: int) -> None:
 def test_a_folder_without_labels_or_test_images(tmp_path: Path) -> None:
     pictures(tmp_path / "images", 150, 0)
     run = ganzoo.train("vanilla", dataset=f"folder:{tmp_path / 'images'}", steps=5, image_size=16, out=tmp_path / "run")
-    found = ganzoo.evaluate(run, samples=200)
-    assert set(found.findings) == {"ms_ssim", "swd", "memorisation"}
-    assert found.skipped["frechet"] == "needs a data set with labels"
-    assert found.findings["swd"]["protocol"]["split"] == "train"
-    assert set(found.findings["memorisation"]["figures"]) == {"copies_pixels", "nearest_pixels"}
+    evaluation = ganzoo.evaluate(run, samples=200)
+    assert set(evaluation.findings) == {"ms_ssim", "swd", "memorisation"}
+    assert evaluation.skipped["frechet"] == "needs a data set with labels"
+    assert evaluation.findings["swd"]["protocol"]["split"] == "train"
+    assert set(evaluation.findings["memorisation"]["figures"]) == {"copies_pixels", "nearest_pixels"}
 
 
-def test_data_that_changed_since_the_training_are_refused(tmp_path: Path) -> None:
+def test_data_changed_since_training_are_refused(tmp_path: Path) -> None:
     pictures(tmp_path / "images", 70, 0)
     run = ganzoo.train("vanilla", dataset=f"folder:{tmp_path / 'images'}", steps=2, image_size=16, out=tmp_path / "run")
     shutil.rmtree(tmp_path / "images")
@@ -125,3 +128,44 @@ def test_data_that_changed_since_the_training_are_refused(tmp_path: Path) -> Non
     pictures(tmp_path / "images", 70, 1)
     with pytest.raises(DataError, match=r"is not what .* was trained on"):
         ganzoo.evaluate(run)
+
+
+def test_a_checkpoint_is_hashed_once(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed: list[str] = []
+
+    def counted(path: Path) -> str:
+        hashed.append(path.name)
+        return sha256(path)
+
+    monkeypatch.setattr(checkpoint, "sha256", counted)
+    ganzoo.evaluate(runs / "cgan", metrics=QUICK, samples=50)
+    assert sorted(hashed) == ["ema.safetensors", "model.safetensors", "state.pt"]
+
+
+def test_a_checkpoint_pruned_before_it_is_read_is_replaced_by_a_newer_one(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newer = runs / "newer"
+    shutil.copytree(runs / "cgan", newer)
+    ganzoo.train(resume=newer, steps=62)
+    read_weights = checkpoint.read_weights
+
+    def prune_first(path: Path, name: str, network: nn.Module) -> None:
+        monkeypatch.setattr(checkpoint, "read_weights", read_weights)
+        shutil.copytree(newer / "checkpoints" / "step-00000062", path.parent / "step-00000062")
+        shutil.rmtree(path)
+        read_weights(path, name, network)
+
+    monkeypatch.setattr(checkpoint, "read_weights", prune_first)
+    first = ganzoo.evaluate(runs / "cgan", metrics=QUICK, samples=50)
+    assert first.checkpoint == "step-00000062"
+    assert first.figures == ganzoo.evaluate(newer, metrics=QUICK, samples=50).figures
+
+
+def test_unreadable_weights_are_reported(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise CheckpointError("does not fit the networks")
+
+    monkeypatch.setattr(checkpoint, "read_weights", fail)
+    with pytest.raises(CheckpointError, match="does not fit"):
+        ganzoo.evaluate(runs / "cgan", metrics=QUICK, samples=50)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ganzoo.evaluation import results
-from ganzoo.evaluation.results import Evaluation, number, protocol_lines
+from ganzoo.evaluation.results import Evaluation, format_number, protocol_lines
 from ganzoo.training.run import Run
 from tests.ranks import join, start
 
@@ -15,12 +15,12 @@ from tests.ranks import join, start
     ("value", "text"),
     [(None, ""), (0.0, "0"), (-0.0, "0"), (0.123456, "0.1235"), (9.9, "9.9"), (1234.5, "1234"), (26000, "26,000")],
 )
-def test_figures_are_written_for_people(value: float | None, text: str) -> None:
-    assert number(value) == text
+def test_numbers_are_formatted_for_people(value: float | None, text: str) -> None:
+    assert format_number(value) == text
 
 
-def test_what_protocols_share_is_said_once() -> None:
-    found = Evaluation(
+def test_shared_protocol_entries_are_shown_once() -> None:
+    evaluation = Evaluation(
         "run",
         "step-1",
         {
@@ -29,25 +29,25 @@ def test_what_protocols_share_is_said_once() -> None:
             "c": {"figures": {}, "protocol": {"seed": 0, "samples": 5}},
         },
     )
-    assert protocol_lines(found) == ["Protocol  seed 0", "  a, c: samples 5", "  b: samples 7; subset size 3"]
+    assert protocol_lines(evaluation) == ["Protocol  seed 0", "  a, c: samples 5", "  b: samples 7; subset size 3"]
     assert protocol_lines(Evaluation("run", "step-1")) == []
 
 
 def add(path: Path, metric: str) -> None:
-    """Add a finding, with time for others to come in between reading and writing."""
+    """Write a result, with a delay between reading and writing in which other processes write."""
     read = results.read
 
     def slow(run: Run) -> Evaluation | None:
-        found = read(run)
+        evaluation = read(run)
         time.sleep(0.3)
-        return found
+        return evaluation
 
     results.read = slow
-    finding = {"figures": {}, "protocol": {}}
-    Evaluation("run", "step-1", {metric: finding}, {"swd": "is not"}).write(Run(path, {}))
+    result = {"figures": {}, "protocol": {}}
+    Evaluation("run", "step-1", {metric: result}, {"swd": "is not"}).write(Run(path, {}))
 
 
-def test_what_is_found_at_the_same_time_is_all_kept(tmp_path: Path) -> None:
+def test_results_written_concurrently_are_all_kept(tmp_path: Path) -> None:
     names = [f"metric{i}" for i in range(4)]
     assert [join(process) for process in [start(add, tmp_path, name) for name in names]] == [0] * 4
     known = results.read(Run(tmp_path, {}))
@@ -55,7 +55,7 @@ def test_what_is_found_at_the_same_time_is_all_kept(tmp_path: Path) -> None:
     assert list(known.findings) == names
 
 
-def test_of_another_checkpoint_nothing_is_kept(tmp_path: Path) -> None:
+def test_results_for_another_checkpoint_are_discarded(tmp_path: Path) -> None:
     run = Run(tmp_path, {})
     for name, step in (("a", "step-1"), ("b", "step-2")):
         Evaluation("run", step, {name: {"figures": {}, "protocol": {}}}).write(run)

@@ -14,7 +14,7 @@ from PIL import Image
 import ganzoo
 from ganzoo.core.errors import UsageError
 from ganzoo.core.spec import DataSpec
-from ganzoo.evaluation import feature_extractor as judge
+from ganzoo.evaluation import feature_extractor
 from ganzoo.evaluation.metrics.psnr import decibels, upsampled
 from ganzoo.training.run import Run
 from tests.conftest import Command, Site
@@ -119,15 +119,15 @@ def test_what_does_not_fit_is_refused(run: Run, tmp_path: Path, ganzoo_cli: Comm
 
 
 @pytest.fixture
-def quick_judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def quick_classifier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(judge, "MOST_EPOCHS", 2)
-    monkeypatch.setattr(judge, "LEAST_STEPS", 1)
+    monkeypatch.setattr(feature_extractor, "MAX_EPOCHS", 2)
+    monkeypatch.setattr(feature_extractor, "MIN_STEPS", 1)
 
 
-@pytest.mark.usefixtures("quick_judge")
+@pytest.mark.usefixtures("quick_classifier")
 def test_it_is_evaluated_on_held_out_inputs(run: Run, ganzoo_cli: Command) -> None:
-    result = ganzoo_cli("evaluate", run.path)
+    result = ganzoo_cli("evaluate", run.path, "--verbose")
     assert result.code == 0, result.err
     assert "class_entropy does not apply: it needs an unconditional GAN" in result.out
     found = json.loads((run.path / "evaluation.json").read_text())["findings"]
@@ -152,10 +152,10 @@ def test_its_best_checkpoint_is_by_psnr(tmp_path: Path) -> None:
     assert lines[-1]["psnr"] != lines[0]["psnr"]
 
 
-def test_psnr_is_for_gans_that_start_from_images(tmp_path: Path, ganzoo_cli: Command) -> None:
+def test_psnr_is_for_image_to_image_gans(tmp_path: Path, ganzoo_cli: Command) -> None:
     plain = ganzoo.train("vanilla", dataset="mosaic:digits", steps=1, batch_size=16, out=tmp_path / "plain")
     result = ganzoo_cli("evaluate", plain.path, "--metrics", "psnr")
-    assert (result.code, "it needs a GAN that starts from images" in result.err) == (2, True)
+    assert (result.code, "it needs an image-to-image GAN" in result.err) == (2, True)
 
 
 @pytest.mark.slow

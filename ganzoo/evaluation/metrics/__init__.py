@@ -1,7 +1,7 @@
-"""What can be measured of a GAN: one file a metric.
+"""The metrics, one file each.
 
-To add one, put a file here with a subclass of `Metric` and the plain function it is computed by; it is found by itself.
-See ganzoo.evaluation for what a metric is shown (`Subject`) and where its finding goes.
+To add a metric, add a module here with a subclass of `Metric` and the function that computes it. It is discovered
+automatically: there is no list to extend. docs/metrics.md has an example.
 """
 
 from __future__ import annotations
@@ -12,30 +12,27 @@ import pkgutil
 from collections.abc import Sequence
 
 from ganzoo.core.errors import UsageError, did_you_mean
-from ganzoo.evaluation.context import Need
-from ganzoo.evaluation.metric import Figure, Finding, Metric
+from ganzoo.evaluation.context import EvaluationContext, Need
+from ganzoo.evaluation.metric import Metric, MetricResult, MetricValue
 
-__all__ = ["Figure", "Finding", "Metric", "Need", "metrics", "named"]
+__all__ = ["EvaluationContext", "Metric", "MetricResult", "MetricValue", "Need", "all_metrics", "get_metrics"]
 
 
 @functools.cache
-def metrics() -> dict[str, Metric]:
-    """Every metric by its name, in alphabetical order."""
-    found: dict[str, Metric] = {}
+def all_metrics() -> dict[str, Metric]:
+    """Return all metrics by name, in alphabetical order."""
+    metrics: dict[str, Metric] = {}
     for module in pkgutil.iter_modules(__path__):
-        for kind in vars(importlib.import_module(f"{__name__}.{module.name}")).values():
-            if isinstance(kind, type) and issubclass(kind, Metric) and kind is not Metric:
-                found[kind.name] = kind()
-    return dict(sorted(found.items()))
+        for member in vars(importlib.import_module(f"{__name__}.{module.name}")).values():
+            if isinstance(member, type) and issubclass(member, Metric) and member is not Metric:
+                metrics[member.name] = member()
+    return dict(sorted(metrics.items()))
 
 
 def get_metrics(names: Sequence[str]) -> list[Metric]:
-    """The metrics of these names; UsageError with the nearest name where one is unknown."""
-    known = metrics()
+    """Return the metrics with these names. Raises UsageError, with the closest name, if one is unknown."""
+    known = all_metrics()
     for name in names:
         if name not in known:
             raise UsageError(f"No metric is called {name!r}. {did_you_mean(name, known)}")
     return [known[name] for name in dict.fromkeys(names)]
-
-
-named = get_metrics

@@ -1,4 +1,4 @@
-"""FID and KID proper: in the features of Inception v3, where torch-fidelity and its weights are there."""
+"""FID and KID in the features of Inception v3, with torch-fidelity and its weights."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from ganzoo.core.errors import DataError
-from ganzoo.evaluation.context import Subject
-from ganzoo.evaluation.metric import Figure, Finding, Metric
+from ganzoo.evaluation.context import EvaluationContext
+from ganzoo.evaluation.metric import Metric, MetricResult, MetricValue
 from ganzoo.evaluation.metrics.frechet import frechet_distance
 from ganzoo.evaluation.metrics.kid import SUBSET_SIZE, SUBSETS, kernel_distance
 
@@ -24,55 +24,56 @@ class FID(Metric):
     name = "fid"
     summary = "FID and KID in Inception's features; needs pip install 'ganzoo[inception]' and a download of its weights"
     paper = "Heusel et al. 2017, arXiv:1706.08500; Binkowski et al. 2018, arXiv:1801.01401"
-    least = FEATURES
-    by_default = False
+    min_samples = FEATURES
+    default = False
 
-    def measure(self, subject: Subject) -> Finding:
-        extractor = load_inception().to(subject.device)
-        reference = inception_features(extractor, subject.reference.images)
-        found = self._figures(subject, inception_features(extractor, subject.samples.images), reference)
+    def measure(self, context: EvaluationContext) -> MetricResult:
+        extractor = load_inception().to(context.device)
+        reference = inception_features(extractor, context.reference.values)
+        distances = self._distances(context, inception_features(extractor, context.samples.values), reference)
         real: dict[str, float] = {}
-        if subject.control is not None:
-            images = subject.control.first(len(subject.samples)).images
-            real = self._figures(subject, inception_features(extractor, images), reference)
+        if context.control is not None:
+            images = context.control.first(len(context.samples)).values
+            real = self._distances(context, inception_features(extractor, images), reference)
         version = importlib.metadata.version("torch-fidelity")
-        protocol = subject.protocol(
+        protocol = context.protocol(
             extractor=f"Inception v3 (inception-v3-compat) of torch-fidelity {version}, {FEATURES} features",
             resize="to 299, bilinear as in TensorFlow 1", grey="repeated three times", subsets=SUBSETS,
             subset_size=SUBSET_SIZE,
         )  # fmt: skip
-        return Finding({name: Figure(value, "lower", real.get(name)) for name, value in found.items()}, protocol)
+        values = {name: MetricValue(value, "lower", real.get(name)) for name, value in distances.items()}
+        return MetricResult(values, protocol)
 
-    def why_not(self, subject: Subject) -> str | None:
+    def inapplicable_reason(self, context: EvaluationContext) -> str | None:
         if importlib.util.find_spec("torch_fidelity") is None:
-            return "needs Inception's features, which come with: pip install 'ganzoo[inception]'"
-        channels = subject.gan.spec.channels
+            return "needs Inception's features; install them with: pip install 'ganzoo[inception]'"
+        channels = context.gan.spec.channels
         if channels not in (1, 3):
             return f"needs grey or RGB images, but these have {channels} channels"
-        return super().why_not(subject)
+        return super().inapplicable_reason(context)
 
-    def _figures(self, subject: Subject, features: Tensor, reference: Tensor) -> dict[str, float]:
+    def _distances(self, context: EvaluationContext, features: Tensor, reference: Tensor) -> dict[str, float]:
         size = min(SUBSET_SIZE, len(features), len(reference))
-        kid, _ = kernel_distance(features, reference, SUBSETS, size, subject.rng(self.name))
+        kid, _ = kernel_distance(features, reference, SUBSETS, size, context.rng(self.name))
         return {"fid": frechet_distance(features, reference), "kid_inception": kid}
 
 
 def load_inception() -> Any:
-    """torch-fidelity's Inception; its weights are downloaded once. DataError where it cannot be had."""
+    """Load torch-fidelity's Inception, whose weights are downloaded once. Raises DataError if it cannot be loaded."""
     try:
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
         return FeatureExtractorInceptionV3("inception-v3-compat", [str(FEATURES)]).eval()
-    except (OSError, ImportError, RuntimeError, ValueError) as why:  # URLError is an OSError; torchvision may be unfit
+    except (OSError, ImportError, RuntimeError, ValueError) as error:  # URLError is an OSError; torchvision may not fit
         raise DataError(
-            f"Inception cannot be loaded ({type(why).__name__}: {why}). torch-fidelity downloads its weights to "
-            f"{torch.hub.get_dir()}/checkpoints; they can be put there by hand. All other metrics do without."
+            f"Inception cannot be loaded ({type(error).__name__}: {error}). torch-fidelity downloads its weights to "
+            f"{torch.hub.get_dir()}/checkpoints; you can also put them there by hand. No other metric needs them."
         ) from None
 
 
 @torch.no_grad()
 def inception_features(extractor: Any, images: np.ndarray) -> Tensor:
-    """Features float32 [N, 2048] of images uint8 [N, 1 or 3, S, S]."""
+    """Return features float32 [N, 2048] of images uint8 [N, 1 or 3, S, S]."""
     device = next(extractor.parameters()).device
     rgb = np.broadcast_to(images, (len(images), 3, *images.shape[2:]))
     parts = [extractor(torch.tensor(rgb[i : i + CHUNK]).to(device))[0] for i in range(0, len(images), CHUNK)]

@@ -1,12 +1,12 @@
-"""Kernel distance in the judge's features: an unbiased estimate, fit for few samples."""
+"""Kernel distance in the features of a small classifier: an unbiased estimate, usable with few samples."""
 
 from __future__ import annotations
 
 import numpy as np
 from torch import Tensor
 
-from ganzoo.evaluation.context import Need, Subject
-from ganzoo.evaluation.metric import Figure, Finding, Metric
+from ganzoo.evaluation.context import EvaluationContext, Need
+from ganzoo.evaluation.metric import Metric, MetricResult, MetricValue
 
 SUBSETS = 100
 SUBSET_SIZE = 1000
@@ -14,24 +14,24 @@ SUBSET_SIZE = 1000
 
 class KID(Metric):
     name = "kid"
-    summary = "squared maximum mean discrepancy between the judge's features of samples and real images"
+    summary = "squared maximum mean discrepancy between the classifier's features of samples and of real images"
     paper = "Binkowski et al. 2018, arXiv:1801.01401, on other features"
     needs = (Need.IMAGES, Need.LABELS)
 
-    def measure(self, subject: Subject) -> Finding:
-        size = min(SUBSET_SIZE, *map(len, subject.pools))
-        value, spread = self._distance(subject, subject.samples.features, size)
-        real = None if subject.control is None else self._distance(subject, subject.control.features, size)[0]
-        protocol = subject.protocol(
+    def measure(self, context: EvaluationContext) -> MetricResult:
+        size = min(SUBSET_SIZE, *map(len, context.sample_sets))
+        distance, spread = self._distance(context, context.samples.features, size)
+        real = None if context.control is None else self._distance(context, context.control.features, size)[0]
+        protocol = context.protocol(
             kernel="(x.y / d + 1)^3, unbiased", scale="features by the reference's root mean square",
-            subsets=SUBSETS, subset_size=size, **subject.judge.protocol,
+            subsets=SUBSETS, subset_size=size, **context.feature_extractor.protocol,
         )  # fmt: skip
-        return Finding({"kid": Figure(value, "lower", real, spread)}, protocol)
+        return MetricResult({"kid": MetricValue(distance, "lower", real, spread)}, protocol)
 
-    def _distance(self, subject: Subject, features: Tensor, size: int) -> tuple[float, float]:
-        reference = subject.reference.features
-        unit = reference.square().mean().sqrt()  # the kernel is not free of scale, and every judge has its own
-        return kernel_distance(features / unit, reference / unit, SUBSETS, size, subject.rng(self.name))
+    def _distance(self, context: EvaluationContext, features: Tensor, size: int) -> tuple[float, float]:
+        reference = context.reference.features
+        unit = reference.square().mean().sqrt()  # the kernel depends on scale, which differs between classifiers
+        return kernel_distance(features / unit, reference / unit, SUBSETS, size, context.rng(self.name))
 
 
 def kernel_distance(
@@ -47,7 +47,7 @@ def kernel_distance(
 
 
 def unbiased_mmd(x: Tensor, y: Tensor) -> Tensor:
-    """MMD^2 of [N, D] and [N, D] under the cubic kernel, without the terms of a point with itself (may be negative)."""
+    """MMD^2 of [N, D] and [N, D] with the cubic kernel, without the diagonal terms; it may be negative."""
     n, d = x.shape
     within_x, within_y, between = (_cubed(u @ v.T / d + 1) for u, v in ((x, x), (y, y), (x, y)))
     within = within_x.sum() - within_x.trace() + within_y.sum() - within_y.trace()
@@ -55,4 +55,4 @@ def unbiased_mmd(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _cubed(values: Tensor) -> Tensor:
-    return values * values * values  # many times as fast as ** 3
+    return values * values * values  # much faster than ** 3

@@ -1,4 +1,4 @@
-"""Structural similarity of pairs of samples: how much alike are they? No extractor."""
+"""Multi-scale structural similarity of pairs of samples, a measure of diversity that needs no feature extractor."""
 
 from __future__ import annotations
 
@@ -6,46 +6,46 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganzoo.evaluation.context import Pool, Subject
-from ganzoo.evaluation.metric import Figure, Finding, Metric
+from ganzoo.evaluation.context import EvaluationContext, SampleSet
+from ganzoo.evaluation.metric import Metric, MetricResult, MetricValue
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 WINDOW = 11
 SIGMA = 1.5
-MOST = 10_000
+MAX_SAMPLES = 10_000
 CHUNK = 250
 
 
 class MSSSIM(Metric):
     name = "ms_ssim"
-    summary = "mean multi-scale structural similarity of random pairs of samples: higher than real ones, less diverse"
+    summary = "mean structural similarity of random pairs of samples; above that of real images: less diverse"
     paper = "Wang et al. 2003; Odena et al. 2017, arXiv:1610.09585; windows as in Karras et al. 2018"
 
-    def measure(self, subject: Subject) -> Finding:
-        found, real = (self._of_pairs(subject, pool) for pool in (subject.samples, subject.reference))
-        protocol = subject.protocol(
-            pairs=_pairs(subject.samples), reference_pairs=_pairs(subject.reference),
+    def measure(self, context: EvaluationContext) -> MetricResult:
+        similarity, real = (self._of_pairs(context, images) for images in (context.samples, context.reference))
+        protocol = context.protocol(
+            pairs=_pairs(context.samples), reference_pairs=_pairs(context.reference),
             paired="at random, across classes", scales=len(WEIGHTS), window=WINDOW, resize="none",
         )  # fmt: skip
-        return Finding({self.name: Figure(found, "real", real)}, protocol)
+        return MetricResult({self.name: MetricValue(similarity, "real", real)}, protocol)
 
-    def _of_pairs(self, subject: Subject, pool: Pool) -> float:
-        sides = subject.rng(self.name).permutation(len(pool))[: 2 * _pairs(pool)].reshape(2, -1)
+    def _of_pairs(self, context: EvaluationContext, images: SampleSet) -> float:
+        sides = context.rng(self.name).permutation(len(images))[: 2 * _pairs(images)].reshape(2, -1)
         scores = [
-            ms_ssim(*(torch.from_numpy(pool.images[side[i : i + CHUNK]]) for side in sides))
+            ms_ssim(*(torch.from_numpy(images.values[side[i : i + CHUNK]]) for side in sides))
             for i in range(0, sides.shape[1], CHUNK)
         ]
         return float(torch.cat(scores).mean())
 
 
-def _pairs(pool: Pool) -> int:
-    return min(MOST, len(pool)) // 2
+def _pairs(images: SampleSet) -> int:
+    return min(MAX_SAMPLES, len(images)) // 2
 
 
 def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
-    """The similarity [N], 0 to 1, of each image of `a` with the one of `b`, uint8 or 0..255, [N, C, S, S].
+    """Similarity [N], 0 to 1, of each image in `a` with its counterpart in `b`; [N, C, S, S], uint8 or float 0..255.
 
-    Five scales. On a scale smaller than the window, the window shrinks to it, its sigma too.
+    Five scales. On scales smaller than the window, the window and its sigma shrink to the size of the image.
     """
     n = len(a)
     x, y = (side.float().flatten(0, 1)[:, None] for side in (a, b))
@@ -60,14 +60,14 @@ def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
 
 
 def ssim(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Structural similarity and its contrast term [M], for single channels 0..255, [M, 1, S, S]."""
+    """Structural similarity and its contrast term, both [M], of single channels [M, 1, S, S], 0..255."""
     size = min(WINDOW, x.shape[-1])
-    places = torch.arange(size) - (size - 1) / 2
-    line = torch.exp(-(places**2) / (2 * (SIGMA * size / WINDOW) ** 2))
-    line /= line.sum()
+    offsets = torch.arange(size) - (size - 1) / 2
+    kernel = torch.exp(-(offsets**2) / (2 * (SIGMA * size / WINDOW) ** 2))
+    kernel /= kernel.sum()
 
     def average(values: Tensor) -> Tensor:
-        return F.conv2d(F.conv2d(values, line.view(1, 1, -1, 1)), line.view(1, 1, 1, -1))
+        return F.conv2d(F.conv2d(values, kernel.view(1, 1, -1, 1)), kernel.view(1, 1, 1, -1))
 
     mean_x, mean_y = average(x), average(y)
     var_x, var_y = average(x * x) - mean_x**2, average(y * y) - mean_y**2

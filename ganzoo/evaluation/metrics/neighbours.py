@@ -1,4 +1,4 @@
-"""Distances to nearest neighbours, in chunks that fit into memory. No metric of its own."""
+"""Distances to nearest neighbours, computed in chunks that fit into memory. This module contains no metric."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import torch
 from torch import Tensor
 
 CHUNK = 1 << 25
-"""How many distances are held at a time."""
+"""Maximum number of distances in memory."""
 
 
 def nearest(queries: Tensor, points: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Euclidean distances, ascending, and indices, [N, k], of the `k` points [M, D] nearest to queries [N, D]."""
-    found = [distances.topk(k, largest=False) for _, distances in chunks(queries, points)]
-    return torch.cat([f.values for f in found]), torch.cat([f.indices for f in found])
+    """Return ascending Euclidean distances and indices, [N, k], of the `k` points [M, D] nearest to queries [N, D]."""
+    parts = [distances.topk(k, largest=False) for _, distances in chunks(queries, points)]
+    return torch.cat([part.values for part in parts]), torch.cat([part.indices for part in parts])
 
 
 def radii(points: Tensor, k: int) -> Tensor:
-    """The distance [N] of each point [N, D] to its k-th nearest other one."""
+    """Return the distance [N] of each point [N, D] to its k-th nearest other point."""
     return nearest(points, points, k + 1)[0][:, k]
 
 
 def chunks(queries: Tensor, points: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Rows of the Euclidean distance matrix of [N, D] and [M, D]: the slice of queries, and their distances [n, M]."""
-    centre = points.mean(0)  # distances are differences of squares, more exact near the origin
+    """Yield rows of the Euclidean distance matrix of [N, D] and [M, D]: a slice of queries, their distances [n, M]."""
+    centre = points.mean(0)  # the matrix product subtracts squares, which is more accurate near the origin
     queries, points = queries - centre, points - centre
     step = max(1, CHUNK // len(points))
     for start in range(0, len(queries), step):

@@ -1,4 +1,4 @@
-"""Sliced Wasserstein distance of patches: do samples have the texture of real images, scale by scale? No extractor."""
+"""Sliced Wasserstein distance of image patches at several scales, which needs no feature extractor."""
 
 from __future__ import annotations
 
@@ -9,91 +9,94 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganzoo.evaluation.context import Pool, Subject
-from ganzoo.evaluation.metric import Figure, Finding, Metric
+from ganzoo.evaluation.context import EvaluationContext, SampleSet
+from ganzoo.evaluation.metric import Metric, MetricResult, MetricValue
 
 PATCH = 7
 PATCHES = 128
 DIRECTIONS = 4 * 128
-MOST = 16_384
-SMALLEST = 16
+MAX_SAMPLES = 16_384
+MIN_SIDE = 16
 KERNEL = (1.0, 4.0, 6.0, 4.0, 1.0)
 CHUNK = 512
 
 
 class SWD(Metric):
     name = "swd"
-    summary = "sliced Wasserstein distance of 7x7 patches from a Laplacian pyramid, x 1000, averaged over its levels"
+    summary = "sliced Wasserstein distance of 7x7 patches of a Laplacian pyramid, x 1000, averaged over its levels"
     paper = "Karras et al. 2018, arXiv:1710.10196"
+    headline = ("swd",)
     pyramid: ClassVar[str] = "cv2"
 
-    def measure(self, subject: Subject) -> Finding:
-        control = subject.control
-        n = min(MOST, *map(len, subject.pools))
-        sizes = levels(subject.gan.spec.size)
-        found, real = self._distances(subject, subject.samples, n), {}
-        if control:
-            real = self._distances(subject, control, n)
-        protocol = subject.protocol(
+    def measure(self, context: EvaluationContext) -> MetricResult:
+        control = context.control
+        n = min(MAX_SAMPLES, *map(len, context.sample_sets))
+        sizes = levels(context.gan.spec.size)
+        distances = self._distances(context, context.samples, n)
+        real = self._distances(context, control, n) if control else {}
+        protocol = context.protocol(
             pyramid=self.pyramid, levels=sizes, patches=f"{PATCHES} of {PATCH}x{PATCH} an image, normalised",
             directions=DIRECTIONS, scale=1000, resize="none",
         ) | {"samples": n, "reference": n}  # fmt: skip
-        figures = {name: Figure(value, "lower", real.get(name)) for name, value in found.items()}
-        mean = Figure(_mean(found), "lower", _mean(real) if real else None)
-        return Finding({self.name: mean, **(figures if len(figures) > 1 else {})}, protocol)
+        by_level = {name: MetricValue(value, "lower", real.get(name)) for name, value in distances.items()}
+        mean = MetricValue(_mean(distances), "lower", _mean(real) if real else None)
+        return MetricResult({self.name: mean, **(by_level if len(by_level) > 1 else {})}, protocol)
 
-    def why_not(self, subject: Subject) -> str | None:
-        size = subject.gan.spec.size
-        small = f"needs images of at least {SMALLEST} pixels a side, but these have {size}"
-        return super().why_not(subject) or (None if levels(size) else small)
+    def inapplicable_reason(self, context: EvaluationContext) -> str | None:
+        size = context.gan.spec.size
+        too_small = f"needs images of at least {MIN_SIDE} pixels a side, but these have {size}"
+        return super().inapplicable_reason(context) or (None if levels(size) else too_small)
 
-    def _distances(self, subject: Subject, pool: Pool, n: int) -> dict[str, float]:
-        """By level, the distance of `pool` from the reference."""
-        rng, names = subject.rng(self.name), levels(subject.gan.spec.size)
-        ours = descriptors(pool.images[:n], len(names), rng, self.pyramid)
-        theirs = descriptors(subject.reference.images[:n], len(names), rng, self.pyramid)
+    def _distances(self, context: EvaluationContext, images: SampleSet, n: int) -> dict[str, float]:
+        """Distance of `images` from the reference, by level."""
+        rng, names = context.rng(self.name), levels(context.gan.spec.size)
+        patches = descriptors(images.values[:n], len(names), rng, self.pyramid)
+        reference = descriptors(context.reference.values[:n], len(names), rng, self.pyramid)
         return {
             f"{self.name}_{name}": 1000 * sliced_wasserstein(a, b, DIRECTIONS, rng)
-            for name, a, b in zip(names, ours, theirs)
+            for name, a, b in zip(names, patches, reference)
         }
 
 
 class SWDOfMMGeneration(SWD):
-    """Its pyramid fills up with zeros at the border and blurs the repeated pixels when it goes up, so that its figures
-    are not PGGAN's. Here to be compared with its published tables."""
+    """SWD with mmgeneration's pyramid, for comparison with its published tables.
+
+    The pyramid pads with zeros and upsamples by repeating pixels before the blur, so its values differ from PGGAN's.
+    """
 
     name = "swd_mmgen"
-    summary = "the same as mmgeneration computes it, for comparison with its tables"
+    summary = "swd as mmgeneration computes it, for comparison with its tables"
     paper = "open-mmlab/mmgeneration, mmgen.core.evaluation"
-    by_default = False
+    default = False
+    headline = ("swd_mmgen",)
     pyramid = "mmgeneration"
 
 
 def levels(size: int) -> list[int]:
-    """The sides of the pyramid's levels: halved as long as they stay whole and have at least 16 pixels."""
-    sides = [size] if size >= SMALLEST else []
-    while sides and sides[-1] % 2 == 0 and sides[-1] // 2 >= SMALLEST:
+    """Return the sides of the pyramid's levels: `size`, halved while it is even and the half is at least 16 pixels."""
+    sides = [size] if size >= MIN_SIDE else []
+    while sides and sides[-1] % 2 == 0 and sides[-1] // 2 >= MIN_SIDE:
         sides.append(sides[-1] // 2)
     return sides
 
 
 def descriptors(images: np.ndarray, count: int, rng: np.random.Generator, pyramid: str = "cv2") -> list[Tensor]:
-    """For each of `count` levels, 128 random patches an image, float32 [N * 128, C * 49], normalised by channel."""
-    found: list[list[Tensor]] = [[] for _ in range(count)]
+    """Return 128 normalized patches per image for each of `count` levels, float32 [N * 128, C * 49]."""
+    by_level: list[list[Tensor]] = [[] for _ in range(count)]
     for start in range(0, len(images), CHUNK):
         chunk = torch.from_numpy(np.ascontiguousarray(images[start : start + CHUNK])).float().div_(127.5).sub_(1)
-        for level, patches in zip(laplacian_pyramid(chunk, count, pyramid), found):
-            every = level.unfold(2, PATCH, 1).unfold(3, PATCH, 1)
-            places = (len(level), PATCHES)
-            y, x = (torch.from_numpy(rng.integers(0, every.shape[i], places)) for i in (2, 3))
-            patches.append(every[torch.arange(len(level))[:, None], :, y, x].flatten(0, 1))
-    return [_normalised(torch.cat(patches)) for patches in found]
+        for level, patches in zip(laplacian_pyramid(chunk, count, pyramid), by_level):
+            windows = level.unfold(2, PATCH, 1).unfold(3, PATCH, 1)
+            shape = (len(level), PATCHES)
+            y, x = (torch.from_numpy(rng.integers(0, windows.shape[i], shape)) for i in (2, 3))
+            patches.append(windows[torch.arange(len(level))[:, None], :, y, x].flatten(0, 1))
+    return [_normalized(torch.cat(patches)) for patches in by_level]
 
 
 def laplacian_pyramid(images: Tensor, count: int, kind: str = "cv2") -> list[Tensor]:
-    """`images` [N, C, S, S] split into `count` bands of halving size; the last holds what is left.
+    """Split `images` [N, C, S, S] into `count` bands of halving size; the last is the low-pass residual.
 
-    kind: "cv2" mirrors at the border and goes up like cv2.pyrUp; "mmgeneration" is as SWDOfMMGeneration says.
+    kind: "cv2" mirrors at the border and upsamples like cv2.pyrUp; for "mmgeneration" see SWDOfMMGeneration.
     """
     pyramid = [images]
     for _ in range(count - 1):
@@ -109,15 +112,15 @@ def laplacian_pyramid(images: Tensor, count: int, kind: str = "cv2") -> list[Ten
 
 
 def sliced_wasserstein(a: Tensor, b: Tensor, directions: int, rng: np.random.Generator, chunk: int = 16) -> float:
-    """Mean over random unit directions of the 1-Wasserstein distance of projections of [N, D] and [N, D]."""
-    lines = torch.from_numpy(rng.standard_normal((directions, a.shape[1]), dtype=np.float32))
-    lines = lines / lines.norm(dim=1, keepdim=True)
+    """Mean 1-Wasserstein distance of the projections of [N, D] and [N, D] on random unit directions."""
+    units = torch.from_numpy(rng.standard_normal((directions, a.shape[1]), dtype=np.float32))
+    units = units / units.norm(dim=1, keepdim=True)
     total = 0.0
-    for few in lines.split(chunk):
-        ours, theirs = (few @ a.T).numpy(), (few @ b.T).numpy()
-        ours.sort(axis=1)  # numpy sorts numbers thirty times as fast as torch
-        theirs.sort(axis=1)
-        total += float(np.abs(ours - theirs).mean(1).sum())
+    for part in units.split(chunk):
+        projected_a, projected_b = (part @ a.T).numpy(), (part @ b.T).numpy()
+        projected_a.sort(axis=1)  # thirty times faster than torch's sort
+        projected_b.sort(axis=1)
+        total += float(np.abs(projected_a - projected_b).mean(1).sum())
     return total / directions
 
 
@@ -130,7 +133,7 @@ def _blur(images: Tensor, kind: str) -> Tensor:
     return F.conv2d(padded, window).view(n, channels, height, width)
 
 
-def _normalised(patches: Tensor) -> Tensor:
+def _normalized(patches: Tensor) -> Tensor:
     patches -= patches.mean((0, 2, 3), keepdim=True)
     patches /= patches.std((0, 2, 3), keepdim=True).clamp_min(1e-12)
     return patches.flatten(1)

@@ -1,4 +1,4 @@
-"""Real digits, and stand-ins for a GAN that draw whatever a test wants to see judged."""
+"""Real digits, and a stand-in for a GAN that returns fixed images as samples."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ import torch
 from ganzoo import data
 from ganzoo.core.spec import DataSpec
 from ganzoo.data import ImageData
-from ganzoo.evaluation import feature_extractor as judges
-from ganzoo.evaluation.context import Subject
+from ganzoo.evaluation import feature_extractor
+from ganzoo.evaluation.context import EvaluationContext
+from ganzoo.evaluation.feature_extractor import FeatureExtractor
 from ganzoo.evaluation.metrics import kid, swd
 from ganzoo.gan import GAN
 
@@ -25,7 +26,7 @@ SIZE = 16
 
 
 class Fake:
-    """Draws given images, and has as much of a GAN as metrics look at."""
+    """The part of a GAN that metrics use; its samples are fixed images."""
 
     device = torch.device("cpu")
     paired = False
@@ -53,19 +54,20 @@ class Workshop:
     test: ImageData
 
     @cached_property
-    def judge(self) -> judges.Judge:
-        network, facts = judges.fit(self.train, self.test, torch.device("cpu"), lambda _: None)
+    def feature_extractor(self) -> FeatureExtractor:
+        device = torch.device("cpu")
+        network, facts = feature_extractor.train_classifier(self.train, self.test, device, lambda _: None)
         accuracy, tested_on = float(facts["accuracy"]), int(facts["tested_on"])
-        return judges.Judge(network, SIZE, "digits", accuracy, tested_on, facts["sha256"])
+        return FeatureExtractor(network, SIZE, "digits", accuracy, tested_on, facts["sha256"])
 
-    def subject(
-        self, images: Images, labels: npt.NDArray[np.int64] | None = None, test: bool = True, **more: Any
-    ) -> Subject:
-        """What metrics are shown of a GAN that draws these images."""
+    def context(
+        self, images: Images, labels: npt.NDArray[np.int64] | None = None, test: bool = True, **options: Any
+    ) -> EvaluationContext:
+        """The context of a GAN whose samples are `images`."""
         gan: GAN = Fake(images, labels)  # type: ignore[assignment]
-        subject = Subject(gan, self.train, self.test if test else None, len(images), **more)
-        subject.__dict__["judge"] = self.judge  # where the cached property would put it
-        return subject
+        context = EvaluationContext(gan, self.train, self.test if test else None, len(images), **options)
+        context.__dict__["feature_extractor"] = self.feature_extractor  # fills the cached property
+        return context
 
 
 def part(data: ImageData, chosen: Any) -> ImageData:
@@ -82,15 +84,15 @@ def workshop() -> Workshop:
         data.open("digits", split="test", image_size=SIZE),
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(judges, "MOST_EPOCHS", 12)
-        patch.setattr(judges, "LEAST_STEPS", 1)
-        assert shop.judge.accuracy > 0.93
+        patch.setattr(feature_extractor, "MAX_EPOCHS", 12)
+        patch.setattr(feature_extractor, "MIN_STEPS", 1)
+        assert shop.feature_extractor.accuracy > 0.93
     return shop
 
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fewer repetitions than the protocols ask for."""
+    """Reduce the repetitions of the protocols."""
     monkeypatch.setattr(kid, "SUBSETS", 10)
     monkeypatch.setattr(swd, "DIRECTIONS", 64)
 
@@ -107,12 +109,12 @@ def blurred(images: Images) -> Images:
 
 
 def few_modes(images: Images, labels: npt.NDArray[np.int64]) -> Images:
-    """Only zeros and ones, as often as needed."""
+    """Repeat the zeros and ones."""
     return np.resize(images[labels < 2], images.shape)
 
 
 def few_images(images: Images) -> Images:
-    """The same ten images again and again."""
+    """Repeat ten images."""
     return np.resize(images[:10], images.shape)
 
 

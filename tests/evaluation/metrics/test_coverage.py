@@ -12,7 +12,7 @@ def blob(count: int, centre: float = 0, seed: int = 0) -> torch.Tensor:
 
 
 def by_definition(real: np.ndarray, fake: np.ndarray, k: int) -> dict[str, float]:
-    """The papers' formulas over whole distance matrices."""
+    """The papers' formulas on complete distance matrices."""
 
     def distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return np.sqrt(((a[:, None] - b[None]) ** 2).sum(-1))
@@ -41,7 +41,7 @@ def test_two_samples_of_one_distribution_score_high() -> None:
     assert scores["density"] == pytest.approx(1, abs=0.1)
 
 
-def test_a_lost_mode_costs_recall_and_coverage_but_not_precision() -> None:
+def test_a_missing_mode_costs_recall_and_coverage_but_not_precision() -> None:
     scores = manifold_scores(torch.cat([blob(500), blob(500, 20, 1)]), blob(1000, seed=2))
     assert scores["precision"] > 0.9
     assert scores["recall"] == pytest.approx(0.5, abs=0.05)
@@ -54,7 +54,7 @@ def test_outliers_cost_precision_but_not_coverage() -> None:
     assert scores["coverage"] > 0.9
 
 
-def test_one_image_again_and_again_covers_nothing() -> None:
+def test_a_repeated_image_covers_nothing() -> None:
     scores = manifold_scores(blob(500), blob(1, seed=1).repeat(500, 1))
     assert scores["recall"] == 0
     assert scores["coverage"] < 0.1

@@ -12,7 +12,7 @@ from ganzoo.evaluation.metrics.frechet import frechet_distance
 
 
 def with_moments(mean: np.ndarray, covariance: np.ndarray, count: int = 500, seed: int = 0) -> torch.Tensor:
-    """Points [count, D] whose sample mean and covariance are exactly these."""
+    """Points [count, D] with exactly this sample mean and covariance."""
     points = np.random.default_rng(seed).normal(size=(count, len(mean)))
     points -= points.mean(0)
     points = points @ np.linalg.inv(np.linalg.cholesky(np.cov(points, rowvar=False))).T
@@ -39,7 +39,7 @@ def test_equals_the_square_root_of_matrices_and_torchmetrics() -> None:
     assert frechet_distance(x, y) == pytest.approx(float(_compute_fid(x.mean(0), cov_x, y.mean(0), cov_y)))
 
 
-def test_is_nothing_for_the_same_points_even_where_features_are_dead() -> None:
+def test_equal_points_have_distance_zero_even_with_dead_features() -> None:
     x = torch.randn(100, 8, generator=torch.Generator().manual_seed(0))
     x[:, 3:] = 0
     assert frechet_distance(x, x) == pytest.approx(0, abs=1e-6)

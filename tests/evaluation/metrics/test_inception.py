@@ -1,4 +1,4 @@
-"""FID with a stand-in for torch-fidelity, whose real weights are a download."""
+"""FID with a stand-in for torch-fidelity, which would download its weights."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.evaluation.metrics.conftest import Workshop, noisy
 
 
 class Extractor(nn.Module):
-    """Called as torch-fidelity's: uint8 RGB in, a tuple of features out."""
+    """Has the interface of torch-fidelity's: uint8 RGB in, a tuple of features out."""
 
     def __init__(self, name: str, features: list[str]):
         super().__init__()
@@ -54,31 +54,33 @@ def install(monkeypatch: pytest.MonkeyPatch, extractor: type) -> None:
 
 def test_fid_is_the_frechet_distance_of_its_features(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, Extractor)
-    monkeypatch.setattr(FID, "least", 100)
-    subject = workshop.subject(noisy(workshop.good.images))
-    assert FID().why_not(subject) is None
-    found = FID().measure(subject)
+    monkeypatch.setattr(FID, "min_samples", 100)
+    context = workshop.context(noisy(workshop.good.images))
+    assert FID().inapplicable_reason(context) is None
+    result = FID().measure(context)
     extractor = Extractor("inception-v3-compat", ["2048"])
-    sides = [inception.inception_features(extractor, pool.images) for pool in (subject.samples, subject.reference)]
-    assert found.figures["fid"].value == pytest.approx(frechet_distance(*sides))
-    assert found.figures["fid"].real is not None
-    assert found.figures["fid"].value > found.figures["fid"].real
-    assert "torch-fidelity 0.4.0" in found.protocol["extractor"]
-    assert "299" in found.protocol["resize"]
+    sides = [inception.inception_features(extractor, images.values) for images in (context.samples, context.reference)]
+    assert result.values["fid"].value == pytest.approx(frechet_distance(*sides))
+    assert result.values["fid"].real is not None
+    assert result.values["fid"].value > result.values["fid"].real
+    assert "torch-fidelity 0.4.0" in result.protocol["extractor"]
+    assert "299" in result.protocol["resize"]
 
 
-def test_without_weights_it_says_where_they_go(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_weights_are_explained(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, NoWeights)
-    with pytest.raises(DataError, match=r"no network.*downloads its weights to .*checkpoints; they can be put there"):
-        FID().measure(workshop.subject(workshop.good.images))
+    with pytest.raises(DataError, match=r"no network.*downloads its weights to .*checkpoints; you can also put"):
+        FID().measure(workshop.context(workshop.good.images))
 
 
-def test_without_the_extra_it_says_how_to_install_it(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_extra_is_explained(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    why = FID().why_not(workshop.subject(workshop.good.images))
-    assert why == "needs Inception's features, which come with: pip install 'ganzoo[inception]'"
+    reason = FID().inapplicable_reason(workshop.context(workshop.good.images))
+    assert reason == "needs Inception's features; install them with: pip install 'ganzoo[inception]'"
 
 
 def test_too_few_images_span_no_2048_dimensions(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, Extractor)
-    assert "needs at least 2,048 samples" in str(FID().why_not(workshop.subject(np.asarray(workshop.good.images))))
+    assert "needs at least 2,048 samples" in str(
+        FID().inapplicable_reason(workshop.context(np.asarray(workshop.good.images)))
+    )

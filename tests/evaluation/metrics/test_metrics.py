@@ -1,9 +1,11 @@
-"""What holds for every metric: how it is found, what it says of itself, and that worse samples score worse."""
+"""Requirements of every metric: discovery, description, and worse values for worse samples."""
 
 from __future__ import annotations
 
 import json
 import math
+import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,23 +14,24 @@ import numpy as np
 import pytest
 
 from ganzoo.core.errors import UsageError
-from ganzoo.evaluation.metrics import Figure, Finding, Metric, Need, metrics, named
+from ganzoo.evaluation import metrics
+from ganzoo.evaluation.metrics import Metric, MetricResult, MetricValue, Need, all_metrics, get_metrics
 from tests.evaluation.metrics.conftest import Images, Workshop, blurred, few_images, few_modes, noisy
 
 SAMPLES_AGAINST_REAL = ("frechet", "kid", "swd", "ms_ssim")
-"""Metrics of one figure that says how far samples are from real images."""
+"""Metrics with a single value that measures the distance of samples from real images."""
 
 
-def distance(figure: Figure) -> float:
-    """How bad a figure is."""
-    if figure.better == "real":
-        assert figure.real is not None
-        return abs(figure.value - figure.real)
-    return figure.value if figure.better == "lower" else -figure.value
+def distance(value: MetricValue) -> float:
+    """A score that is higher the worse the value is."""
+    if value.better == "real":
+        assert value.real is not None
+        return abs(value.value - value.real)
+    return value.value if value.better == "lower" else -value.value
 
 
-@pytest.mark.parametrize("metric", metrics().values(), ids=lambda m: m.name)
-def test_a_metric_says_what_it_is(metric: Metric) -> None:
+@pytest.mark.parametrize("metric", all_metrics().values(), ids=lambda m: m.name)
+def test_a_metric_describes_itself(metric: Metric) -> None:
     assert metric.name.replace("_", "").isalnum()
     assert metric.summary
     assert metric.paper
@@ -36,38 +39,51 @@ def test_a_metric_says_what_it_is(metric: Metric) -> None:
     assert type(metric).measure is not Metric.measure
 
 
-def test_the_documentation_names_every_metric_and_its_example_works(workshop: Workshop) -> None:
-    text = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
-    for name in metrics():
-        assert f"| `{name}` |" in text
-    scope: dict[str, Any] = {}
-    exec(text.partition("```python\n")[2].partition("```")[0], scope)
-    found = scope["Brightness"]().measure(workshop.subject(workshop.test.images))
-    assert found.figures["brightness"].value == found.figures["brightness"].real
+DOCUMENTATION = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text(encoding="utf-8")
+
+
+def test_the_documentation_has_a_row_for_every_metric() -> None:
+    table = DOCUMENTATION.partition("## All metrics")[2].partition("## ")[0]
+    rows = dict(re.findall(r"^\| `(\w+)`( \*)? \|", table, flags=re.MULTILINE))
+    assert {name: not star for name, star in rows.items()} == {
+        name: metric.default for name, metric in all_metrics().items()
+    }
+
+
+def test_a_metric_is_added_by_one_file(workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", DOCUMENTATION, flags=re.DOTALL)
+    (tmp_path / "brightness.py").write_text(example)
+    monkeypatch.setattr(metrics, "__path__", [*metrics.__path__, str(tmp_path)])
+    discovered = all_metrics.__wrapped__()
+    monkeypatch.delitem(sys.modules, "ganzoo.evaluation.metrics.brightness")
+    context = workshop.context(workshop.good.images)
+    (value,) = discovered["brightness"].measure(context).values.values()
+    assert value.value == pytest.approx(workshop.good.images.mean())
+    assert value.real == pytest.approx(workshop.test.images.mean())
 
 
 def test_metrics_are_found_by_name() -> None:
-    assert [metric.name for metric in named(["kid", "frechet", "kid"])] == ["kid", "frechet"]
+    assert [metric.name for metric in get_metrics(["kid", "frechet", "kid"])] == ["kid", "frechet"]
     with pytest.raises(UsageError, match=r"No metric is called 'freshet'. Did you mean frechet"):
-        named(["freshet"])
+        get_metrics(["freshet"])
 
 
 @pytest.mark.parametrize("conditional", [True, False])
-def test_every_metric_that_applies_hands_back_a_whole_finding(workshop: Workshop, conditional: bool) -> None:
-    subject = workshop.subject(workshop.good.images, workshop.good.labels if conditional else None)
+def test_every_applicable_metric_returns_a_complete_result(workshop: Workshop, conditional: bool) -> None:
+    context = workshop.context(workshop.good.images, workshop.good.labels if conditional else None)
     measured = []
-    for name, metric in metrics().items():
-        if metric.why_not(subject) is None and metric.by_default:
-            finding = metric.measure(subject)
+    for name, metric in all_metrics().items():
+        if metric.inapplicable_reason(context) is None and metric.default:
+            result = metric.measure(context)
             measured.append(name)
-            assert finding.figures
-            for figure in finding.figures.values():
-                assert math.isfinite(figure.value)
-                assert figure.real is None or math.isfinite(figure.real)
-            assert {"samples", "reference", "split", "seed", "resize"} <= set(finding.protocol)
+            assert result.values
+            for value in result.values.values():
+                assert math.isfinite(value.value)
+                assert value.real is None or math.isfinite(value.real)
+            assert {"samples", "reference", "split", "seed", "resize"} <= set(result.protocol)
             if Need.LABELS in metric.needs:
-                assert finding.protocol["extractor_accuracy"] == workshop.judge.accuracy
-            json.dumps([finding.protocol, finding.details])
+                assert result.protocol["extractor_accuracy"] == workshop.feature_extractor.accuracy
+            json.dumps([result.protocol, result.details])
     assert set(SAMPLES_AGAINST_REAL) <= set(measured)
     assert ("label_accuracy" in measured) == conditional
     assert ("class_entropy" in measured) != conditional
@@ -75,8 +91,8 @@ def test_every_metric_that_applies_hands_back_a_whole_finding(workshop: Workshop
 
 @pytest.mark.parametrize("name", SAMPLES_AGAINST_REAL)
 def test_a_distance_of_good_samples_is_near_that_of_real_images(workshop: Workshop, name: str) -> None:
-    good = figure_of(workshop, name, workshop.good.images)
-    bad = figure_of(workshop, name, few_images(workshop.good.images))
+    good = value_of(workshop, name, workshop.good.images)
+    bad = value_of(workshop, name, few_images(workshop.good.images))
     assert good.real is not None
     assert abs(good.value - good.real) < 0.2 * abs(bad.value - good.real)
 
@@ -85,40 +101,41 @@ def test_a_distance_of_good_samples_is_near_that_of_real_images(workshop: Worksh
 @pytest.mark.parametrize("spoil", [noisy, blurred, few_modes, few_images], ids=lambda f: f.__name__)
 def test_worse_samples_score_worse(workshop: Workshop, name: str, spoil: Callable[..., Images]) -> None:
     extra: tuple[Any, ...] = (workshop.good.labels,) if spoil is few_modes else ()
-    good = figure_of(workshop, name, workshop.good.images)
-    assert distance(figure_of(workshop, name, spoil(workshop.good.images, *extra))) > distance(good)
+    good = value_of(workshop, name, workshop.good.images)
+    assert distance(value_of(workshop, name, spoil(workshop.good.images, *extra))) > distance(good)
 
 
-def test_the_same_seed_gives_the_same_figures(workshop: Workshop) -> None:
+def test_the_same_seed_gives_the_same_values(workshop: Workshop) -> None:
     for name in SAMPLES_AGAINST_REAL:
-        first, again = (figure_of(workshop, name, workshop.good.images) for _ in range(2))
+        first, again = (value_of(workshop, name, workshop.good.images) for _ in range(2))
         assert first == again
 
 
 def test_the_reference_can_be_the_training_split(workshop: Workshop) -> None:
-    subject = workshop.subject(workshop.good.images, reference="train")
-    finding = metrics()["frechet"].measure(subject)
-    assert finding.protocol["split"] == "train"
-    assert finding.protocol["reference"] == len(workshop.train)
+    context = workshop.context(workshop.good.images, reference="train")
+    result = all_metrics()["frechet"].measure(context)
+    assert result.protocol["split"] == "train"
+    assert result.protocol["reference"] == len(workshop.train)
 
 
-def test_without_a_test_split_nothing_says_what_real_data_score(workshop: Workshop) -> None:
+def test_without_a_test_split_there_is_no_score_of_real_data(workshop: Workshop) -> None:
     for name in ("frechet", "kid", "swd", "coverage"):
-        finding = metrics()[name].measure(workshop.subject(workshop.good.images, test=False))
-        assert finding.protocol["split"] == "train"
-        assert all(figure.real is None for figure in finding.figures.values())
+        result = all_metrics()[name].measure(workshop.context(workshop.good.images, test=False))
+        assert result.protocol["split"] == "train"
+        assert all(value.real is None for value in result.values.values())
 
 
 def test_too_few_samples_are_refused(workshop: Workshop) -> None:
-    why = metrics()["frechet"].why_not(workshop.subject(workshop.good.images[:100]))
-    assert why == "needs at least 256 samples, but there are 100"
+    reason = all_metrics()["frechet"].inapplicable_reason(workshop.context(workshop.good.images[:100]))
+    assert reason == "needs at least 256 samples, but there are 100"
 
 
 def test_small_images_have_no_pyramid(workshop: Workshop) -> None:
     small = np.ascontiguousarray(workshop.good.images[:, :, :8, :8])
-    assert metrics()["swd"].why_not(workshop.subject(small)) is not None
+    reason = all_metrics()["swd"].inapplicable_reason(workshop.context(small))
+    assert reason == "needs images of at least 16 pixels a side, but these have 8"
 
 
-def figure_of(workshop: Workshop, name: str, images: Images) -> Figure:
-    finding: Finding = metrics()[name].measure(workshop.subject(images))
-    return finding.figures[name]
+def value_of(workshop: Workshop, name: str, images: Images) -> MetricValue:
+    result: MetricResult = all_metrics()[name].measure(workshop.context(images))
+    return result.values[name]

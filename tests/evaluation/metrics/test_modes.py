@@ -1,4 +1,4 @@
-"""Modes found in points, against mixtures of which the answer is known."""
+"""Modes found in points of mixtures, compared with known answers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SQUARE = Mixture(np.array([[0.0, 0.0], [4.0, 0.0], [0.0, 4.0], [4.0, 4.0]]), 0.1
 
 
 @pytest.mark.parametrize("name", ["ring", "grid"])
-def test_real_points_score_what_the_normal_distribution_says(name: str) -> None:
+def test_real_points_agree_with_the_normal_distribution(name: str) -> None:
     real = data.open(name, split="test")
     counts = count_modes(real.values, real.mixture)
     assert (counts > 0).all()
@@ -26,7 +26,7 @@ def test_real_points_score_what_the_normal_distribution_says(name: str) -> None:
     assert uniform_divergence(counts) < 0.01
 
 
-def test_dropped_modes_and_points_between_are_seen() -> None:
+def test_missing_modes_and_points_between_modes_are_found() -> None:
     points, modes = SQUARE.sample(2000, seed=0)
     kept = points[modes < 3]
     bridge = np.linspace([0.5, 0.0], [3.5, 0.0], len(kept))
@@ -44,7 +44,7 @@ def test_divergence_from_even_shares() -> None:
     assert uniform_divergence(np.zeros(8, np.int64)) == pytest.approx(np.log(8))
 
 
-def test_evaluate_measures_points_and_skips_what_is_for_images(tmp_path: Path) -> None:
+def test_evaluate_measures_points_and_skips_image_metrics(tmp_path: Path) -> None:
     run = ganzoo.train("vanilla", dataset="ring", steps=2, out=tmp_path / "run", batch_size=32)
     result = evaluate(run, samples=2500)
     assert set(result.findings) == {"modes", "optimal_discriminator"}

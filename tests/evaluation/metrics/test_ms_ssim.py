@@ -22,7 +22,7 @@ def test_equals_torchmetrics_where_that_is_defined() -> None:
     expected = multiscale_structural_similarity_index_measure(
         b, a, kernel_size=11, sigma=1.5, data_range=255.0, reduction="none", gaussian_kernel=True, normalize="relu"
     )
-    # torchmetrics pads the border and crops it again after a window of another width
+    # torchmetrics pads the border, and crops it by another window's width
     torch.testing.assert_close(ms_ssim(a, b), expected, atol=5e-3, rtol=0)
 
 
@@ -35,7 +35,7 @@ def test_one_scale_equals_torchmetrics() -> None:
 
 
 @pytest.mark.parametrize("size", [8, 16, 28, 33, 64])
-def test_an_image_is_like_itself_and_unlike_another(size: int) -> None:
+def test_an_image_is_similar_to_itself_only(size: int) -> None:
     a = pictures(4, size)
     torch.testing.assert_close(ms_ssim(a, a), torch.ones(4), atol=1e-4, rtol=0)
     other = ms_ssim(a, pictures(4, size, seed=1))

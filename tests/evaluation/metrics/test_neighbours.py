@@ -24,10 +24,10 @@ def test_nearest_equals_scikit_learn_in_any_chunks(points: torch.Tensor, monkeyp
         np.testing.assert_array_equal(indices, which)
 
 
-def test_radii_leave_the_point_itself_out(points: torch.Tensor) -> None:
+def test_radii_exclude_the_point_itself(points: torch.Tensor) -> None:
     expected, _ = NearestNeighbors(n_neighbors=6).fit(points.numpy()).kneighbors()
     np.testing.assert_allclose(radii(points, 6), expected[:, -1], rtol=1e-4)
 
 
-def test_a_copy_is_at_distance_nothing(points: torch.Tensor) -> None:
+def test_a_copy_has_distance_zero(points: torch.Tensor) -> None:
     assert float(nearest(points, points, 1)[0].max()) < 5e-3

@@ -23,7 +23,7 @@ def test_levels_halve_down_to_sixteen_pixels(size: int, sides: list[int]) -> Non
     assert levels(size) == sides
 
 
-def test_the_pyramid_equals_one_made_with_scipy() -> None:
+def test_the_pyramid_equals_scipy() -> None:
     images = pictures(2, channels=3).astype(np.float64)
     small = ndimage.convolve(images, GAUSS[None, None], mode="mirror")[:, :, ::2, ::2]
     large = np.zeros_like(images)
@@ -45,12 +45,12 @@ def test_mmgenerations_pyramid_has_zeros_beyond_the_border_and_repeats_pixels() 
 
 def test_descriptors_are_patches_of_the_image_normalised_by_channel() -> None:
     rng = np.random.default_rng(0)
-    (found,) = descriptors(pictures(3, size=16, channels=3), 1, rng)
-    assert found.shape == (3 * PATCHES, 3 * 49)
-    by_channel = found.view(-1, 3, 49)
+    (patches,) = descriptors(pictures(3, size=16, channels=3), 1, rng)
+    assert patches.shape == (3 * PATCHES, 3 * 49)
+    by_channel = patches.view(-1, 3, 49)
     torch.testing.assert_close(by_channel.mean((0, 2)), torch.zeros(3), atol=1e-4, rtol=0)
     torch.testing.assert_close(by_channel.std((0, 2)), torch.ones(3), atol=1e-3, rtol=0)
-    ramp = np.broadcast_to(np.arange(16, dtype=np.uint8), (2, 1, 16, 16))  # a patch of a ramp is a ramp, wherever it is
+    ramp = np.broadcast_to(np.arange(16, dtype=np.uint8), (2, 1, 16, 16))  # every patch of a ramp is a ramp
     (flat,) = descriptors(ramp, 1, rng)
     steps = flat.view(-1, 7, 7).diff(dim=2)
     torch.testing.assert_close(steps, torch.full_like(steps, float(steps[0, 0, 0])), atol=1e-4, rtol=0)
@@ -58,15 +58,15 @@ def test_descriptors_are_patches_of_the_image_normalised_by_channel() -> None:
 
 def test_in_one_dimension_it_is_the_wasserstein_distance() -> None:
     a, b = torch.randn(500, 1), 2 * torch.randn(500, 1) + 1
-    found = sliced_wasserstein(a, b, 8, np.random.default_rng(0))
-    assert found == pytest.approx(stats.wasserstein_distance(a[:, 0].numpy(), b[:, 0].numpy()), rel=1e-4)
+    distance = sliced_wasserstein(a, b, 8, np.random.default_rng(0))
+    assert distance == pytest.approx(stats.wasserstein_distance(a[:, 0].numpy(), b[:, 0].numpy()), rel=1e-4)
 
 
 def test_closed_form_of_shifted_points() -> None:
-    """Between points and the same points moved by v it is the mean of |v . direction|."""
+    """The distance between points and their translation by v is the mean of |v . direction|."""
     points, shift = torch.randn(2000, 3), torch.tensor([3.0, 0, 0])
-    found = sliced_wasserstein(points, points + shift, 4096, np.random.default_rng(0))
-    assert found == pytest.approx(3 * 0.5, rel=0.05)  # the mean of |cos| over the sphere is a half
+    distance = sliced_wasserstein(points, points + shift, 4096, np.random.default_rng(0))
+    assert distance == pytest.approx(3 * 0.5, rel=0.05)  # the mean of |cos| over the sphere is a half
 
 
 def test_the_same_seed_gives_the_same_patches() -> None:
