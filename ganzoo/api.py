@@ -128,7 +128,9 @@ def proceed(run: Run, request: Request, report: Report | None = None) -> Run:
         saved = run.config if path is None else checkpoint.read_state(path)
         plan = make(merge(run.config, request))
         identity = plan.identity
-        before = saved.get("identity", {}) if path else {name: saved.get(name) for name in identity}
+        before: dict[str, Any] = saved.get("identity", {}) if path else {name: saved.get(name) for name in identity}
+        if "distribution" in before:
+            before = {**before, "distribution": registry.canonical_distribution(before["distribution"])}
         unsaid = flat({"settings": configs.defaults(plan.entry.card.Config)})  # of settings newer than the run
         changes = configs.difference(unsaid | flat(before), flat(identity))
         if changes:

@@ -134,7 +134,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Site], None]]
 
     def put_on_path(site: Site) -> None:
         monkeypatch.syspath_prepend(str(site.path))
-        registry.entries.cache_clear()
+        registry.refresh()
         installed.append(site)
 
     yield put_on_path
@@ -143,7 +143,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Site], None]]
             sys.modules.pop(module, None)
     monkeypatch.undo()
     importlib.invalidate_caches()
-    registry.entries.cache_clear()
+    registry.refresh()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 from ganzoo.core import registry
 from ganzoo.core.config import make
 from ganzoo.core.plugin import Architecture
-from ganzoo.core.registry import card_of
+from ganzoo.core.registry import validate
 from ganzoo.evaluation import feature_extractor as judge
 from tests.conftest import Command
 
@@ -88,14 +88,14 @@ def test_the_plugin_is_a_valid_card(monkeypatch: pytest.MonkeyPatch) -> None:
     module = types.ModuleType("my_package")
     monkeypatch.setitem(sys.modules, "my_package", module)  # dataclasses look their module up
     exec(example, module.__dict__)
-    card = card_of(module.MyGAN, Architecture)
+    card = validate(module.MyGAN, Architecture)
     assert make(card.Config, {"width": "32"}).width == 32
 
 
 def test_every_built_in_is_in_the_zoo_table() -> None:
     for entry in registry.architectures():
-        if entry.distribution == "ganzoo":
+        if entry.distribution == "ganzoo-core":
             assert f"| `{entry.name}` |" in README
     for entry in registry.datasets():
-        if entry.distribution == "ganzoo":
+        if entry.distribution == "ganzoo-core":
             assert f"`{entry.name}" in README

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ganzoo.core.version import __version__
+
 if TYPE_CHECKING:
     from ganzoo_benchmarks.cases import Result
     from ganzoo_benchmarks.timing import Turns
 
-PACKAGES = ("ganzoo", "torch", "onnxruntime", "openvino")
+PACKAGES = ("torch", "onnxruntime", "openvino")
 
 
 @click.command()
@@ -100,6 +102,7 @@ def _machine() -> dict[str, object]:
 
     from ganzoo.ops import native
 
-    found = {name: importlib.metadata.version(name) for name in PACKAGES if importlib.util.find_spec(name)}
+    found = {"ganzoo": __version__}
+    found |= {name: importlib.metadata.version(name) for name in PACKAGES if importlib.util.find_spec(name)}
     found["torch"] = torch.__version__  # with what it is built for
     return {"kernels": native.instruction_set(), "threads": torch.get_num_threads(), **found}

@@ -44,13 +44,18 @@ class TrainingError(GanzooError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The end of an error message about an unknown `word`: the nearest known names, or all of them."""
-    names = sorted(set(known))
-    lower = {name.lower(): name for name in names}
-    close = difflib.get_close_matches(word.lower(), lower, n=2, cutoff=0.5)
-    if close:
-        return f"Did you mean {' or '.join(lower[name] for name in close)}?"
-    return f"Known: {', '.join(names)}." if names else "None is installed."
+    """The end of an error message about an unknown `word`: similar names, names that contain it, or all names."""
+    names = {name.lower(): name for name in sorted(set(known))}
+    if not names:
+        return "None is installed."
+    word = word.lower()
+    if word in names:
+        return f"Did you mean {names[word]}?"
+    similar = difflib.get_close_matches(word, names, n=2, cutoff=0.7)
+    similar = similar or [name for name in names if len(word) > 1 and word in name][:3]
+    if similar:
+        return f"Did you mean {' or '.join(names[name] for name in similar)}?"
+    return f"Known: {', '.join(names.values())}."
 
 
 def no_memory(failure: BaseException) -> bool:

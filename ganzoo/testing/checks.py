@@ -58,7 +58,7 @@ def architecture_checks(architecture: str | type[Architecture], **settings: Any)
     if isinstance(architecture, str):
         found = registry.get_architecture(architecture).card
     else:
-        found = registry.card_of(architecture, Architecture)
+        found = registry.validate(architecture, Architecture)
     subject = Subject(found, settings)
     subject.config()
     return checks_of(ARCHITECTURE, subject, found.expected_failures)

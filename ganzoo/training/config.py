@@ -193,7 +193,7 @@ def merge(run_config: Mapping[str, Any], request: Request) -> Request:
         **{name: run_config[name] for name in ("seed", "device", "precision")},
     }
     name, qualified = run_config["architecture"], before["architecture"]
-    same = request.architecture in (None, name, qualified)
+    same = request.architecture is None or registry.canonical_name(request.architecture) in (name, qualified)
     settings = {**(run_config["settings"] if same else {}), **request.settings}
     if length.get("minutes") is not None:
         length.pop("steps")

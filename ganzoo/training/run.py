@@ -21,6 +21,7 @@ from typing import Any
 
 from ganzoo.core.errors import GanzooError, UsageError
 from ganzoo.core.files import lock, write_text
+from ganzoo.core.registry import canonical_distribution
 from ganzoo.core.spec import DataSpec
 from ganzoo.training.failure_detection import Alarm
 
@@ -78,6 +79,7 @@ class Run:
         if not isinstance(config, dict) or config.get("format") != FORMAT:
             raise GanzooError(f"{directory / CONFIG} is not a run of this version of ganzoo (format {FORMAT}).")
         check_config(config, directory / CONFIG)
+        config["distribution"] = canonical_distribution(config["distribution"])
         return cls(directory, config)
 
     @property

@@ -64,7 +64,7 @@ def test_no_command_shows_the_help(ganzoo_cli: Command) -> None:
             ("xyzzy",),
             "No such command 'xyzzy'. Known: bench, check, compare, completion, ",
         ),
-        (("info", "CGAN"), "No architecture is called 'CGAN'. Did you mean cgan or "),
+        (("info", "CGAN"), "No architecture is called 'CGAN'. Did you mean cgan?"),
         (("--verbose",), "No such option"),
         (("list", "--jsn"), "No such option"),
         (("list", "extra"), "unexpected extra argument"),

@@ -49,7 +49,7 @@ MALFORMED_DATASETS = """
 """
 BROKEN_DATASETS = {
     "raising_data": r"RuntimeError: no images today",
-    "architecture": r"must be a subclass of ganzoo.core.plugin.Dataset, but is the class Architecture",
+    "architecture": r"must be a subclass of ganzoo.Dataset, but is the class Architecture",
     "no_load": r"does not implement load",
     "future": r"was written for plugin API 99",
     "no_source": r"lacks the attribute 'source'",
@@ -79,7 +79,7 @@ def test_broken_data_sets_are_rows_and_all_others_work(
     listed = ganzoo_cli("datasets", "--json")
     assert listed.code == 0
     rows = json.loads(listed.out)
-    assert [row for row in rows if row["distribution"] == "ganzoo"] == alone
+    assert [row for row in rows if row["distribution"] == "ganzoo-core"] == alone
     for name, reason in {**BROKEN_DATASETS, "on_disk_raises": "on_disk raised RuntimeError: the disk is out"}.items():
         found = [row for row in rows if row["name"] == name]
         assert found, name
@@ -124,6 +124,8 @@ def test_strangers_data_set_can_be_trained_on(
         ("digits", "ganzoo", None),
         ("folder:a/b", "ganzoo", "a/b"),
         ("folder:C:/b", "ganzoo", "C:/b"),
+        ("ganzoo-core:digits", "ganzoo", None),
+        ("ganzoo-core:folder:a/b", "ganzoo", "a/b"),
         ("ganzoo:digits", "ganzoo", None),
         ("ganzoo:folder:a/b", "ganzoo", "a/b"),
         ("data-thief:digits", "data_thief", None),
@@ -149,6 +151,7 @@ def test_data_set_names(
         ("folder", "needs its PATH: write folder:PATH"),
         ("folder:", "needs its PATH: write folder:PATH"),
         ("digits:a", "takes no argument, but got 'a'"),
+        ("cgan", "No data set is called 'cgan'. It is an architecture."),
         ("stranger:digits", "No data set is called 'stranger:digits'"),
     ],
 )
@@ -156,6 +159,12 @@ def test_wrong_data_set_names_are_wrong_usage(name: str, message: str, ganzoo_cl
     result = ganzoo_cli("train", "vanilla", "--dataset", name)
     assert result.code == 2
     assert message in result.err
+
+
+def test_the_path_of_a_folder_says_how_to_write_it(ganzoo_cli: Command, tmp_path: Path) -> None:
+    result = ganzoo_cli("train", "vanilla", "--dataset", tmp_path)
+    assert result.code == 2
+    assert result.err.endswith(f"To use the images in this folder, write folder:{tmp_path}.\n")
 
 
 def test_data_directory_comes_from_the_argument_then_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,7 +76,7 @@ def test_without_weights_it_says_where_they_go(workshop: Workshop, monkeypatch: 
 def test_without_the_extra_it_says_how_to_install_it(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     why = FID().why_not(workshop.subject(workshop.good.images))
-    assert why == "needs Inception's features, which come with: pip install 'ganzoo[inception]'"
+    assert why == "needs Inception's features, which come with: pip install 'ganzoo-core[inception]'"
 
 
 def test_too_few_images_span_no_2048_dimensions(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
