@@ -21,7 +21,7 @@ PACKAGES = ("torch", "onnxruntime", "openvino")
 @click.option("--rounds", type=click.IntRange(min=1), default=9, show_default=True, help="Turns of each contestant.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 def bench(patterns: tuple[str, ...], rounds: int, as_json: bool) -> None:
-    """Compare the native kernels with PyTorch, ONNX Runtime and OpenVINO.
+    """Compare the native kernels with other implementations.
 
     Contestants take turns in one process, on the same number of threads, and medians are compared. Turns in which
     something else used the machine do not count, unless they are too many.

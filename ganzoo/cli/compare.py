@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.option("--html", metavar="FILE", help="Also write a page with settings, curves, grids and figures in one file.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def compare(runs: tuple[str, ...], missing: bool, html: str | None, as_json: bool) -> None:
-    """Put evaluated runs side by side, and say in which settings they differ.
+    """Compare evaluated runs: their metrics and settings.
 
     \b
     ganzoo compare runs/cgan-mnist-001 runs/cgan-mnist-002

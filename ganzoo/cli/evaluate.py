@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @click.option("--data-dir", metavar="DIR", help="Where data files already are (or GANZOO_DATA).")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as one JSON object.")
 def evaluate(run: str, metrics: str | None, samples: int | None, as_json: bool, **options: Any) -> None:
-    """Measure what the newest checkpoint of the run directory RUN has learnt.
+    """Measure the newest checkpoint of the run directory RUN.
 
     \b
     ganzoo evaluate runs/cgan-mnist-001
