@@ -101,7 +101,7 @@ def _run() -> int:
 
 
 def _suggest_setting(error: click.NoSuchOption) -> click.NoSuchOption:
-    """If the unknown option is a setting, or part of one's name, an error that explains `--set`; else the same error."""
+    """An error that explains `--set`, if the unknown option is a setting or part of its name; else the same error."""
     word = error.option_name.lstrip("-").replace("-", "_")
     takes_settings = error.ctx is not None and any("--set" in parameter.opts for parameter in error.ctx.command.params)
     matches = [s.name for s in configs.settings(Config) if len(word) > 1 and word in s.name][:3]

@@ -16,7 +16,7 @@ from ganzoo.core.version import __version__
 
 @click.command()
 def doctor() -> None:
-    """Describe this installation: versions, devices, kernels, plugins."""
+    """Describe this installation: versions, devices, plugins."""
     import time
 
     start = time.perf_counter()

@@ -1,8 +1,9 @@
 """The published packages: our wheel, and a plugin package that gets it from an index.
 
-`make wheel-test` collects the wheels of all dependencies in a folder and sets GANZOO_WHEELS to it. The environment is then
-empty, and that folder is its only index. Without GANZOO_WHEELS only our own wheel comes from a folder, built without torch
-and hence without the native extension; the environment borrows all other packages from the running Python.
+`make wheel-test` collects the wheels of all dependencies in a folder and sets GANZOO_WHEELS to it. The environment is
+then empty, and that folder is its only index. Without GANZOO_WHEELS only our own wheel comes from a folder, built
+without torch and hence without the native extension; the environment borrows all other packages from the running
+Python.
 """
 
 from __future__ import annotations
