@@ -21,6 +21,11 @@ with lock(Path(sys.argv[1])):
 """
 
 
+def fill_up(path: Path) -> None:
+    path.write_text("half")
+    raise OSError("disk is full")
+
+
 def test_text_replaces_a_file_and_leaves_no_other(tmp_path: Path) -> None:
     path = tmp_path / "file"
     write_text(path, "before")
@@ -32,9 +37,8 @@ def test_text_replaces_a_file_and_leaves_no_other(tmp_path: Path) -> None:
 def test_a_block_that_raises_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("before")
-    with pytest.raises(ZeroDivisionError), atomic(path) as temporary:
-        temporary.write_text("half")
-        raise ZeroDivisionError
+    with pytest.raises(OSError, match="disk is full"), atomic(path) as temporary:
+        fill_up(temporary)
     assert path.read_text() == "before"
     assert list(tmp_path.iterdir()) == [path]
 
