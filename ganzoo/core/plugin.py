@@ -55,7 +55,7 @@ class Config:
     batch_size: int = setting(64, "images per discriminator step", ge=1, le=1 << 20)
     accumulate: int = setting(
         1,
-        "split each batch into this many parts and accumulate gradients: less memory, slightly slower",
+        "microbatches per batch (gradient accumulation): less memory, slightly slower",
         ge=1,
         le=1 << 20,
     )

@@ -90,19 +90,18 @@ def test_wrong_usage_is_code_2_with_one_message(arguments: tuple[str, ...], mess
     assert "Traceback" not in result.err
 
 
-@pytest.mark.parametrize("arguments", [("list",), ("list", "--json"), ("--help",), ("datasets",)], ids=" ".join)
-def test_a_reader_that_left_is_no_error_to_talk_about(arguments: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(("command", "code"), [("list", 0), ("list --json", 1), ("--help", 1), ("datasets", 0)])
+def test_a_closed_pipe_is_no_error_message(command: str, code: int) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(
-        [sys.executable, "-m", "ganzoo", *arguments], stdout=writing, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "ganzoo", *command.split()], stdout=writing, stderr=subprocess.PIPE, text=True
     )
     os.close(writing)
-    assert done.stderr == ""
-    assert done.returncode in (0, 1)
+    assert (done.returncode, done.stderr) == (code, "")
 
 
-def test_a_process_started_without_stdout_finds_every_plugin() -> None:
+def test_a_process_started_without_stdout_works() -> None:
     done = subprocess.run(
         ["sh", "-c", '"$0" -m ganzoo info vanilla >&-', sys.executable], stderr=subprocess.PIPE, text=True
     )

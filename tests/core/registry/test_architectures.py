@@ -1,4 +1,4 @@
-"""Architectures of strangers: listed and used where they are right, a row with the reason where they are not."""
+"""Third-party architectures: working ones are listed and used, broken ones are listed with the reason."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def camel(name: str) -> str:
 
 @pytest.fixture(scope="session")
 def zoo(tmp_path_factory: pytest.TempPathFactory) -> Site:
-    """Every way in which an architecture plugin can be broken, beside one that works and one that talks."""
+    """Every kind of broken architecture plugin, and working ones, one of which prints when imported."""
     site = Site(tmp_path_factory.mktemp("zoo"))
     site.add("zoo-raises", 'value = 1\nraise RuntimeError("the rotor is stuck")', {"raises": "X"})
     site.add("zoo-exits", 'import sys\nsys.exit("goodbye")', {"exits": "X"})
@@ -172,9 +172,9 @@ def test_list_succeeds_beside_broken_plugins(listed: Result, table: Result) -> N
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_broken_plugin_is_a_row_with_its_reason(name: str, rows: list[dict[str, Any]], table: Result) -> None:
-    found = [row for row in rows if row["name"] == name]
-    assert len(found) == (2 if name == "contested" else 1)
-    for row in found:
+    matches = [row for row in rows if row["name"] == name]
+    assert len(matches) == (2 if name == "contested" else 1)
+    for row in matches:
         assert row["status"] == "broken"
         assert re.search(BROKEN[name], row["error"])
         assert row["distribution"].startswith(("zoo-", "rival-"))
@@ -188,11 +188,11 @@ def test_built_ins_are_unaffected_by_broken_plugins(rows: list[dict[str, Any]], 
     assert all(row["status"] == "ok" for row in alone)
 
 
-def test_good_stranger_is_listed(rows: list[dict[str, Any]]) -> None:
+def test_a_working_third_party_plugin_is_listed(rows: list[dict[str, Any]]) -> None:
     (row,) = (row for row in rows if row["name"] == "goodgan")
     assert row == {
         "name": "goodgan",
-        "summary": "a stranger's own",
+        "summary": "a third-party architecture",
         "paper": "Nobody 2026, A Paper",
         "conditional": False,
         "paired": False,
@@ -203,13 +203,13 @@ def test_good_stranger_is_listed(rows: list[dict[str, Any]]) -> None:
     }
 
 
-def test_plugin_that_prints_on_import_is_heard_on_stderr_only(listed: Result, rows: list[dict[str, Any]]) -> None:
+def test_a_plugin_that_prints_on_import_prints_to_stderr_only(listed: Result, rows: list[dict[str, Any]]) -> None:
     assert "a plugin that talks" in listed.err
     assert "a plugin that talks" not in listed.out
     assert next(row for row in rows if row["name"] == "talks")["status"] == "ok"
 
 
-def test_built_in_keeps_its_name_and_the_thief_says_whose_it_is(rows: list[dict[str, Any]]) -> None:
+def test_a_built_in_keeps_its_name_and_the_other_plugin_says_so(rows: list[dict[str, Any]]) -> None:
     own, thief = (row for row in rows if row["name"] == "cgan")
     assert (own["distribution"], own["status"]) == ("ganzoo-core", "ok")
     assert (thief["distribution"], thief["status"]) == ("thief", "broken")
@@ -238,7 +238,7 @@ def test_cause_names_the_plugins_own_line(zoo: Site, install: Callable[[Site], N
 
 
 @pytest.mark.parametrize("name", ["goodgan", "talks", "thief:cgan", "rival-a:contested", "rival-b:contested"])
-def test_strangers_plugin_works(name: str, zoo: Site, install: Callable[[Site], None], ganzoo_cli: Command) -> None:
+def test_a_third_party_plugin_works(name: str, zoo: Site, install: Callable[[Site], None], ganzoo_cli: Command) -> None:
     install(zoo)
     result = ganzoo_cli("info", name)
     assert result.code == 0
@@ -300,8 +300,8 @@ def test_distribution_without_metadata_breaks_nothing(site: Site, install: Calla
     site.add("ghost", GOOD_ARCHITECTURE, {"spirit": "Good"})
     (site.path / "ghost-1.0.dist-info" / "METADATA").unlink()
     install(site)
-    found = [entry for entry in registry.architectures() if entry.name == "spirit"]
-    assert [entry.distribution for entry in found] == ["unknown", "whole"]
+    entries = [entry for entry in registry.architectures() if entry.name == "spirit"]
+    assert [entry.distribution for entry in entries] == ["unknown", "whole"]
     assert [entry.name for entry in registry.architectures() if entry.error is None] == BUILT_IN
 
 

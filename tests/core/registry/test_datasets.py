@@ -1,4 +1,4 @@
-"""The same for data sets, and how they are named."""
+"""Third-party data sets, working and broken, and the names of data sets."""
 
 from __future__ import annotations
 
@@ -81,9 +81,9 @@ def test_broken_data_sets_are_rows_and_all_others_work(
     rows = json.loads(listed.out)
     assert [row for row in rows if row["distribution"] == "ganzoo-core"] == alone
     for name, reason in {**BROKEN_DATASETS, "on_disk_raises": "on_disk raised RuntimeError: the disk is out"}.items():
-        found = [row for row in rows if row["name"] == name]
-        assert found, name
-        for row in found:
+        matches = [row for row in rows if row["name"] == name]
+        assert matches, name
+        for row in matches:
             assert row["status"] == "broken", name
             assert re.search(reason, row["error"]), name
     assert {row["name"] for row in rows if row["status"] == "ok"} == {row["name"] for row in alone} | {
@@ -109,7 +109,7 @@ def test_using_a_broken_data_set_shows_the_whole_cause(
     assert result.err.count("Traceback (most recent call last)") == (name == "raising_data")
 
 
-def test_strangers_data_set_can_be_trained_on(
+def test_a_third_party_data_set_can_be_trained_on(
     data_zoo: Site, install: Callable[[Site], None], ganzoo_cli: Command
 ) -> None:
     install(data_zoo)
@@ -152,7 +152,7 @@ def test_data_set_names(
         ("folder:", "needs its PATH: write folder:PATH"),
         ("digits:a", "takes no argument, but got 'a'"),
         ("cgan", "No data set is called 'cgan'. It is an architecture."),
-        ("stranger:digits", "No data set is called 'stranger:digits'"),
+        ("unknown:digits", "No data set is called 'unknown:digits'"),
     ],
 )
 def test_wrong_data_set_names_are_wrong_usage(name: str, message: str, ganzoo_cli: Command) -> None:
