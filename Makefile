@@ -111,17 +111,11 @@ RESULTS ?= benchmarks/results
 gpu:  ## on a machine with a GPU: build, test, measure, and write a dated file to benchmarks/results
 	PYTHONPATH=$(CURDIR):$(CURDIR)/plugins:$(CURDIR)/benchmarks:$(CURDIR)/build/site:$(PYTHONPATH) $(PYTHON) -m benchmarks.gpu --results $(RESULTS)
 
-# Built as a stranger's pip would, in isolation and without torch, and used from an empty directory.
-wheel-test:  ## build the wheel, install it in an empty environment, list and train from there
-	rm -rf build && mkdir -p build/wheel-test/elsewhere
-	$(PYTHON) -m venv build/wheel-test/env
-	build/wheel-test/env/bin/pip wheel --quiet --no-deps --wheel-dir build/wheel-test .
-	build/wheel-test/env/bin/pip install --quiet build/wheel-test/*.whl
-	cd build/wheel-test/elsewhere && ../env/bin/ganzoo list
-	cd build/wheel-test/elsewhere && ../env/bin/ganzoo train cgan --dataset digits --steps 20
-	cd build/wheel-test/elsewhere && ../env/bin/ganzoo sample runs/cgan-digits-001 --seed 0
-	cd build/wheel-test/elsewhere && ../env/bin/ganzoo new mine && ../env/bin/pip install --quiet ./ganzoo-mine
-	cd build/wheel-test/elsewhere && ../env/bin/ganzoo check mine
+# Our wheel, built in isolation and without torch as pip does, and those of all it needs; see tests/template/test_wheel.py.
+wheel-test: $(VENV)/installed  ## build the wheel, and run the CI of a new plugin package in an empty environment
+	rm -rf build/wheels build/lib build/bdist.*
+	$(BIN)/pip wheel --quiet --wheel-dir build/wheels . "pytest>=8" "setuptools>=77"
+	GANZOO_WHEELS=$(CURDIR)/build/wheels $(BIN)/pytest tests/template/test_wheel.py -m "slow or not slow"
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -39,17 +39,17 @@ def train(
 ) -> Run:
     """Train a GAN and return its run.
 
-        Args:
-            architecture: a name from `architectures()`.
-            out: run directory, new or empty; default `runs/ARCHITECTURE-DATASET-001` and so on.
-            resume: directory of a run to continue exactly from its last checkpoint; everything else comes from the run.
-            callbacks: see `ganzoo.training.callbacks`; default one that logs alarms and notes as warnings.
-            settings: settings of the architecture; those without a namesake below may be given as keywords, such as
-                `batch_size=64` or `loss="hinge"`.
-    {options}
+    Args:
+        architecture: a name from `architectures()`.
+        out: run directory, new or empty; default `runs/ARCHITECTURE-DATASET-001` and so on.
+        resume: directory of a run to continue exactly from its last checkpoint; everything else comes from the run.
+        callbacks: see `ganzoo.training.callbacks`; default one that logs alarms and notes as warnings.
+        settings: settings of the architecture; those without a namesake below may be given as keywords, such as
+            `batch_size=64` or `loss="hinge"`.
+        {options}
 
-        Raises `ganzoo.errors.GanzooError` (UsageError, PluginError, DataError, TrainingError, CheckpointError). Ctrl-C
-        writes a checkpoint before KeyboardInterrupt is raised, SIGTERM before SystemExit(143).
+    Raises `ganzoo.errors.GanzooError` (UsageError, PluginError, DataError, TrainingError, CheckpointError). Ctrl-C
+    writes a checkpoint before KeyboardInterrupt is raised, SIGTERM before SystemExit(143).
     """
     from ganzoo.core import distributed
     from ganzoo.evaluation import BestCheckpoint
@@ -73,31 +73,27 @@ def prepare(
 ) -> Session:
     """The session that `train` would run with these arguments, with everything checked and nothing written."""
     from ganzoo.evaluation.metrics import get_metrics
-    from ganzoo.training.run import Run
     from ganzoo.training.session import Session
 
     if resume is not None and out is not None:
         raise UsageError("A resumed run stays in its directory: give --resume or --out, not both.")
     options |= {"architecture": architecture}
     given = {name: value for name, value in options.items() if name in OPTIONS and value is not None}
-    given |= {name: os.fspath(value) for name, value in given.items() if isinstance(value, os.PathLike)}
     of_architecture = {name: value for name, value in options.items() if name not in OPTIONS} | dict(settings or {})
-    if given.get("best_by") is not None:
-        get_metrics([given["best_by"]])  # refuses unknown names
+    get_metrics([given["best_by"]] if "best_by" in given else [])  # refuses unknown names
     if resume is not None:
-        return Session.resume(Run.open(resume), given, of_architecture)
+        return Session.resume(resume, given, of_architecture)
     return Session.new(given, of_architecture, out)
 
 
 def _document(function: Any) -> None:
     """Complete the docstring and the signature of `train` with the options of a training."""
     documented = {name: option for name, option in OPTIONS.items() if option.help}
-    lines = [f"        {name}: {configs.describe(option)}" for name, option in documented.items()]
-    function.__doc__ = (function.__doc__ or "").format(options="\n".join(lines))
-    signature = inspect.signature(function)
-    *named, rest = signature.parameters.values()
+    lines = [f"{name}: {configs.describe(option)}" for name, option in documented.items()]
+    function.__doc__ = (function.__doc__ or "").format(options="\n        ".join(lines))
+    *named, rest = inspect.signature(function).parameters.values()
     keywords = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in documented]
-    function.__signature__ = signature.replace(parameters=[*named, *keywords, rest])
+    function.__signature__ = inspect.Signature([*named, *keywords, rest])
 
 
 _document(train)

@@ -1,4 +1,4 @@
-"""What many tests need: the command line in this process, and throw-away plugin distributions on disk."""
+"""Fixtures: the command line in this process, and temporary plugin distributions on disk."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ GOOD_ARCHITECTURE = """
 
     class Good(plugin.Architecture):
         api_version = 1
-        summary = "a stranger's own"
+        summary = "a third-party architecture"
         paper = "Nobody 2026, A Paper"
         Config = Config
 
@@ -62,7 +62,7 @@ GOOD_DATASET = """
 
     class Good(plugin.Dataset):
         api_version = 1
-        summary = "a stranger's own images"
+        summary = "third-party images"
         source = "Nobody 2026"
 
         def load(self, where, split, image_size, argument):
@@ -106,7 +106,7 @@ class Site:
         (info / "entry_points.txt").write_text(points)
 
     def run(self, *args: str, **environment: str) -> Result:
-        """`python -m ganzoo ARGS` in a process of its own that finds these distributions."""
+        """Run `python -m ganzoo ARGS` in a new process that finds these distributions."""
         done = subprocess.run(
             [sys.executable, "-m", "ganzoo", *args],
             capture_output=True,
@@ -129,12 +129,12 @@ def site(tmp_path: Path) -> Site:
 
 @pytest.fixture
 def install(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Site], None]]:
-    """Makes the distributions of a site visible to this process until the test ends."""
+    """Make the distributions of a site visible to this process until the test ends."""
     installed: list[Site] = []
 
     def put_on_path(site: Site) -> None:
         monkeypatch.syspath_prepend(str(site.path))
-        registry.entries.cache_clear()
+        registry.refresh()
         installed.append(site)
 
     yield put_on_path
@@ -143,7 +143,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Site], None]]
             sys.modules.pop(module, None)
     monkeypatch.undo()
     importlib.invalidate_caches()
-    registry.entries.cache_clear()
+    registry.refresh()
 
 
 @pytest.fixture
@@ -187,7 +187,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 @pytest.fixture
 def installed(packages: Callable[[str], Path], install: Callable[[Site], None]) -> Callable[[str], Site]:
-    """Installs the example of this name until the test ends."""
+    """Install the example of this name until the test ends."""
 
     def put(name: str) -> Site:
         site, package = Site(packages(name)), name.replace("-", "_")

@@ -1,4 +1,4 @@
-"""Every installed plugin passes the kit that strangers run on theirs."""
+"""Every installed plugin passes the conformance kit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/plugins.md from its first command to its last, in an environment of its own."""
+"""Every command and file of docs/plugins.md, in an environment of their own."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ganzoo import nn
 from ganzoo.testing.checks import ARCHITECTURE, DATASET
 from tests.workbench import Workbench
 
@@ -16,20 +17,20 @@ BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 
 @pytest.fixture(scope="module")
 def outputs(workbench: Workbench) -> dict[str, list[str]]:
-    """Runs the page from top to bottom: files are written or, where they are TOML, added to; commands are run."""
-    said: dict[str, list[str]] = {}
+    """The output of every command of the page, run from top to bottom; files are written, TOML is appended."""
+    printed: dict[str, list[str]] = {}
     for language, text in BLOCKS:
         if language == "sh":
             for command in text.splitlines():
-                said.setdefault(command, []).append(workbench.run(command))
+                printed.setdefault(command, []).append(workbench.run(command))
         else:
             name = text.splitlines()[0].removeprefix("# ")
             file = workbench.work / "ganzoo-mine" / name
             file.write_text((file.read_text() + "\n" if language == "toml" else "") + text)
-    return said
+    return printed
 
 
-def test_the_page_runs_and_ends_in_images(outputs: dict[str, list[str]], workbench: Workbench) -> None:
+def test_the_page_runs_and_produces_images(outputs: dict[str, list[str]], workbench: Workbench) -> None:
     assert len(outputs) == 7
     for run in ("first", "stripes"):
         assert list((workbench.work / "runs" / run / "samples").glob("*.png"))
@@ -38,16 +39,23 @@ def test_the_page_runs_and_ends_in_images(outputs: dict[str, list[str]], workben
 
 def test_all_checks_pass_before_and_after_the_page_changed_the_package(outputs: dict[str, list[str]]) -> None:
     before, after = outputs["ganzoo check mine"]
-    for said in (before, after):
-        assert f"All {len(ARCHITECTURE)} checks passed." in said
+    for output in (before, after):
+        assert f"All {len(ARCHITECTURE)} checks passed." in output
     assert f"All {len(DATASET)} checks passed." in outputs["ganzoo check --dataset stripes"][0]
 
 
-def test_what_is_new_wrote_is_what_the_page_says(outputs: dict[str, list[str]]) -> None:
+def test_the_page_lists_the_files_that_new_writes(outputs: dict[str, list[str]]) -> None:
     written = re.findall(r"^ganzoo-mine/(.+)$", outputs["ganzoo new mine"][0], re.MULTILINE)
-    named = re.findall(r"^\| `(.+?)` \|", PAGE, re.MULTILINE)
-    assert set(named) <= set(written)
-    assert set(written) - set(named) == {".gitignore", "README.md"}
+    table = PAGE.partition("| file | content |")[2].partition("\n\n")[0]
+    named = re.findall(r"^\| `(.+?)` \|", table, re.MULTILINE)
+    assert sorted(written) == sorted([*named, ".gitignore", "README.md"])
+
+
+def test_the_blocks_it_names_exist() -> None:
+    names = [*re.findall(r"^\| `(\w+)\(", PAGE, re.MULTILINE), "Linear", "mlp"]
+    assert len(names) == 6
+    for name in names:
+        assert hasattr(nn, name)
 
 
 def test_the_tests_it_wrote_collect_every_check(outputs: dict[str, list[str]], workbench: Workbench) -> None:

@@ -13,7 +13,7 @@ import pytest
 from ganzoo.core import registry
 from ganzoo.core.config import make
 from ganzoo.core.plugin import Architecture
-from ganzoo.core.registry import card_of
+from ganzoo.core.registry import validate
 from tests import pages
 from tests.conftest import Command
 
@@ -78,7 +78,7 @@ def test_the_plugin_is_a_valid_card(monkeypatch: pytest.MonkeyPatch) -> None:
     module = types.ModuleType("my_package")
     monkeypatch.setitem(sys.modules, "my_package", module)  # dataclasses look their module up
     exec(example, module.__dict__)
-    card = card_of(module.MyGAN, Architecture)
+    card = validate(module.MyGAN, Architecture)
     assert make(card.Config, {"width": "32"}).width == 32
 
 

@@ -1,4 +1,4 @@
-"""An environment of its own for packages that tests install: it sees ours, and ours does not see it."""
+"""A virtual environment for packages that tests install; it sees the packages of the running Python."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 class Workbench:
-    """`pip`, `ganzoo`, `pytest` and `python` as somebody would have them who installed ganzoo; no network."""
+    """`pip`, `ganzoo`, `pytest` and `python` in an environment with ganzoo, without a network."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -28,13 +28,13 @@ class Workbench:
             (self.bin / name).chmod(0o755)
 
     def run(self, command: str, folder: Path | None = None) -> str:
-        """What a shell command printed; the test fails with its words where it does."""
+        """The output of a shell command; the test fails with its messages if it fails."""
         environment = {
             **os.environ,
             "PATH": f"{self.bin}:{os.environ['PATH']}",
             "VIRTUAL_ENV": str(self.path / "env"),
             "PIP_NO_INDEX": "1",
-            "PIP_NO_BUILD_ISOLATION": "0",  # in pip's words this asks for no isolation
+            "PIP_NO_BUILD_ISOLATION": "0",  # pip negates this variable: isolation is off
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
             "COLUMNS": "200",
             "PYTEST_ADDOPTS": "-p no:cacheprovider",

@@ -168,7 +168,7 @@ def _relative(a: Tensor, b: Tensor) -> float:
 
 def _reason(failure: Exception) -> str:
     if isinstance(failure, ModuleNotFoundError):
-        return f"{failure.name} is not installed: pip install 'ganzoo[bench]'"
+        return f"{failure.name} is not installed: pip install 'ganzoo-core[bench]'"
     lines = [line for line in str(failure).splitlines() if line.strip()]
     return f"{type(failure).__name__}: {lines[0] if lines else 'no message'}"
 

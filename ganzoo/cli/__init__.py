@@ -1,4 +1,4 @@
-"""The command line. Commands import torch and rich only when they run, so that listing and `--help` are instant."""
+"""The command line. Commands import torch and rich when they run, so that listing and `--help` are instant."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from types import FrameType
 
 import click
 
-from ganzoo import __version__
 from ganzoo.cli.bench import bench
 from ganzoo.cli.check import check
 from ganzoo.cli.compare import compare
@@ -24,17 +23,24 @@ from ganzoo.cli.list import list_
 from ganzoo.cli.new import new
 from ganzoo.cli.sample import sample
 from ganzoo.cli.train import train
+from ganzoo.core import config as configs
 from ganzoo.core.errors import GanzooError, did_you_mean, no_memory
+from ganzoo.core.plugin import Config
+from ganzoo.core.version import __version__
+
+SYNONYMS = {"create": "new", "generate": "sample", "init": "new"}
+"""Words for our commands that other programs use."""
 
 
 class Commands(click.Group):
-    """A group that tells the nearest command for a word it does not know."""
+    """A group that suggests a command in place of an unknown one."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
-            ctx.fail(f"No such command {args[0]!r}. {did_you_mean(args[0], self.commands)}")
+            name = SYNONYMS.get(args[0], args[0])
+            ctx.fail(f"No such command {args[0]!r}. {did_you_mean(name, self.commands)}")
         return super().resolve_command(ctx, args)
 
 
@@ -44,9 +50,9 @@ def cli() -> None:
     """Train, compare and extend generative adversarial networks.
 
     \b
-    ganzoo list                           the architectures
-    ganzoo train cgan --dataset mnist     train one
-    ganzoo sample runs/cgan-mnist-001     draw samples from it
+    ganzoo list                           list the architectures
+    ganzoo train cgan --dataset mnist     train one of them
+    ganzoo sample runs/cgan-mnist-001     generate samples
     """
 
 
@@ -55,15 +61,15 @@ for command in (train, sample, evaluate, compare, list_, info, datasets, new, ch
 
 
 class Terminated(BaseException):
-    """SIGTERM arrived. Not an Exception, so that nothing on the way takes it for a failure of its own."""
+    """SIGTERM arrived. Not an Exception, so that no `except Exception` handles it."""
 
 
 def main() -> None:
-    """The `ganzoo` command. Exit codes: 0, 1 for a failure, 2 for wrong usage, 130 and 143 for Ctrl-C and SIGTERM."""
+    """The `ganzoo` command. Exit codes: 0; 1, failure; 2, wrong usage; 130, Ctrl-C; 143, SIGTERM."""
     signal.signal(signal.SIGTERM, _terminate)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without a letter must not end a training
+            stream.reconfigure(errors="replace")  # a character the terminal lacks must not stop a training run
     sys.exit(_run())
 
 
@@ -72,16 +78,18 @@ def _run() -> int:
         code = cli.main(standalone_mode=False)
         return code if isinstance(code, int) else 0
     except (KeyboardInterrupt, click.Abort):
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C has nothing left to stop
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing is left for a second Ctrl-C to stop
         return 128 + signal.SIGINT
     except Terminated:
         return 128 + signal.SIGTERM
     except click.ClickException as error:
+        if isinstance(error, click.NoSuchOption):
+            error = _suggest_setting(error)
         error.show()
         return error.exit_code
     except GanzooError as error:
         if os.environ.get("RANK", "0") != "0" and error.on_every_rank:
-            return error.exit_code  # rank 0 says it
+            return error.exit_code  # rank 0 prints it
         return _fail(str(error), error.exit_code)
     except OSError as error:
         place = f": {error.filename}" if error.filename else ""
@@ -90,6 +98,18 @@ def _run() -> int:
         if not no_memory(error):
             raise
         return _fail(f"Out of memory: {str(error).splitlines()[0]} Choose smaller images, networks, batches or counts.")
+
+
+def _suggest_setting(error: click.NoSuchOption) -> click.NoSuchOption:
+    """An error that explains `--set`, if the unknown option is a setting or part of its name; else the same error."""
+    word = error.option_name.lstrip("-").replace("-", "_")
+    takes_settings = error.ctx is not None and any("--set" in parameter.opts for parameter in error.ctx.command.params)
+    matches = [s.name for s in configs.settings(Config) if len(word) > 1 and word in s.name][:3]
+    if not takes_settings or not matches:
+        return error
+    examples = " or ".join(f"--set {name}=VALUE" for name in matches)
+    message = f"No such option {error.option_name!r}. To change a setting, write {examples}."
+    return click.NoSuchOption(error.option_name, message, ctx=error.ctx)
 
 
 def _fail(message: str, code: int = 1) -> int:

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ganzoo.core.version import __version__
+
 if TYPE_CHECKING:
     from ganzoo_benchmarks.cases import Result
     from ganzoo_benchmarks.timing import Turns
 
-PACKAGES = ("ganzoo", "torch", "onnxruntime", "openvino")
+PACKAGES = ("torch", "onnxruntime", "openvino")
 
 
 @click.command()
@@ -19,7 +21,7 @@ PACKAGES = ("ganzoo", "torch", "onnxruntime", "openvino")
 @click.option("--rounds", type=click.IntRange(min=1), default=9, show_default=True, help="Turns of each contestant.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 def bench(patterns: tuple[str, ...], rounds: int, as_json: bool) -> None:
-    """Compare the native kernels with PyTorch, ONNX Runtime and OpenVINO.
+    """Compare the native kernels with other implementations.
 
     Contestants take turns in one process, on the same number of threads, and medians are compared. Turns in which
     something else used the machine do not count, unless they are too many.
@@ -100,6 +102,7 @@ def _machine() -> dict[str, object]:
 
     from ganzoo.ops import native
 
-    found = {name: importlib.metadata.version(name) for name in PACKAGES if importlib.util.find_spec(name)}
+    found = {"ganzoo": __version__}
+    found |= {name: importlib.metadata.version(name) for name in PACKAGES if importlib.util.find_spec(name)}
     found["torch"] = torch.__version__  # with what it is built for
     return {"kernels": native.instruction_set(), "threads": torch.get_num_threads(), **found}

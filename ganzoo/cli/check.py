@@ -1,4 +1,4 @@
-"""`ganzoo check NAME`: whether a plugin does all that ganzoo asks of one."""
+"""`ganzoo check ARCHITECTURE` and `ganzoo check --dataset NAME`."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("name", required=False, shell_complete=completions.architectures)
+@click.argument("name", metavar="[ARCHITECTURE]", required=False, shell_complete=completions.architectures)
 @click.option(
     "--dataset",
     metavar="NAME",
     shell_complete=completions.datasets,
-    help="Check a data set instead; it is loaded, and so may be downloaded.",
+    help="Check a data set instead. Loads it, which may download it.",
 )
 @click.option(
     "--set",
@@ -29,21 +29,21 @@ if TYPE_CHECKING:
     multiple=True,
     metavar="KEY=VALUE",
     shell_complete=completions.settings,
-    help="Check with these settings.",
+    help="Check with this setting changed; repeat for several.",
 )
 @click.pass_context
 def check(ctx: click.Context, name: str | None, dataset: str | None, overrides: tuple[str, ...]) -> None:
-    """Check an architecture or a data set against the plugin contract.
+    """Check an architecture or a data set against the contract.
 
     \b
     ganzoo check cgan
     ganzoo check cgan --set networks=mlp
     ganzoo check --dataset folder:photos
 
-    The exit code is 1 where a check fails that the card does not announce among its expected_failures.
+    Exits with 1 if any check fails that the plugin does not list in its expected_failures.
     """
     if dataset is not None and (name is not None or overrides):
-        raise click.UsageError("--dataset NAME stands alone: an architecture and --set are checked by themselves.")
+        raise click.UsageError("--dataset NAME cannot be combined with an architecture or --set.")
     from ganzoo import testing
     from ganzoo.cli.console import Console
 
@@ -59,13 +59,13 @@ def check(ctx: click.Context, name: str | None, dataset: str | None, overrides: 
         console.print(_line(result))
         counts[result.status] += 1
     total, passed = sum(counts.values()), counts["ok"]
-    announced = f", {counts['expected']} failed as expected" if counts["expected"] else ""
-    console.print(f"\n{'All' if passed == total else f'{passed} of'} {total} checks passed{announced}.")
+    expected = f", {counts['expected']} failed as expected" if counts["expected"] else ""
+    console.print(f"\n{'All' if passed == total else f'{passed} of'} {total} checks passed{expected}.")
     ctx.exit(1 if counts["failed"] else 0)
 
 
 def _line(result: Result) -> Table:
-    """One check: its state, its name, and what it asks or what it found."""
+    """One check as a line: status, name, and its summary or its error."""
     from rich.table import Table
 
     from ganzoo.cli.console import escape

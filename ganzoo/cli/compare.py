@@ -30,7 +30,7 @@ UNBROKEN = 20
 @click.option("--html", metavar="FILE", help="Also write a self-contained page with metrics, curves and samples.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def compare(runs: tuple[str, ...], missing: bool, html: str | None, as_json: bool) -> None:
-    """Show evaluated runs side by side, with the settings in which they differ.
+    """Compare evaluated runs: their metrics and settings.
 
     \b
     ganzoo compare runs/cgan-mnist-001 runs/cgan-mnist-002

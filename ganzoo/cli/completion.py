@@ -1,4 +1,4 @@
-"""`ganzoo completion SHELL`: the script that makes a shell ask for `words`."""
+"""`ganzoo completion SHELL`: shell completion scripts; `completions` provides the values."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from click.shell_completion import (
 )
 
 VARIABLE = "_GANZOO_COMPLETE"
-"""By this variable, the one that click looks at, a shell asks `ganzoo` for words."""
+"""The environment variable through which a shell asks `ganzoo` for completions; click reads it."""
 
 
 class Bash(BashComplete):
-    """bash takes `--set loss=hi` for four words, `--set`, `loss`, `=` and `hi`, and replaces the last of them alone."""
+    """Completion for bash, which splits `--set loss=hi` into `--set`, `loss`, `=`, `hi` and replaces only the last."""
 
     BREAKS: ClassVar[str] = "=:"
     source_template = """\
@@ -29,30 +29,30 @@ class Bash(BashComplete):
     while IFS=',' read -r type value; do
         COMPREPLY+=("$value")
     done < <(COMP_WORDS="${COMP_WORDS[*]}" COMP_CWORD=$COMP_CWORD %(complete_var)s=bash_complete "$1")
-    # a key waits for its value
+    # no space after a key: its value follows
     if [[ ${COMPREPLY[0]} == *= ]]; then compopt -o nospace 2> /dev/null; fi
 }
 complete -o nosort -F %(complete_func)s %(prog_name)s
 """
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        """The words before the one to complete, and that one, put together again."""
+        """The words before the incomplete one, and the incomplete one, each put together from the parts bash split."""
         words, at = split_arg_string(os.environ["COMP_WORDS"]), int(os.environ["COMP_CWORD"])
         whole, joining = [""], False
         for word in [*words[:at], *(words[at:] or [""])[:1]]:
             is_break = bool(word) and not word.strip(self.BREAKS)
             if joining or is_break:
-                self.kept = whole[-1] + (word if is_break else "")
+                self.prefix = whole[-1] + (word if is_break else "")
                 whole[-1] += word
             else:
-                self.kept = ""
+                self.prefix = ""
                 whole.append(word)
             joining = is_break
         return whole[2:-1], whole[-1]
 
     def format_completion(self, item: CompletionItem) -> str:
-        """What bash is to put in place of its own last word."""
-        return f"{item.type},{item.value.removeprefix(self.kept)}"
+        """The text that replaces the last part, which bash considers the whole word."""
+        return f"{item.type},{item.value.removeprefix(self.prefix)}"
 
 
 add_completion_class(Bash)
@@ -62,7 +62,7 @@ add_completion_class(Bash)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print a script with which SHELL completes ganzoo's commands, names and settings.
+    """Print a shell completion script.
 
     \b
     eval "$(ganzoo completion bash)"     # in ~/.bashrc

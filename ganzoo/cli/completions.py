@@ -1,4 +1,4 @@
-"""The words that a shell completes. Names come from entry points, without importing a plugin."""
+"""Values for shell completion. Names come from entry points, without importing a plugin."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Complete = Callable[[click.Context, click.Parameter, str], list[str]]
 
 
 def names(group: str) -> Complete:
-    """Completes the names of a group of entry points."""
+    """A function that completes the names of a group of entry points."""
     return lambda ctx, parameter, word: [name for name in registry.names(group) if name.startswith(word)]
 
 
@@ -26,22 +26,22 @@ datasets = names(registry.DATASETS)
 
 
 def runs(ctx: click.Context, parameter: click.Parameter, word: str) -> list[str]:
-    """Completes the run directories in `runs`, or beside what was typed so far."""
+    """Complete run directories in `runs`, or in the directory typed so far."""
     folder = Path(os.path.dirname(word) or "runs")
-    found = sorted(str(file.parent) for file in folder.glob("*/config.json"))
-    return [run for run in found if run.startswith(word)]
+    directories = sorted(str(file.parent) for file in folder.glob("*/config.json"))
+    return [run for run in directories if run.startswith(word)]
 
 
 def settings(ctx: click.Context, parameter: click.Parameter, word: str) -> list[str]:
-    """Completes KEY= and, where a value is one of a few words, KEY=VALUE for the architecture that stands before."""
+    """Complete KEY= for the architecture before it, and KEY=VALUE if the setting has a list of choices."""
     name = ctx.params.get("architecture") or ctx.params.get("name") or next(iter(ctx.args), None)
-    if name is None:  # click leaves it in args where an option still waits for its value
+    if name is None:  # click leaves it in args while an option lacks its value
         return []
     try:
-        with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):  # what plugins say when imported
+        with open(os.devnull, "w") as devnull, contextlib.redirect_stderr(devnull):  # plugins may print when imported
             known = configs.settings(registry.get_architecture(name).card.Config)
     except GanzooError:
         return []
     values = {s.name: ("true", "false") if s.type is bool else s.choices or ("",) for s in known}
-    words = [f"{name}={value}" for name, choices in values.items() for value in choices]
-    return [found for found in words if found.startswith(word)]
+    assignments = [f"{name}={value}" for name, choices in values.items() for value in choices]
+    return [assignment for assignment in assignments if assignment.startswith(word)]

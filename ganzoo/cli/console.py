@@ -1,4 +1,4 @@
-"""The one place that makes rich consoles and tables. Import it inside commands: rich takes time to load."""
+"""Rich consoles and tables. Import this module inside commands: rich takes time to load."""
 
 from __future__ import annotations
 
@@ -14,28 +14,30 @@ __all__ = ["Console", "escape", "table"]
 
 
 class Console(rich.console.Console):
-    """rich's console. Under NO_COLOR rich leaves out colours but not bold; this one writes text as it is."""
+    """A rich console that writes plain text if NO_COLOR is set; rich itself would keep bold."""
 
     def __init__(self, **options: Any):
         plain = {"color_system": None} if os.environ.get("NO_COLOR") else {}
         super().__init__(**(plain | options))
 
-    def tell(self, text: str) -> None:
-        """Print one line as it is: no markup, no break that would be copied with a path."""
+    def print_line(self, text: str) -> None:
+        """Print one line without markup and without line breaks, so that a path in it can be copied."""
         self.print(text, soft_wrap=True, markup=False, highlight=False)
 
-    def say(self, text: str) -> None:
-        """Print prose, markup included: it breaks between words on a terminal, and is one line elsewhere."""
+    def print_prose(self, text: str) -> None:
+        """Print text with markup: wrapped between words on a terminal, one line elsewhere."""
         self.print(text, soft_wrap=not self.is_terminal)
 
+    tell, say = print_line, print_prose
+
     def on_broken_pipe(self) -> None:
-        """Whoever read our words has left, as `head` does; the work goes on without them."""
+        """The reader closed the pipe (e.g. `head`): continue without output."""
         self.quiet = True
         os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> Table:
-    """A plain table of text; cells are shown as they are, and wrap rather than vanish."""
+    """A table without borders; cells are shown without markup, and wrapped rather than cut."""
     result = Table(
         title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0)
     )

@@ -1,4 +1,4 @@
-"""`ganzoo datasets`: the data sets, and which are on disk."""
+"""`ganzoo datasets`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from ganzoo.core.spec import DataLocation
 
 
 @click.command()
-@click.option("--data-dir", type=click.Path(file_okay=False), help="Where data files already are (or GANZOO_DATA).")
+@click.option(
+    "--data-dir", type=click.Path(file_okay=False), help="Directory that holds data files (or set GANZOO_DATA)."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 def datasets(data_dir: str | None, as_json: bool) -> None:
-    """List the data sets, and which of them are on disk."""
+    """List the data sets and whether they are on disk."""
     where = DataLocation.find(data_dir)
-    entries = [_looked_up(entry, where) for entry in registry.datasets()]
+    entries = [_checked(entry, where) for entry in registry.datasets()]
     if as_json:
         click.echo(json.dumps([_row(entry, where) for entry in entries], indent=2))
         return
@@ -34,17 +36,17 @@ def datasets(data_dir: str | None, as_json: bool) -> None:
     ]
     console = Console()
     console.print(table(("name", "what it is", "on disk", "from"), rows))
-    console.tell(f"\nDownloads are kept in {where.cache}")
+    console.print_line(f"\nDownloads are stored in {where.cache}")
     if where.given:
-        console.tell(f"Files are taken from {where.given} where they are there")
+        console.print_line(f"Files in {where.given} are used first")
 
 
-def _looked_up(entry: registry.Entry, where: DataLocation) -> registry.Entry:
-    """The entry, broken where it cannot say whether its files are there."""
+def _checked(entry: registry.Entry, where: DataLocation) -> registry.Entry:
+    """The entry, marked as broken if its `on_disk` raises."""
     if entry.error is None and not entry.card.argument:
         try:
             entry.card.on_disk(where)
-        except Exception as failure:  # a stranger's code may raise anything, and must not take the list with it
+        except Exception as failure:  # third-party code may raise anything
             return dataclasses.replace(entry, error=f"on_disk raised {type(failure).__name__}: {failure}")
     return entry
 
@@ -57,7 +59,7 @@ def _usage(entry: registry.Entry) -> str:
 def _availability(entry: registry.Entry, where: DataLocation) -> str:
     if entry.error is not None or entry.card.argument:
         return ""
-    return "yes" if entry.card.on_disk(where) else "no, is downloaded"
+    return "yes" if entry.card.on_disk(where) else "no (downloaded on first use)"
 
 
 def _row(entry: registry.Entry, where: DataLocation) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""`ganzoo doctor`: what this installation has, and what it lacks and why."""
+"""`ganzoo doctor`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import click
 
 from ganzoo.core import registry
 from ganzoo.core.spec import DataLocation
+from ganzoo.core.version import __version__
 
 
 @click.command()
 def doctor() -> None:
-    """Show versions, devices, the native extension, caches, plugins and the terminal."""
+    """Describe this installation: versions, devices, plugins."""
     import time
 
     start = time.perf_counter()
@@ -29,7 +30,8 @@ def doctor() -> None:
     where = DataLocation.find()
     rows = [
         ("python", f"{platform.python_version()} ({platform.machine()}, {platform.system()})"),
-        ("ganzoo", _version("ganzoo")),
+        ("ganzoo", f"{__version__} (package {registry.OWN_DISTRIBUTION})"),
+        *(("warning", warning) for warning in _warnings()),
         ("torch", torch.__version__),
         *((name, _version(name)) for name in ("numpy", "tensorboard")),
         ("torch import", f"{torch_seconds:.2f} s"),
@@ -54,6 +56,22 @@ def doctor() -> None:
     console.print(table(("plugin", "kind", "from", "import", "state"), plugins))
 
 
+def _warnings() -> list[str]:
+    """Another distribution called `ganzoo`, whose files have the same names as ours."""
+    import ganzoo
+
+    try:
+        other = importlib.metadata.distribution(registry.FORMER_DISTRIBUTION)
+    except importlib.metadata.PackageNotFoundError:
+        return []
+    replaced = getattr(ganzoo, "__version__", None) != __version__
+    return [
+        f"the package {other.name} {other.version} is installed as well, "
+        f"{f'and has replaced our {ganzoo.__file__}' if replaced else 'which may replace our files'}: "
+        f"pip uninstall {other.name}, then pip install --force-reinstall --no-deps {registry.OWN_DISTRIBUTION}"
+    ]
+
+
 def _native() -> str:
     from ganzoo.core.errors import GanzooError
     from ganzoo.ops import backend, native
@@ -63,8 +81,8 @@ def _native() -> str:
         return f"none, PyTorch computes every op: {state.how}"
     try:
         chosen = backend.resolve("auto")
-    except GanzooError as why:
-        chosen = str(why)
+    except GanzooError as refusal:
+        chosen = str(refusal)
     return f"{native.instruction_set()}, {state.how} ({state.path}), backend {chosen}"
 
 

@@ -1,4 +1,4 @@
-"""`ganzoo info NAME`: all there is to know about one architecture."""
+"""`ganzoo info ARCHITECTURE`."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ COUNT = click.IntRange(min=1)
 
 
 @click.command()
-@click.argument("name", shell_complete=completions.architectures)
-@click.option("--image-size", type=COUNT, default=28, show_default=True, help="Count parameters for this image size.")
-@click.option("--channels", type=COUNT, default=1, show_default=True, help="... and this number of channels.")
-@click.option("--classes", type=COUNT, default=10, show_default=True, help="... and this number of classes.")
+@click.argument("name", metavar="ARCHITECTURE", shell_complete=completions.architectures)
+@click.option("--image-size", type=COUNT, default=28, show_default=True, help="Image size to count parameters for.")
+@click.option("--channels", type=COUNT, default=1, show_default=True, help="Number of channels.")
+@click.option("--classes", type=COUNT, default=10, show_default=True, help="Number of classes.")
 @click.option(
     "--set",
     "overrides",
     multiple=True,
     metavar="KEY=VALUE",
     shell_complete=completions.settings,
-    help="... and with these settings.",
+    help="Change a setting; repeat for several.",
 )
 def info(name: str, image_size: int, channels: int, classes: int, overrides: tuple[str, ...]) -> None:
     """Show an architecture's paper, settings and networks."""
@@ -41,11 +41,11 @@ def info(name: str, image_size: int, channels: int, classes: int, overrides: tup
     console.print(escape(card.paper), highlight=False)
     console.print(f"from {escape(entry.distribution)} {entry.version} ({entry.target})", highlight=False)
     if card.conditional:
-        console.print("conditional: needs data with labels, and draws the class asked for", highlight=False)
+        console.print("conditional: needs data with labels, and generates the class you ask for", highlight=False)
     if card.paired:
-        console.print("paired: needs data with an input image for each image, and turns the one into the other")
+        console.print("paired: needs data with an input image for each image, and turns the input into the image")
     for check, reason in card.expected_failures.items():
-        console.print(f"does not pass the check {escape(check)}: {escape(str(reason))}", highlight=False)
+        console.print(f"known to fail the check {escape(check)}: {escape(str(reason))}", highlight=False)
 
     rows = [
         (s.name, configs.format_value(getattr(config, s.name)), s.type_name, s.help)
@@ -54,8 +54,8 @@ def info(name: str, image_size: int, channels: int, classes: int, overrides: tup
     console.print()
     console.print(table(("setting", "value" if overrides else "default", "type", "what it does"), rows))
     for condition, defaults in card.Config.variants.items():
-        words = ", ".join(f"{key}={configs.format_value(value)}" for key, value in defaults.items())
-        console.print(f"With {condition} the defaults become {words}.", highlight=False)
+        changes = ", ".join(f"{key}={configs.format_value(value)}" for key, value in defaults.items())
+        console.print(f"{condition} changes the defaults to {changes}.", highlight=False)
 
     image_size = config.image_size or image_size
     spec = DataSpec(channels, image_size, classes if card.conditional else 0, channels if card.paired else 0)

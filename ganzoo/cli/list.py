@@ -1,4 +1,4 @@
-"""`ganzoo list`: the architectures."""
+"""`ganzoo list`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ganzoo.core import registry
 @click.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 def list_(as_json: bool) -> None:
-    """List the architectures, those of other packages included."""
+    """List the architectures, including those of other packages."""
     entries = registry.architectures()
     if as_json:
         click.echo(json.dumps([_row(entry) for entry in entries], indent=2))

@@ -1,4 +1,4 @@
-"""`ganzoo new NAME`: a plugin package to start from."""
+"""`ganzoo new NAME`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import click
 
 @click.command()
 @click.argument("name")
-@click.option("--dir", "directory", type=click.Path(path_type=Path), help="Where to.  [default: ./ganzoo-NAME]")
+@click.option(
+    "--dir", "directory", type=click.Path(path_type=Path), help="Directory to write to.  [default: ./ganzoo-NAME]"
+)
 def new(name: str, directory: Path | None) -> None:
-    """Write a complete package with an architecture called NAME.
+    """Write a plugin package with a new architecture called NAME.
 
-    It trains and passes every check as it is; then make it yours. docs/plugins.md has the whole way.
+    The package trains and passes every check. Change it step by step into your own; docs/plugins.md explains how.
     """
     from ganzoo.template import write
 

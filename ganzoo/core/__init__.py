@@ -1,1 +1,1 @@
-"""Errors, typed settings, the plugin contract, the registry, files, ranks: what every other folder builds on."""
+"""The lowest layer: errors, typed settings, the plugin contract, the registry, files, distributed training."""

@@ -1,13 +1,14 @@
-"""Typed settings: from a frozen dataclass to `--set key=value`, TOML, help texts and back.
+"""Typed settings: a frozen dataclass, and conversion from and to `--set key=value`, TOML, JSON and help texts.
 
-An architecture's `Config` is a dataclass; it is the only place where a default is written down. The functions here read
-it: `settings` describes it, `make` builds one from overrides given as words or as values, `to_dict` writes it as JSON.
+An architecture's `Config` is a dataclass and the only place that states its defaults. `settings` describes it, `make`
+creates one from overrides (texts or values), and `to_dict` converts it to JSON values.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import types
 import typing
 from collections.abc import Mapping
@@ -42,7 +43,7 @@ def setting(
 
 @dataclass(frozen=True)
 class Setting:
-    """One field of a Config, described for people and for parsing."""
+    """One field of a Config: its type, default, help text and range."""
 
     name: str
     type: Any
@@ -61,14 +62,14 @@ class Setting:
 
     @property
     def choices(self) -> tuple[Any, ...]:
-        """The values of a setting that is one of a few words; empty for every other kind."""
+        """The values of a setting with a fixed list of choices; empty for any other."""
         return get_args(self.type) if get_origin(self.type) is Literal else ()
 
 
 def settings(config_type: type) -> list[Setting]:
     """The settings of `config_type` in the order they are declared.
 
-    A subclass may give a field a new default without repeating help and range: they are inherited field by field.
+    A subclass can change the default of a field without repeating help and range, which are inherited.
     """
     hints = typing.get_type_hints(config_type)
     result = []
@@ -89,25 +90,24 @@ def describe(setting: Setting) -> str:
 
 
 def make(config_type: type[C], overrides: Mapping[str, Any], data: str = "images") -> C:
-    """A checked `config_type` with `overrides` applied over its defaults.
+    """A validated `config_type` with `overrides` in place of its defaults.
 
-    Values may be of the field's own type (from Python or TOML) or words (from the command line): `"128,128"` for a
-    tuple, `"none"` for an optional setting. Where the config declares `variants` (defaults that depend on another
-    choice, such as the optimizer of a gradient-penalised critic, or on the kind of `data`) those of the chosen values
-    apply, and what is given explicitly still wins. Raises `UsageError` for unknown names, wrong types and values out of
-    range.
+    Values have the field's type (from Python or TOML) or are texts (from the command line): `"128,128"` for a tuple,
+    `"none"` for an optional setting. If the config declares `variants`, defaults that depend on another setting or on
+    the kind of `data`, those of the chosen values apply; explicit overrides take precedence. Raises UsageError for
+    unknown names, wrong types, values out of range, and settings that contradict each other.
     """
     known = {s.name: s for s in settings(config_type)}
-    given = {}
+    explicit = {}
     for name, value in overrides.items():
         if name not in known:
             raise UsageError(f"Unknown setting {name!r}. {did_you_mean(name, known)}")
-        given[name] = parse(known[name], value)
-    values = {s.name: s.default for s in known.values()} | given
+        explicit[name] = parse(known[name], value)
+    values = {s.name: s.default for s in known.values()} | explicit
     for condition, defaults in getattr(config_type, "variants", {}).items():
-        name, _, wanted = condition.partition("=")
-        if format_value(data if name == "data" else values[name]) == wanted:
-            values = values | dict(defaults) | given
+        name, _, choice = condition.partition("=")
+        if format_value(data if name == "data" else values[name]) == choice:
+            values = values | dict(defaults) | explicit
     config = config_type(**{name: parse(known[name], value) for name, value in values.items()})
     check = getattr(config, "check", None)
     if check is not None:
@@ -116,13 +116,13 @@ def make(config_type: type[C], overrides: Mapping[str, Any], data: str = "images
 
 
 def defaults(config_type: type) -> dict[str, Any]:
-    """What every setting is where nobody says anything, as `to_dict` writes it."""
-    return {s.name: _plain(s.default) for s in settings(config_type)}
+    """The default of every setting, in the form of `to_dict`."""
+    return {s.name: _to_json(s.default) for s in settings(config_type)}
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """A config as plain JSON values; `make(type(config), to_dict(config)) == config`."""
-    return {s.name: _plain(getattr(config, s.name)) for s in settings(type(config))}
+    """A config as JSON values; `make(type(config), to_dict(config)) == config`."""
+    return {s.name: _to_json(getattr(config, s.name)) for s in settings(type(config))}
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -134,7 +134,7 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Lines `name: old -> new` for every setting in which two `to_dict` results differ."""
+    """A line `name: old -> new` for every setting that differs between two `to_dict` results."""
     names = [*old, *(name for name in new if name not in old)]
     return [
         f"{name}: {format_value(old.get(name, 'unset'))} -> {format_value(new.get(name, 'unset'))}"
@@ -144,7 +144,7 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 
 def parse(setting: Setting, value: Any) -> Any:
-    """`value`, a word or a typed value, as the setting's type; `UsageError` where it does not fit."""
+    """Convert `value`, a text or a typed value, to the setting's type. Raises UsageError if it is not valid."""
     if value is dataclasses.MISSING:
         raise UsageError(f"{setting.name} has no default.")
     try:
@@ -196,6 +196,8 @@ def _convert(kind: Any, value: Any) -> Any:
         if isinstance(value, str) and value.lower() in words:
             return words[value.lower()]
         raise ValueError
+    if kind is str and isinstance(value, os.PathLike):
+        return os.fspath(value)
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise ValueError
     if kind is int:
@@ -238,8 +240,8 @@ def _expected(setting: Setting, value: Any) -> str:
         for sign, bound in ((">=", setting.ge), (">", setting.gt), ("<=", setting.le))
         if bound is not None
     ]
-    wanted = " ".join([_type_name(setting.type), " and ".join(bounds)]).strip()
-    return f"{setting.name}={format_value(value)} is not valid: expected {wanted}."
+    expected = " ".join([_type_name(setting.type), " and ".join(bounds)]).strip()
+    return f"{setting.name}={format_value(value)} is not valid: expected {expected}."
 
 
 def _type_name(kind: Any) -> str:
@@ -253,11 +255,12 @@ def _type_name(kind: Any) -> str:
     return {int: "integer", float: "number", bool: "true or false", str: "text"}.get(kind, str(kind))
 
 
-def _plain(value: Any) -> Any:
+def _to_json(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
 def format_value(value: Any) -> str:
+    """A value as users type it: `128,128`, `none`, `true`."""
     if isinstance(value, (list, tuple)):
         return ",".join(str(item) for item in value)
     if value is None or isinstance(value, bool):

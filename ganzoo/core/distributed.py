@@ -1,8 +1,8 @@
-"""Training in several processes, ranks, that see together what one process would see. Alone, all of this does nothing.
+"""Data-parallel training in several processes (ranks). In a single process every function here is a no-op.
 
-Every rank holds the same networks and its share of every batch; gradients are averaged in one flattened buffer after
-each backward pass. That is what DistributedDataParallel computes, without its hooks in the middle of backward passes:
-those know neither a network that runs twice before its backward pass nor gradients of gradients.
+Every rank holds the same networks and a shard of every batch; gradients are averaged in one flattened buffer after each
+backward pass. The result is that of DistributedDataParallel, without its hooks inside the backward pass, which support
+neither a network that runs twice before its backward pass nor gradients of gradients.
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ from torch.distributed.rendezvous import rendezvous
 from ganzoo.core.errors import GanzooError, TrainingError, UsageError
 
 TIMEOUT = "GANZOO_TIMEOUT"
-"""The environment variable with the seconds after which a silent rank is given up."""
+"""Environment variable: seconds after which an unresponsive rank counts as lost."""
 TIMEOUT_SECONDS = 300.0
 T = TypeVar("T")
 
 
 class LostRankError(TrainingError):
-    """Another rank died, or has been silent for too long."""
+    """Another rank died or did not respond in time."""
 
     on_every_rank = False
 
 
 def rank() -> int:
-    """This process's number among the ranks; rank 0 is the one that writes."""
+    """The rank of this process; rank 0 writes all files."""
     return dist.get_rank() if _is_initialized() else 0
 
 
 def size() -> int:
-    """How many ranks train together."""
+    """The number of ranks (world size)."""
     return dist.get_world_size() if _is_initialized() else 1
 
 
 @contextlib.contextmanager
 def process_group() -> Iterator[None]:
-    """Within it this process is one of the ranks that torchrun, or `ganzoo train --nproc`, has started.
+    """Join the process group of the ranks that torchrun or `ganzoo train --nproc` started; leave it at the end.
 
-    Gloo carries tensors of the CPU, NCCL those of GPUs; of a machine's GPUs every rank takes its own. Raises UsageError
-    for an environment that torch cannot use.
+    CPU tensors use Gloo and GPU tensors NCCL; each rank takes one GPU of its machine. Raises LostRankError if the ranks
+    cannot connect, UsageError for an invalid timeout.
     """
     if os.environ.get("WORLD_SIZE", "1") == "1" or dist.is_initialized():
         yield
@@ -60,7 +60,7 @@ def process_group() -> Iterator[None]:
     timeout = _timeout()
     try:
         store, number, ranks = next(rendezvous("env://", timeout=timeout))
-        # torchrun keeps one store over restarts, with the addresses of ranks that are no more
+        # torchrun keeps one store across restarts, with the addresses of former ranks
         attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") if os.environ.get("GROUP_WORLD_SIZE") == "1" else ""
         dist.init_process_group(
             "cpu:gloo,cuda:nccl" if gpus else "gloo",
@@ -70,7 +70,7 @@ def process_group() -> Iterator[None]:
             timeout=timeout,
         )
     except (RuntimeError, ValueError) as failure:
-        raise LostRankError(f"The ranks cannot meet: {_reason(failure)}.") from failure
+        raise LostRankError(f"The ranks cannot connect: {_reason(failure)}.") from failure
     try:
         yield
     finally:
@@ -78,9 +78,9 @@ def process_group() -> Iterator[None]:
 
 
 def shard(batch: Tensor, parts: int = 1) -> Tensor:
-    """This rank's rows of a global batch [N, ...], or of each of its equal `parts`, one after the other.
+    """This rank's rows of a global batch [N, ...], or of each of its equal `parts`, concatenated.
 
-    Draw noise for all of the batch and take a share: so N ranks see together what one process sees.
+    Noise is drawn for the global batch and then sharded, so that N ranks process the same batch as one process.
     """
     each = len(batch) // (parts * size())
     rows: Tensor = batch.unflatten(0, (parts, size(), each))[:, rank()].flatten(0, 1)
@@ -88,7 +88,7 @@ def shard(batch: Tensor, parts: int = 1) -> Tensor:
 
 
 def check(batch_size: int, parts: int, device: str) -> None:
-    """Refuse a global batch that cannot be shared out evenly, and a device that ranks cannot have each for itself."""
+    """Raise UsageError if the global batch cannot be split evenly, or if there are too few GPUs for the ranks."""
     if size() > 1 and device.startswith("cuda:"):
         raise UsageError(f"Device {device!r} is one GPU, but {size()} ranks take one each. Choose cuda.")
     if size() > 1 and device == "cuda" and (local := _local_rank()) >= (gpus := torch.cuda.device_count()):
@@ -97,17 +97,17 @@ def check(batch_size: int, parts: int, device: str) -> None:
 
 
 def check_shares(batch_size: int, ranks: int, parts: int) -> None:
-    """Refuse a global batch that does not fall into `parts` of equal size for each of so many ranks."""
+    """Raise UsageError unless `batch_size` is a multiple of `ranks` times `parts`."""
     shares = ranks * parts
     if batch_size % shares:
         lower = batch_size // shares * shares
         nearest = " or ".join(str(n) for n in (lower, lower + shares) if n)
-        what = [f"the {ranks} ranks"] * (ranks > 1) + [f"accumulate={parts}"] * (parts > 1)
-        raise UsageError(f"batch_size={batch_size} is not a multiple of {' times '.join(what)}. Choose {nearest}.")
+        factors = [f"the {ranks} ranks"] * (ranks > 1) + [f"accumulate={parts}"] * (parts > 1)
+        raise UsageError(f"batch_size={batch_size} is not a multiple of {' times '.join(factors)}. Choose {nearest}.")
 
 
 def all_reduce_mean(tensors: list[Tensor]) -> None:
-    """Replace every tensor by its mean over the ranks, in place, all in one message."""
+    """Replace every tensor by its mean over the ranks, in place, in a single all-reduce."""
     if size() == 1:
         return
     buffer = torch.cat([tensor.flatten() for tensor in tensors])
@@ -117,7 +117,7 @@ def all_reduce_mean(tensors: list[Tensor]) -> None:
 
 
 def all_reduce_sum(tensor: Tensor) -> Tensor:
-    """The sum over the ranks, differentiable any number of times."""
+    """The sum over the ranks; differentiable any number of times."""
     if size() == 1:
         return tensor
     result: Tensor = _AllReduceSum.apply(tensor)  # type: ignore[no-untyped-call]
@@ -125,7 +125,7 @@ def all_reduce_sum(tensor: Tensor) -> Tensor:
 
 
 def all_reduce_max(number: int) -> int:
-    """The highest of the ranks' numbers, known to all of them."""
+    """The maximum of the ranks' numbers, on every rank."""
     if size() == 1:
         return number
     box = torch.tensor(number)
@@ -134,7 +134,7 @@ def all_reduce_max(number: int) -> int:
 
 
 def on_rank0(make: Callable[[], T]) -> T:
-    """What `make` returns on rank 0, and only there it runs; the GanzooError it raises is raised on every rank."""
+    """Run `make` on rank 0 and broadcast its result; if it raises a GanzooError, raise it on every rank."""
     if size() == 1:
         return make()
     box: list[Any] = [None]
@@ -152,7 +152,7 @@ def on_rank0(make: Callable[[], T]) -> T:
 
 
 def all_gather(tensor: Tensor) -> list[Tensor]:
-    """The tensors of all ranks, of one shape and on the CPU, in the order of the ranks."""
+    """The tensors of all ranks in rank order; all have the same shape and are on the CPU."""
     if size() == 1:
         return [tensor]
     result = [torch.empty_like(tensor) for _ in range(size())]
@@ -162,7 +162,7 @@ def all_gather(tensor: Tensor) -> list[Tensor]:
 
 
 def check_same(tensors: Mapping[str, Tensor], step: int) -> None:
-    """Compare a checksum of the bits of every tensor between the ranks; TrainingError names the first that differs."""
+    """Compare checksums of every tensor between the ranks. Raises TrainingError for the first that differs."""
     if size() == 1:
         return
     sums = torch.stack([_checksum(tensor) for tensor in tensors.values()])
@@ -172,8 +172,8 @@ def check_same(tensors: Mapping[str, Tensor], step: int) -> None:
     if any(differs):
         name = list(tensors)[differs.index(True)]
         raise TrainingError(
-            f"The ranks have drifted apart: after step {step} they no longer hold the same {name}. "
-            "Resume from the last checkpoint. A machine may be faulty, or a plugin not share what it draws."
+            f"The ranks have diverged: after step {step} their values of {name} differ. Resume from the last "
+            "checkpoint. Possible causes are a faulty machine, or a plugin that draws random numbers without sharding."
         )
 
 
@@ -198,13 +198,13 @@ def _local_rank() -> int:
 
 
 def _timeout() -> datetime.timedelta:
-    word = os.environ.get(TIMEOUT, str(TIMEOUT_SECONDS))
+    text = os.environ.get(TIMEOUT, str(TIMEOUT_SECONDS))
     try:
-        seconds = float(word)
+        seconds = float(text)
         if not 0 < seconds < 1e9:
             raise ValueError
     except ValueError:
-        raise UsageError(f"{TIMEOUT}={word} is not valid: expected a number of seconds.") from None
+        raise UsageError(f"{TIMEOUT}={text} is not valid: expected a number of seconds.") from None
     return datetime.timedelta(seconds=seconds)
 
 
@@ -215,18 +215,18 @@ def _all_reduce(tensor: Tensor, operation: Any = dist.ReduceOp.SUM) -> None:
 
 @contextlib.contextmanager
 def _translate_failures() -> Iterator[None]:
-    """Turns what torch says when another rank does not answer into a message."""
+    """Turn torch's errors about another rank into a LostRankError."""
     try:
         yield
     except RuntimeError as failure:
         raise LostRankError(
             f"Rank {rank()} of {size()} lost another one: {_reason(failure)}. "
-            "Start the same command with --resume to go on from the last checkpoint."
+            "Start the same command with --resume to continue from the last checkpoint."
         ) from failure
 
 
 def _reason(failure: Exception) -> str:
-    """The first sentence of it, without the place in torch's sources."""
+    """The first sentence of the message, without the location in torch's sources."""
     return re.sub(r"^\[\S+\] ", "", str(failure).splitlines()[0]).partition(". ")[0].rstrip(".")
 
 

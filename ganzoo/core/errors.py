@@ -1,4 +1,4 @@
-"""Errors meant for people: one clear message, no traceback."""
+"""Errors that are shown to users as one message, without a traceback."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Iterable
 
 
 class GanzooError(Exception):
-    """Something failed that the user can understand and act on. The command line exits with `exit_code`."""
+    """An error that the user can act on. The command line exits with `exit_code`."""
 
     exit_code = 1
     on_every_rank = False
-    """Whether ranks that train together all raise it, so that one message is enough."""
+    """Whether every rank raises it, so that only rank 0 prints it."""
 
 
 class UsageError(GanzooError, ValueError):
-    """The request itself is wrong: an unknown name, a bad value, choices that contradict each other."""
+    """The request is wrong: an unknown name, an invalid value, contradictory settings."""
 
     exit_code = 2
     on_every_rank = True
@@ -30,36 +30,41 @@ class DataError(GanzooError):
 
 
 class SplitError(DataError):
-    """A data set has no images of the split that was asked for."""
+    """A data set does not have the requested split."""
 
 
 class CheckpointError(GanzooError):
-    """A checkpoint is missing, damaged, or does not belong to this run."""
+    """A checkpoint is missing, damaged, or belongs to another run."""
 
 
 class TrainingError(GanzooError):
-    """Training cannot go on, e.g. because a loss is no longer finite."""
+    """Training cannot continue, e.g. because a loss is not finite."""
 
     on_every_rank = True
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The end of an error message about an unknown `word`: the nearest known names, or all of them."""
-    names = sorted(set(known))
-    lower = {name.lower(): name for name in names}
-    close = difflib.get_close_matches(word.lower(), lower, n=2, cutoff=0.5)
-    if close:
-        return f"Did you mean {' or '.join(lower[name] for name in close)}?"
-    return f"Known: {', '.join(names)}." if names else "None is installed."
+    """The end of an error message about an unknown `word`: similar names, names that contain it, or all names."""
+    names = {name.lower(): name for name in sorted(set(known))}
+    if not names:
+        return "None is installed."
+    word = word.lower()
+    if word in names:
+        return f"Did you mean {names[word]}?"
+    similar = difflib.get_close_matches(word, names, n=2, cutoff=0.7)
+    similar = similar or [name for name in names if len(word) > 1 and word in name][:3]
+    if similar:
+        return f"Did you mean {' or '.join(names[name] for name in similar)}?"
+    return f"Known: {', '.join(names.values())}."
 
 
 def no_memory(failure: BaseException) -> bool:
-    """Whether `failure` says that there is no memory left, of the CPU or of a GPU."""
+    """Whether `failure` means that CPU or GPU memory is exhausted."""
     return isinstance(failure, MemoryError) or "allocate" in str(failure) or out_of_memory(failure)
 
 
 def out_of_memory(failure: BaseException) -> bool:
-    """Whether `failure` says that the GPU has no memory left: torch has a type for it, its libraries have words."""
+    """Whether `failure` means that GPU memory is exhausted; CUDA libraries raise a plain RuntimeError for it."""
     return isinstance(failure, RuntimeError) and any(
         words in str(failure) for words in ("out of memory", "STATUS_ALLOC_FAILED")
     )

@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, hashed, locked between processes."""
+"""Atomic writing, hashing and locking of files."""
 
 from __future__ import annotations
 

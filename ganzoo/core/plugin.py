@@ -1,4 +1,4 @@
-"""The contract between ganzoo and its plugins. Nothing here imports torch or numpy, so cards stay cheap to list.
+"""The contract between ganzoo and its plugins. This module imports neither torch nor numpy: listing must be fast.
 
 A plugin package declares entry points:
 
@@ -8,8 +8,8 @@ A plugin package declares entry points:
     [project.entry-points."ganzoo.datasets"]
     mydata = "my_package:MyData"        # a subclass of Dataset
 
-The name of the entry point is the name users type. Import torch inside `build` (or in a module that `build` imports),
-never at the top of the card's module.
+The name of the entry point is the name users type. Import torch inside `build` or in a module that `build` imports,
+not at the top of the card's module.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 API_VERSION = 1
-"""The version of this contract. A card states the one it was written for; others are refused with the reason."""
+"""The version of this contract. A card states the version it was written for; any other is refused."""
 
 LossName = Literal["nonsaturating", "minimax", "least_squares", "wasserstein", "hinge", "relativistic"]
 PenaltyName = Literal["none", "clip", "gradient", "r1", "r1r2"]
@@ -38,17 +38,17 @@ Variants = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The settings every architecture has. Subclass it to add fields with `setting`, or to change a default."""
+    """The settings of every architecture. Subclass it to add fields with `setting` or to change defaults."""
 
     variants: ClassVar[Variants] = {}
-    """Defaults that depend on another choice, `{"penalty=gradient": {"optimizer": "adam"}}`, or on the kind of data,
+    """Defaults that depend on another setting, `{"penalty=gradient": {"optimizer": "adam"}}`, or on the kind of data,
     `{"data=points": {"latent_dim": 2}}`."""
 
-    loss: LossName = setting("nonsaturating", "the adversarial objective")
-    penalty: PenaltyName = setting("none", "what keeps the discriminator smooth")
+    loss: LossName = setting("nonsaturating", "adversarial loss")
+    penalty: PenaltyName = setting("none", "discriminator regularisation")
     penalty_weight: float = setting(10.0, "weight of penalty=gradient (lambda), r1 or r1r2 (gamma)", ge=0)
     penalty_half_life: int = setting(0, "half-life in images of penalty_weight; 0 keeps it constant", ge=0)
-    clip: float = setting(0.01, "with penalty=clip: weights stay within +-clip", gt=0)
+    clip: float = setting(0.01, "with penalty=clip: bound on the absolute value of weights", gt=0)
     real_label: float = setting(1.0, "target for real images; below 1 is one-sided label smoothing", gt=0, le=1)
     latent_dim: int = setting(100, "length of the noise vector z ~ N(0, 1)", ge=1, le=65536)
     image_size: int | None = setting(None, "image side in pixels; none keeps the data set's size", ge=1, le=4096)
@@ -67,16 +67,16 @@ class Config:
     ema_half_life: int = setting(10_000, "half-life in images of the generator's moving average; 0 turns it off", ge=0)
 
     def check(self) -> None:
-        """Refuse settings that contradict each other. Called once by `config.make`; extend with `super().check()`."""
+        """Raise UsageError for contradictory settings. Called by `config.make`; overrides call `super().check()`."""
         if self.loss == "wasserstein" and self.penalty == "none":
             raise UsageError(
-                "loss=wasserstein with penalty=none: without a bound on the critic's slope this loss has no minimum. "
+                "loss=wasserstein with penalty=none: unless the critic's slope is bounded, this loss has no minimum. "
                 "Choose penalty=gradient, clip, r1 or r1r2."
             )
         if self.penalty == "clip" and self.loss != "wasserstein":
             raise UsageError(
                 f"penalty=clip with loss={self.loss}: clipping bounds the slope that the Wasserstein distance needs; "
-                "on any other loss it only keeps D from learning. Choose loss=wasserstein, or penalty=r1."
+                "with any other loss it only prevents D from learning. Choose loss=wasserstein, or penalty=r1."
             )
         if self.real_label < 1 and self.loss in ("wasserstein", "hinge", "relativistic"):
             raise UsageError(
@@ -87,7 +87,7 @@ class Config:
 
 @dataclass(frozen=True, kw_only=True)
 class ConvolutionalConfig(Config):
-    """The settings of an architecture on the stages of `ganzoo.nn.dcgan`."""
+    """The settings of architectures built from the stages of `ganzoo.nn.dcgan`."""
 
     variants: ClassVar[Variants] = {
         "penalty=gradient": {"discriminator_norm": "none"},
@@ -95,60 +95,60 @@ class ConvolutionalConfig(Config):
         "penalty=r1r2": {"discriminator_norm": "none"},
     }
 
-    width: int = setting(64, "channels next to the image; every stage away from it has twice as many", ge=1)
+    width: int = setting(64, "channels of the layer next to the image; doubled at every further stage", ge=1)
     discriminator_norm: NormName = setting("batch", "normalisation in the discriminator")
 
 
 class Architecture:
-    """The card of an architecture: what it is, without what it is made of.
+    """The card of an architecture: its description and settings, separate from its networks.
 
-    Subclasses set the class attributes and implement `build`. `api_version` must be written out in the subclass: it
-    says which contract the plugin was written for.
+    Subclasses set the class attributes and implement `build`. `api_version` must be a literal number in the subclass:
+    the version of the contract that the plugin was written for.
     """
 
     api_version: ClassVar[int]
     summary: ClassVar[str]
     paper: ClassVar[str]
     conditional: ClassVar[bool] = False
-    """Whether the networks use class labels. A conditional architecture refuses data without them."""
+    """Whether the networks use class labels. Data without labels are then refused."""
     paired: ClassVar[bool] = False
-    """Whether the networks use an input image. It refuses data without pairs, and cannot be conditional, too."""
+    """Whether the networks use an input image. Data without pairs are then refused. Excludes `conditional`."""
     kinds: ClassVar[tuple[DataKind, ...]] = ("images",)
-    """The kinds of data it can be built for."""
+    """The kinds of data that `build` supports."""
     Config: ClassVar[type[Any]] = Config
     expected_failures: ClassVar[Mapping[str, str]] = {}
-    """Checks of `ganzoo check` that the architecture cannot pass, each with the reason: `{"compile": "..."}`."""
+    """Checks of `ganzoo check` that the architecture cannot pass, with the reasons: `{"compile": "..."}`."""
 
     def build(self, config: Any, spec: DataSpec) -> nn.Module:
-        """A `ganzoo.GAN` for `spec`, initialised from torch's global random state. Import torch in here."""
+        """A `ganzoo.GAN` for `spec`, initialised from torch's global random state. Import torch inside this method."""
         raise NotImplementedError
 
 
 class Dataset:
-    """The card of a data set. `load` may import numpy, torch, PIL; the module of the card may not.
+    """The card of a data set. `load` may import numpy, torch and PIL; the module of the card may not.
 
-    Where `argument` is set (say "PATH"), users write `name:ARGUMENT` and `load` receives what they wrote.
+    If `argument` is set, e.g. to "PATH", users write `name:PATH` and `load` receives the path.
     """
 
     api_version: ClassVar[int]
     summary: ClassVar[str]
     source: ClassVar[str]
-    """Where the data come from: authors, year, licence."""
+    """The origin of the data: authors, year, licence."""
     kind: ClassVar[DataKind] = "images"
     argument: ClassVar[str | None] = None
     paired: ClassVar[bool] = False
     """Whether every image comes with an input image, for paired architectures."""
     expected_failures: ClassVar[Mapping[str, str]] = {}
-    """As of an architecture."""
+    """Like those of an architecture."""
 
     def absolute(self, argument: str) -> str:
-        """`argument` in a form that means the same from any working directory; runs remember it."""
+        """`argument` independent of the working directory, as stored in runs."""
         return os.path.abspath(os.path.expanduser(argument)) if self.argument == "PATH" else argument
 
     def on_disk(self, where: DataLocation) -> bool:
-        """Whether `load` would need no network. Cheap: looks at names, not contents."""
+        """Whether `load` works without a download. Must be fast: look at file names, not contents."""
         return True
 
     def load(self, where: DataLocation, split: Split, image_size: int | None, argument: str | None) -> LoadedData:
-        """`ImageData`, resized to `image_size` where it is given, or `PointData`. Raises `DataError`."""
+        """`ImageData`, resized to `image_size` unless it is None, or `PointData`. Raises DataError."""
         raise NotImplementedError

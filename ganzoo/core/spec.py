@@ -1,4 +1,4 @@
-"""What data are: their shape as networks see it, where files are looked for, and what a loaded data set offers."""
+"""Descriptions of data: the shape that networks see, the location of files, the interface of a loaded data set."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Split = Literal["train", "test"]
 
 @dataclass(frozen=True)
 class DataSpec:
-    """What an architecture is told about its data: images [channels, size, size], or points [channels] of size 0.
+    """The data an architecture is built for: images [channels, size, size], or points [channels] with size 0.
 
-    `classes` is how many labels there are, `inputs` how many channels the input image of a pair has, which is of the
-    same size; 0 where the data have none, or where the architecture's card asks for none. Networks see points divided
-    by `scale`, which brings them into [-1, 1], where images are as well.
+    `classes` is the number of labels, and `inputs` the number of channels of the input image of a pair, which has the
+    same size; both are 0 if the data have none or the architecture's card does not require them. Networks see points
+    divided by `scale`, and thus, like images, in [-1, 1].
     """
 
     channels: int
@@ -42,14 +42,14 @@ class DataSpec:
 
 @dataclass(frozen=True)
 class DataLocation:
-    """Where data sets look for their files: `given` (from --data-dir or GANZOO_DATA) first, then `cache`."""
+    """Where data sets look for files: first in `given` (--data-dir or GANZOO_DATA), then in `cache`."""
 
     given: Path | None
     cache: Path
 
     @classmethod
     def find(cls, data_dir: str | os.PathLike[str] | None = None) -> DataLocation:
-        """The location `data_dir`, else the environment's GANZOO_DATA, beside the platform's cache directory."""
+        """`data_dir`, or the environment's GANZOO_DATA, and the platform's cache directory."""
         import platformdirs
 
         given = data_dir or os.environ.get("GANZOO_DATA")
@@ -57,7 +57,7 @@ class DataLocation:
 
 
 class LoadedData(Protocol):
-    """What `Dataset.load` returns: `ganzoo.data.ImageData` or `PointData`."""
+    """The result of `Dataset.load`: `ganzoo.data.ImageData` or `PointData`."""
 
     @property
     def name(self) -> str: ...

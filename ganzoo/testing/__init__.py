@@ -1,10 +1,12 @@
-"""The conformance kit: what an architecture or a data set must do to be at home in ganzoo, as named checks.
+"""The conformance kit: named checks of what ganzoo requires of an architecture or a data set.
 
+    from ganzoo.testing import parametrize_checks
 
+    @parametrize_checks("mygan")
     def test_conformance(check):
         check()
 
-`ganzoo check mygan` runs the same checks in the terminal, `check_architecture(MyGAN)` from any code.
+`ganzoo check mygan` runs the same checks in the terminal, and `check_architecture(MyGAN)` runs them from Python.
 """
 
 from ganzoo.testing.checks import architecture_checks, check_architecture, check_dataset, dataset_checks

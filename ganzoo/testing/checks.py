@@ -1,4 +1,4 @@
-"""The lists of checks, and the one generator of them for each kind of plugin."""
+"""The rules for each kind of plugin, and the checks of one plugin."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 from ganzoo.core import registry
 from ganzoo.core.plugin import Architecture
 from ganzoo.testing import card, datasets, networks, training
-from ganzoo.testing.datasets import DataSubject
+from ganzoo.testing.datasets import DatasetFixture
+from ganzoo.testing.fixtures import ArchitectureFixture
 from ganzoo.testing.kit import Check, Rule, checks_of, run_all
-from ganzoo.testing.subject import Subject
 
-ARCHITECTURE: tuple[Rule[Subject], ...] = (
+ARCHITECTURE: tuple[Rule[ArchitectureFixture], ...] = (
     card.metadata,
     card.settings,
     networks.shapes,
@@ -35,7 +35,7 @@ ARCHITECTURE: tuple[Rule[Subject], ...] = (
     networks.compile,
 )
 
-DATASET: tuple[Rule[DataSubject], ...] = (
+DATASET: tuple[Rule[DatasetFixture], ...] = (
     card.metadata,
     datasets.on_disk,
     datasets.values,
@@ -50,34 +50,34 @@ DATASET: tuple[Rule[DataSubject], ...] = (
 
 
 def architecture_checks(architecture: str | type[Architecture], **settings: Any) -> Iterator[Check]:
-    """Every check of an architecture: a name as users type it, or its class.
+    """Every check of an architecture, given by its name or its class.
 
-    `settings` are those of its Config to be checked instead of the defaults. Raises UsageError for an unknown name,
-    settings that do not fit and an expected failure without a reason, PluginError where the plugin cannot be used.
+    `settings` replace defaults of its Config. Raises UsageError for an unknown name, invalid settings, and an expected
+    failure without a reason; PluginError if the plugin cannot be used.
     """
     if isinstance(architecture, str):
-        found = registry.get_architecture(architecture).card
+        architecture_card = registry.get_architecture(architecture).card
     else:
-        found = registry.card_of(architecture, Architecture)
-    subject = Subject(found, settings)
-    subject.config()
-    return checks_of(ARCHITECTURE, subject, found.expected_failures)
+        architecture_card = registry.validate(architecture, Architecture)
+    fixture = ArchitectureFixture(architecture_card, settings)
+    fixture.config()
+    return checks_of(ARCHITECTURE, fixture, architecture_card.expected_failures)
 
 
 def check_architecture(architecture: str | type[Architecture], **settings: Any) -> None:
-    """Run all of `architecture_checks`; one `CheckError` lists what failed and what to change."""
+    """Run all `architecture_checks`; raise one CheckError that lists the failures and what to change."""
     run_all(architecture_checks(architecture, **settings), "the architecture")
 
 
 def dataset_checks(dataset: str) -> Iterator[Check]:
-    """Every check of the data set that users call `name` or `name:ARGUMENT`. Loads it, and so may download it.
+    """Every check of the data set called `name` or `name:ARGUMENT`. Running them loads it, which may download it.
 
     Raises UsageError and PluginError as `architecture_checks` does.
     """
-    card, argument = registry.get_dataset(dataset)
-    return checks_of(DATASET, DataSubject(card, argument), card.expected_failures)
+    dataset_card, argument = registry.get_dataset(dataset)
+    return checks_of(DATASET, DatasetFixture(dataset_card, argument), dataset_card.expected_failures)
 
 
 def check_dataset(dataset: str) -> None:
-    """Run all of `dataset_checks`; one `CheckError` lists what failed and what to change."""
+    """Run all `dataset_checks`; raise one CheckError that lists the failures and what to change."""
     run_all(dataset_checks(dataset), f"the data set {dataset}")

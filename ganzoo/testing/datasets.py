@@ -21,63 +21,64 @@ from ganzoo.testing.kit import CheckError, rule
 if TYPE_CHECKING:
     from ganzoo.data import Data
 
-INSTANT = 0.5
+MAX_SECONDS = 0.5
+"""Limit for `on_disk`."""
 SIZE = 16
 
 
 @dataclass(frozen=True, eq=False)
-class DataSubject:
-    """The data set of `card`, loaded as users would with `argument`."""
+class DatasetFixture:
+    """The data set of `card`, loaded with `argument`."""
 
     card: Dataset
     argument: str | None = None
 
     @functools.cached_property
-    def where(self) -> DataLocation:
+    def location(self) -> DataLocation:
         return DataLocation.find()
 
     def load(self, split: Split = "train", image_size: int | None = None) -> Data:
         return require_known_kind(
-            type(self.card).__name__, self.card.load(self.where, split, image_size, self.argument)
+            type(self.card).__name__, self.card.load(self.location, split, image_size, self.argument)
         )
 
     @functools.cached_property
     def train(self) -> Data:
-        """The training images, or points, as they are."""
+        """The training split at its own size."""
         return self.load()
 
 
 @rule("look at file names only, and return True or False.")
-def on_disk(subject: DataSubject) -> None:
-    """on_disk answers True or False at once."""
+def on_disk(fixture: DatasetFixture) -> None:
+    """on_disk returns True or False immediately."""
     start = time.perf_counter()
-    answer = subject.card.on_disk(subject.where)
+    answer = fixture.card.on_disk(fixture.location)
     seconds = time.perf_counter() - start
     if not isinstance(answer, bool):
         raise CheckError(f"on_disk returns {answer!r}")
-    if seconds > INSTANT:
+    if seconds > MAX_SECONDS:
         raise CheckError(f"on_disk takes {seconds:.1f} s")
 
 
-@rule("return an ImageData or a PointData as the card's kind says; raise DataError with a reason where you cannot.")
-def values(subject: DataSubject) -> None:
-    """Values are of the card's kind, use their range and differ."""
-    data = subject.train
-    if not isinstance(data, (ImageData, PointData)) or data.spec.kind != subject.card.kind:
-        raise CheckError(f"load returns {type(data).__name__} where the card says kind={subject.card.kind!r}")
-    some = np.asarray(data.values[:1000])
-    if isinstance(data, ImageData) and some.max() <= 1:
+@rule("return ImageData or PointData according to the card's kind; raise DataError with a reason if you cannot.")
+def values(fixture: DatasetFixture) -> None:
+    """Values are of the card's kind, use their full range and differ."""
+    data = fixture.train
+    if not isinstance(data, (ImageData, PointData)) or data.spec.kind != fixture.card.kind:
+        raise CheckError(f"load returns {type(data).__name__}, but the card says kind={fixture.card.kind!r}")
+    sample = np.asarray(data.values[:1000])
+    if isinstance(data, ImageData) and sample.max() <= 1:
         raise CheckError(
-            f"no value is above {some.max()}", "scale values from 0..1 to 0..255 before the cast to uint8."
+            f"no value is above {sample.max()}", "scale values from 0..1 to 0..255 before casting to uint8."
         )
-    if len(some) > 1 and (some == some[:1]).all():
-        raise CheckError(f"the first {len(some)} examples are equal")
+    if len(sample) > 1 and (sample == sample[:1]).all():
+        raise CheckError(f"the first {len(sample)} examples are identical")
 
 
-@rule("number classes from 0 and name each of them once in class_names; without labels, give None and ().")
-def labels(subject: DataSubject) -> None:
-    """Every class has a name of its own and at least one image."""
-    data = subject.train
+@rule("number classes from 0 and give each a unique name in class_names; without labels, pass None and ().")
+def labels(fixture: DatasetFixture) -> None:
+    """Every class has a unique name and at least one example."""
+    data = fixture.train
     names = data.class_names
     if data.labels is None:
         if names:
@@ -87,84 +88,86 @@ def labels(subject: DataSubject) -> None:
         raise CheckError(f"class_names are {names}")
     empty = [names[i] for i in range(len(names)) if not (data.labels == i).any()]
     if empty:
-        raise CheckError(f"no image is of the class {', '.join(empty)}")
+        raise CheckError(f"no examples of the class {', '.join(empty)}")
 
 
-@rule("set paired on the card where images come with inputs or corrupt, uint8 [N, C', size, size], and only there.")
-def pairs(subject: DataSubject) -> None:
-    """Images come with input images exactly where the card says so."""
-    data = subject.train
+@rule("set paired on the card if, and only if, images come with inputs, uint8 [N, C', size, size], or corrupt.")
+def pairs(fixture: DatasetFixture) -> None:
+    """Images come with input images if and only if the card says so."""
+    data = fixture.train
     if isinstance(data, PointData):
         return
-    if data.paired != subject.card.paired:
-        raise CheckError(f"the card says paired={subject.card.paired}, the images say {data.paired}")
+    if data.paired != fixture.card.paired:
+        raise CheckError(f"the card says paired={fixture.card.paired}, but the images have paired={data.paired}")
     if not data.paired:
         return
-    (inputs, images), (again, _) = data.examples(8), data.examples(8)
+    (inputs, images), (repeated, _) = data.examples(8), data.examples(8)
     if inputs.dtype != images.dtype or inputs.shape[::2] != images.shape[::2] or inputs.shape[3] != images.shape[3]:
-        raise CheckError(f"inputs are {inputs.dtype} {list(inputs.shape)} where images are {list(images.shape)}")
-    if not inputs.equal(again):
-        raise CheckError("made twice, inputs differ", "draw random numbers from the generator that corrupt is given.")
+        raise CheckError(f"inputs are {inputs.dtype} {list(inputs.shape)}, but images are {list(images.shape)}")
+    if not inputs.equal(repeated):
+        raise CheckError(
+            "inputs differ when computed twice", "draw random numbers from the generator passed to corrupt."
+        )
     if inputs.equal(images):
-        raise CheckError("inputs equal the images", "let the inputs lack what the generator is to add.")
+        raise CheckError("inputs equal the images", "remove from the inputs what the generator is to restore.")
 
 
 @rule("load in one fixed order, without drawing random numbers.")
-def repeatable(subject: DataSubject) -> None:
-    """Loaded twice it is the same in the same order: resume needs it."""
-    data, again = subject.train, subject.load()
-    if not np.array_equal(data.values, again.values):
-        raise CheckError("loaded twice, values differ")
-    if data.labels is not None and (again.labels is None or not np.array_equal(data.labels, again.labels)):
-        raise CheckError("loaded twice, labels differ")
+def repeatable(fixture: DatasetFixture) -> None:
+    """Loading twice gives the same examples in the same order, which resume needs."""
+    first, second = fixture.train, fixture.load()
+    if not np.array_equal(first.values, second.values):
+        raise CheckError("values differ when loaded twice")
+    if first.labels is not None and (second.labels is None or not np.array_equal(first.labels, second.labels)):
+        raise CheckError("labels differ when loaded twice")
 
 
-@rule("give sha256_of(images, labels) from ganzoo.data.images, computed after resizing.")
-def identity(subject: DataSubject) -> None:
-    """sha256 is that of the images and labels."""
-    data = subject.train
+@rule("set sha256 to sha256_of(images, labels) from ganzoo.data.images, computed after resizing.")
+def identity(fixture: DatasetFixture) -> None:
+    """sha256 is the hash of the images and labels."""
+    data = fixture.train
     expected = sha256_of(data.values, data.labels)
     if data.sha256 != expected:
         raise CheckError(f"sha256 is {data.sha256!r}, expected {expected}")
 
 
-@rule("resize with ganzoo.data.images.resize where image_size is given.")
-def image_size(subject: DataSubject) -> None:
-    """Images come in the size that is asked for."""
-    if subject.card.kind != "images":
+@rule("resize with ganzoo.data.images.resize if image_size is not None.")
+def image_size(fixture: DatasetFixture) -> None:
+    """Images have the requested size."""
+    if fixture.card.kind != "images":
         return
-    data, small = subject.train.spec, subject.load(image_size=SIZE).spec
+    data, small = fixture.train.spec, fixture.load(image_size=SIZE).spec
     if small != dataclasses.replace(data, size=SIZE):
-        raise CheckError(f"asked for {SIZE} pixels, it gives {small} where the data are {data}")
+        raise CheckError(f"with image_size={SIZE} the spec is {small}; without, it is {data}")
 
 
-@rule("load the images of the split that is asked for, and raise DataError where there is none.")
-def splits(subject: DataSubject) -> None:
-    """Test images are others than those for training, of the same kind."""
-    train = subject.train
+@rule("load the requested split, and raise DataError if there is none.")
+def splits(fixture: DatasetFixture) -> None:
+    """Test and training examples differ, but have the same shape and classes."""
+    train = fixture.train
     try:
-        test = subject.load("test")
+        test = fixture.load("test")
     except GanzooError:
         return
     for data, split in ((train, "train"), (test, "test")):
         if data.split != split:
-            raise CheckError(f"asked for {split}, it says it is {data.split}")
+            raise CheckError(f"the data loaded for split={split!r} have split={data.split!r}")
     if test.spec.shape != train.spec.shape or test.class_names != train.class_names:
-        raise CheckError(f"the test images are {test.spec}, those for training {train.spec}")
+        raise CheckError(f"the test data are {test.spec}, but the training data are {train.spec}")
     if test.sha256 == train.sha256:
-        raise CheckError("the test images are those for training")
+        raise CheckError("the test data equal the training data")
 
 
-@rule("raise UsageError or DataError that repeats the argument.")
-def wrong_argument(subject: DataSubject) -> None:
-    """An argument that leads nowhere is refused by name."""
-    if subject.card.argument is None:
+@rule("raise UsageError or DataError with the argument in the message.")
+def wrong_argument(fixture: DatasetFixture) -> None:
+    """An argument for which there are no data is refused, and the message contains it."""
+    if fixture.card.argument is None:
         return
-    nowhere = "/no/such/place"
+    missing = "/no/such/place"
     try:
-        subject.card.load(subject.where, "train", None, nowhere)
+        fixture.card.load(fixture.location, "train", None, missing)
     except GanzooError as refusal:
-        if nowhere not in str(refusal):
-            raise CheckError(f"the refusal of {nowhere} does not name it: {refusal}") from refusal
+        if missing not in str(refusal):
+            raise CheckError(f"the error for {missing} does not contain it: {refusal}") from refusal
     else:
-        raise CheckError(f"{nowhere} is accepted")
+        raise CheckError(f"{missing} is accepted")

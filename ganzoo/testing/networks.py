@@ -1,4 +1,4 @@
-"""Checks of the networks: shapes, ranges, what decides them, and the ways in which PyTorch may run them."""
+"""Checks of the networks: shapes, ranges, conditions, random numbers, and PyTorch's execution modes."""
 
 from __future__ import annotations
 
@@ -15,210 +15,212 @@ from ganzoo.core.errors import UsageError
 from ganzoo.core.spec import DataSpec
 from ganzoo.data.normalization import encode
 from ganzoo.gan import GAN
+from ganzoo.testing.fixtures import CLASSES, ArchitectureFixture
 from ganzoo.testing.kit import CheckError, rule
-from ganzoo.testing.subject import CLASSES, Subject
 
-FORMS = ((1, 8, 10), (3, 16, 1), (1, 28, 10), (3, 32, 100), (3, 64, 2))
-POINT_FORMS = ((2, 0, 10), (5, 0, 3))
+IMAGE_SHAPES = ((1, 8, 10), (3, 16, 1), (1, 28, 10), (3, 32, 100), (3, 64, 2))
+POINT_SHAPES = ((2, 0, 10), (5, 0, 3))
 ODD_SIZES = (1, 7, 29, 36)
 N = 4
-"""How many images most checks look at."""
+"""The batch size of most checks."""
 
 
-@rule("let the layers follow spec.channels, spec.size and spec.classes.")
-def shapes(subject: Subject) -> None:
-    """Images and logits have their shapes for any size, channels, classes."""
-    forms = {"images": FORMS, "points": POINT_FORMS}
-    for form in (form for kind in subject.card.kinds for form in forms[kind]):
+@rule("derive the layers from spec.channels, spec.size and spec.classes.")
+def shapes(fixture: ArchitectureFixture) -> None:
+    """Images and logits have the right shapes for any size, channels and classes."""
+    shapes = {"images": IMAGE_SHAPES, "points": POINT_SHAPES}
+    for shape in (shape for kind in fixture.card.kinds for shape in shapes[kind]):
         try:
-            gan = subject.build(subject.spec(*form))
+            gan = fixture.build(fixture.spec(*shape))
         except UsageError:
-            continue  # an honest refusal; `impossible_size` reads what it says
-        _fits(subject, gan)
-    _fits(subject, subject.build())
+            continue  # a refusal is allowed; `impossible_size` checks its message
+        _check_shapes(fixture, gan)
+    _check_shapes(fixture, fixture.build())
 
 
 @rule("end the generator with tanh.")
-def output_range(subject: Subject) -> None:
-    """Images stay within -1 and 1 whatever the noise, and differ."""
-    gan = subject.build().eval()
+def output_range(fixture: ArchitectureFixture) -> None:
+    """Images stay within -1 and 1 for any noise, and differ."""
+    gan = fixture.build().eval()
     torch.manual_seed(1)
-    z, condition = gan.latent(32), subject.condition(gan, 32)
+    z, condition = gan.latent(32), fixture.condition(gan, 32)
     for scale in (1.0, 1000.0):
         images = gan.generate(z * scale, condition)
         bound = 1 if gan.spec.kind == "images" else float("inf")
         if not images.isfinite().all() or images.abs().max() > bound:
-            raise CheckError(f"the generator's images go from {images.min().item():g} to {images.max().item():g}")
+            raise CheckError(f"the generator's images range from {images.min().item():g} to {images.max().item():g}")
     if (images - images[:1]).abs().max() == 0:
-        raise CheckError("32 noise vectors give 32 equal images", "let the noise z enter the generator.")
+        raise CheckError("32 noise vectors give 32 identical images", "use the noise z in the generator.")
 
 
-@rule("return the last layer's output as it is: the losses apply the sigmoid where they need one.")
-def logits(subject: Subject) -> None:
+@rule("return the last layer's output without an activation: losses that need a sigmoid apply it.")
+def logits(fixture: ArchitectureFixture) -> None:
     """The discriminator returns finite logits, not probabilities."""
-    gan = subject.build().eval()
+    gan = fixture.build().eval()
     torch.manual_seed(1)
-    images = torch.randn(64, *gan.spec.shape) * 1e6  # far beyond where a sigmoid ends
-    scores = gan.discriminator(images, subject.condition(gan, 64))
+    images = torch.randn(64, *gan.spec.shape) * 1e6  # where any sigmoid is saturated
+    scores = gan.discriminator(images, fixture.condition(gan, 64))
     if not scores.isfinite().all():
-        raise CheckError("some logits are not finite", "look for a division or a log without bounds.")
+        raise CheckError("some logits are not finite", "look for an unbounded division or logarithm.")
     if scores.min() >= 0 and scores.max() <= 1:
-        raise CheckError(f"for any image its values lie within {scores.min():g} and {scores.max():g}")
+        raise CheckError(f"for large inputs its values lie between {scores.min():g} and {scores.max():g}")
 
 
-@rule("let the condition enter the generator and the discriminator, or declare neither conditional nor paired.")
-def condition(subject: Subject) -> None:
-    """What the card asks for, labels or input images, matters to both networks."""
-    gan = subject.build().eval()
+@rule("use the condition in the generator and the discriminator, or declare neither conditional nor paired.")
+def condition(fixture: ArchitectureFixture) -> None:
+    """Both networks depend on the condition, labels or input images."""
+    gan = fixture.build().eval()
     n = N * CLASSES
-    real = encode(torch.from_numpy(subject.data(gan.spec).values[:n]), gan.spec)
-    first = subject.condition(gan, n)
+    real = encode(torch.from_numpy(fixture.data(gan.spec).values[:n]), gan.spec)
+    first = fixture.condition(gan, n)
     if first is None:
         return
     torch.manual_seed(1)
-    z, other = gan.latent(n), first.roll(1, 0)
+    z, second = gan.latent(n), first.roll(1, 0)
     images = gan.generate(z, first)
-    what = "inputs" if subject.card.paired else "labels"
-    if torch.equal(images, gan.generate(z, other)):
-        raise CheckError(f"other {what} give the same images")
+    kind = "inputs" if fixture.card.paired else "labels"
+    if torch.equal(images, gan.generate(z, second)):
+        raise CheckError(f"different {kind} give the same images")
     losses = []
-    for each in (first, other):
+    for value in (first, second):
         torch.manual_seed(0)
         rng = torch.Generator().manual_seed(0)
-        losses.append(gan.discriminator_loss(real, images, each, rng)[0] + gan.generator_loss(real, images, each)[0])
+        losses.append(gan.discriminator_loss(real, images, value, rng)[0] + gan.generator_loss(real, images, value)[0])
     if torch.equal(*losses):
-        raise CheckError(f"other {what} for the same images give the same losses")
+        raise CheckError(f"different {kind} for the same images give the same losses")
 
 
-@rule("draw every random number of build() from torch's global state, and noise from the rng that is given.")
-def seed(subject: Subject) -> None:
-    """The seed decides weights and samples; sampling changes nothing else."""
-    first, again, other = (subject.build(seed=seed) for seed in (0, 0, 1))
-    changed = _difference(first, again)
-    if changed:
-        raise CheckError(f"built twice from one seed, {changed} differs")
-    if _difference(first, other) is None:
-        raise CheckError("another seed gives the same weights", "initialise weights with torch.nn.init.")
+@rule("draw random numbers in build() from torch's global state, and noise from the rng passed in.")
+def seed(fixture: ArchitectureFixture) -> None:
+    """The seed determines weights and samples, and sampling has no side effects."""
+    first, repeated, other = (fixture.build(seed=seed) for seed in (0, 0, 1))
+    different = _different_tensor(first, repeated)
+    if different:
+        raise CheckError(f"{different} differs when built twice from the same seed")
+    if _different_tensor(first, other) is None:
+        raise CheckError("a different seed gives the same weights", "initialise weights with torch.nn.init.")
     first.train()
     modes, state = [module.training for module in first.modules()], torch.get_rng_state()
-    same = torch.equal(subject.sample(first, N, seed=0), subject.sample(again, N, seed=0))
+    same = torch.equal(fixture.sample(first, N, seed=0), fixture.sample(repeated, N, seed=0))
     if not torch.equal(torch.get_rng_state(), state):
         raise CheckError("sample(seed=0) draws from the global random state")
     if not same:
-        raise CheckError("one seed gives two different samples")
+        raise CheckError("the same seed gives different samples")
     if [module.training for module in first.modules()] != modes:
         raise CheckError("sample() changes the networks' train and eval modes", "use ganzoo.gan.evaluating.")
-    _fits(subject, first)
+    _check_shapes(fixture, first)
     if [module.training for module in first.modules()] != modes:
         raise CheckError(
-            "forward() changes the networks' train and eval modes", "leave train() and eval() to those who call them."
+            "forward() changes the networks' train and eval modes", "leave calls of train() and eval() to the caller."
         )
 
 
-@rule("keep all that decides the output in parameters and buffers, and no tensor under two names.")
-def safetensors(subject: Subject) -> None:
-    """Weights written to a file and read back give the same images."""
-    gan, again = subject.build(seed=0), subject.build(seed=1)
-    gan.generate(gan.latent(N), subject.condition(gan, N))  # moves running statistics
+@rule("store everything the output depends on in parameters and buffers, and no tensor under two names.")
+def safetensors(fixture: ArchitectureFixture) -> None:
+    """Weights saved to a file and loaded give the same images."""
+    gan, loaded = fixture.build(seed=0), fixture.build(seed=1)
+    gan.generate(gan.latent(N), fixture.condition(gan, N))  # updates running statistics
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.safetensors"
         save_file({name: tensor.contiguous() for name, tensor in gan.state_dict().items()}, file)
-        again.load_state_dict(load_file(file))
-    _same_outputs(subject, gan.eval(), again.eval(), "read back from safetensors", 0.0)
+        loaded.load_state_dict(load_file(file))
+    _same_outputs(fixture, gan.eval(), loaded.eval(), "after loading from safetensors", 0.0)
 
 
-@rule("index dimensions as [N, C, H, W] and use reshape or flatten where view fails on strides.")
-def channels_last(subject: Subject) -> None:
-    """In the channels_last memory format the networks compute the same."""
-    if subject.smallest.kind == "points":
+@rule("index dimensions as [N, C, H, W], and use reshape or flatten instead of view.")
+def channels_last(fixture: ArchitectureFixture) -> None:
+    """The networks compute the same in the channels_last memory format."""
+    if fixture.smallest.kind == "points":
         return
-    try:  # a single channel is laid out alike in both formats
-        gan = subject.build(subject.spec(3, subject.smallest.size))
+    try:  # with one channel both formats have the same layout
+        gan = fixture.build(fixture.spec(3, fixture.smallest.size))
     except UsageError:
-        gan = subject.build()
+        gan = fixture.build()
     other = copy.deepcopy(gan).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    _same_outputs(subject, other, gan, "in channels_last")
+    _same_outputs(fixture, other, gan, "in channels_last")
 
 
-@rule("replace Python code that depends on values of tensors, and calls that torch.compile cannot trace.")
-def compile(subject: Subject) -> None:
-    """torch.compile traces each network as one graph that computes the same."""
-    gan = subject.build()
+@rule("replace Python code that depends on tensor values, and calls that torch.compile cannot trace.")
+def compile(fixture: ArchitectureFixture) -> None:
+    """torch.compile traces each network as a single graph that computes the same."""
+    gan = fixture.build()
     other = copy.deepcopy(gan)
     torch._dynamo.reset()
     try:
         for name in ("generator", "discriminator"):
             network: nn.Module = getattr(other, name)
             network.forward = torch.compile(network.forward, backend="aot_eager", fullgraph=True)  # type: ignore[method-assign]
-        _same_outputs(subject, gan, other, "under torch.compile")
-    except torch._dynamo.exc.TorchDynamoException as why:
-        places = re.findall(r'File "(.+)", line (\d+)', str(why))
-        raise CheckError(f"{str(why).splitlines()[0]} ({':'.join(places[-1])})" if places else str(why)) from why
+        _same_outputs(fixture, gan, other, "under torch.compile")
+    except torch._dynamo.exc.TorchDynamoException as failure:
+        places = re.findall(r'File "(.+)", line (\d+)', str(failure))
+        raise CheckError(
+            f"{str(failure).splitlines()[0]} ({':'.join(places[-1])})" if places else str(failure)
+        ) from failure
     finally:
         torch._dynamo.reset()
 
 
-@rule("raise ganzoo.core.errors.UsageError from build() for a size that the networks cannot reach.")
-def impossible_size(subject: Subject) -> None:
-    """A size that cannot be reached is refused with one that can."""
-    for size in ODD_SIZES if "images" in subject.card.kinds else ():
+@rule("raise ganzoo.errors.UsageError from build() for a size that the networks do not support.")
+def impossible_size(fixture: ArchitectureFixture) -> None:
+    """An unsupported size is refused, and the message names one that is supported."""
+    for size in ODD_SIZES if "images" in fixture.card.kinds else ():
         try:
-            gan = subject.build(subject.spec(subject.smallest.channels, size))
+            gan = fixture.build(fixture.spec(fixture.smallest.channels, size))
         except UsageError as refusal:
-            _check_refusal(subject, size, str(refusal))
+            _check_refusal(fixture, size, str(refusal))
         else:
-            _fits(subject, gan)
+            _check_shapes(fixture, gan)
 
 
-def _check_refusal(subject: Subject, size: int, refusal: str) -> None:
-    change = f'end the message with a size that works, as in "Set image_size={subject.smallest.size} instead."'
+def _check_refusal(fixture: ArchitectureFixture, size: int, refusal: str) -> None:
+    change = f'end the message with a size that works: "Set image_size={fixture.smallest.size} instead."'
     proposed = re.search(r"image_size=(\d+)", refusal)
     if proposed is None:
-        raise CheckError(f"the refusal of {size} pixels names no image_size that works: {refusal}", change)
+        raise CheckError(f"the error for {size} pixels names no image_size that works: {refusal}", change)
     try:
-        subject.build(subject.spec(subject.smallest.channels, int(proposed[1])))
+        fixture.build(fixture.spec(fixture.smallest.channels, int(proposed[1])))
     except UsageError:
         raise CheckError(
-            f"{size} pixels are refused in favour of {proposed[1]}, which is refused too", change
+            f"the error for {size} pixels proposes {proposed[1]}, which is refused as well", change
         ) from None
 
 
-def _fits(subject: Subject, gan: GAN) -> None:
+def _check_shapes(fixture: ArchitectureFixture, gan: GAN) -> None:
     spec: DataSpec = gan.spec
-    images = gan.generate(gan.latent(N), subject.condition(gan, N))
-    wanted = (N, *spec.shape)
-    if images.shape != wanted:
-        raise CheckError(f"the generator returns {list(images.shape)} where {list(wanted)} is asked for")
-    logits = gan.discriminator(images, subject.condition(gan, N))
+    images = gan.generate(gan.latent(N), fixture.condition(gan, N))
+    expected = (N, *spec.shape)
+    if images.shape != expected:
+        raise CheckError(f"the generator returns {list(images.shape)}, expected {list(expected)}")
+    logits = gan.discriminator(images, fixture.condition(gan, N))
     if logits.shape[:1] != (N,):
         raise CheckError(
             f"the discriminator returns {list(logits.shape)} for {N} images, expected [{N}] or [{N}, ...]",
-            "return one logit an image, or one for each of its patches.",
+            "return one logit for each image, or one for each patch.",
         )
 
 
-def _difference(first: nn.Module, other: nn.Module) -> str | None:
-    """The name of a tensor in which two networks of one architecture differ."""
-    one, two = first.state_dict(), other.state_dict()
-    return next((name for name in one if name not in two or not torch.equal(one[name], two[name])), None)
+def _different_tensor(first: nn.Module, other: nn.Module) -> str | None:
+    """The name of a tensor that differs between two networks of the same architecture, or None."""
+    left, right = first.state_dict(), other.state_dict()
+    return next((name for name in left if name not in right or not torch.equal(left[name], right[name])), None)
 
 
-def _same_outputs(subject: Subject, gan: GAN, other: GAN, how: str, tolerance: float = 1e-3) -> None:
-    """Images, logits and gradients of both, drawn from one random state, must be the same."""
+def _same_outputs(fixture: ArchitectureFixture, gan: GAN, other: GAN, when: str, tolerance: float = 1e-3) -> None:
+    """Compare images, logits and gradients of both, computed from the same random state."""
     results: list[dict[str, Tensor]] = []
     for each in (gan, other):
         for module in each.modules():
             if isinstance(module, nn.modules.dropout._DropoutNd):
-                module.eval()  # it draws in the order of the memory, so the format decides what it drops
+                module.eval()  # dropout masks depend on the memory format
         torch.manual_seed(2)
-        z, condition = each.latent(N), subject.condition(each, N)
+        z, condition = each.latent(N), fixture.condition(each, N)
         images = each.generate(z, condition)
-        seen = images.contiguous(memory_format=torch.channels_last) if images.dim() == 4 else images
-        logits = each.discriminator(seen, condition)
+        inputs = images.contiguous(memory_format=torch.channels_last) if images.dim() == 4 else images
+        logits = each.discriminator(inputs, condition)
         logits.square().sum().backward()
         gradients = {f"the gradient of {name}": p.grad for name, p in each.named_parameters() if p.grad is not None}
         results.append({"the generator's images": images, "the discriminator's logits": logits, **gradients})
-    for what, expected in results[0].items():
-        found = results[1].get(what)
-        if found is None or (found - expected).abs().max() > tolerance * (1 + expected.abs().max()):
-            raise CheckError(f"{what} differ {how}")
+    for name, expected in results[0].items():
+        actual = results[1].get(name)
+        if actual is None or (actual - expected).abs().max() > tolerance * (1 + expected.abs().max()):
+            raise CheckError(f"{name} differ {when}")

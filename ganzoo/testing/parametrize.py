@@ -1,4 +1,4 @@
-"""The checks as tests of pytest, which is imported where it is used: `ganzoo check` does without."""
+"""The checks as pytest tests. pytest is imported on use, so that `ganzoo check` works without it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def parametrize_checks(
 ) -> Callable[[Callable[..., None]], Any]:
     """Run a test once for every check of these plugins; it receives the check as its argument `check` and calls it.
 
-    What the card names among its `expected_failures` is an expected failure in pytest too, and fails if it passes. No
-    check can be dropped in silence: a test that returns or skips without calling its check fails, and so does the last
-    test, `complete`, where checks were deselected beside it.
+    Checks that the card lists in `expected_failures` are expected failures in pytest, and fail if they pass. No check
+    can be dropped silently: a test that returns or skips without calling its check fails, and the last test,
+    `complete`, fails if checks were deselected.
 
-    Raises what `architecture_checks` and `dataset_checks` raise.
+    Raises the errors of `architecture_checks` and `dataset_checks`.
     """
     import pytest
 
@@ -52,7 +52,7 @@ def parametrize_checks(
                 if not called.count:
                     raise CheckError(
                         f"the test ended without calling the check {check.name}",
-                        "call check() in every case; what cannot pass goes, with its reason, into expected_failures.",
+                        "always call check(); list a check that cannot pass in expected_failures, with the reason.",
                     )
 
         parameters.setdefault("request", inspect.Parameter("request", inspect.Parameter.KEYWORD_ONLY))
@@ -63,7 +63,7 @@ def parametrize_checks(
 
 
 class _Called:
-    """A check that counts how often it was called."""
+    """A check that counts its calls."""
 
     def __init__(self, check: Check):
         self.check = check
@@ -78,14 +78,14 @@ class _Called:
 
 
 def _refuse_incomplete(request: pytest.FixtureRequest, names: Iterable[str]) -> None:
-    """CheckError where some checks of this test function are not among the tests that run."""
+    """Raise CheckError if some checks of this test function were deselected."""
     test = request.node.nodeid.partition("[")[0]
     running = {item.nodeid for item in request.session.items}
-    dropped = [name for name in names if f"{test}[{name}]" not in running]
-    if dropped:
+    deselected = [name for name in names if f"{test}[{name}]" not in running]
+    if deselected:
         raise CheckError(
-            f"deselected: {', '.join(dropped)}",
-            "run them; what cannot pass goes, with its reason, into expected_failures of the card.",
+            f"deselected: {', '.join(deselected)}",
+            "run them; list a check that cannot pass in expected_failures on the card, with the reason.",
         )
 
 

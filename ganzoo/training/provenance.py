@@ -13,20 +13,21 @@ from typing import Any
 import torch
 
 from ganzoo.core import distributed
-from ganzoo.core.registry import Entry
+from ganzoo.core.registry import OWN_DISTRIBUTION, Entry
+from ganzoo.core.version import __version__
 from ganzoo.ops import native
 from ganzoo.ops.backend import resolve
 
 
 def provenance(entry: Entry) -> dict[str, Any]:
     """Versions, kernels, git revision of the working directory, threads and command line of this process."""
-    packages = {"ganzoo", "torch", "numpy", entry.distribution}
+    packages = {"torch", "numpy", entry.distribution} - {OWN_DISTRIBUTION}
     return {
         "threads": torch.get_num_threads(),
         "ranks": distributed.size(),
         "started": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-        "versions": {"python": platform.python_version()}
+        "versions": {"python": platform.python_version(), "ganzoo": __version__}
         | {name: importlib.metadata.version(name) for name in sorted(packages)}
         | {"torch": torch.__version__}  # includes the build, such as +cpu, which package metadata may lack
         | {"kernels": native.instruction_set() or "none", "backend": resolve("auto")},

@@ -44,8 +44,9 @@ def resumed_options(run_config: Mapping[str, Any], changes: Mapping[str, Any]) -
     if any(name in changes for name in LENGTHS):
         options = {name: value for name, value in options.items() if name not in LENGTHS}
     name = run_config["architecture"]
-    if changes.get("architecture") not in (None, name, options["architecture"]):
-        raise UsageError(f"--resume cannot make a {changes['architecture']} of this run: it is a {name}.")
+    asked = changes.get("architecture")
+    if asked is not None and registry.canonical_name(asked) not in (name, options["architecture"]):
+        raise UsageError(f"--resume cannot make a {asked} of this run: it is a {name}.")
     return options | {name: value for name, value in changes.items() if name != "architecture"}
 
 
@@ -80,9 +81,10 @@ def check_run_config(config: dict[str, Any], file: Path) -> None:
 
 
 def fill_in(config: dict[str, Any]) -> dict[str, Any]:
-    """`config` with the defaults of options that did not exist when it was written."""
+    """`config` with defaults for options newer than itself, and the present name of its distribution."""
     defaults = to_run_config(TrainConfig())
-    return {**defaults, **config, "schedule": defaults["schedule"] | config["schedule"]}
+    distribution = registry.canonical_distribution(config["distribution"])
+    return {**defaults, **config, "schedule": defaults["schedule"] | config["schedule"], "distribution": distribution}
 
 
 def _with_tables(config: dict[str, Any]) -> dict[str, Any]:

@@ -90,8 +90,11 @@ class Session:
         return cls(configs.make(TrainConfig, options), settings or {}, out)
 
     @classmethod
-    def resume(cls, run: Run, options: Mapping[str, Any], settings: Mapping[str, Any] | None = None) -> Session:
-        """The training of `run`, continued; only options that are `resumable` may differ from the run's."""
+    def resume(
+        cls, path: str | os.PathLike[str], options: Mapping[str, Any], settings: Mapping[str, Any] | None = None
+    ) -> Session:
+        """The training of the run at `path`, continued; only `resumable` options may differ from the run's."""
+        run = Run.open(path)
         config = configs.make(TrainConfig, resumed_options(run.config, options))
         session = cls(config, {**run.config["settings"], **(settings or {})})
         session.resumed = run
@@ -213,7 +216,9 @@ class Session:
     def _check_unchanged(self, saved: Mapping[str, Any], path: Path | None) -> None:
         """Refuse to resume with another identity than that of the checkpoint at `path`, or of the run if None."""
         identity = self.identity
-        before = saved.get("identity", {}) if path else {name: saved.get(name) for name in identity}
+        before: dict[str, Any] = saved.get("identity", {}) if path else {name: saved.get(name) for name in identity}
+        if "distribution" in before:
+            before = {**before, "distribution": registry.canonical_distribution(before["distribution"])}
         newer_settings = configs.flatten({"settings": configs.defaults(self.entry.card.Config)})
         changes = configs.difference(newer_settings | configs.flatten(before), configs.flatten(identity))
         if changes:

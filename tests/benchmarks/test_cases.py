@@ -68,7 +68,7 @@ def test_a_missing_extra_is_named(engine: str, monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setitem(sys.modules, package, None)
     result = race(without(block("up", 64, 4, "inference", batch=2), COMPILE), rounds=1)
     assert engine not in result.seconds
-    assert result.left_out[engine] == f"{ENGINES[engine][1]} is not installed: pip install 'ganzoo[bench]'"
+    assert result.left_out[engine] == f"{ENGINES[engine][1]} is not installed: pip install 'ganzoo-core[bench]'"
 
 
 @needs_native

@@ -33,7 +33,7 @@ def test_the_table_tells_what_the_figures_depend_on(ganzoo_cli: Command, small: 
     assert re.search(r"^native +[\d.e-]+ +\d+ +[\d.]+ +1\.00", result.out, re.MULTILINE)
     assert re.search(r"^eager channels_last +[\d.e-]+ +\d+ +[\d.]+ +[\d.]+", result.out, re.MULTILINE)
     assert re.search(r"^peak of multiply-adds +\d+ +1\.00 *$", result.out, re.MULTILINE)
-    assert "OpenVINO did not run: openvino is not installed: pip install 'ganzoo[bench]'" in result.out
+    assert "OpenVINO did not run: openvino is not installed: pip install 'ganzoo-core[bench]'" in result.out
 
 
 @needs_native

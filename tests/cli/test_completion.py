@@ -1,4 +1,4 @@
-"""What a shell is told when the tab key is pressed."""
+"""Shell completion: values, and the scripts that ask for them."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_names_are_completed_without_importing_a_plugin(site: Site, install: Cal
     assert "stuck" not in sys.modules
 
 
-def test_a_loud_plugin_is_not_heard_while_settings_are_completed(
+def test_a_plugin_that_prints_is_silent_while_settings_are_completed(
     site: Site, install: Callable[[Site], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     site.add("loud", f'{GOOD_ARCHITECTURE}\n    print("loud")', {"loud": "Good"})
@@ -73,7 +73,7 @@ def test_a_loud_plugin_is_not_heard_while_settings_are_completed(
 
 
 @pytest.mark.parametrize("typed", ["ganzoo train cg", "ganzoo train cgan --set wid"])
-def test_a_shell_that_asks_loads_nothing_heavy(typed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_completion_loads_nothing_heavy(typed: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "zsh_complete")
     monkeypatch.setenv("COMP_WORDS", typed)
     monkeypatch.setenv("COMP_CWORD", str(len(typed.split()) - 1))
@@ -81,7 +81,7 @@ def test_a_shell_that_asks_loads_nothing_heavy(typed: str, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_the_script_is_one_that_the_shell_understands(shell: str, ganzoo_cli: Command, tmp_path: Path) -> None:
+def test_the_shell_accepts_the_script(shell: str, ganzoo_cli: Command, tmp_path: Path) -> None:
     result = ganzoo_cli("completion", shell)
     assert (result.code, result.err) == (0, "")
     assert VARIABLE in result.out

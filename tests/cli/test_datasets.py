@@ -68,7 +68,7 @@ def test_table_says_what_is_on_disk_and_where(ganzoo_cli: Command, tmp_path: Pat
     assert (result.code, result.err) == (0, "")
     assert re.search(r"^digits .* yes +ganzoo", result.out, re.MULTILINE)
     assert re.search(r"^mnist .* yes +ganzoo", result.out, re.MULTILINE)
-    assert re.search(r"^kmnist .* no, is downloaded +ganzoo", result.out, re.MULTILINE)
+    assert re.search(r"^kmnist .* no \(downloaded on first use\) +ganzoo", result.out, re.MULTILINE)
     assert re.search(r"^folder:PATH ", result.out, re.MULTILINE)
-    assert f"kept in {DataLocation.find().cache}" in result.out
-    assert f"taken from {tmp_path / 'mine'}" in result.out
+    assert f"stored in {DataLocation.find().cache}" in result.out
+    assert f"Files in {tmp_path / 'mine'} are used first" in result.out

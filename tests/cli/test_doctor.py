@@ -23,7 +23,7 @@ def report(ganzoo_cli: Command) -> str:
 @pytest.mark.parametrize(
     "line",
     [
-        rf"ganzoo +{re.escape(__version__)}",
+        rf"ganzoo +{re.escape(__version__)} \(package ganzoo-core\)",
         rf"torch +{re.escape(torch.__version__)}",
         r"python +3\.\d+",
         r"numpy +\d",
@@ -53,6 +53,35 @@ def test_doctor_shows_broken_plugins(site: Site, install: Callable[[Site], None]
     assert result.code == 0
     assert re.search(r"^stuck +architecture +stuck 1.0 .* RuntimeError: the rotor is stuck", result.out, re.MULTILINE)
     assert re.search(r"^cgan +architecture +thief 1.0 .* use it as thief:cgan", result.out, re.MULTILINE)
+
+
+def test_doctor_warns_of_another_package_called_ganzoo(
+    report: str, site: Site, install: Callable[[Site], None], ganzoo_cli: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "warning" not in report
+    site.add("ganzoo", "", version="0.0.1")
+    install(site)
+    advice = "pip uninstall ganzoo, then pip install --force-reinstall --no-deps ganzoo-core"
+    result = ganzoo_cli("doctor")
+    assert result.code == 0
+    assert re.search(
+        rf"^warning +the package ganzoo 0.0.1 is installed as well, .*: {advice}", result.out, re.MULTILINE
+    )
+
+
+def test_doctor_runs_if_that_package_has_replaced_our_files(site: Site) -> None:
+    ours = Path(registry.__file__).parents[1]
+    (site.path / "ganzoo").mkdir()
+    for path in ours.iterdir():
+        if path.name != "__init__.py":
+            (site.path / "ganzoo" / path.name).symlink_to(path)
+    (site.path / "ganzoo" / "__init__.py").write_text("name = 'ganzoo of 2018'\n")
+    info = site.path / "ganzoo-0.0.1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ganzoo\nVersion: 0.0.1\n")
+    result = site.run("doctor")
+    assert result.code == 0, result.err
+    assert f"has replaced our {site.path}/ganzoo/__init__.py: pip uninstall ganzoo" in result.out
 
 
 def test_doctor_says_where_data_is_taken_from(

@@ -82,7 +82,7 @@ def test_json_is_complete(ganzoo_cli: Command, folder: Path) -> None:
         (("a", "--metrics", ","), "--metrics names no metric"),
         (("a", "--samples", "0"), "0 is not in the range"),
         (("a", "--reference", "tset"), "'tset' is not one of"),
-        (("a", "--metrics", "fid"), "pip install 'ganzoo[inception]'"),
+        (("a", "--metrics", "fid"), "pip install 'ganzoo-core[inception]'"),
     ],
 )
 def test_wrong_usage_is_explained(ganzoo_cli: Command, folder: Path, arguments: tuple[str, ...], words: str) -> None:

@@ -57,8 +57,7 @@ def test_info_counts_for_the_image_size_that_is_set(ganzoo_cli: Command) -> None
 
 def test_info_shows_the_defaults_that_a_choice_changes(ganzoo_cli: Command) -> None:
     assert (
-        "With penalty=gradient the defaults become optimizer=adam, generator_lr=0.0001"
-        in ganzoo_cli("info", "wgan").out
+        "penalty=gradient changes the defaults to optimizer=adam, generator_lr=0.0001" in ganzoo_cli("info", "wgan").out
     )
     chosen = ganzoo_cli("info", "wgan", "--set", "penalty=gradient").out
     assert re.search(r"^optimizer +adam ", chosen, re.MULTILINE)

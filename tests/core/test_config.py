@@ -80,7 +80,7 @@ def test_parse(name: str, given: object, expected: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "given", "wanted"),
+    ("name", "given", "message"),
     [
         ("count", "three", "integer >= 1 and <= 10"),
         ("count", "1.5", "integer"),
@@ -109,11 +109,11 @@ def test_parse(name: str, given: object, expected: object) -> None:
         ("either", "never", "integer or one of auto"),
     ],
 )
-def test_wrong_values_are_refused_with_what_was_expected(name: str, given: object, wanted: str) -> None:
+def test_wrong_values_are_refused_with_what_was_expected(name: str, given: object, message: str) -> None:
     with pytest.raises(UsageError) as refusal:
         make(Config, {name: given})
     assert str(refusal.value).startswith(f"{name}={format_value(given)} is not valid: expected ")
-    assert wanted in str(refusal.value)
+    assert message in str(refusal.value)
 
 
 def test_unknown_setting_names_the_nearest() -> None:
@@ -180,7 +180,7 @@ def values(of: Setting, kind: Any = None) -> st.SearchStrategy[Any]:
 
 @st.composite
 def overrides(draw: st.DrawFn, config_type: type) -> dict[str, Any]:
-    """Some settings of a Config, valid each for itself and together."""
+    """Some settings of a Config that are valid separately and together."""
     known = {s.name: s for s in settings(config_type)}
     chosen: dict[str, Any] = draw(st.fixed_dictionaries({}, optional={name: values(s) for name, s in known.items()}))
     allowed = [(loss, penalty) for loss in LOSSES for penalty in PENALTIES if not refused(loss, penalty)]
@@ -257,6 +257,6 @@ def test_dcgan_drops_its_smoothing_for_a_loss_without_a_target_unless_asked() ->
 
 
 @pytest.mark.parametrize("entry", registry.architectures(), ids=lambda entry: entry.name)
-def test_class_variables_say_their_type_which_python_3_10_insists_on(entry: registry.Entry) -> None:
+def test_class_variables_have_a_type_as_python_3_10_requires(entry: registry.Entry) -> None:
     annotations = [a for base in entry.card.Config.__mro__ for a in getattr(base, "__annotations__", {}).values()]
     assert "ClassVar" not in annotations

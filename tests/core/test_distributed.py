@@ -1,4 +1,4 @@
-"""N ranks are one process: the same data, noise, statistics and gradients, in another order of rounding."""
+"""N ranks compute the same as one process: data, noise, statistics and gradients, up to rounding."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def collectives() -> None:
     distributed.check_same(weights, 1)
     if rank == 1:
         weights["b"][1] += 1
-    with pytest.raises(TrainingError, match="after step 5 they no longer hold the same b"):
+    with pytest.raises(TrainingError, match="after step 5 their values of b differ"):
         distributed.check_same(weights, 5)
 
 
@@ -62,12 +62,30 @@ def test_collectives(tmp_path: Path) -> None:
     assert together(3, collectives, folder=tmp_path) == [0, 0, 0]
 
 
-def test_alone_they_do_nothing() -> None:
+def test_in_a_single_process_they_do_nothing() -> None:
     tensor = torch.rand(4)
+    values = tensor.clone()
     assert (distributed.rank(), distributed.size()) == (0, 1)
-    assert distributed.shard(tensor).equal(tensor)
+    assert distributed.shard(tensor).equal(values)
+    assert distributed.shard(tensor, 2).equal(values)
     assert distributed.all_reduce_sum(tensor) is tensor
     assert distributed.all_reduce_max(3) == 3
+    assert distributed.on_rank0(lambda: "result") == "result"
+    assert [gathered is tensor for gathered in distributed.all_gather(tensor)] == [True]
+    distributed.all_reduce_mean([tensor])
+    distributed.check_same({"tensor": tensor}, 1)
+    distributed.check(7, 1, "cuda:0")
+    assert tensor.equal(values)
+    with distributed.process_group():
+        assert distributed.size() == 1
+
+
+@pytest.mark.parametrize("text", ["soon", "0", "-1", "nan", "inf"])
+def test_a_timeout_that_is_no_number_of_seconds_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv(distributed.TIMEOUT, text)
+    with pytest.raises(UsageError, match=f"{distributed.TIMEOUT}={text} is not valid"), distributed.process_group():
+        pass
 
 
 def norm_and_input(kind: str) -> tuple[nn.Module, torch.Tensor]:
@@ -80,22 +98,22 @@ def norm_and_input(kind: str) -> tuple[nn.Module, torch.Tensor]:
     if norm.affine:
         nn.init.normal_(norm.weight)
         nn.init.normal_(norm.bias)
-    return norm, torch.randn(shape, dtype=torch.float64) * 3 + 1e4  # a mean that would cancel in E x^2 - (E x)^2
+    return norm, torch.randn(shape, dtype=torch.float64) * 3 + 1e4  # E x^2 - (E x)^2 would lose all digits at this mean
 
 
 def outcome(norm: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
     """Output, first derivatives of a sum over all ranks, derivatives of their squares, and the running statistics."""
     x = x.clone().requires_grad_()
     y = norm(x)
-    wanted = [x, *norm.parameters()]
+    variables = [x, *norm.parameters()]
     first = torch.autograd.grad(
-        (y.sin() * torch.arange(y.shape[1]).view(1, -1, *[1] * (y.dim() - 2))).sum(), wanted, create_graph=True
+        (y.sin() * torch.arange(y.shape[1]).view(1, -1, *[1] * (y.dim() - 2))).sum(), variables, create_graph=True
     )
     parts = [
         first[0].square().sum() * 1e3,
         *(distributed.all_reduce_sum(g).square().sum() / distributed.size() for g in first[1:]),
     ]
-    second = torch.autograd.grad(torch.stack(parts).sum(), wanted)
+    second = torch.autograd.grad(torch.stack(parts).sum(), variables)
     sums = [distributed.all_reduce_sum(g) for g in (*first[1:], *second[1:])]
     return [y, first[0], second[0], *sums, *norm.buffers()]
 
@@ -107,9 +125,9 @@ def compare_norm(kind: str) -> None:
     synchronise(parent)
     assert isinstance(parent[0], SynchronisedBatchNorm)
     assert [id(t) for t in (*parent[0].parameters(), *parent[0].buffers())] == tensors
-    found = outcome(parent[0], distributed.shard(x))
+    actual = outcome(parent[0], distributed.shard(x))
     expected = torch.load(f"{kind}.pt")
-    for i, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
+    for i, (ours, theirs) in enumerate(zip(actual, expected, strict=True)):
         whole = distributed.shard(theirs) if i < 3 else theirs
         torch.testing.assert_close(ours, whole, rtol=1e-6, atol=1e-9, msg=lambda text, i=i: f"{kind} {i}: {text}")
 
@@ -124,7 +142,7 @@ def test_synchronised_batch_norm_is_batch_norm_of_the_whole_batch(
 
 
 def train(out: Path, sgd: bool, options: dict[str, Any]) -> None:
-    """Adam turns a gradient's rounding error into a step of full length; SGD lets ranks be compared closely."""
+    """With SGD, since Adam turns a rounding error of a gradient into a full step."""
     if sgd:
         GAN.optimizers = lambda gan: tuple(  # type: ignore[method-assign]
             torch.optim.SGD(network.parameters(), 0.02) for network in (gan.generator, gan.discriminator)
@@ -152,7 +170,7 @@ def test_two_ranks_train_as_one_process_does(case: str, tmp_path: Path) -> None:
         ours, theirs = (load_file(run / "checkpoints" / "step-00000004" / f"{name}.safetensors") for run in (two, one))
         for key, tensor in theirs.items():
             torch.testing.assert_close(ours[key], tensor, rtol=1e-4, atol=1e-5, msg=lambda t, k=key: f"{k}: {t}")
-    assert len(Run.open(two).metrics()) == 1  # rank 0 alone has written
+    assert len(Run.open(two).metrics()) == 1  # only rank 0 writes
     for a, b in zip(Run.open(two).metrics(), Run.open(one).metrics(), strict=True):
         clock = {"seconds", "images_per_second"}
         assert a.keys() == b.keys()

@@ -1,4 +1,4 @@
-"""What a stranger's plugin may do wrong while it is imported, or by going away, and what it may not break by it."""
+"""A plugin that misbehaves on import, fails in training or is uninstalled affects nothing else."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ subprocess.run([sys.executable, "-c", "print('from a process')"])
 
 
 @pytest.mark.parametrize("command", ["list", "datasets"])
-def test_what_a_plugin_writes_on_import_never_reaches_stdout(command: str, site: Site) -> None:
+def test_output_of_a_plugin_on_import_never_reaches_stdout(command: str, site: Site) -> None:
     chatter = CHATTY.replace("\n", "\n    ")
     site.add("chatty", f"{chatter}{GOOD_ARCHITECTURE}", {"chatty": "Good"})
     site.add("chatty-data", f"{chatter}{GOOD_DATASET}", datasets={"chatty_data": "Good"})
     result = site.run(command, "--json")
     assert result.code == 0
     assert {row["status"] for row in json.loads(result.out)} == {"ok"}
-    for words in ("print", "the first stdout", "the file descriptor", "a process"):
-        assert f"from {words}" in result.err
+    for source in ("print", "the first stdout", "the file descriptor", "a process"):
+        assert f"from {source}" in result.err
+        assert f"from {source}" not in result.out
 
 
 def test_a_slow_import_is_named_while_it_lasts_and_its_time_is_in_doctor(
@@ -45,9 +46,9 @@ def test_a_slow_import_is_named_while_it_lasts_and_its_time_is_in_doctor(
     monkeypatch.setattr(registry, "SLOW_SECONDS", 0.1)
     registry.architectures()
     assert capsys.readouterr().err == "ganzoo: still importing the plugin sleepy from sleepy 1.0 ...\n"
-    found = re.search(r"^sleepy +architecture +sleepy 1.0 +([\d.]+) ms +ok", ganzoo_cli("doctor").out, re.MULTILINE)
-    assert found is not None
-    assert float(found[1]) >= 400
+    match = re.search(r"^sleepy +architecture +sleepy 1.0 +([\d.]+) ms +ok", ganzoo_cli("doctor").out, re.MULTILINE)
+    assert match is not None
+    assert float(match[1]) >= 400
 
 
 @pytest.mark.parametrize(
@@ -93,18 +94,18 @@ def test_a_run_whose_plugin_was_uninstalled_says_what_to_install(site: Site) -> 
 
 
 @pytest.mark.parametrize("layer", ["nn.Linear(pixels + 1, 1)", "nn.Identity()"])
-def test_networks_that_fail_in_training_are_shown_with_the_command_that_says_why(layer: str, site: Site) -> None:
+def test_networks_that_fail_in_training_are_reported_with_the_command_that_checks_them(layer: str, site: Site) -> None:
     code = GOOD_ARCHITECTURE.replace("nn.Linear(pixels, 1)", layer)
-    site.add("stranger-wrong", code, {"wrong": "Good"})
+    site.add("plugin-wrong", code, {"wrong": "Good"})
     result = site.run("train", "wrong", "--dataset", "digits", "--steps", "1")
     assert result.code == 1
     assert result.err.startswith("Error: The training of wrong failed in code:\n\nTraceback")
     assert result.err.endswith("What an architecture must keep to is checked by: ganzoo check wrong\n")
 
 
-def test_what_build_returns_instead_of_a_gan_is_named(site: Site) -> None:
+def test_a_build_that_returns_no_gan_says_what_it_returned(site: Site) -> None:
     code = GOOD_ARCHITECTURE.replace("return GAN", "GAN")
-    site.add("stranger-none", code, {"nothing": "Good"})
+    site.add("plugin-none", code, {"nothing": "Good"})
     expected = "build() returns a NoneType, expected ganzoo.GAN(generator, discriminator, config, spec)"
     for words in (("train", "nothing", "--dataset", "digits", "--dry-run"), ("check", "nothing")):
         result = site.run(*words)

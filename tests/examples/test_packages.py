@@ -1,4 +1,4 @@
-"""The packages in examples/, installed like any stranger's and tested by their own tests."""
+"""The packages in examples/, installed as third-party packages and tested by their own tests."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EXAMPLES = sorted(path.parent for path in ROOT.glob("*/pyproject.toml"))
 
 @pytest.fixture(scope="module", params=EXAMPLES, ids=lambda path: path.name)
 def example(request: pytest.FixtureRequest, workbench: Workbench) -> Path:
-    """The installed example's own folder, a copy."""
+    """A copy of the example's folder; the package is installed from it."""
     folder = workbench.work / request.param.name
     shutil.copytree(request.param, folder)
     workbench.run(f"pip install --quiet --no-deps {folder}")
@@ -39,7 +39,7 @@ def architectures(example: Path) -> list[str]:
     return list(points["ganzoo.architectures"])
 
 
-def test_it_is_listed_like_any_other(example: Path, workbench: Workbench) -> None:
+def test_it_is_listed(example: Path, workbench: Workbench) -> None:
     rows = {row["name"]: row for row in json.loads(workbench.run("ganzoo list --json"))}
     for name in architectures(example):
         assert (rows[name]["status"], rows[name]["distribution"]) == ("ok", example.name)
@@ -57,7 +57,7 @@ def commands(example: Path) -> list[str]:
 
 
 @pytest.mark.slow
-def test_what_its_readme_installs_is_there(example: Path, workbench: Workbench) -> None:
+def test_the_install_commands_of_its_readme_work(example: Path, workbench: Workbench) -> None:
     others = [command for command in commands(example) if not command.startswith("ganzoo ")]
     assert others[0].startswith("pip install")
     for command in others:
@@ -68,10 +68,10 @@ SHORTER = {r"--steps \d+|--minutes \d+": "--steps 2", r"\bmnist\b": "digits", "f
 
 
 @pytest.mark.parametrize("name", [path.name for path in EXAMPLES])
-def test_what_its_readme_does_with_ganzoo_works(
+def test_the_ganzoo_commands_of_its_readme_work(
     name: str, installed: Callable[[str], Site], ganzoo_cli: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One command after the other, for a short time and on digits."""
+    """Every command in order, shortened and on digits."""
     installed(name)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine").mkdir()
@@ -87,5 +87,7 @@ def test_what_its_readme_does_with_ganzoo_works(
 
 
 def test_it_imports_no_built_in_plugin(example: Path) -> None:
-    for file in example.rglob("*.py"):
+    files = list((example / example.name.replace("-", "_")).glob("*.py"))
+    assert len(files) >= 2
+    for file in files:
         assert "ganzoo_plugins" not in file.read_text()

@@ -1,4 +1,4 @@
-"""Images as conditions, through the doors of a user: a paired architecture of another package, on paired data."""
+"""Images as conditions: a paired architecture of another package on paired data."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def run(tmp_path: Path) -> Run:
     return ganzoo.train("pix2pix", dataset="mosaic:2:digits", steps=2, out=tmp_path / "run", **SMALL)
 
 
-def test_it_is_listed_as_what_it_is(ganzoo_cli: Command) -> None:
+def test_it_is_listed_as_paired(ganzoo_cli: Command) -> None:
     (row,) = (row for row in json.loads(ganzoo_cli("list", "--json").out) if row["name"] == "pix2pix")
     assert (row["distribution"], row["paired"], row["conditional"]) == ("ganzoo-pix2pix", True, False)
     assert "paired: needs data with an input image" in ganzoo_cli("info", "pix2pix").out
@@ -68,7 +68,7 @@ def test_samples_are_rows_of_inputs_outputs_and_targets(run: Run, tmp_path: Path
         assert np.array_equal(np.asarray(Image.open(tmp_path / "rows" / kind / "1.png")), arrays[kind][1, 0])
 
 
-def test_what_was_drawn_can_be_learnt_from(run: Run, tmp_path: Path, ganzoo_cli: Command) -> None:
+def test_written_samples_can_be_trained_on(run: Run, tmp_path: Path, ganzoo_cli: Command) -> None:
     ganzoo_cli("sample", run.path, "--count", 20, "--out", tmp_path / "pairs")
     words = ["--dataset", f"pairs:{tmp_path / 'pairs'}", "--image-size", 8, "--batch-size", 4, "--steps", 1]
     result = ganzoo_cli("train", "pix2pix", *words, "--out", tmp_path / "again")
@@ -79,7 +79,7 @@ def test_what_was_drawn_can_be_learnt_from(run: Run, tmp_path: Path, ganzoo_cli:
     assert ganzoo_cli(*words).code == 0
 
 
-def test_a_stranger_s_images_are_inputs_without_targets(run: Run, tmp_path: Path, ganzoo_cli: Command) -> None:
+def test_other_images_are_inputs_without_targets(run: Run, tmp_path: Path, ganzoo_cli: Command) -> None:
     out = tmp_path / "restored.npz"
     assert ganzoo_cli("sample", run.path, "--inputs", "digits", "--count", 3, "--out", out).code == 0
     assert set(np.load(out).files) - {"run", "step", "seed", "count"} == {"inputs", "images"}
@@ -107,7 +107,7 @@ def test_wrong_usage(words: list[object], message: str, run: Run, ganzoo_cli: Co
     assert message in result.err
 
 
-def test_what_does_not_fit_is_refused(run: Run, tmp_path: Path, ganzoo_cli: Command) -> None:
+def test_unsuitable_data_and_calls_are_refused(run: Run, tmp_path: Path, ganzoo_cli: Command) -> None:
     with pytest.raises(UsageError, match=r"pix2pix .* needs pairs, .*mosaic:\[PIXELS:\]DATASET"):
         ganzoo.train("pix2pix", dataset="digits", steps=1)
     with pytest.raises(UsageError, match=r"needs inputs, uint8 \[2, 1, 8, 8\], but got none"):
@@ -130,14 +130,14 @@ def test_it_is_evaluated_on_held_out_inputs(run: Run, ganzoo_cli: Command) -> No
     result = ganzoo_cli("evaluate", run.path, "--verbose")
     assert result.code == 0, result.err
     assert "class_entropy does not apply: it needs an unconditional GAN" in result.out
-    found = json.loads((run.path / "evaluation.json").read_text())["findings"]
-    assert {"psnr", "frechet", "ms_ssim", "memorisation"} <= set(found)
-    protocol = found["psnr"]["protocol"]
+    findings = json.loads((run.path / "evaluation.json").read_text())["findings"]
+    assert {"psnr", "frechet", "ms_ssim", "memorisation"} <= set(findings)
+    protocol = findings["psnr"]["protocol"]
     assert (protocol["samples"], protocol["split"]) == (355, "test")
     inputs, targets = ganzoo.data.open("mosaic:2:digits", split="test").examples(355)  # type: ignore[union-attr]
-    made = ganzoo.load(run.path).sample(355, inputs=inputs)
-    assert found["psnr"]["figures"]["psnr"]["value"] == pytest.approx(decibels(made, targets))
-    assert found["psnr"]["details"] == pytest.approx(
+    samples = ganzoo.load(run.path).sample(355, inputs=inputs)
+    assert findings["psnr"]["figures"]["psnr"]["value"] == pytest.approx(decibels(samples, targets))
+    assert findings["psnr"]["details"] == pytest.approx(
         {"inputs": decibels(inputs, targets), "their blocks of 2, bicubic": decibels(upsampled(inputs, 2), targets)}
     )
     assert "their blocks of 2, bicubic: " in result.out

@@ -1,4 +1,4 @@
-"""The package that `ganzoo new` writes; tests/test_docs_plugins.py installs, checks and trains one."""
+"""The package that `ganzoo new` writes; tests/test_docs_plugins.py and test_wheel.py install, check and train one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ganzoo import template as scaffold
+from ganzoo import template
 from tests.conftest import Command
 
 
@@ -30,7 +30,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 def test_names_follow_from_the_name(name: str, folder: str, package: str, class_name: str) -> None:
-    path = scaffold.write(name)
+    path = template.write(name)
     assert path == Path(folder)
     assert f'{name} = "{package}:{class_name}"' in (path / "pyproject.toml").read_text()
     card = (path / package / "__init__.py").read_text()
@@ -41,7 +41,7 @@ def test_names_follow_from_the_name(name: str, folder: str, package: str, class_
     assert not [file for file in path.rglob("*") if file.is_file() and "$class_name" in file.read_text()]
 
 
-def test_it_goes_where_it_is_told_and_an_empty_directory_is_fine(ganzoo_cli: Command, elsewhere: Path) -> None:
+def test_dir_chooses_the_directory_which_may_be_empty(ganzoo_cli: Command, elsewhere: Path) -> None:
     (elsewhere / "here").mkdir()
     result = ganzoo_cli("new", "mine", "--dir", "here")
     assert (result.code, result.err) == (0, "")
@@ -52,17 +52,18 @@ def test_it_goes_where_it_is_told_and_an_empty_directory_is_fine(ganzoo_cli: Com
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("Mine",), "'Mine' cannot be the name: expected small letters"),
-        (("2gan",), "cannot be the name"),
-        (("a/b",), "cannot be the name"),
-        (("mine-",), "cannot be the name"),
-        (("cgan",), "'cgan' is installed already"),
+        (("Mine",), "'Mine' is not a valid name: expected lower-case letters"),
+        (("2gan",), "is not a valid name"),
+        (("a/b",), "is not a valid name"),
+        (("mine-",), "is not a valid name"),
+        (("true",), "'true' is not a valid name: Python reserves True"),
+        (("cgan",), "'cgan' is already installed"),
         (("mine", "--dir", "full"), "full exists and is not an empty directory"),
         (("mine", "--dir", "full/file"), "file exists and is not an empty directory"),
         ((), "Missing argument 'NAME'"),
     ],
 )
-def test_what_cannot_be_is_wrong_usage_and_writes_nothing(
+def test_invalid_requests_are_wrong_usage_and_write_nothing(
     arguments: tuple[str, ...], message: str, ganzoo_cli: Command, elsewhere: Path
 ) -> None:
     (elsewhere / "full").mkdir()

@@ -1,8 +1,9 @@
-"""Every check of a data set finds the mistake it is there for."""
+"""Every check of a data set finds the mistakes it is meant for."""
 
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,12 +16,12 @@ from ganzoo.core.plugin import Dataset
 from ganzoo.data.images import ImageData, resize, sha256_of
 from ganzoo.testing import dataset_checks, run
 from ganzoo.testing.checks import DATASET
-from ganzoo.testing.datasets import DataSubject
+from ganzoo.testing.datasets import DatasetFixture
 from ganzoo.testing.kit import checks_of
 
 
 class Good(Dataset):
-    """Forty images of noise in two classes, right in every respect."""
+    """Forty images of noise in two classes; passes every check."""
 
     __module__ = "ganzoo.core.plugin"
     api_version = 1
@@ -35,7 +36,7 @@ class Good(Dataset):
 
 
 def altered(**changes: Any) -> type[Dataset]:
-    """Good, with values of its ImageData replaced; functions receive the ImageData."""
+    """Good with fields of its ImageData replaced; a function receives the ImageData."""
 
     class Altered(Good):
         __module__ = "ganzoo.core.plugin"
@@ -48,12 +49,18 @@ def altered(**changes: Any) -> type[Dataset]:
     return Altered
 
 
-class SlowToSay(Good):
+class Vague(Good):
     def on_disk(self, where: Any) -> Any:
         return "perhaps"
 
 
-class DeafToSize(Good):
+class Slow(Good):
+    def on_disk(self, where: Any) -> Any:
+        time.sleep(0.6)
+        return True
+
+
+class IgnoresSize(Good):
     def load(self, where: Any, split: Any, image_size: int | None, argument: str | None) -> ImageData:
         return super().load(where, split, None, argument)
 
@@ -61,6 +68,12 @@ class DeafToSize(Good):
 class OneSplit(Good):
     def load(self, where: Any, split: Any, image_size: int | None, argument: str | None) -> ImageData:
         return dataclasses.replace(super().load(where, "train", image_size, argument), split=split)
+
+
+class FewerClasses(Good):
+    def load(self, where: Any, split: Any, image_size: int | None, argument: str | None) -> ImageData:
+        data = super().load(where, split, image_size, argument)
+        return data if split == "train" else dataclasses.replace(data, labels=None, class_names=())
 
 
 class AnyPath(Good):
@@ -84,44 +97,63 @@ def random_labels(data: ImageData) -> Any:
     return np.random.default_rng().permutation(data.labels)
 
 
+def random_images(data: ImageData) -> Any:
+    return np.random.default_rng().permutation(data.images)
+
+
+def cropped(images: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+    return images[..., :4]
+
+
 def noisy(images: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
     return torch.randint_like(images, 256)
 
 
-MISTAKES: list[tuple[str, Callable[[], type[Dataset]]]] = [
-    ("metadata", lambda: type("Blank", (Good,), {"source": " ", "__module__": "ganzoo.core.plugin"})),
-    ("on_disk", lambda: SlowToSay),
-    ("values", lambda: altered(images=lambda data: data.images // 255)),
-    ("values", lambda: altered(images=lambda data: np.full_like(data.images, 7))),
-    ("values", lambda: Points),
-    ("labels", lambda: altered(class_names=("a", "b", "never seen"))),
-    ("labels", lambda: altered(class_names=("a", "a"))),
-    ("labels", lambda: altered(labels=None)),
-    ("pairs", lambda: SaysPairs),
-    ("pairs", lambda: altered(corrupt=lambda data: noisy)),
-    ("repeatable", lambda: altered(labels=random_labels)),
-    ("identity", lambda: altered(sha256="0" * 64)),
-    ("image_size", lambda: DeafToSize),
-    ("splits", lambda: altered(split="train")),
-    ("splits", lambda: OneSplit),
-    ("wrong_argument", lambda: AnyPath),
-    ("wrong_argument", lambda: NamelessRefusal),
+def altered_pairs(**changes: Any) -> type[Dataset]:
+    return type("AlteredPairs", (altered(**changes),), {"paired": True, "__module__": "ganzoo.core.plugin"})
+
+
+MISTAKES: list[tuple[str, Callable[[], type[Dataset]], str]] = [
+    ("metadata", lambda: type("Blank", (Good,), {"source": " ", "__module__": "ganzoo.core.plugin"}), "source is ' '"),
+    ("on_disk", lambda: Vague, "on_disk returns 'perhaps'"),
+    ("on_disk", lambda: Slow, "on_disk takes 0."),
+    ("values", lambda: altered(images=lambda data: data.images // 255), "no value is above 1"),
+    ("values", lambda: altered(images=lambda data: np.full_like(data.images, 7)), "40 examples are identical"),
+    ("values", lambda: Points, "load returns ImageData, but the card says kind='points'"),
+    ("labels", lambda: altered(class_names=("a", "b", "never seen")), "no examples of the class never seen"),
+    ("labels", lambda: altered(class_names=("a", "a")), "class_names are ('a', 'a')"),
+    ("labels", lambda: altered(labels=None), "there are no labels, but 2 class names"),
+    ("pairs", lambda: SaysPairs, "the card says paired=True, but the images have paired=False"),
+    ("pairs", lambda: altered(corrupt=lambda data: noisy), "the card says paired=False, but the images have paired=Tr"),
+    ("pairs", lambda: altered_pairs(corrupt=lambda data: noisy), "inputs differ when computed twice"),
+    ("pairs", lambda: altered_pairs(corrupt=lambda data: lambda images, rng: images), "inputs equal the images"),
+    ("pairs", lambda: altered_pairs(corrupt=lambda data: cropped), "inputs are torch.uint8 [8, 1, 8, 4], but images"),
+    ("repeatable", lambda: altered(labels=random_labels), "labels differ when loaded twice"),
+    ("repeatable", lambda: altered(images=random_images), "values differ when loaded twice"),
+    ("identity", lambda: altered(sha256="0" * 64), "sha256 is '000"),
+    ("image_size", lambda: IgnoresSize, "with image_size=16 the spec is DataSpec(channels=1, size=8"),
+    ("splits", lambda: altered(split="train"), "the data loaded for split='test' have split='train'"),
+    ("splits", lambda: OneSplit, "the test data equal the training data"),
+    ("splits", lambda: FewerClasses, "the test data are DataSpec("),
+    ("wrong_argument", lambda: AnyPath, "/no/such/place is accepted"),
+    ("wrong_argument", lambda: NamelessRefusal, "the error for /no/such/place does not contain it"),
 ]
 
 
 def outcome(card: type[Dataset], name: str) -> Any:
-    return run(next(check for check in checks_of(DATASET, DataSubject(card()), {}) if check.name == name))
+    return run(next(check for check in checks_of(DATASET, DatasetFixture(card()), {}) if check.name == name))
 
 
-@pytest.mark.parametrize(("name", "card"), MISTAKES)
-def test_each_mistake_is_found(name: str, card: Callable[[], type[Dataset]]) -> None:
+@pytest.mark.parametrize(("name", "card", "problem"), MISTAKES)
+def test_each_mistake_is_found(name: str, card: Callable[[], type[Dataset]], problem: str) -> None:
     result = outcome(card(), name)
     assert result.status == "failed"
+    assert problem in result.error.problem
     assert "\nChange: " in str(result.error)
 
 
 @pytest.mark.parametrize("rule", DATASET, ids=lambda rule: rule.name)
-def test_what_is_right_passes(rule: Any) -> None:
+def test_a_correct_data_set_passes(rule: Any) -> None:
     result = outcome(Good, rule.name)
     assert result.status == "ok", result.error
 

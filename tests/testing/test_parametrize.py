@@ -1,4 +1,4 @@
-"""The checks under pytest: expected failures, and checks that an author dropped."""
+"""The checks under pytest: expected failures, and checks that were left out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from ganzoo.testing.checks import ARCHITECTURE
 
 pytest_plugins = ["pytester"]
-CHECKS = len(ARCHITECTURE) + 1  # and that none was dropped
+CHECKS = len(ARCHITECTURE) + 1  # and `complete`
 
 CARD = """
     from dataclasses import dataclass
@@ -53,12 +53,12 @@ def test_a_good_plugin_passes_and_every_check_is_a_test_of_its_own(pytester: pyt
     result.stdout.fnmatch_lines(["*test_conformance?seed? PASSED*", "*test_conformance?resume? PASSED*"])
 
 
-def test_what_is_announced_is_an_expected_failure(pytester: pytest.Pytester) -> None:
+def test_an_expected_failure_is_one_for_pytest(pytester: pytest.Pytester) -> None:
     late = '\nMine.summary = "x" * 200\nMine.expected_failures = {"metadata": "its story is long"}\n'
     run(pytester, GOOD, "-k", "metadata", card=late).assert_outcomes(xfailed=1, deselected=CHECKS - 1)
 
 
-def test_what_is_announced_and_passes_is_a_failure(pytester: pytest.Pytester) -> None:
+def test_an_expected_failure_that_passes_is_a_failure(pytester: pytest.Pytester) -> None:
     result = run(pytester, GOOD, "-k", "metadata", card='\nMine.expected_failures = {"metadata": "once it failed"}\n')
     result.assert_outcomes(failed=1, deselected=CHECKS - 1)
 
@@ -85,7 +85,7 @@ def test_a_deselected_check_is_a_failure(pytester: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["*deselected: settings, shapes, *"])
 
 
-def test_fixtures_go_on_working(pytester: pytest.Pytester, tmp_path: Path) -> None:
+def test_fixtures_still_work(pytester: pytest.Pytester, tmp_path: Path) -> None:
     test = """
     @parametrize_checks(Mine)
     def test_conformance(tmp_path, check, request):

@@ -96,7 +96,7 @@ def drifting(out: Path, options: dict[str, Any]) -> None:
 def test_ranks_that_drift_apart_are_stopped(tmp_path: Path) -> None:
     options = {"steps": 8, "checkpoint_every": 4, "sample_every": 100}
     assert together(2, drifting, tmp_path / "run", options, folder=tmp_path) == [1, 1]
-    assert "after step 4 they no longer hold the same generator" in (tmp_path / "said").read_text()
+    assert "after step 4 their values of generator" in (tmp_path / "said").read_text()
     assert [path.name for path in checkpoint.checkpoints(tmp_path / "run" / "checkpoints")] == ["step-00000000"]
 
 

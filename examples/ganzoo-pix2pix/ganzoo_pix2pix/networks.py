@@ -11,18 +11,18 @@ from ganzoo.plugin import DataSpec
 from ganzoo_pix2pix import Pix2PixConfig
 
 
-def halvings(size: int, most: int) -> int:
-    """How often `size` can be halved, down to 2 pixels and up to `most` times; UsageError where it cannot be."""
+def halvings(size: int, limit: int) -> int:
+    """How often `size` can be halved, down to 2 pixels and at most `limit` times. Raises UsageError for 0 times."""
     if size % 2 or size < 4:
         nearest = " or ".join(str(even) for even in (size - 1, size + 1) if even >= 4) or "4"
         raise UsageError(f"Image size {size} cannot be halved. Set image_size={nearest} instead.")
-    return next(times for times in range(most, 0, -1) if size % (1 << times) == 0 and size >> times >= 2)
+    return next(times for times in range(limit, 0, -1) if size % (1 << times) == 0 and size >> times >= 2)
 
 
 class UNet(nn.Module):
     """(z, inputs [N, C', size, size]) -> images [N, C, size, size]. The noise z is not used.
 
-    Every upward stage sees what the downward stage of its size made of the input, too.
+    Every upward stage also receives the output of the downward stage of the same size.
     """
 
     def __init__(self, config: Pix2PixConfig, spec: DataSpec):
@@ -34,12 +34,12 @@ class UNet(nn.Module):
             for stage, (shallow, deep) in enumerate(zip([spec.inputs, *down], down))
         )
         self.bottom = nn.Sequential(nn.Conv2d(down[-1], down[-1], 3, padding=1), nn.ReLU(inplace=True))
-        inward = list(enumerate(zip(down, down[1:])))
+        pairs = list(enumerate(zip(down, down[1:])))
         self.up = nn.ModuleList(
             nn.Sequential(
                 ConvTransposeBNReLU(2 * deep, shallow), nn.Dropout(config.dropout if depth - stage < 4 else 0.0)
             )
-            for stage, (shallow, deep) in reversed(inward)
+            for stage, (shallow, deep) in reversed(pairs)
         )
         self.last = ConvTransposeTanh(2 * down[0], spec.channels)
         initialise(self)

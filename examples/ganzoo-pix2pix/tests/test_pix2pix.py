@@ -1,4 +1,4 @@
-"""What ganzoo asks of every architecture, and what pix2pix promises beyond that."""
+"""ganzoo's conformance checks, and the properties of pix2pix."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def build(spec: DataSpec, **overrides: object) -> GAN:
 
 
 @pytest.mark.parametrize(("size", "channels"), [(4, 1), (8, 3), (28, 1), (30, 1), (64, 4)])
-def test_colours_of_input_and_output_may_differ(size: int, channels: int) -> None:
+def test_input_and_output_may_have_different_channels(size: int, channels: int) -> None:
     gan = build(DataSpec(3, size, inputs=channels))
     inputs = torch.randn(2, channels, size, size)
     images = gan.generate(gan.latent(2), inputs)
@@ -31,7 +31,7 @@ def test_colours_of_input_and_output_may_differ(size: int, channels: int) -> Non
     assert gan.discriminator(images, inputs).shape[0] == 2
 
 
-def test_patches_are_judged_by_what_they_hold() -> None:
+def test_a_logit_depends_only_on_its_patch() -> None:
     gan = build(DataSpec(1, 64, inputs=1), discriminator_norm="none").eval()
     images, inputs = torch.randn(1, 1, 64, 64), torch.randn(1, 1, 64, 64)
     other = images.clone()
@@ -43,11 +43,11 @@ def test_patches_are_judged_by_what_they_hold() -> None:
     assert not changed[:, 5:].any()
 
 
-def test_the_mean_absolute_difference_enters_with_its_weight() -> None:
+def test_the_l1_term_has_its_weight() -> None:
     real, fake, inputs = (torch.rand(3, 1, 8, 8) for _ in range(3))
     losses = {}
     for weight in (0.0, 10.0):
         gan = build(DataSpec(1, 8, inputs=1), l1_weight=weight).eval()
-        losses[weight], signals = gan.generator_loss(real, fake, inputs)
-    torch.testing.assert_close(signals["l1"], (real - fake).abs().mean())
-    torch.testing.assert_close(losses[10.0] - losses[0.0], 10 * signals["l1"])
+        losses[weight], logs = gan.generator_loss(real, fake, inputs)
+    torch.testing.assert_close(logs["l1"], (real - fake).abs().mean())
+    torch.testing.assert_close(losses[10.0] - losses[0.0], 10 * logs["l1"])

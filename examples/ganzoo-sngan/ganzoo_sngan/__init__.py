@@ -18,13 +18,13 @@ class SNGANConfig(Config):
     """The standard CNN of the paper's table 3, trained as its setting C in table 1."""
 
     loss: LossName = "hinge"
-    width: int = setting(64, "channels next to the image; they double from stage to stage", ge=1)
-    slope: float = setting(0.1, "of the discriminator's leaky ReLU", ge=0, le=1)
+    width: int = setting(64, "channels of the layer next to the image; doubled at every stage", ge=1)
+    slope: float = setting(0.1, "negative slope of the discriminator's leaky ReLU", ge=0, le=1)
 
 
 class SNGAN(Architecture):
     api_version = 1
-    summary = "a discriminator whose layers cannot stretch: spectral normalisation, hinge loss"
+    summary = "spectral normalisation in the discriminator, and the hinge loss"
     paper = "Miyato et al. 2018, Spectral Normalization for Generative Adversarial Networks, arXiv:1802.05957"
     Config = SNGANConfig
 

@@ -12,14 +12,14 @@ from ganzoo_sngan import SNGANConfig
 
 
 def stages(size: int) -> tuple[int, int]:
-    """(base, doublings) with size = base * 2**doublings: three as in the paper where they fit, else two.
+    """(base, doublings) with size = base * 2**doublings: three as in the paper if possible, else two.
 
-    Raises UsageError, with the nearest possible sizes, where `size` is no multiple of 4.
+    Raises UsageError with the nearest supported sizes if `size` is not a multiple of 4.
     """
     if size % 4:
         below = size // 4 * 4
         nearest = " or ".join(str(other) for other in (below, below + 4) if other)
-        raise UsageError(f"Image size {size} is no multiple of 4. Set image_size={nearest} instead.")
+        raise UsageError(f"Image size {size} is not a multiple of 4. Set image_size={nearest} instead.")
     doublings = 2 if size % 8 else 3
     return size >> doublings, doublings
 
@@ -44,7 +44,7 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Images [N, C, size, size] -> logits [N]. Every layer is divided by its largest singular value.
 
-    Each stage is a 3x3 convolution that widens and a strided 4x4 one that halves, ganzoo's fused block without norm.
+    Each stage is a 3x3 convolution that adds channels, and a strided 4x4 one: ganzoo's fused block without norm.
     """
 
     def __init__(self, config: SNGANConfig, spec: DataSpec):

@@ -1,4 +1,4 @@
-"""The checks of ganzoo's conformance kit, and what makes this architecture what it is."""
+"""ganzoo's conformance checks, and the spectral norm of every layer."""
 
 import torch
 from ganzoo_sngan import SNGAN, SNGANConfig
@@ -14,7 +14,7 @@ def test_conformance(check: Check) -> None:
     check()
 
 
-def test_no_layer_of_the_discriminator_stretches() -> None:
+def test_every_layer_of_the_discriminator_has_spectral_norm_1() -> None:
     torch.manual_seed(0)
     gan = SNGAN().build(make(SNGANConfig, {"width": 8}), DataSpec(1, 16))
     for _ in range(50):  # each call is one step of the power iteration

@@ -22,7 +22,9 @@ CHUNK = 50
 
 class FID(Metric):
     name = "fid"
-    summary = "FID and KID in Inception's features; needs pip install 'ganzoo[inception]' and a download of its weights"
+    summary = (
+        "FID and KID in Inception's features; needs pip install 'ganzoo-core[inception]' and a download of its weights"
+    )
     paper = "Heusel et al. 2017, arXiv:1706.08500; Binkowski et al. 2018, arXiv:1801.01401"
     min_samples = FEATURES
     default = False
@@ -46,7 +48,7 @@ class FID(Metric):
 
     def inapplicable_reason(self, context: EvaluationContext) -> str | None:
         if importlib.util.find_spec("torch_fidelity") is None:
-            return "needs Inception's features; install them with: pip install 'ganzoo[inception]'"
+            return "needs Inception's features; install them with: pip install 'ganzoo-core[inception]'"
         channels = context.gan.spec.channels
         if channels not in (1, 3):
             return f"needs grey or RGB images, but these have {channels} channels"

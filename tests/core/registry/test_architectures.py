@@ -1,10 +1,12 @@
-"""Architectures of strangers: listed and used where they are right, a row with the reason where they are not."""
+"""Third-party architectures: working ones are listed and used, broken ones are listed with the reason."""
 
 from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -96,9 +98,9 @@ BROKEN = {
     "syntax": r"SyntaxError",
     "no_such_module": r"ModuleNotFoundError: No module named 'no_such_module'",
     "no_such_object": r"AttributeError: .*no_such_object",
-    "function": r"must be a subclass of ganzoo.core.plugin.Architecture, but is a function",
-    "instance": r"must be a subclass of ganzoo.core.plugin.Architecture, but is a Complete",
-    "unrelated": r"must be a subclass of ganzoo.core.plugin.Architecture, but is the class Unrelated",
+    "function": r"must be a subclass of ganzoo.Architecture, but is a function",
+    "instance": r"must be a subclass of ganzoo.Architecture, but is a Complete",
+    "unrelated": r"must be a subclass of ganzoo.Architecture, but is the class Unrelated",
     "no_version": r"states no api_version; this ganzoo offers API 1",
     "future": r"was written for plugin API 99; this ganzoo offers API 1",
     "version_text": r"was written for plugin API '1'; this ganzoo offers API 1",
@@ -109,10 +111,10 @@ BROKEN = {
     "both_kinds": r"both conditional and paired",
     "summary_raises": r"RuntimeError: no summary today",
     "no_build": r"does not implement build",
-    "config_no_config": r"Config must be a subclass of ganzoo.core.plugin.Config",
+    "config_no_config": r"Config must be a subclass of ganzoo.Config",
     "config_unfinished": r"must has no default",
     "config_contradictory": r"loss=wasserstein with penalty=none",
-    "config_plain": r"makes no setting of width: write @dataclass\(frozen=True, kw_only=True\)",
+    "config_plain": r"does not turn width into a setting: write @dataclass\(frozen=True, kw_only=True\)",
     "config_clashes": r"loss=bce is not valid: expected one of nonsaturating, ",
     "contested": r"'contested' is also claimed by rival-[ab] 1.0; use it as rival-[ab]:contested",
 }
@@ -126,7 +128,7 @@ def camel(name: str) -> str:
 
 @pytest.fixture(scope="session")
 def zoo(tmp_path_factory: pytest.TempPathFactory) -> Site:
-    """Every way in which an architecture plugin can be broken, beside one that works and one that talks."""
+    """Every kind of broken architecture plugin, and working ones, one of which prints when imported."""
     site = Site(tmp_path_factory.mktemp("zoo"))
     site.add("zoo-raises", 'value = 1\nraise RuntimeError("the rotor is stuck")', {"raises": "X"})
     site.add("zoo-exits", 'import sys\nsys.exit("goodbye")', {"exits": "X"})
@@ -170,9 +172,9 @@ def test_list_succeeds_beside_broken_plugins(listed: Result, table: Result) -> N
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_broken_plugin_is_a_row_with_its_reason(name: str, rows: list[dict[str, Any]], table: Result) -> None:
-    found = [row for row in rows if row["name"] == name]
-    assert len(found) == (2 if name == "contested" else 1)
-    for row in found:
+    matches = [row for row in rows if row["name"] == name]
+    assert len(matches) == (2 if name == "contested" else 1)
+    for row in matches:
         assert row["status"] == "broken"
         assert re.search(BROKEN[name], row["error"])
         assert row["distribution"].startswith(("zoo-", "rival-"))
@@ -182,15 +184,15 @@ def test_broken_plugin_is_a_row_with_its_reason(name: str, rows: list[dict[str, 
 def test_built_ins_are_unaffected_by_broken_plugins(rows: list[dict[str, Any]], ganzoo_cli: Command) -> None:
     alone = json.loads(ganzoo_cli("list", "--json").out)
     assert [row["name"] for row in alone] == BUILT_IN
-    assert [row for row in rows if row["distribution"] == "ganzoo"] == alone
+    assert [row for row in rows if row["distribution"] == "ganzoo-core"] == alone
     assert all(row["status"] == "ok" for row in alone)
 
 
-def test_good_stranger_is_listed(rows: list[dict[str, Any]]) -> None:
+def test_a_working_third_party_plugin_is_listed(rows: list[dict[str, Any]]) -> None:
     (row,) = (row for row in rows if row["name"] == "goodgan")
     assert row == {
         "name": "goodgan",
-        "summary": "a stranger's own",
+        "summary": "a third-party architecture",
         "paper": "Nobody 2026, A Paper",
         "conditional": False,
         "paired": False,
@@ -201,17 +203,17 @@ def test_good_stranger_is_listed(rows: list[dict[str, Any]]) -> None:
     }
 
 
-def test_plugin_that_prints_on_import_is_heard_on_stderr_only(listed: Result, rows: list[dict[str, Any]]) -> None:
+def test_a_plugin_that_prints_on_import_prints_to_stderr_only(listed: Result, rows: list[dict[str, Any]]) -> None:
     assert "a plugin that talks" in listed.err
     assert "a plugin that talks" not in listed.out
     assert next(row for row in rows if row["name"] == "talks")["status"] == "ok"
 
 
-def test_built_in_keeps_its_name_and_the_thief_says_whose_it_is(rows: list[dict[str, Any]]) -> None:
+def test_a_built_in_keeps_its_name_and_the_other_plugin_says_so(rows: list[dict[str, Any]]) -> None:
     own, thief = (row for row in rows if row["name"] == "cgan")
-    assert (own["distribution"], own["status"]) == ("ganzoo", "ok")
+    assert (own["distribution"], own["status"]) == ("ganzoo-core", "ok")
     assert (thief["distribution"], thief["status"]) == ("thief", "broken")
-    assert re.search(r"'cgan' is also claimed by ganzoo \S+; use it as thief:cgan", thief["error"])
+    assert re.search(r"'cgan' is also claimed by ganzoo-core \S+; use it as thief:cgan", thief["error"])
 
 
 @pytest.mark.parametrize("command", [("info",), ("train", "--dataset", "digits", "--dry-run")], ids=["info", "train"])
@@ -236,7 +238,7 @@ def test_cause_names_the_plugins_own_line(zoo: Site, install: Callable[[Site], N
 
 
 @pytest.mark.parametrize("name", ["goodgan", "talks", "thief:cgan", "rival-a:contested", "rival-b:contested"])
-def test_strangers_plugin_works(name: str, zoo: Site, install: Callable[[Site], None], ganzoo_cli: Command) -> None:
+def test_a_third_party_plugin_works(name: str, zoo: Site, install: Callable[[Site], None], ganzoo_cli: Command) -> None:
     install(zoo)
     result = ganzoo_cli("info", name)
     assert result.code == 0
@@ -247,9 +249,38 @@ def test_strangers_plugin_works(name: str, zoo: Site, install: Callable[[Site], 
 
 def test_the_plain_name_stays_the_built_ins(zoo: Site, install: Callable[[Site], None]) -> None:
     install(zoo)
-    assert registry.get_architecture("cgan").distribution == "ganzoo"
-    assert registry.get_architecture("ganzoo:cgan").distribution == "ganzoo"
+    assert registry.get_architecture("cgan").distribution == "ganzoo-core"
+    assert registry.get_architecture("ganzoo:cgan").distribution == "ganzoo-core"
     assert registry.get_architecture("thief:cgan").distribution == "thief"
+
+
+def test_a_name_qualified_by_the_former_distribution_is_the_built_in(
+    site: Site, install: Callable[[Site], None]
+) -> None:
+    site.add("ganzoo", GOOD_ARCHITECTURE, {"cgan": "Good"}, version="0.0.1")
+    install(site)
+    for name in ("ganzoo:cgan", "ganzoo-core:cgan", "cgan"):
+        assert registry.get_architecture(name).qualified_name == "ganzoo-core:cgan"
+    assert registry.canonical_distribution("ganzoo") == registry.OWN_DISTRIBUTION == "ganzoo-core"
+    assert registry.canonical_distribution("thief") == "thief"
+
+
+def test_a_plugin_got_by_name_imports_no_other_package(site: Site, install: Callable[[Site], None]) -> None:
+    site.add("one", GOOD_ARCHITECTURE, {"one": "Good"})
+    site.add("other", GOOD_ARCHITECTURE, {"other": "Good"})
+    install(site)
+    for name in ("one", "one:one"):
+        assert registry.get_architecture(name).distribution == "one"
+    assert ("one" in sys.modules, "other" in sys.modules) == (True, False)
+    assert {"one", "other"} <= {entry.name for entry in registry.architectures()}
+    assert "other" in sys.modules
+
+
+def test_refresh_finds_packages_installed_since(site: Site, install: Callable[[Site], None]) -> None:
+    install(site)
+    site.add("late", GOOD_ARCHITECTURE, {"late": "Good"})
+    registry.refresh()
+    assert registry.get_architecture("late").distribution == "late"
 
 
 def test_broken_plugin_with_a_taken_name_cannot_be_used_by_any_name(
@@ -258,7 +289,7 @@ def test_broken_plugin_with_a_taken_name_cannot_be_used_by_any_name(
     site.add("stuck", 'raise RuntimeError("stuck")', {"cgan": "X"})
     install(site)
     (entry,) = (e for e in registry.architectures() if e.distribution == "stuck")
-    assert re.search(r"RuntimeError: stuck; the name 'cgan' is also claimed by ganzoo", entry.error or "")
+    assert re.search(r"RuntimeError: stuck; the name 'cgan' is also claimed by ganzoo-core", entry.error or "")
     assert "use it as" not in (entry.error or "")
     with pytest.raises(PluginError, match="RuntimeError: stuck"):
         registry.get_architecture("stuck:cgan")
@@ -269,8 +300,8 @@ def test_distribution_without_metadata_breaks_nothing(site: Site, install: Calla
     site.add("ghost", GOOD_ARCHITECTURE, {"spirit": "Good"})
     (site.path / "ghost-1.0.dist-info" / "METADATA").unlink()
     install(site)
-    found = [entry for entry in registry.architectures() if entry.name == "spirit"]
-    assert [entry.distribution for entry in found] == ["unknown", "whole"]
+    entries = [entry for entry in registry.architectures() if entry.name == "spirit"]
+    assert [entry.distribution for entry in entries] == ["unknown", "whole"]
     assert [entry.name for entry in registry.architectures() if entry.error is None] == BUILT_IN
 
 
@@ -286,6 +317,21 @@ def test_unknown_architecture_is_wrong_usage_with_a_hint(
     assert re.fullmatch(rf"Error: No architecture is called '{word}'\. Did you mean {meant}\b.*\?\n", result.err)
 
 
+def test_an_unknown_name_that_is_a_data_set_says_so(ganzoo_cli: Command) -> None:
+    result = ganzoo_cli("info", "mnist")
+    assert (result.code, result.err) == (2, "Error: No architecture is called 'mnist'. It is a data set.\n")
+
+
+def test_an_architecture_that_was_written_but_not_installed_says_so(
+    ganzoo_cli: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert ganzoo_cli("new", "my_gan").code == 0
+    result = ganzoo_cli("train", "my_gan", "--dataset", "digits")
+    assert result.code == 2
+    assert result.err.endswith("The package in ./ganzoo-my-gan is not installed: pip install -e ganzoo-my-gan\n")
+
+
 def test_name_like_nothing_lists_what_there_is() -> None:
     with pytest.raises(UsageError, match="Known: " + ", ".join(BUILT_IN)):
         registry.get_architecture("zzzzzzzz")
@@ -294,7 +340,7 @@ def test_name_like_nothing_lists_what_there_is() -> None:
 def test_every_built_in_card_is_complete() -> None:
     for entry in (*registry.architectures(), *registry.datasets()):
         assert entry.error is None
-        assert entry.distribution == "ganzoo"
+        assert entry.distribution == "ganzoo-core"
         assert entry.card.summary
     assert all(re.search(r"\b(19|20)\d\d\b.*arXiv:\d{4}\.\d{4,5}", e.card.paper) for e in registry.architectures())
 

@@ -1,4 +1,4 @@
-"""The same for data sets, and how they are named."""
+"""Third-party data sets, working and broken, and the names of data sets."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ MALFORMED_DATASETS = """
 """
 BROKEN_DATASETS = {
     "raising_data": r"RuntimeError: no images today",
-    "architecture": r"must be a subclass of ganzoo.core.plugin.Dataset, but is the class Architecture",
+    "architecture": r"must be a subclass of ganzoo.Dataset, but is the class Architecture",
     "no_load": r"does not implement load",
     "future": r"was written for plugin API 99",
     "no_source": r"lacks the attribute 'source'",
@@ -79,11 +79,11 @@ def test_broken_data_sets_are_rows_and_all_others_work(
     listed = ganzoo_cli("datasets", "--json")
     assert listed.code == 0
     rows = json.loads(listed.out)
-    assert [row for row in rows if row["distribution"] == "ganzoo"] == alone
+    assert [row for row in rows if row["distribution"] == "ganzoo-core"] == alone
     for name, reason in {**BROKEN_DATASETS, "on_disk_raises": "on_disk raised RuntimeError: the disk is out"}.items():
-        found = [row for row in rows if row["name"] == name]
-        assert found, name
-        for row in found:
+        matches = [row for row in rows if row["name"] == name]
+        assert matches, name
+        for row in matches:
             assert row["status"] == "broken", name
             assert re.search(reason, row["error"]), name
     assert {row["name"] for row in rows if row["status"] == "ok"} == {row["name"] for row in alone} | {
@@ -109,7 +109,7 @@ def test_using_a_broken_data_set_shows_the_whole_cause(
     assert result.err.count("Traceback (most recent call last)") == (name == "raising_data")
 
 
-def test_strangers_data_set_can_be_trained_on(
+def test_a_third_party_data_set_can_be_trained_on(
     data_zoo: Site, install: Callable[[Site], None], ganzoo_cli: Command
 ) -> None:
     install(data_zoo)
@@ -124,6 +124,8 @@ def test_strangers_data_set_can_be_trained_on(
         ("digits", "ganzoo", None),
         ("folder:a/b", "ganzoo", "a/b"),
         ("folder:C:/b", "ganzoo", "C:/b"),
+        ("ganzoo-core:digits", "ganzoo", None),
+        ("ganzoo-core:folder:a/b", "ganzoo", "a/b"),
         ("ganzoo:digits", "ganzoo", None),
         ("ganzoo:folder:a/b", "ganzoo", "a/b"),
         ("data-thief:digits", "data_thief", None),
@@ -149,13 +151,20 @@ def test_data_set_names(
         ("folder", "needs its PATH: write folder:PATH"),
         ("folder:", "needs its PATH: write folder:PATH"),
         ("digits:a", "takes no argument, but got 'a'"),
-        ("stranger:digits", "No data set is called 'stranger:digits'"),
+        ("cgan", "No data set is called 'cgan'. It is an architecture."),
+        ("unknown:digits", "No data set is called 'unknown:digits'"),
     ],
 )
 def test_wrong_data_set_names_are_wrong_usage(name: str, message: str, ganzoo_cli: Command) -> None:
     result = ganzoo_cli("train", "vanilla", "--dataset", name)
     assert result.code == 2
     assert message in result.err
+
+
+def test_the_path_of_a_folder_says_how_to_write_it(ganzoo_cli: Command, tmp_path: Path) -> None:
+    result = ganzoo_cli("train", "vanilla", "--dataset", tmp_path)
+    assert result.code == 2
+    assert result.err.endswith(f"To use the images in this folder, write folder:{tmp_path}.\n")
 
 
 def test_data_directory_comes_from_the_argument_then_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

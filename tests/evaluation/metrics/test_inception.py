@@ -76,7 +76,7 @@ def test_missing_weights_are_explained(workshop: Workshop, monkeypatch: pytest.M
 def test_a_missing_extra_is_explained(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     reason = FID().inapplicable_reason(workshop.context(workshop.good.images))
-    assert reason == "needs Inception's features; install them with: pip install 'ganzoo[inception]'"
+    assert reason == "needs Inception's features; install them with: pip install 'ganzoo-core[inception]'"
 
 
 def test_too_few_images_span_no_2048_dimensions(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:

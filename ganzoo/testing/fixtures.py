@@ -1,4 +1,4 @@
-"""An architecture under test: its networks for any images, and trainings of it on small digits."""
+"""An architecture under test: its networks for any data, and training states on small digits or points."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ganzoo.data.normalization import from_uint8
 from ganzoo.data.points import PointData
 from ganzoo.gan import GAN
 from ganzoo.gan.build import not_a_gan
-from ganzoo.testing.kit import CheckError, first_line, where
+from ganzoo.testing.kit import CheckError, first_line, location
 from ganzoo.training.batches import Batches
 from ganzoo.training.loop import train_step
 from ganzoo.training.state import TrainingState
@@ -27,31 +27,31 @@ from ganzoo.training.state import TrainingState
 SIZES = (8, 16, 28, 32, 64)
 CLASSES = 10
 BATCH = 16
-# said in place of each check's own advice, none of which fits
-BUILD = (
-    "let build() return networks for the config and the spec it is given, or raise UsageError with a size that works."
-)
+BUILD_ADVICE = "return networks for the given config and spec from build(), or raise UsageError with a size that works."
+"""Replaces the advice of whichever check calls build()."""
 
 
-class Subject:
-    """The architecture of `card` with the settings `overrides`, as users would give them."""
+class ArchitectureFixture:
+    """The architecture of `card` with the settings `overrides`."""
 
     def __init__(self, card: Architecture, overrides: dict[str, Any]):
         self.card = card
         self.overrides = overrides
 
     def config(self, kind: DataKind | None = None, **overrides: Any) -> Any:
-        """The settings under test, in small batches, for `kind` or else the first kind of data the card names."""
+        """The settings under test, with small batches, for `kind` or else the first kind of data on the card."""
         settings = {"batch_size": BATCH, **self.overrides, **overrides}
         return configs.make(self.card.Config, settings, kind or self.card.kinds[0])
 
     def spec(self, channels: int, size: int, classes: int = CLASSES) -> DataSpec:
-        """The data as the architecture is told of them: with classes, or with input images, only if its card asks."""
-        inputs = 4 - channels if self.card.paired and size else 0  # nothing says that there are as many as in images
+        """A spec as training would pass it: with classes or input images only if the card requires them."""
+        inputs = (
+            4 - channels if self.card.paired and size else 0
+        )  # deliberately not the number of channels of the images
         return DataSpec(channels, size, classes if self.card.conditional else 0, inputs)
 
     def build(self, spec: DataSpec | None = None, seed: int = 0, **overrides: Any) -> GAN:
-        """New networks from `seed`, for `smallest` where no spec is given."""
+        """New networks from `seed`, by default for the spec `smallest`."""
         spec = spec or self.smallest
         config = self.config(spec.kind, **overrides)
         torch.manual_seed(seed)
@@ -59,16 +59,16 @@ class Subject:
             gan: object = self.card.build(config, spec)
         except UsageError:
             raise
-        except Exception as error:  # a stranger's code may raise anything; the cause stays attached
-            place = where(traceback.extract_tb(error.__traceback__))
-            raise CheckError(f"build() raises {first_line(error)}{place}", BUILD) from error
+        except Exception as error:  # third-party code may raise anything
+            place = location(traceback.extract_tb(error.__traceback__))
+            raise CheckError(f"build() raises {first_line(error)}{place}", BUILD_ADVICE) from error
         if not isinstance(gan, GAN):
-            raise CheckError(not_a_gan(gan), BUILD)
+            raise CheckError(not_a_gan(gan), BUILD_ADVICE)
         return gan.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     @functools.cached_property
     def smallest(self) -> DataSpec:
-        """The smallest images that the architecture accepts, grey ones if it can; points where it takes no images."""
+        """The smallest images that the architecture accepts, preferably grey; points if it accepts no images."""
         if "images" not in self.card.kinds:
             return self.spec(2, 0)
         refusals = []
@@ -81,21 +81,21 @@ class Subject:
                 else:
                     return self.spec(channels, size)
         raise CheckError(
-            f"it refuses square images of {', '.join(map(str, SIZES))} pixels. The first refusal: {refusals[0]}",
-            "build networks for at least one of these sizes.",
+            f"it refuses images of {', '.join(map(str, SIZES))} pixels a side. The first refusal: {refusals[0]}",
+            "support at least one of these sizes.",
         )
 
     def state(
         self, seed: int = 0, precision: str = "fp32", spec: DataSpec | None = None, **overrides: Any
     ) -> TrainingState:
-        """A training of new networks, before its first step."""
+        """The training state of new networks, before the first step."""
         return TrainingState(self.build(spec, seed, **overrides).train(), seed, precision)
 
     def step(self, state: TrainingState) -> dict[str, Tensor]:
-        """One step of the training loop on digits or points; its signals."""
-        signals = train_step(state, self.batches(state.gan))
+        """Run one step of the training loop on digits or points and return its logs."""
+        logs = train_step(state, self.batches(state.gan))
         state.step += 1
-        return signals
+        return logs
 
     def data(self, spec: DataSpec) -> ImageData | PointData:
         """Digits, or points on a circle, as `spec` describes them."""
@@ -104,27 +104,27 @@ class Subject:
         return _digits(spec.channels, spec.size, self.card.conditional, spec.inputs)
 
     def batches(self, gan: GAN) -> Batches:
-        """The data as training would give them to `gan`."""
+        """The data in batches, as training passes them to `gan`."""
         return Batches(self.data(gan.spec), gan.config.batch_size, 0, gan.device, gan.config.accumulate)
 
     def condition(self, gan: GAN, n: int) -> Tensor | None:
-        """What would steer the networks of `gan` for n images of a batch."""
+        """Labels, input images or None: the condition for a batch of n images."""
         inputs = self.inputs(gan, n)
         if inputs is not None:
             return gan.condition(from_uint8(inputs), n)
         return gan.condition(torch.arange(n) % gan.spec.classes if self.card.conditional else None, n)
 
     def sample(self, gan: GAN, n: int, seed: int) -> Tensor:
-        """Samples as a user would draw them."""
+        """Samples, as users draw them."""
         return gan.sample(n, seed=seed, inputs=self.inputs(gan, n))
 
     def inputs(self, gan: GAN, n: int) -> Tensor | None:
-        """The first n input images, uint8, where the architecture is paired."""
+        """The first n input images, uint8, or None if the architecture is not paired."""
         data = self.data(gan.spec)
         return data.examples(n)[0] if isinstance(data, ImageData) and data.paired else None
 
     def choices(self, name: str) -> tuple[Any, ...]:
-        """The values of the setting `name` to be tried: the one under test, or else all it offers."""
+        """The values of the setting `name` to try: the one under test, or else all choices."""
         if name in self.overrides:
             return (self.overrides[name],)
         return next(s.choices for s in configs.settings(self.card.Config) if s.name == name)
@@ -132,21 +132,21 @@ class Subject:
 
 @functools.cache
 def _digits(channels: int, size: int, labelled: bool, inputs: int) -> ImageData:
-    """scikit-learn's handwritten digits, which need no file, and coarser ones as their input images."""
+    """scikit-learn's handwritten digits, which need no download, and coarser versions as input images."""
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
     small = np.round(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
     images = np.repeat(resize(small, size), channels, axis=1)
-    coarse = np.repeat(resize(resize(small, 4), size), inputs, axis=1) if inputs else None
+    blurred = np.repeat(resize(resize(small, 4), size), inputs, axis=1) if inputs else None
     labels, names = (bunch.target.astype(np.int64), tuple("0123456789")) if labelled else (None, ())
-    identity = sha256_of(images, labels)
-    return ImageData(images, labels, names, "digits of scikit-learn", "train", identity, inputs=coarse)
+    sha256 = sha256_of(images, labels)
+    return ImageData(images, labels, names, "digits of scikit-learn", "train", sha256, inputs=blurred)
 
 
 @functools.cache
 def _circle(dimensions: int, labelled: bool) -> PointData:
-    """Ten clusters on a circle, each a class."""
+    """Ten clusters on a circle, one for each class."""
     rng = np.random.default_rng(0)
     labels = rng.integers(CLASSES, size=1000)
     angles = labels * (2 * np.pi / CLASSES)
