@@ -35,9 +35,6 @@ class GAN(nn.Module):
     override any method.
     """
 
-    trained_steps: int = 0
-    """Step of the checkpoint that the weights were loaded from; 0 for a new GAN."""
-
     def __init__(self, generator: nn.Module, discriminator: nn.Module, config: Any, spec: DataSpec):
         super().__init__()
         self.generator = generator

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from pathlib import Path
 
 from torch import Tensor
 
@@ -25,14 +26,23 @@ def load(path: str | os.PathLike[str], device: str | None = None, best: bool = F
     the architecture's package is not installed.
     """
     run = Run.open(path)
-    entry = entry_of(run.config)
-    found, problems = checkpoint.newest_valid(run.kept(best))
+    return load_checkpoint(run, newest_checkpoint(run, best), device)
+
+
+def newest_checkpoint(run: Run, best: bool = False) -> Path:
+    """The newest intact checkpoint of `run`, or its best one; logs a warning for each damaged checkpoint it skips."""
+    path, problems = checkpoint.newest_valid(run.kept(best))
     for problem in problems:
         logging.getLogger("ganzoo").warning(f"{problem}; the checkpoint before it is used.")
+    return path
+
+
+def load_checkpoint(run: Run, path: Path, device: str | None = None) -> GAN:
+    """Load the GAN of `run` from the verified checkpoint at `path`, its generator the moving average."""
+    entry = entry_of(run.config)
     gan = build(entry, configs.make(entry.card.Config, run.config["settings"]), run.spec)
-    gan.trained_steps = int(found.name.removeprefix(checkpoint.PREFIX))
-    checkpoint.read_weights(found, "model", gan)
-    checkpoint.read_weights(found, "ema", gan.generator)
+    checkpoint.read_weights(path, "model", gan)
+    checkpoint.read_weights(path, "ema", gan.generator)
     return gan.to(find_device(device)).eval()
 
 
