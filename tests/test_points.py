@@ -39,7 +39,7 @@ def test_trains_on_points_and_resumes_exactly(name: str, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("name", ONLY_IMAGES)
-def test_what_is_made_for_images_refuses_points_before_anything_is_read(name: str) -> None:
+def test_architectures_for_images_refuse_points_before_loading_data(name: str) -> None:
     able = " or ".join(FOR_POINTS)
     with pytest.raises(UsageError, match=f"{name} is for images, but ring has points. Choose {able}"):
         session(name, "ring")
@@ -81,7 +81,7 @@ def test_sample_writes_points(trained: Run, ganzoo_cli: Command, tmp_path: Path)
     assert Image.open(picture).mode == "RGB"
 
 
-def test_points_do_not_go_into_a_directory_of_pictures(trained: Run, ganzoo_cli: Command, tmp_path: Path) -> None:
+def test_points_are_not_written_to_a_directory(trained: Run, ganzoo_cli: Command, tmp_path: Path) -> None:
     result = ganzoo_cli("sample", trained.path, "--out", tmp_path / "many")
     assert result.code == 2
     assert "this run generates points. Choose FILE.png or FILE.npz" in result.err

@@ -62,7 +62,8 @@ def sample(
 
     from ganzoo.cli.console import Console
     from ganzoo.cli.terminal import draw
-    from ganzoo.training.loading import generate_from_inputs, load
+    from ganzoo.training.checkpoint import PREFIX
+    from ganzoo.training.loading import generate_from_inputs, load_checkpoint, newest_checkpoint
     from ganzoo.training.run import Run
 
     target = Path(out)
@@ -72,7 +73,8 @@ def sample(
     _check_target(target)
     if spec.kind != "images" and kind not in (".png", ".npz"):
         raise UsageError(f"--out {out}: this run generates {spec.kind}. Choose FILE.png or FILE.npz.")
-    gan = load(run, device, best)
+    checkpoint = newest_checkpoint(run_directory, best)
+    gan = load_checkpoint(run_directory, checkpoint, device)
     seed = secrets.randbits(32) if seed is None else seed
     names = run_directory.config["dataset"]["class_names"] or [str(number) for number in range(gan.classes)]
     class_labels = gan.class_labels(count)
@@ -87,7 +89,7 @@ def sample(
         kinds = {spec.kind: gan.sample(count, class_labels, seed)}
     origin: dict[str, str | int] = {
         "run": click.format_filename(run),
-        "step": gan.trained_steps,
+        "step": int(checkpoint.name.removeprefix(PREFIX)),
         "seed": seed,
         "count": count,
     }

@@ -35,9 +35,6 @@ class GAN(nn.Module):
     override any method.
     """
 
-    trained_steps: int = 0
-    """Step of the checkpoint that the weights were loaded from; 0 for a new GAN."""
-
     def __init__(self, generator: nn.Module, discriminator: nn.Module, config: Any, spec: DataSpec):
         super().__init__()
         self.generator = generator
@@ -205,7 +202,7 @@ class GAN(nn.Module):
         """
         if count < 0:
             raise UsageError(f"Cannot generate {count} {self.spec.kind}: expected a count of 0 or more.")
-        given = self._sample_inputs(count, inputs) if self.paired else self._sample_labels(count, labels)
+        conditioning = self._sample_inputs(count, inputs) if self.paired else self._sample_labels(count, labels)
         if (self.paired and labels is not None) or (inputs is not None and not self.paired):
             kind, arguments = ("paired", "inputs and no labels") if self.paired else ("not paired", "no inputs")
             raise UsageError(f"This GAN is {kind}: it takes {arguments}.")
@@ -214,7 +211,7 @@ class GAN(nn.Module):
             rng.seed()
         else:
             rng.manual_seed(seed)
-        z, condition = self.latent(count, rng), self.condition(given, count, rng)
+        z, condition = self.latent(count, rng), self.condition(conditioning, count, rng)
         with evaluating(self.generator):
             samples = [
                 decode(

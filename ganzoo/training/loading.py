@@ -47,7 +47,6 @@ def load_checkpoint(run: Run, path: Path, device: str | None = None) -> GAN:
     """The GAN of `run` from the verified checkpoint at `path`, with the moving average as its generator."""
     entry = architecture_of(run.config)
     gan = build(entry, configs.make(entry.card.Config, run.config["settings"]), run.spec)
-    gan.trained_steps = int(path.name.removeprefix(checkpoint.PREFIX))
     checkpoint.read_weights(path, "model", gan)
     checkpoint.read_weights(path, "ema", gan.generator)
     return gan.to(find_device(device)).eval()

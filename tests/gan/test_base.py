@@ -235,6 +235,26 @@ def test_an_overridden_loss_is_a_single_term() -> None:
     torch.testing.assert_close(value, expected)
 
 
+def test_overridden_logits_and_objectives_get_both_sides_despite_batch_norm() -> None:
+    class OwnObjective(GAN):
+        def discriminator_objective(self, on_real: Tensor | None, on_fake: Tensor | None) -> Any:
+            assert on_real is not None
+            assert on_fake is not None
+            return on_real.sum() + 2 * on_fake.sum(), {}
+
+    class OwnLogits(GAN):
+        def logits(self, real: Tensor, fake: Tensor, condition: Tensor | None) -> Any:
+            return torch.ones(4), torch.full((4,), 2.0)
+
+    gan, real, fake = build("dcgan", DataSpec(3, 16)), torch.rand(4, 3, 16, 16), -torch.rand(4, 3, 16, 16)
+    on_real, on_fake = gan.logits(real, fake, None)
+    gan.__class__ = OwnObjective
+    torch.testing.assert_close(gan.discriminator_loss(real, fake)[0], on_real.sum() + 2 * on_fake.sum())
+    gan.__class__ = OwnLogits
+    expected = LOSSES["nonsaturating"].discriminator(torch.ones(4), torch.full((4,), 2.0), gan.config.real_label)
+    torch.testing.assert_close(gan.discriminator_loss(real, fake)[0], expected)
+
+
 @pytest.mark.parametrize(
     ("loss", "probability"), [("nonsaturating", True), ("minimax", True), ("least_squares", False)]
 )

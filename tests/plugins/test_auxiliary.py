@@ -60,6 +60,25 @@ def test_acgan_without_class_weight_has_the_plain_loss() -> None:
     )
 
 
+def test_the_penalty_is_added_to_the_loss_of_the_discriminator() -> None:
+    real, fake, labels = torch.rand(6, 1, 8, 8), torch.rand(6, 1, 8, 8), torch.arange(6) % 3
+    losses = {}
+    for weight in (0.0, 5.0):
+        gan = build("acgan", DataSpec(1, 8, 3), penalty="r1", penalty_weight=weight)
+        losses[weight], logs = gan.discriminator_loss(real, fake, labels)
+    torch.testing.assert_close(losses[5.0] - losses[0.0], 5 * logs["penalty"])
+    assert logs["penalty"] > 0
+
+
+def test_a_relativistic_loss_compares_real_and_generated_images() -> None:
+    real, fake, labels = torch.rand(6, 1, 8, 8), torch.rand(6, 1, 8, 8), torch.arange(6) % 3
+    gan = build("acgan", DataSpec(1, 8, 3), class_weight=0, loss="relativistic")
+    difference = gan.discriminator(fake) - gan.discriminator(real)
+    torch.testing.assert_close(
+        gan.generator_loss(real, fake, labels)[0], torch.nn.functional.softplus(-difference).mean()
+    )
+
+
 def test_infogan_draws_its_codes_and_takes_the_category_from_a_label(infogan: GAN) -> None:
     codes = infogan.condition(None, 4000, torch.Generator().manual_seed(0))
     assert codes is not None

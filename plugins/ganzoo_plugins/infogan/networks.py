@@ -37,9 +37,7 @@ class MutualInformationGAN(AuxiliaryGAN):
         if given is None:
             given = torch.randint(categories, (n,), device=self.device, generator=rng)
         values = torch.rand(n, continuous, device=self.device, generator=rng) * 2 - 1
-        one_hot = given[:, None] == torch.arange(
-            categories, device=self.device
-        )  # F.one_hot would synchronise with the GPU
+        one_hot = given[:, None] == torch.arange(categories, device=self.device)  # F.one_hot would wait for the GPU
         return torch.cat([one_hot.float(), values], dim=1)
 
     def auxiliary_loss(self, prediction: Tensor, condition: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
