@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @click.option("--verbose", is_flag=True, help="Show all values, their protocols, and the metrics that do not apply.")
 @click.option("--json", "as_json", is_flag=True, help="Print the complete results as one JSON object.")
 def evaluate(run: str, metrics: str | None, samples: int | None, verbose: bool, as_json: bool, **options: Any) -> None:
-    """Measure the quality of the newest checkpoint in the run directory RUN.
+    """Measure the newest checkpoint of the run directory RUN.
 
     \b
     ganzoo evaluate runs/cgan-mnist-001

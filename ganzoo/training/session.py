@@ -26,7 +26,7 @@ from ganzoo.training.determinism import deterministic
 from ganzoo.training.interrupts import StopRequest
 from ganzoo.training.provenance import provenance
 from ganzoo.training.run import Run
-from ganzoo.training.run_config import resumed_options, to_run_config
+from ganzoo.training.run_config import architecture_of, resumed_options, to_run_config
 from ganzoo.training.state import TrainingState
 
 
@@ -95,6 +95,7 @@ class Session:
     ) -> Session:
         """The training of the run at `path`, continued; only `resumable` options may differ from the run's."""
         run = Run.open(path)
+        architecture_of(run.config)  # if its package is missing, that is the message
         config = configs.make(TrainConfig, resumed_options(run.config, options))
         session = cls(config, {**run.config["settings"], **(settings or {})})
         session.resumed = run

@@ -99,7 +99,7 @@ def test_networks_that_fail_in_training_are_reported_with_the_command_that_check
     site.add("plugin-wrong", code, {"wrong": "Good"})
     result = site.run("train", "wrong", "--dataset", "digits", "--steps", "1")
     assert result.code == 1
-    assert result.err.startswith("Error: The training of wrong failed in code:\n\nTraceback")
+    assert result.err.startswith("Error: Training wrong failed:\n\nTraceback")
     assert result.err.endswith("What an architecture must keep to is checked by: ganzoo check wrong\n")
 
 
