@@ -55,13 +55,13 @@ def test_wrong_usage_is_one_message(arguments: tuple[str, ...], message: str, ga
     assert message in result.err
 
 
-def test_data_that_are_not_there_are_no_failure_of_the_plugin(ganzoo_cli: Command) -> None:
+def test_missing_data_are_no_failure_of_the_plugin(ganzoo_cli: Command) -> None:
     result = ganzoo_cli("check", "--dataset", "folder:/no/such/folder")
     assert result.code == 1
     assert result.err == "Error: The folder /no/such/folder does not exist.\n"
 
 
-def test_a_failure_says_what_to_change_and_an_announced_one_why(
+def test_a_failure_says_what_to_change_and_an_expected_one_why(
     site: Site, install: Callable[[Site], None], ganzoo_cli: Command
 ) -> None:
     site.add("mistaken", MISTAKEN, {"boastful": "Boastful", "candid": "Candid"})
@@ -70,7 +70,7 @@ def test_a_failure_says_what_to_change_and_an_announced_one_why(
     total = len(ARCHITECTURE)
     assert (boastful.code, candid.code) == (1, 0)
     assert re.search(
-        r"^failed +metadata +summary is 'the best.*\n +Change: say it in one line", boastful.out, re.MULTILINE
+        r"^failed +metadata +summary is 'the best.*\n +Change: write one line", boastful.out, re.MULTILINE
     )
     assert re.search(r"^expected +metadata +failed as expected: there is so much to say", candid.out, re.MULTILINE)
     assert boastful.out.endswith(f"{total - 1} of {total} checks passed.\n")
