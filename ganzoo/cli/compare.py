@@ -50,7 +50,7 @@ def compare(runs: tuple[str, ...], missing: bool, html: str | None, as_json: boo
     for path in paths if missing else []:
         run = Run.open(path)
         if outdated(run, read(run)):
-            console.tell(f"Evaluating {path}")
+            console.print_line(f"Evaluating {path}")
             with progress(console) as update:
                 evaluate(run, progress=update)
     compared = columns(paths)
@@ -71,7 +71,7 @@ def compare(runs: tuple[str, ...], missing: bool, html: str | None, as_json: boo
         return click.echo(json.dumps(result, indent=2))
     show(compared, console)
     if html is not None:
-        console.tell(f"\nPage  {html}")
+        console.print_line(f"\nPage  {html}")
 
 
 def show(columns: Sequence[Column], console: Console) -> None:
@@ -93,15 +93,15 @@ def show(columns: Sequence[Column], console: Console) -> None:
     headings = _headings(columns, metrics, console)
     for heading, column in zip(headings, columns):
         if heading != column.name:
-            console.tell(f"{heading}  {column.name}")
+            console.print_line(f"{heading}  {column.name}")
     _print_tables("metric", headings, ("real data", "better"), metrics, console)
     if any(row.best for row in table):
         console.print("* best value")
     for number, note in enumerate(notes, 1):
-        console.say(f"({number}) {escape(note)}")
+        console.print_prose(f"({number}) {escape(note)}")
     for column in columns:
         for note in column.notes:
-            console.say(f"{escape(column.name)}: {escape(note)}")
+            console.print_prose(f"{escape(column.name)}: {escape(note)}")
     if different:
         console.print()
         _print_tables("setting that differs", headings, (), different, console)

@@ -76,7 +76,7 @@ def show(run: Run, result: Evaluation, console: Console, verbose: bool) -> None:
     from ganzoo.cli.console import escape, table
     from ganzoo.evaluation.results import BETTER, format_number, protocol_lines
 
-    console.tell(f"{result.run}, {result.checkpoint}")
+    console.print_line(f"{result.run}, {result.checkpoint}")
     values = result.figures if verbose else _headlines(result)
     rows = []
     for name, value in values.items():
@@ -87,16 +87,16 @@ def show(run: Run, result: Evaluation, console: Console, verbose: bool) -> None:
     console.print()
     if verbose:
         for line in protocol_lines(result):
-            console.say(escape(line))
+            console.print_prose(escape(line))
         for name, reason in result.skipped.items():
-            console.say(f"[dim]{name} does not apply: it {escape(reason)}.[/]")
+            console.print_prose(f"[dim]{name} does not apply: it {escape(reason)}.[/]")
         console.print()
     if result.verdicts:
-        console.say(escape(" ".join(result.verdicts)))
+        console.print_prose(escape(" ".join(result.verdicts)))
     for picture in (path for entry in result.findings.values() for path in entry.get("pictures", [])):
-        console.tell(f"Picture  {run.path / picture}")
+        console.print_line(f"Picture  {run.path / picture}")
     if not verbose:
-        console.say("[dim]docs/metrics.md explains the metrics; --verbose shows how they were measured.[/]")
+        console.print_prose("[dim]docs/metrics.md explains the metrics; --verbose shows how they were measured.[/]")
 
 
 def _headlines(result: Evaluation) -> dict[str, dict[str, Any]]:

@@ -80,21 +80,21 @@ class Progress(Callback):
         elif time.monotonic() - self.drawn >= LINE_SECONDS:
             self.drawn = time.monotonic()
             line = f"{self._position(row['step'])}  {row['seconds']:.0f} s  {describe(row)}  {speed}"
-            self.console.tell(line)
+            self.console.print_line(line)
 
     def on_evaluation(self, row: dict[str, Any]) -> None:
         value = row.get(row["metric"])
         result = row["metric"] if value is None else f"{row['metric']} {value:.4g}"
-        self.console.tell(f"{self._position(row['step'])}  {result}{' (best)' if row['best'] else ''}")
+        self.console.print_line(f"{self._position(row['step'])}  {result}{' (best)' if row['best'] else ''}")
 
     def on_checkpoint(self, path: Path, step: int) -> None:
         self.saved_step = step
 
     def on_alarm(self, alarm: Alarm) -> None:
-        self.console.say(f"[bold red]Alarm:[/] {escape(str(alarm))}")
+        self.console.print_prose(f"[bold red]Alarm:[/] {escape(str(alarm))}")
 
     def on_note(self, text: str) -> None:
-        self.console.say(f"[yellow]Note:[/] {escape(text)}")
+        self.console.print_prose(f"[yellow]Note:[/] {escape(text)}")
 
     def on_end(self) -> None:
         if self.bar is not None:

@@ -105,7 +105,7 @@ def sample(
     console = Console(highlight=False)
     if console.is_terminal:
         draw(list(kinds.values()), spec, console)
-    console.tell(f"{count:,} {spec.kind} written to {target} (seed {seed})")
+    console.print_line(f"{count:,} {spec.kind} written to {target} (seed {seed})")
 
 
 def _class_index(label: str, gan: GAN, names: list[str]) -> int:

@@ -114,7 +114,7 @@ def _train(options: Mapping[str, Any], as_json: bool) -> None:
     except (KeyboardInterrupt, SystemExit):
         if progress.training is not None and progress.saved_step is not None:
             console.print(f"Stopped. The checkpoint of step {progress.saved_step:,} is saved.")
-            console.tell(f"Resume with: ganzoo train --resume {progress.training.run.path}")
+            console.print_line(f"Resume with: ganzoo train --resume {progress.training.run.path}")
         raise
     except Exception as failure:  # a plugin's code may raise anything; the whole traceback is shown
         training = progress.training
@@ -154,9 +154,9 @@ def _summarize(progress: Progress, console: Console, elapsed: float, as_json: bo
         names = ", ".join(dict.fromkeys(alarm.name for alarm in alarms))
         count = f"{len(alarms)} alarms" if len(alarms) > 1 else "1 alarm"
         console.print(f"\n[bold red]Warning:[/] {count} ({names}); see {run.alarms_file}", soft_wrap=True)
-    console.tell(f"\nSamples  {run.grid}")
-    console.tell(f"Run      {run.path}")
-    console.tell(f"Next     ganzoo sample {run.path}")
+    console.print_line(f"\nSamples  {run.grid}")
+    console.print_line(f"Run      {run.path}")
+    console.print_line(f"Next     ganzoo sample {run.path}")
 
 
 def _show(session: Session, as_json: bool) -> None:

@@ -100,7 +100,7 @@ def test_networks_that_fail_in_training_are_reported_with_the_command_that_check
     result = site.run("train", "wrong", "--dataset", "digits", "--steps", "1")
     assert result.code == 1
     assert result.err.startswith("Error: Training wrong failed:\n\nTraceback")
-    assert result.err.endswith("What an architecture must keep to is checked by: ganzoo check wrong\n")
+    assert result.err.endswith("To check the architecture, run: ganzoo check wrong\n")
 
 
 def test_a_build_that_returns_no_gan_says_what_it_returned(site: Site) -> None:
