@@ -54,13 +54,13 @@ portable-%:
 
 # ---- CUDA -----------------------------------------------------------------------------------------------------------
 
-CUDA_HEADERS := $(wildcard csrc/cuda/*.h csrc/cuda/*.cuh) tests/csrc/emulator.h
-EMULATED := $(patsubst csrc/cuda/%,build/emulated/%.o,$(wildcard csrc/cuda/*.cu csrc/cuda/*.cpp))
+CUDA_HEADERS := $(wildcard csrc/cuda/*.h csrc/cuda/*.cuh csrc/torch/cuda/*.h) tests/csrc/emulator.h
+EMULATED := $(patsubst csrc/%,build/emulated/%.o,$(wildcard csrc/cuda/*.cu csrc/torch/cuda/*.cpp))
 EMULATE := -x c++ -std=c++17 -w -DGANZOO_EMULATE -Itests/csrc
 SANITIZED := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
 
 cuda-check: $(VENV)/installed  ## compile every CUDA kernel for sm_80, sm_90 and PTX; registers and spills: build/cuda
-	$(BIN)/python ganzoo/ops/cuda_recipe.py csrc build/cuda 8.0 9.0+PTX
+	TORCH_CUDA_ARCH_LIST="8.0 9.0+PTX" $(BIN)/python -m benchmarks.cuda_check csrc build/cuda
 
 # On the CPU: the kernels alone under the sanitizers, then through torch's operations with the tests that a GPU runs.
 cuda-emulate: $(VENV)/installed build/emulated/ganzoo.so  ## run the CUDA kernels without a GPU
@@ -72,8 +72,8 @@ cuda-emulate: $(VENV)/installed build/emulated/ganzoo.so  ## run the CUDA kernel
 	build/emulated/kernels float32
 	GANZOO_EMULATED_CUDA=$(CURDIR)/build/emulated/ganzoo.so $(BIN)/pytest -q tests/ops/test_cuda.py tests/ops/test_cuda_blocks.py
 
-build/emulated/%.o: csrc/cuda/% $(CUDA_HEADERS)
-	mkdir -p build/emulated
+build/emulated/%.o: csrc/% $(CUDA_HEADERS)
+	mkdir -p $(@D)
 	$(CXX) $(EMULATE) -O2 -fPIC -fvisibility=hidden -DTORCH_TARGET_VERSION=0x020a000000000000 \
 		-I$(TORCH)/include -c $< -o $@
 
@@ -127,7 +127,7 @@ clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # torch first, so that the extension hook in setup.py finds it: the package itself is built without isolation.
-$(VENV)/installed: pyproject.toml setup.py constraints.txt $(wildcard csrc/*.cpp csrc/cpu/* csrc/cuda/*)
+$(VENV)/installed: pyproject.toml setup.py constraints.txt $(wildcard csrc/*/* csrc/*/*/*)
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet torch setuptools ninja
 	$(BIN)/pip install --quiet --no-build-isolation --editable ".[dev,tensorboard]"

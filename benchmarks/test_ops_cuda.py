@@ -26,7 +26,7 @@ from ganzoo.core import config as configs
 from ganzoo.core import registry
 from ganzoo.data import ImageData
 from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU
-from ganzoo.ops import cuda, native, use_backend
+from ganzoo.ops import cpu_library, cuda_library, use_backend
 from ganzoo.training import cuda_graph as graph
 from ganzoo.training import loop
 from ganzoo.training.batches import Batches
@@ -42,7 +42,7 @@ UNTIL = float(os.environ.get("GANZOO_BENCHMARK_UNTIL", "inf"))
 def missing() -> str | None:
     if not torch.cuda.is_available():
         return "there is no GPU"
-    return native.unavailable() or cuda.unavailable()
+    return cpu_library.unavailable_reason() or cuda_library.unavailable_reason()
 
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=f"no CUDA kernels: {missing()}")

@@ -13,11 +13,13 @@ from ganzoo_benchmarks.timing import turns
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU
-from ganzoo.ops import native, use_backend
-from ganzoo.ops.choice import pays
+from ganzoo.ops import cpu_library, use_backend
+from ganzoo.ops.conv_bn import CONV_BN, CONV_TRANSPOSE_BN
+from ganzoo.ops.dispatch import Kernels
 
 SHAPES, ROUNDS = 40, 7
-pytestmark = pytest.mark.skipif(native.unavailable() is not None, reason=f"no native kernels: {native.unavailable()}")
+REASON = cpu_library.unavailable_reason()
+pytestmark = pytest.mark.skipif(REASON is not None, reason=f"no native kernels: {REASON}")
 
 
 def drawn(count: int) -> list[tuple[str, int, int, int, int, int]]:
@@ -29,7 +31,9 @@ def drawn(count: int) -> list[tuple[str, int, int, int, int, int]]:
         h, w = rng.randint(2, 32), rng.randint(2, 32)
         work = batch * cin * cout * h * w * (16 if kind == "up" else 4)
         weight = torch.empty((cin, cout, 4, 4) if kind == "up" else (cout, cin, 4, 4), device="meta")
-        if work < 1 << 33 and pays(kind, torch.empty(batch, cin, h, w, device="meta"), weight):
+        rule = CONV_TRANSPOSE_BN if kind == "up" else CONV_BN
+        x = torch.empty(batch, cin, h, w, device="meta")
+        if work < 1 << 33 and rule.is_profitable(Kernels.CPU, x, weight):
             found.append((kind, batch, cin, cout, h, w))
     return found
 

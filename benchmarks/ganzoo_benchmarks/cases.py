@@ -20,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ganzoo.core.errors import GanzooError, UsageError, did_you_mean
 from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU
-from ganzoo.ops import native
+from ganzoo.ops import NativeError, cpu_library
 
 TOLERANCE = 1e-3
 """How far a result may be from the reference's, relative, in the Euclidean norm: float32 passes, bfloat16 does not."""
@@ -109,9 +109,9 @@ def chosen(patterns: Sequence[str]) -> list[Case]:
 
 def require_native() -> None:
     """Raises `NativeError`, with the reason, where there are no native kernels."""
-    reason = native.unavailable()
+    reason = cpu_library.unavailable_reason()
     if reason is not None:
-        raise native.NativeError(f"There are no native kernels to compare here: {reason}. See ganzoo doctor.")
+        raise NativeError(f"There are no native kernels to compare here: {reason}. See ganzoo doctor.")
 
 
 def race(case: Case, rounds: int) -> Result:
@@ -147,8 +147,8 @@ def race(case: Case, rounds: int) -> Result:
     start = time.perf_counter()
     calls[NATIVE]()
     per_turn = math.ceil(min(50.0, TURN_SECONDS / (time.perf_counter() - start)))
-    done = native.fma_operations(PEAK_ROUNDS)
-    found = gauged_turns(calls, lambda: native.fma_operations(PEAK_ROUNDS), rounds, per_turn)
+    done = cpu_library.fma_operations(PEAK_ROUNDS)
+    found = gauged_turns(calls, lambda: cpu_library.fma_operations(PEAK_ROUNDS), rounds, per_turn)
     seconds = {name: statistics.median(found.times[name]) for name in builders if name in found.times}
     peak = done / found.gauge
     return Result(case, float(counter.get_total_flops()), peak, seconds, found, left_out)

@@ -98,8 +98,8 @@ def _machine() -> dict[str, object]:
 
     import torch
 
-    from ganzoo.ops import native
+    from ganzoo.ops import cpu_library
 
     found = {name: importlib.metadata.version(name) for name in PACKAGES if importlib.util.find_spec(name)}
     found["torch"] = torch.__version__  # with what it is built for
-    return {"kernels": native.instruction_set(), "threads": torch.get_num_threads(), **found}
+    return {"kernels": cpu_library.instruction_set(), "threads": torch.get_num_threads(), **found}

@@ -14,7 +14,7 @@ import torch
 
 from ganzoo.core import distributed
 from ganzoo.core.registry import Entry
-from ganzoo.ops import native
+from ganzoo.ops import cpu_library
 from ganzoo.ops.backend import resolve
 
 
@@ -29,7 +29,7 @@ def provenance(entry: Entry) -> dict[str, Any]:
         "versions": {"python": platform.python_version()}
         | {name: importlib.metadata.version(name) for name in sorted(packages)}
         | {"torch": torch.__version__}  # which says for what it is built, too; its package may not
-        | {"kernels": native.instruction_set() or "none", "backend": resolve("auto")},
+        | {"kernels": cpu_library.instruction_set() or "none", "backend": resolve("auto")},
         "platform": platform.platform(),
         "git": _git_revision(),
     }

@@ -14,7 +14,7 @@ from ganzoo_benchmarks.peers import CHANNELS_LAST, COMPILE, NATIVE, REFERENCE
 from torch import Tensor
 
 from ganzoo.core.errors import GanzooError, UsageError
-from ganzoo.ops import native
+from ganzoo.ops import NativeError, cpu_library
 from tests.ops.conftest import needs_native
 
 ENGINES = {"ONNX Runtime": ("onnx", "onnxruntime"), "OpenVINO": ("onnx", "openvino")}
@@ -113,8 +113,8 @@ def test_torch_compile(what: peers.Pass) -> None:
 
 
 def test_without_kernels_there_is_no_race(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native, "unavailable", lambda: "there is no C++ compiler")
-    with pytest.raises(native.NativeError, match="no native kernels to compare here: there is no C\\+\\+ compiler"):
+    monkeypatch.setattr(cpu_library, "unavailable_reason", lambda: "there is no C++ compiler")
+    with pytest.raises(NativeError, match="no native kernels to compare here: there is no C\\+\\+ compiler"):
         race(CASES["up512.inference"], 1)
 
 

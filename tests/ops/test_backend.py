@@ -8,7 +8,8 @@ import torch
 from ganzoo import ops
 from ganzoo.core.errors import UsageError
 from ganzoo.nn import ConvTransposeBNReLU
-from ganzoo.ops import backend, native
+from ganzoo.ops import NativeError, backend, cpu_library
+from ganzoo.ops.library import Loaded
 
 
 def test_backends_are_chosen_by_argument_context_and_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,8 +30,8 @@ def test_backends_are_chosen_by_argument_context_and_environment(monkeypatch: py
 def test_without_kernels_auto_says_so_once_and_native_raises(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(native, "_loaded", native.Loaded(None, None, "there is no C++ compiler"))
-    monkeypatch.setattr(backend, "_told", set())
+    monkeypatch.setattr(cpu_library.LIBRARY, "loaded", Loaded(None, None, "there is no C++ compiler"))
+    monkeypatch.setattr(backend, "_warned", set())
     block, x = ConvTransposeBNReLU(64, 64), torch.randn(16, 64, 8, 8)
     with caplog.at_level(logging.WARNING, "ganzoo.ops"):
         for _ in range(2):
@@ -38,7 +39,7 @@ def test_without_kernels_auto_says_so_once_and_native_raises(
     assert [record.getMessage() for record in caplog.records] == [
         "native kernels are not used: there is no C++ compiler; PyTorch computes instead"
     ]
-    with ops.use_backend("native"), pytest.raises(native.NativeError, match="there is no C\\+\\+ compiler"):
+    with ops.use_backend("native"), pytest.raises(NativeError, match="there is no C\\+\\+ compiler"):
         block(x)
-    with pytest.raises(native.NativeError, match="no native kernels"):
-        native.choose_instruction_set(None)
+    with pytest.raises(NativeError, match="no native kernels"):
+        cpu_library.choose_instruction_set(None)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ganzoo import ops
 from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU
-from ganzoo.ops import native
+from ganzoo.ops import NativeError
 from ganzoo.training import config as plan
 from ganzoo.training import loop
 from ganzoo.training.batches import Batches
@@ -93,11 +93,11 @@ def test_native_says_why_it_cannot() -> None:
     block, _, x = make("up", True)
     x = x.to(DEVICE)
     with ops.use_backend("native"):
-        with pytest.raises(native.NativeError, match="they are for float32, float16, bfloat16"):
+        with pytest.raises(NativeError, match="they are for float32, float16, bfloat16"):
             block(x.double())
-        with pytest.raises(native.NativeError, match="the tensors are on different devices, "):
+        with pytest.raises(NativeError, match="the tensors are on different devices, "):
             ops.conv_leaky_relu(x, torch.empty(4, 16, 4, 4, device="meta"), None)
-        with pytest.raises(native.NativeError, match="the batch norm is not in float32"):
+        with pytest.raises(NativeError, match="the batch norm is not in float32"):
             block.to(torch.bfloat16)(x.to(torch.bfloat16))
 
 
