@@ -18,7 +18,8 @@ from torch import Tensor
 from ganzoo.ops import build_config
 from ganzoo.ops.library import Library
 
-DEVICE_TYPE = "cuda"
+EMULATED = False
+"""Whether CPU tensors take the place of CUDA tensors: tests run the emulated kernels so."""
 ENABLED_IN_AUTO = False
 """Whether `auto` uses these kernels. They have not run on a GPU yet: until they have, only "native" does."""
 
@@ -62,8 +63,8 @@ def allows_tf32() -> bool:
 
 
 def is_cuda(t: Tensor) -> bool:
-    """Whether `t` is on a GPU, or on the CPU while tests run the emulated kernels there."""
-    return t.device.type == DEVICE_TYPE
+    """Whether the CUDA kernels are those for `t`."""
+    return t.is_cuda or EMULATED
 
 
 def unsupported_reason(x: Tensor, weight: Tensor, params: Sequence[Tensor], training: bool) -> str | None:
@@ -88,7 +89,7 @@ def unsupported_reason(x: Tensor, weight: Tensor, params: Sequence[Tensor], trai
 
 def compute_dtype(x: Tensor) -> torch.dtype:
     """The dtype in which a block computes: autocast's if it is on."""
-    return torch.get_autocast_dtype(DEVICE_TYPE) if torch.is_autocast_enabled(DEVICE_TYPE) else x.dtype
+    return torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
 
 
 def describe() -> str:

@@ -46,7 +46,7 @@ def dispatch(rule: Rule, backend: str, x: Tensor, *arguments: Any) -> Kernels | 
     backend = resolve(backend)
     if backend == "reference":
         return None
-    kernels = Kernels.CUDA if x.device.type == cuda_library.DEVICE_TYPE else Kernels.CPU
+    kernels = Kernels.CUDA if x.is_cuda or cuda_library.EMULATED else Kernels.CPU
     if functorch_active():
         reason: str | None = "torch.func and forward-mode AD need PyTorch's own operations"
     else:

@@ -28,7 +28,7 @@ def missing() -> str | None:
         return cpu_library.unavailable_reason()
     if EMULATED:
         torch.ops.load_library(EMULATED)
-        cuda_library.DEVICE_TYPE = "cpu"
+        cuda_library.EMULATED = True
         cuda_library.LIBRARY.loaded = Loaded(ctypes.CDLL(EMULATED), None, "emulated")
         return None
     if not torch.cuda.is_available():
