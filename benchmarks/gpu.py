@@ -1,7 +1,7 @@
-"""`make gpu`: on a machine with a GPU, a torch for it and the CUDA toolkit, but no network, build, test and measure.
+"""`make gpu`: build, test and measure on a machine with a GPU, a torch for it and the CUDA toolkit, without a network.
 
-Writes a dated file under benchmarks/results after every stage, so that what was done is there whatever comes next.
-Stages are processes of their own with a share of the time each.
+Writes a dated file under benchmarks/results after every stage, so that a later failure loses nothing. Each stage is a
+separate process with a share of the time.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The fused blocks and whole networks, native against every peer, interleaved: `ganzoo bench` as pytest-benchmark."""
+"""The cases of `ganzoo bench`, recorded by pytest-benchmark."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Races of small blocks: what is left out and why, and that a wrong result never gets a figure."""
+"""Races of small blocks: peers that are left out, with the reason, and wrong results, which are never timed."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ ENGINES = {"ONNX Runtime": ("onnx", "onnxruntime"), "OpenVINO": ("onnx", "openvi
 
 
 def without(case: Case, *names: str) -> Case:
-    """`case` without some contestants: torch.compile takes long."""
+    """`case` without some contestants, such as torch.compile, which is slow."""
     return replace(case, builders=lambda: {n: b for n, b in case.builders().items() if n not in names})
 
 
 def with_peer(case: Case, name: str, result: object) -> Case:
-    """`case` with one contestant more (or another one), which raises or returns `result`."""
+    """`case` with a contestant added or replaced, which raises or returns `result`."""
 
     def call() -> tuple[Tensor, ...]:
         if isinstance(result, Exception):
@@ -100,7 +100,7 @@ def test_scripts_and_ours_take_the_same_training_step() -> None:
     for name in (NATIVE, CHANNELS_LAST):
         first, second = (difference(a, b) for a, b in zip(found[name], found[REFERENCE]))
         assert first < cases.TOLERANCE
-        assert second < 0.05  # after an update of every weight, in which rounding has turned a few signs
+        assert second < 0.05  # after an update of every weight, in which rounding may flip a few signs
     assert difference(*found[NATIVE]) > 0.01  # a step changes something
 
 

@@ -1,4 +1,4 @@
-"""The peers' networks compute what ganzoo's do, without ganzoo's code; and the timed ones are those of the zoo."""
+"""The networks of the peers compute the same as ganzoo's without its code; the timed networks are those of the zoo."""
 
 from __future__ import annotations
 

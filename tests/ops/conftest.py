@@ -56,7 +56,7 @@ def close(found: Tensor, exact: Tensor) -> None:
 
 
 def shaken(network: nn.Module, seed: int = 0) -> nn.Module:
-    """`network` with parameters and statistics that differ from every default."""
+    """Give `network` parameters and statistics that differ from every default."""
     rng = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for tensor in network.state_dict().values():

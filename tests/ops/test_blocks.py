@@ -28,7 +28,7 @@ every_block = pytest.mark.parametrize("kind", BLOCKS)
 
 
 def plain(block: nn.Sequential) -> nn.Sequential:
-    """The same modules, in float64, one after the other."""
+    """A float64 copy that runs the same modules one after the other."""
     last = [nn.Tanh()] if isinstance(block[-1], ConvTransposeTanh) else []
     kinds = [nn.ConvTranspose2d if type(m) is ConvTransposeTanh else type(m) for m in block]
     copy = nn.Sequential(*(kind(**arguments(m)) for kind, m in zip(kinds, block)), *last).double()
@@ -158,7 +158,7 @@ def test_inference_follows_every_change_of_the_parameters(kind: str) -> None:
     def check() -> None:
         exact = plain(block)
         with ops.use_backend("native"), torch.no_grad():
-            for _ in range(2):  # the second time from what was packed the first time
+            for _ in range(2):  # the second time with the cached weights
                 close(block(x), exact(x.double()))
 
     check()
@@ -224,7 +224,7 @@ def test_native_says_why_it_cannot(kind: str) -> None:
 def test_bad_arguments_raise_what_pytorch_raises(kind: str) -> None:
     block, x = make(kind)
     for bad in (x[:, :2], x[0, 0], x.long()):
-        with pytest.raises(Exception) as expected:  # noqa: PT011  # whatever it is, ours must be the same
+        with pytest.raises(Exception) as expected:  # noqa: PT011  # any type, but the same
             plain(block).float()(bad)
         with pytest.raises(expected.type):
             block(bad)

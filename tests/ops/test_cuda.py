@@ -1,4 +1,4 @@
-"""torch.ops.ganzoo.* on a GPU, called directly: against float64, in every precision."""
+"""The operators torch.ops.ganzoo.* on a GPU against float64, in every precision."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = needs_cuda
 kernels = torch.ops.ganzoo
 
 shapes = st.tuples(
-    st.sampled_from([1, 2, 5, 130]),  # images: a tile of few pixels, and of one
+    st.sampled_from([1, 2, 5, 130]),  # images: tiles of several pixels, and of one
     st.sampled_from([1, 8, 19, 72]), st.sampled_from([1, 3, 16, 136]),  # channels: whole chunks of 16 bytes, and not
     st.integers(1, 4), st.integers(1, 5), st.integers(0, 1), st.integers(0, 1),  # h, w, H - 2h, W - 2w
 ).filter(lambda s: not EMULATED or s[0] * s[1] * s[2] * s[3] * s[4] < 4000)  # fmt: skip
@@ -50,7 +50,7 @@ def test_the_products(precision: str, shape: tuple[int, ...], layout: str, seed:
     scale, shift = make(cs, dtype=torch.float32), make(cs, dtype=torch.float32)
     operands = [t.double() for t in (small, big, weight)]
     (up, down, gradient), squares = in_float64(*operands), in_float64(*(t.square() for t in operands))
-    up_size, down_size, gradient_size = (t.sqrt() for t in squares)  # of sums of as many random numbers
+    up_size, down_size, gradient_size = (t.sqrt() for t in squares)  # the magnitude of sums of as many random numbers
     with products(precision):
         near(kernels.conv_transpose4x4s2(small, weight, None, None, None, 1.0, height, width), up, limit, up_size)
         near(kernels.conv4x4s2(big, weight, None, None, None, 1.0), down, limit, down_size)

@@ -1,4 +1,4 @@
-"""The fused blocks on a GPU against float64, and trainings with them against trainings without."""
+"""The fused blocks on a GPU against float64, and training steps with them against steps without."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def gradients(block: nn.Sequential, x: Tensor, precision: str | None) -> list[Te
     autocast = torch.autocast(DEVICE, dtype) if dtype != torch.float32 else contextlib.nullcontext()
     with autocast:
         out = block(x)
-    # made where they are used: a capture takes no copies from the CPU
+    # created on the device: a graph capture allows no copies from the CPU
     weights = torch.linspace(-1, 1, out.numel(), dtype=torch.float64, device=out.device).view(out.shape).to(out)
     return [out, *torch.autograd.grad((out * weights).sum(), [x, *block.parameters()])]
 
@@ -147,5 +147,5 @@ def test_torch_compile_has_no_graph_break(kind: str, precision: str) -> None:
         expected = gradients(block, x.to(DEVICE), precision)
         compiled = torch.compile(block, fullgraph=True, backend="aot_eager")
         for found, tensor in zip(gradients(compiled, x.to(DEVICE), precision), expected):
-            near(found, tensor, LIMITS[precision])  # cuBLAS may be asked for the transposed product
+            near(found, tensor, LIMITS[precision])  # torch.compile may call cuBLAS for the transposed product
     torch.compiler.reset()

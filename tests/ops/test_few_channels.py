@@ -1,4 +1,4 @@
-"""Layers whose big image has 1 to 4 channels, called directly: against float64 in every instruction set."""
+"""The operators for images of 1 to 4 channels against float64, in every instruction set."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_against_float64(instruction_set: str, shape: tuple[int, ...], layout: s
     leaves = [t.double().requires_grad_() for t in (big, weight, shift)]
     exact = F.leaky_relu(F.conv2d(*leaves, 2, 1), slope)
     close(ops.conv4x4s2(big, weight, None, None, shift, slope), exact)
-    # of the exact signs: what is rounded to the other side of the corner has another derivative
+    # with the exact signs: a value rounded to the other side of the corner has a different derivative
     out = exact.detach().float()
     gradients = torch.autograd.grad(exact, leaves, small.double())
     close(ops.few_channels_input_grad(small, out, weight, False, slope, height, width), gradients[0])

@@ -1,4 +1,4 @@
-"""torch.ops.ganzoo.*, called directly: against float64, over shapes and layouts, in every instruction set."""
+"""The operators torch.ops.ganzoo.* against float64, for many shapes and memory layouts, in every instruction set."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def test_torch_export(kind: str) -> None:
 @pytest.mark.parametrize("strict", [False, True])
 @pytest.mark.parametrize("n", [16, 1])
 def test_an_exported_program_is_for_every_batch_size(n: int, strict: bool) -> None:
-    """Whatever `auto` would take for the one that it was exported with."""
+    """Independent of what `auto` chooses for the batch size of the export."""
     generator = nn.Sequential(
         ConvTransposeBNReLU(100, 64, 4, 1, 0), ConvTransposeBNReLU(64, 32), ConvTransposeTanh(32, 3), nn.Flatten(),
         Linear(768, 64),
