@@ -30,9 +30,12 @@ struct Norm {
 
   Norm(int64_t c, const Tensor& mean, const Tensor& var, const Maybe& gamma, const Maybe& beta, double eps,
        double slope) {
-    values = {channel(mean, "mean", c, keep[0]),    channel(var, "var", c, keep[1]),
-              channel(gamma, "gamma", c, keep[2]), channel(beta, "beta", c, keep[3]),
-              eps,                                  static_cast<float>(slope)};
+    values = {channel(mean, "mean", c, keep[0]),
+              channel(var, "var", c, keep[1]),
+              channel(gamma, "gamma", c, keep[2]),
+              channel(beta, "beta", c, keep[3]),
+              eps,
+              static_cast<float>(slope)};
   }
 };
 
@@ -47,7 +50,7 @@ Tensor batch_norm_act(Tensor y, Tensor mean, Tensor var, Maybe gamma, Maybe beta
 }
 
 std::tuple<Tensor, Tensor, Tensor> batch_norm_act_backward(Tensor grad, Tensor y, Tensor mean, Tensor var, Maybe gamma,
-                                                     Maybe beta, double eps, double slope) {
+                                                           Maybe beta, double eps, double slope) {
   check_pixels(y);
   check(grad, "grad", 4);
   for (int i = 0; i < 4; ++i) STD_TORCH_CHECK(grad.size(i) == y.size(i), "ganzoo: grad must have the shape of y");

@@ -1,4 +1,4 @@
-// conv_transpose4x4s2, conv4x4s2 and conv4x4s2_weight_grad on CPU tensors: convolutions with kernel 4, stride 2, padding 1.
+// Convolutions with kernel 4, stride 2, padding 1 on CPU tensors, and their weight gradient.
 #include <torch/csrc/stable/library.h>
 
 #include <tuple>
@@ -47,7 +47,7 @@ Result convolve(bool transposed, const Tensor& x, const Tensor& weight, const Ma
   const int64_t cs = weight.size(0), cb = weight.size(1), cin = transposed ? cs : cb, cout = transposed ? cb : cs;
   STD_TORCH_CHECK(x.size(1) == cin, "ganzoo: weight is for ", cin, " input channels, but there are ", x.size(1));
   const Shape s = transposed ? Shape{x.size(0), x.size(2), x.size(3), cs, height, width, cb}
-                     : Shape{x.size(0), x.size(2) / 2, x.size(3) / 2, cs, x.size(2), x.size(3), cb};
+                             : Shape{x.size(0), x.size(2) / 2, x.size(3) / 2, cs, x.size(2), x.size(3), cb};
   check_sizes(s);
   STD_TORCH_CHECK(!statistics || s.n > 0, "ganzoo: an empty batch has no statistics");
   Maybe keep_scale, keep_shift;
@@ -58,8 +58,8 @@ Result convolve(bool transposed, const Tensor& x, const Tensor& weight, const Ma
   if (packed) check(*packed, "packed", 1);
   const float* panels = packed_or_pack(weight, packed, transposed);
   const Tensor in = nhwc(x);
-  Result r = {transposed ? empty_nhwc(s.n, cb, s.H, s.W) : empty_nhwc(s.n, cs, s.h, s.w), vector(in, statistics ? cout : 0),
-              vector(in, statistics ? cout : 0)};
+  Result r = {transposed ? empty_nhwc(s.n, cb, s.H, s.W) : empty_nhwc(s.n, cs, s.h, s.w),
+              vector(in, statistics ? cout : 0), vector(in, statistics ? cout : 0)};
   if (statistics) e.mean = r.mean.mutable_data_ptr<float>(), e.var = r.var.mutable_data_ptr<float>();
   if (s.n > 0)
     ganzoo::convolve(transposed, takes_winograd(s), s, in.const_data_ptr<float>(), panels, e,
@@ -67,8 +67,8 @@ Result convolve(bool transposed, const Tensor& x, const Tensor& weight, const Ma
   return r;
 }
 
-Tensor conv_transpose4x4s2(Tensor x, Tensor weight, Maybe packed, Maybe scale, Maybe shift, double slope, int64_t height,
-          int64_t width) {
+Tensor conv_transpose4x4s2(Tensor x, Tensor weight, Maybe packed, Maybe scale, Maybe shift, double slope,
+                           int64_t height, int64_t width) {
   return convolve(true, x, weight, packed, scale, shift, slope, height, width, false).out;
 }
 
@@ -111,11 +111,9 @@ STABLE_TORCH_LIBRARY_FRAGMENT(ganzoo, m) {
   m.def(
       "conv_transpose4x4s2(Tensor x, Tensor weight, Tensor? packed, Tensor? scale, Tensor? shift, float slope, "
       "SymInt height, SymInt width) -> Tensor");
-  m.def(
-      "conv4x4s2(Tensor x, Tensor weight, Tensor? packed, Tensor? scale, Tensor? shift, float slope) -> Tensor");
+  m.def("conv4x4s2(Tensor x, Tensor weight, Tensor? packed, Tensor? scale, Tensor? shift, float slope) -> Tensor");
   // out, and the mean and biased variance of each channel
-  m.def(
-      "conv_transpose4x4s2_stats(Tensor x, Tensor weight, SymInt height, SymInt width) -> (Tensor, Tensor, Tensor)");
+  m.def("conv_transpose4x4s2_stats(Tensor x, Tensor weight, SymInt height, SymInt width) -> (Tensor, Tensor, Tensor)");
   m.def("conv4x4s2_stats(Tensor x, Tensor weight) -> (Tensor, Tensor, Tensor)");
   m.def("conv4x4s2_weight_grad(Tensor small, Tensor big) -> Tensor");
 }

@@ -1,5 +1,5 @@
-// Layers whose big image has 1 to 4 channels, on CPU tensors: the generator's last layer with its tanh, and gradients of
-// a convolution fused with those of the activation behind it. Without an activation, see convolution.cpp.
+// Layers whose big image has 1 to 4 channels, on CPU tensors: the generator's last layer with its tanh, and gradients
+// of a convolution fused with those of the activation after it. Without an activation, see convolution.cpp.
 #include <torch/csrc/stable/library.h>
 
 #include <tuple>
@@ -21,8 +21,8 @@ Tensor conv_transpose4x4s2_tanh(Tensor x, Tensor weight, Maybe shift, int64_t he
   check(x, "input", 4);
   check_weight(weight);
   check_few_channels(weight.size(1));
-  STD_TORCH_CHECK(x.size(1) == weight.size(0), "ganzoo: weight is for ", weight.size(0), " input channels, but there are ",
-                  x.size(1));
+  STD_TORCH_CHECK(x.size(1) == weight.size(0), "ganzoo: weight is for ", weight.size(0),
+                  " input channels, but there are ", x.size(1));
   const Shape s = {x.size(0), x.size(2), x.size(3), x.size(1), height, width, weight.size(1)};
   check_sizes(s);
   Maybe keep;
@@ -40,7 +40,7 @@ void check_gradient(const Tensor& grad, const Tensor& out) {
 Activation activation(bool transposed, double slope) { return {transposed, static_cast<float>(slope)}; }
 
 Tensor few_channels_input_grad(Tensor grad, Tensor out, Tensor weight, bool transposed, double slope, int64_t height,
-                             int64_t width) {
+                               int64_t width) {
   check_gradient(grad, out);
   check_weight(weight);
   const int64_t cs = weight.size(0), cb = weight.size(1);
@@ -48,7 +48,7 @@ Tensor few_channels_input_grad(Tensor grad, Tensor out, Tensor weight, bool tran
   STD_TORCH_CHECK(grad.size(1) == (transposed ? cb : cs), "ganzoo: weight is for ", transposed ? cb : cs,
                   " output channels, but there are ", grad.size(1));
   const Shape s = transposed ? Shape{grad.size(0), height, width, cs, grad.size(2), grad.size(3), cb}
-                     : Shape{grad.size(0), grad.size(2), grad.size(3), cs, height, width, cb};
+                             : Shape{grad.size(0), grad.size(2), grad.size(3), cs, height, width, cb};
   check_sizes(s);
   return few_channels(!transposed, s, grad, weight, nullptr, out, activation(transposed, slope));
 }
@@ -64,8 +64,9 @@ std::tuple<Tensor, Tensor> few_channels_weight_grad(Tensor grad, Tensor out, Ten
   check_few_channels(s.cb);
   STD_TORCH_CHECK(s.cs > 0, "ganzoo: grad and input must have channels");
   Tensor weight = empty_nhwc(s.cs, s.cb, 4, 4), shift = vector(g, grad.size(1));
-  ganzoo::narrow_gradient(s, transposed, small.const_data_ptr<float>(), big.const_data_ptr<float>(), o.const_data_ptr<float>(),
-                          activation(transposed, slope), weight.mutable_data_ptr<float>(), shift.mutable_data_ptr<float>(), threads());
+  ganzoo::narrow_gradient(s, transposed, small.const_data_ptr<float>(), big.const_data_ptr<float>(),
+                          o.const_data_ptr<float>(), activation(transposed, slope), weight.mutable_data_ptr<float>(),
+                          shift.mutable_data_ptr<float>(), threads());
   return {weight, shift};
 }
 
@@ -75,10 +76,12 @@ STABLE_TORCH_LIBRARY_FRAGMENT(ganzoo, m) {
   m.def("conv_transpose4x4s2_tanh(Tensor x, Tensor weight, Tensor? shift, SymInt height, SymInt width) -> Tensor");
   // gradients of tanh(conv_transpose(x) + shift) if transposed, else of leaky_relu(conv(x) + shift)
   m.def(
-      "few_channels_input_grad(Tensor grad, Tensor out, Tensor weight, bool transposed, float slope, SymInt height, SymInt width) "
+      "few_channels_input_grad(Tensor grad, Tensor out, Tensor weight, bool transposed, float slope, SymInt height, "
+      "SymInt width) "
       "-> Tensor");
   m.def(
-      "few_channels_weight_grad(Tensor grad, Tensor out, Tensor x, bool transposed, float slope) -> (Tensor weight, Tensor shift)");
+      "few_channels_weight_grad(Tensor grad, Tensor out, Tensor x, bool transposed, float slope) -> (Tensor weight, "
+      "Tensor shift)");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(ganzoo, CPU, m) {

@@ -1,5 +1,5 @@
-// CPU tensors for the kernels: argument checks, memory formats, new results. LibTorch's stable ABI only, so that one binary
-// serves every torch from 2.10 on; no Python.h, so that it serves every Python.
+// CPU tensors for the kernels: argument checks, memory formats, new results. LibTorch's stable ABI only, so that one
+// binary serves every torch from 2.10 on; no Python.h, so that it serves every Python.
 #pragma once
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
@@ -94,13 +94,15 @@ inline void check_sizes(const Shape& s) {
 
 // A convolution whose big image has few channels, see ganzoo::narrow_convolve. Any memory format.
 inline Tensor few_channels(bool transposed, const Shape& s, const Tensor& x, const Tensor& weight, const float* shift,
-                     const Maybe& activated, const Activation& act) {
+                           const Maybe& activated, const Activation& act) {
   const Tensor in = nhwc(x);
   const Maybe out_of = activated ? Maybe(nhwc(*activated)) : Maybe();
   const Tensor out = transposed ? empty_nhwc(s.n, s.cb, s.H, s.W) : empty_nhwc(s.n, s.cs, s.h, s.w);
   const Narrowed e = {weight.const_data_ptr<float>(),
                       {weight.stride(0), weight.stride(1), weight.stride(2), weight.stride(3)},
-                      shift, out_of ? out_of->const_data_ptr<float>() : nullptr, act};
+                      shift,
+                      out_of ? out_of->const_data_ptr<float>() : nullptr,
+                      act};
   narrow_convolve(transposed, s, in.const_data_ptr<float>(), e, out.mutable_data_ptr<float>(), threads());
   return out;
 }

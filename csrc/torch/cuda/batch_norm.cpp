@@ -55,7 +55,7 @@ Tensor batch_norm_act(Tensor y, Tensor mean, Tensor var, Maybe gamma, Maybe beta
 }
 
 std::tuple<Tensor, Tensor, Tensor> batch_norm_act_backward(Tensor grad, Tensor y, Tensor mean, Tensor var, Maybe gamma,
-                                                     Maybe beta, double eps, double slope) {
+                                                           Maybe beta, double eps, double slope) {
   check_pixels(y);
   check(grad, "grad", 4, y);
   check_same_type(grad, "grad", y);

@@ -1,4 +1,5 @@
-// conv_transpose4x4s2, conv4x4s2 and conv4x4s2_weight_grad on CUDA tensors; their schemas are in ../cpu/convolution.cpp.
+// Convolutions with kernel 4, stride 2, padding 1 on CUDA tensors, and their weight gradient; the schemas are in
+// ../cpu/convolution.cpp.
 #include <torch/csrc/stable/library.h>
 
 #include <tuple>
@@ -18,8 +19,8 @@ Tensor packed(const Call& call, Type type, const Convolution& f, const Tensor& x
   const int64_t cb = weight.size(1),
                 strides[4] = {weight.stride(0), weight.stride(1), weight.stride(2), weight.stride(3)};
   const bool unchanged = !f.up && weight.scalar_type() == x.scalar_type() && strides[0] == 16 * cb && strides[1] == 1 &&
-                        strides[2] == 4 * cb && strides[3] == cb && cb * bytes_of(type) % 16 == 0 &&
-                        reinterpret_cast<uintptr_t>(weight.data_ptr()) % 16 == 0;
+                         strides[2] == 4 * cb && strides[3] == cb && cb * bytes_of(type) % 16 == 0 &&
+                         reinterpret_cast<uintptr_t>(weight.data_ptr()) % 16 == 0;
   if (unchanged) return weight;
   Tensor panels = scratch(x, bytes_of_packed(type, f));
   check(pack(type, f, weight.data_ptr(), weight.scalar_type() == ScalarType::Float, strides, panels.data_ptr(),
@@ -36,7 +37,8 @@ Result convolve(bool transposed, const Tensor& x, const Tensor& weight, const Ma
                   "ganzoo: weight must be float32 or of the input's dtype");
   STD_TORCH_CHECK(weight.size(2) == 4 && weight.size(3) == 4, "ganzoo: weight must be [*, *, 4, 4]");
   STD_TORCH_CHECK(!panels, "ganzoo: weights are packed in the call on a GPU");
-  const int64_t n = x.size(0), cs = weight.size(0), cb = weight.size(1), cin = transposed ? cs : cb, cout = transposed ? cb : cs;
+  const int64_t n = x.size(0), cs = weight.size(0), cb = weight.size(1), cin = transposed ? cs : cb,
+                cout = transposed ? cb : cs;
   STD_TORCH_CHECK(x.size(1) == cin, "ganzoo: weight is for ", cin, " input channels, but there are ", x.size(1));
   const int64_t out_h = transposed ? height : x.size(2) / 2, out_w = transposed ? width : x.size(3) / 2;
   if (transposed)
@@ -61,8 +63,8 @@ Result convolve(bool transposed, const Tensor& x, const Tensor& weight, const Ma
   return r;
 }
 
-Tensor conv_transpose4x4s2(Tensor x, Tensor weight, Maybe panels, Maybe scale, Maybe shift, double slope, int64_t height,
-          int64_t width) {
+Tensor conv_transpose4x4s2(Tensor x, Tensor weight, Maybe panels, Maybe scale, Maybe shift, double slope,
+                           int64_t height, int64_t width) {
   return convolve(true, x, weight, panels, scale, shift, slope, height, width, false).out;
 }
 
@@ -90,8 +92,8 @@ Tensor conv4x4s2_weight_grad(Tensor small, Tensor big) {
   Tensor out = empty_nhwc(small, ScalarType::Float, small.size(1), big.size(1), 4, 4);
   if (small.size(0) == 0) return torch::stable::zero_(out);
   const Call call(small);
-  const Gradient g = gradient(small.size(0), small.size(2), small.size(3), small.size(1), big.size(2),
-                                            big.size(3), big.size(1));
+  const Gradient g =
+      gradient(small.size(0), small.size(2), small.size(3), small.size(1), big.size(2), big.size(3), big.size(1));
   const Tensor a = nhwc(small), b = nhwc(big), splits = scratch(small, bytes_of_splits(type, g, call.processors));
   check(weight_gradient(type, g, a.data_ptr(), b.data_ptr(), out.mutable_data_ptr<float>(), splits.data_ptr(),
                         call.processors, call.stream));

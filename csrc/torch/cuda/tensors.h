@@ -1,6 +1,6 @@
-// CUDA tensors for the kernels: stream and device of a call, argument checks, new results. LibTorch's stable ABI only. A
-// shared object of its own, because a libtorch for CPUs lacks the symbols used here. With GANZOO_EMULATE the bindings take
-// CPU tensors to the emulated kernels, which tests them without a GPU.
+// CUDA tensors for the kernels: stream and device of a call, argument checks, new results. LibTorch's stable ABI only,
+// in a separate shared object, because a libtorch for CPUs lacks the symbols used here. With GANZOO_EMULATE the
+// bindings pass CPU tensors to the emulated kernels, which tests them without a GPU.
 #pragma once
 #include <torch/csrc/inductor/aoti_torch/c/shim.h>
 #include <torch/csrc/stable/accelerator.h>
@@ -72,7 +72,7 @@ struct Call {
     STD_TORCH_CHECK(aoti_torch_get_current_cuda_stream(t.get_device_index(), &current) == AOTI_TORCH_SUCCESS,
                     "ganzoo: torch has no current CUDA stream");
     stream = static_cast<cudaStream_t>(current);
-    check(cudaSetDevice(t.get_device_index()));  // the guard set it in torch's CUDA runtime, this one is linked statically
+    check(cudaSetDevice(t.get_device_index()));  // the guard set it in torch's runtime, ours is linked statically
     check(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, t.get_device_index()));
   }
 };
@@ -97,7 +97,7 @@ inline void check_same_type(const Tensor& t, const char* name, const Tensor& lik
   STD_TORCH_CHECK(t.scalar_type() == like.scalar_type(), "ganzoo: ", name, " must be of the first tensor's dtype");
 }
 
-// Returns `make()`. The stable ABI does not say why an allocation fails: unless the GPU reports an error, memory ran out.
+// Returns make(). The stable ABI does not say why an allocation fails: unless the GPU reports an error, memory ran out.
 template <class Make>
 Tensor allocated(const Make& make) {
   try {
