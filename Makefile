@@ -1,8 +1,8 @@
-# The commands the README names. PYTHON may be any of 3.10 to 3.13.
+# The commands named in the README. PYTHON may be any of 3.10 to 3.13.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-# Every install, build environments included, takes its versions from here: a plain `torch` could pull a CUDA build.
+# The versions of every installation, build environments included: a plain `torch` could pull a CUDA build.
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -14,7 +14,7 @@ demo: $(VENV)/installed  ## train a conditional GAN on real digits for a minute
 test: $(VENV)/installed  ## the quick suite
 	$(BIN)/pytest
 
-test-long: $(VENV)/installed  ## the long checks too
+test-long: $(VENV)/installed  ## the quick suite and the long checks
 	$(BIN)/pytest -m "slow or not slow"
 
 lint: $(VENV)/installed
@@ -36,8 +36,8 @@ sanitize:  ## the C++ kernels under AddressSanitizer and UndefinedBehaviorSaniti
 		tests/csrc/sanitize.cpp csrc/cpu/*.cpp -o build/sanitize
 	build/sanitize
 
-# By Clang under its sanitizers, then as a release is compiled, for processors that this one is not.
-portable: portable-clang portable-x86_64 portable-aarch64  ## the C++ kernels elsewhere; says which tool is missing
+# Compiled by Clang under its sanitizers, then as for a release but for other processors.
+portable: portable-clang portable-x86_64 portable-aarch64  ## the C++ kernels on other processors; names missing tools
 
 CPUS_x86_64 := qemu64 max
 CPUS_aarch64 := cortex-a53
@@ -54,15 +54,15 @@ portable-%:
 
 # ---- CUDA -----------------------------------------------------------------------------------------------------------
 
-CUDA_HEADERS := $(wildcard csrc/cuda/*.h csrc/cuda/*.cuh) tests/csrc/emulator.h
-EMULATED := $(patsubst csrc/cuda/%,build/emulated/%.o,$(wildcard csrc/cuda/*.cu csrc/cuda/*.cpp))
+CUDA_HEADERS := $(wildcard csrc/cuda/*.h csrc/cuda/*.cuh csrc/torch/cuda/*.h) tests/csrc/emulator.h
+EMULATED := $(patsubst csrc/%,build/emulated/%.o,$(wildcard csrc/cuda/*.cu csrc/torch/cuda/*.cpp))
 EMULATE := -x c++ -std=c++17 -w -DGANZOO_EMULATE -Itests/csrc
 SANITIZED := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
 
 cuda-check: $(VENV)/installed  ## compile every CUDA kernel for sm_80, sm_90 and PTX; registers and spills: build/cuda
-	$(BIN)/python ganzoo/ops/cuda_recipe.py csrc build/cuda 8.0 9.0+PTX
+	TORCH_CUDA_ARCH_LIST="8.0 9.0+PTX" $(BIN)/python -m benchmarks.cuda_check csrc build/cuda
 
-# On the CPU: the kernels alone under the sanitizers, then through torch's operations with the tests that a GPU runs.
+# On the CPU: the kernels alone under the sanitizers, then as torch operators in the tests that also run on a GPU.
 cuda-emulate: $(VENV)/installed build/emulated/ganzoo.so  ## run the CUDA kernels without a GPU
 	$(CXX) $(EMULATE) $(SANITIZED) tests/csrc/forbidden.cpp -o build/emulated/forbidden
 	build/emulated/forbidden 0
@@ -72,8 +72,8 @@ cuda-emulate: $(VENV)/installed build/emulated/ganzoo.so  ## run the CUDA kernel
 	build/emulated/kernels float32
 	GANZOO_EMULATED_CUDA=$(CURDIR)/build/emulated/ganzoo.so $(BIN)/pytest -q tests/ops/test_cuda.py tests/ops/test_cuda_blocks.py
 
-build/emulated/%.o: csrc/cuda/% $(CUDA_HEADERS)
-	mkdir -p build/emulated
+build/emulated/%.o: csrc/% $(CUDA_HEADERS)
+	mkdir -p $(@D)
 	$(CXX) $(EMULATE) -O2 -fPIC -fvisibility=hidden -DTORCH_TARGET_VERSION=0x020a000000000000 \
 		-I$(TORCH)/include -c $< -o $@
 
@@ -106,7 +106,7 @@ cuda-sanitize: cuda-memcheck cuda-racecheck  ## on a GPU: the kernels under comp
 cuda-%check: build/cuda/kernels
 	compute-sanitizer --tool $*check --error-exitcode 1 build/cuda/kernels bfloat16
 
-# With the python3 that holds torch, without a network or an install: everything is built in place.
+# With the python3 that has torch, without network or installation: everything is built in place.
 RESULTS ?= benchmarks/results
 gpu:  ## on a machine with a GPU: build, test, measure, and write a dated file to benchmarks/results
 	PYTHONPATH=$(CURDIR):$(CURDIR)/plugins:$(CURDIR)/benchmarks:$(CURDIR)/build/site:$(PYTHONPATH) $(PYTHON) -m benchmarks.gpu --results $(RESULTS)
@@ -121,7 +121,7 @@ clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # torch first, so that the extension hook in setup.py finds it: the package itself is built without isolation.
-$(VENV)/installed: pyproject.toml setup.py constraints.txt $(wildcard csrc/*.cpp csrc/cpu/* csrc/cuda/*)
+$(VENV)/installed: pyproject.toml setup.py constraints.txt $(wildcard csrc/*/* csrc/*/*/*)
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet torch setuptools ninja
 	$(BIN)/pip install --quiet --no-build-isolation --editable ".[dev,tensorboard]"

@@ -1,25 +1,24 @@
-"""Builds the native extension where it can; everything else is in pyproject.toml.
+"""Builds the native extension if torch and a compiler are here; everything else is in pyproject.toml.
 
-The sources are in csrc/ and go into the wheel, too. Without torch or a compiler in the build environment, as in pip's
-isolated builds, the pure Python package is built and the kernels are compiled on first use; `ganzoo doctor` tells.
+The sources in csrc/ are part of the wheel. Without torch or a compiler in the build environment, as in pip's isolated
+builds, the pure Python package is built and the kernels are compiled on first use; `ganzoo doctor` shows which.
 """
 
 import runpy
 import shutil
 import sys
 from pathlib import Path
-from types import ModuleType
 
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
 CSRC = Path("csrc")
-RECIPE = runpy.run_path("ganzoo/ops/recipe.py")
-CUDA = runpy.run_path("ganzoo/ops/cuda_recipe.py")
+CONFIG = runpy.run_path("ganzoo/ops/build_config.py")
+CPU, CUDA = CONFIG["CPU"], CONFIG["CUDA"]
 
 
 class BuildWithSources(build_py):
-    """Puts csrc/ into the package, for the compilation on first use; an editable install finds it where it is."""
+    """Copies csrc/ into the package, for the compilation on first use; an editable install reads it in place."""
 
     def run(self) -> None:
         super().run()
@@ -27,14 +26,11 @@ class BuildWithSources(build_py):
             shutil.copytree(CSRC, Path(self.build_lib) / "ganzoo" / "csrc", dirs_exist_ok=True)
 
 
-def build_cuda(torch: ModuleType, package: Path) -> None:
-    """Builds ganzoo/_cuda.so for a torch with CUDA where there is a toolkit, and says why not where there is none."""
+def build_cuda(package: Path) -> None:
+    """Build ganzoo/_cuda.so if there is a CUDA toolkit, else print why not."""
     try:
-        cards = [torch.cuda.get_device_capability(i) for i in range(torch.cuda.device_count())]
-        home = Path(torch.__file__).parent
-        objects = CUDA["compile_objects"](CSRC, Path("build") / "cuda", CUDA["architectures"](cards), home)
-        CUDA["link"](objects, package / "_cuda.so", home)
-    except (CUDA["CudaBuildError"], OSError) as reason:
+        CUDA.build(CSRC, Path("build") / "cuda", package / "_cuda.so", CUDA.tools())
+    except (CONFIG["BuildError"], OSError) as reason:
         print(f"ganzoo: the CUDA kernels were not built: {reason}", file=sys.stderr)
 
 
@@ -55,17 +51,21 @@ def extension() -> dict:
             super().run()
             if torch.version.cuda is not None:
                 in_place = self.inplace or self.editable_mode
-                build_cuda(torch, Path("ganzoo") if in_place else Path(self.build_lib) / "ganzoo")
+                build_cuda(Path("ganzoo") if in_place else Path(self.build_lib) / "ganzoo")
 
         def build_extensions(self) -> None:
             try:
                 super().build_extensions()
-            except Exception as reason:  # a compiler fails in many ways; none may stop the install
+            except Exception as reason:  # a compiler fails in many ways; none may stop the installation
                 print(f"ganzoo: the native kernels were not built: {reason}", file=sys.stderr)
 
-    flags = [*RECIPE["COMPILE"], RECIPE["definition"](CSRC)]
-    sources = [str(path) for path in RECIPE["sources"](CSRC)]
-    native = CppExtension("ganzoo._C", sources, extra_compile_args=flags, py_limited_api=True, optional=True)
+    native = CppExtension(
+        f"ganzoo.{CPU.name}",
+        [str(path) for path in CPU.sources(CSRC)],
+        extra_compile_args=CPU.flags(CSRC),
+        py_limited_api=True,
+        optional=True,
+    )
     return {
         "ext_modules": [native],
         "cmdclass": {"build_ext": OptionalBuild.with_options(use_ninja=True), "build_py": BuildWithSources},

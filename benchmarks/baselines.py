@@ -1,8 +1,8 @@
-"""Plain PyTorch training loops, as published scripts write them: what ganzoo's loop is compared with.
+"""A plain PyTorch training loop in the style of published scripts: the baseline of ganzoo's loop.
 
-The networks and the optimizer's settings are ganzoo's own, so only the loop differs: a DataLoader over single images,
-each turned from a PIL image into a normalised tensor; separate forward passes for real and fake; Adam as it comes;
-losses read every step.
+Networks and optimizer settings are ganzoo's, so only the loop differs: a DataLoader over single images, each converted
+from a PIL image to a normalised tensor; separate forward passes for real and fake; Adam with its defaults; losses read
+in every step.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from ganzoo.gan import GAN
 class OneByOne(Dataset):
     """Images one at a time through the operations of torchvision's MNIST, ToTensor and Normalize(0.5, 0.5).
 
-    torchvision is not needed for it: each line below is an operation that its classes do for every image.
+    Each line below is an operation that the classes of torchvision, which is not needed, perform for every image.
     """
 
     def __init__(self, data: ImageData):
         self.images = torch.from_numpy(np.asarray(data.images))[:, 0]
-        # a data set yields a label with every image, whether the architecture asks for one or not
+        # a data set yields a label with every image, even if the architecture does not use it
         self.labels = (
             torch.zeros(len(data), dtype=torch.int64) if data.labels is None else torch.from_numpy(data.labels)
         )
@@ -53,7 +53,7 @@ class OneByOne(Dataset):
 
 
 def plain_linears(network: nn.Module) -> nn.Module:
-    """`network` with every fully connected layer computed by nn.Linear."""
+    """Let nn.Linear compute every fully connected layer of `network`."""
     for module in network.modules():
         if isinstance(module, nn.Linear):
             module.__class__ = nn.Linear
@@ -61,7 +61,7 @@ def plain_linears(network: nn.Module) -> nn.Module:
 
 
 def plain_steps(gan: GAN, data: ImageData) -> Iterator[tuple[float, float]]:
-    """Endless training steps of `gan` on `data`; yields the two losses of each."""
+    """Training steps of `gan` on `data` without end; yields the two losses of each."""
     generator, discriminator = plain_linears(gan.generator), plain_linears(gan.discriminator)
     config: Any = gan.config
     betas = (config.beta1, config.beta2)

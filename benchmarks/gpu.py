@@ -1,7 +1,7 @@
-"""`make gpu`: on a machine with a GPU, a torch for it and the CUDA toolkit, but no network, build, test and measure.
+"""`make gpu`: build, test and measure on a machine with a GPU, a torch for it and the CUDA toolkit, without a network.
 
-Writes a dated file under benchmarks/results after every stage, so that what was done is there whatever comes next.
-Stages are processes of their own with a share of the time each.
+Writes a dated file under benchmarks/results after every stage, so that a later failure loses nothing. Each stage is a
+separate process with a share of the time.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def main() -> None:
     passed &= stage(results, "Kernels without torch", [*compiling(f"-j{os.cpu_count()}"), "cuda-kernels"], 60)
     results.add("Ceilings", ceilings())
     tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    tests += ["tests/ops/test_cuda.py", "tests/ops/test_cuda_blocks.py", "tests/training/test_graph.py"]
+    tests += ["tests/ops/test_cuda.py", "tests/ops/test_cuda_blocks.py", "tests/training/test_cuda_graph.py"]
     passed &= stage(results, "Tests", tests, 120)
     passed &= benchmarks(results, end - 125)
     train(results, end - 30 - time.time())
@@ -95,8 +95,8 @@ def machine() -> list[str]:
 
 def kernels() -> list[str]:
     """What was built, in a process that has not looked before."""
-    code = "from ganzoo.ops import cuda, cuda_recipe, recipe; print(cuda.describe());"
-    code += "print('sources', cuda_recipe.digest(recipe.source_folder())[:16])"
+    code = "from ganzoo.ops import cuda_library, build_config; print(cuda_library.describe());"
+    code += "print('sources', build_config.CUDA.digest(build_config.source_folder())[:16])"
     return run([sys.executable, "-c", code], 60)[1].splitlines()
 
 
@@ -104,10 +104,10 @@ def compiling(*options: str) -> list[str]:
     """make with the compiler that built the package, for this GPU: nvcc may not be on the PATH, nor find the GPU."""
     import torch
 
-    from ganzoo.ops import cuda_recipe
+    from ganzoo.ops.build_config import CUDA
 
     major, minor = torch.cuda.get_device_capability()
-    return ["make", *options, f"NVCC={cuda_recipe.toolkit()[0]}", f"ARCH=sm_{major}{minor}"]
+    return ["make", *options, f"NVCC={CUDA.tools().command[0]}", f"ARCH=sm_{major}{minor}"]
 
 
 def ceilings() -> list[str]:

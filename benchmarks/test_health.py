@@ -1,7 +1,8 @@
-"""What watching a training costs: steps with the signals of health in metrics.jsonl, and alarms, against bare steps."""
+"""The cost of monitoring: training steps that write diagnostics to metrics.jsonl, against steps that write nothing."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import MethodType
 from typing import Any
@@ -25,34 +26,34 @@ from ganzoo.training.state import TrainingState
 
 ROUNDS = 11
 LOG_EVERY = TrainConfig().log_every
+MAX_RATIO = 1.05
+"""docs/metrics.md says less than 1.01; the rest is for the noise of the machine."""
 
 
-def unwatched(gan: Any, on_real: Tensor, on_fake: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+def without_logs(gan: Any, on_real: Tensor, on_fake: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     """The discriminator's loss without `d_real` and `d_fake`."""
     return LOSSES[gan.config.loss].discriminator(on_real, on_fake, gan.config.real_label), {}
 
 
-def usual(gan: Any, on_real: Tensor, on_fake: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    """The same with them; also in the place of the GAN's own, so that both losses are taken in one term."""
+def with_logs(gan: Any, on_real: Tensor, on_fake: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    """The same with them, replaced like the other, so that both GANs compute the loss in one term."""
     return GAN.discriminator_objective(gan, on_real, on_fake)
 
 
 @pytest.mark.parametrize("architecture", ["vanilla", "dcgan", "cgan"])
 def test_health_costs_little(benchmark: BenchmarkFixture, architecture: str, tmp_path: Path) -> None:
-    """LOG_EVERY steps and one line of metrics. The gradients' norms are taken in either: they keep NaN out."""
+    """LOG_EVERY steps and one line of metrics. Both compute the norms of the gradients, which detect NaN."""
     try:
         session = Session.new({"architecture": architecture, "dataset": "mnist"}, {"batch_size": 64})
     except DataError as missing:
         pytest.skip(f"MNIST is not here: {missing}")
     bare, watched = (TrainingState(session.build().train(), session.config.seed) for _ in range(2))
-    bare.gan.discriminator_objective = MethodType(unwatched, bare.gan)  # type: ignore[method-assign]
-    watched.gan.discriminator_objective = MethodType(usual, watched.gan)  # type: ignore[method-assign]
+    bare.gan.discriminator_objective = MethodType(without_logs, bare.gan)  # type: ignore[method-assign]
+    watched.gan.discriminator_objective = MethodType(with_logs, watched.gan)  # type: ignore[method-assign]
     batches = session.make_batches()
     run = Run(tmp_path, {})
-    metrics, detector = (
-        MetricsAccumulator(run, watched, Diagnostics(watched, batches)),
-        FailureDetector("nonsaturating"),
-    )
+    metrics = MetricsAccumulator(run, watched, Diagnostics(watched, batches))
+    detector = FailureDetector("nonsaturating")
 
     def plain() -> None:
         for _ in range(LOG_EVERY):
@@ -70,6 +71,10 @@ def test_health_costs_little(benchmark: BenchmarkFixture, architecture: str, tmp
 
     times = interleaved({"bare": plain, "watched": ours}, ROUNDS, 1)
     benchmark.extra_info |= {f"{name} step, ms": round(1e3 * s / LOG_EVERY, 4) for name, s in times.items()}
-    benchmark.extra_info["ratio of medians"] = round(times["watched"] / times["bare"], 4)
+    ratio = times["watched"] / times["bare"]
+    benchmark.extra_info["ratio of medians"] = round(ratio, 4)
     benchmark.pedantic(ours, rounds=1)
     print(f"\n{architecture}: {benchmark.extra_info}")
+    (*_, line) = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert {"d_real", "d_fake", "diversity"} <= set(json.loads(line))
+    assert ratio < MAX_RATIO

@@ -1,4 +1,4 @@
-"""Peak memory of DCGAN-64 training steps at batch 128: each contestant of `ganzoo bench` in a process of its own."""
+"""Peak memory of DCGAN-64 training steps at batch 128, each contestant of `ganzoo bench` in a separate process."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform ==
 
 
 def peak(name: str, steps: int) -> float:
-    """MiB of resident memory at its highest in a process that builds `name` and takes `steps`."""
+    """Peak resident memory in MiB of a process that builds `name` and takes `steps`."""
     command = [sys.executable, "-c", CHILD, name, str(BATCH), str(steps)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def test_peak_memory_of_a_training_step(benchmark: BenchmarkFixture) -> None:
     peaks = {name: [peak(name, STEPS) for _ in range(ROUNDS)] for name in (NATIVE, REFERENCE, CHANNELS_LAST)}
-    before = peak(NATIVE, 0)  # Python, torch, networks and images, which all have
-    for name, found in peaks.items():
-        benchmark.extra_info[f"{name}, MiB"] = round(statistics.median(found))
+    before = peak(NATIVE, 0)  # Python, torch, networks and images, common to all
+    for name, values in peaks.items():
+        benchmark.extra_info[f"{name}, MiB"] = round(statistics.median(values))
     benchmark.extra_info["before the first step, MiB"] = round(before)
     benchmark.extra_info[f"{NATIVE} against {REFERENCE}"] = round(
         statistics.median(peaks[NATIVE]) / statistics.median(peaks[REFERENCE]), 2

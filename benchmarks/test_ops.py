@@ -1,4 +1,4 @@
-"""The fused blocks and whole networks, native against every peer, interleaved: `ganzoo bench` as pytest-benchmark."""
+"""The cases of `ganzoo bench`, recorded by pytest-benchmark."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from ganzoo_benchmarks.cases import CASES, race
 from ganzoo_benchmarks.peers import NATIVE
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from ganzoo.ops import native
+from ganzoo.ops import cpu_library
 
 ROUNDS = 9
-pytestmark = pytest.mark.skipif(native.unavailable() is not None, reason=f"no native kernels: {native.unavailable()}")
+REASON = cpu_library.unavailable_reason()
+pytestmark = pytest.mark.skipif(REASON is not None, reason=f"no native kernels: {REASON}")
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -22,7 +23,7 @@ def test_against_peers(benchmark: BenchmarkFixture, name: str) -> None:
         if contestant != NATIVE:
             benchmark.extra_info[f"against {contestant}"] = round(result.ratio(contestant), 2)
     benchmark.extra_info["share of the peak"] = round(result.rate(NATIVE) / result.peak, 2)
-    benchmark.extra_info["peak"] = f"{result.peak / 1e9:.0f} GF/s, {native.instruction_set()}"
+    benchmark.extra_info["peak"] = f"{result.peak / 1e9:.0f} GF/s, {cpu_library.instruction_set()}"
     benchmark.extra_info["turns"] = (
         f"{result.turns.counted} of {result.turns.total} count, {result.turns.disturbed} disturbed"
     )

@@ -1,9 +1,9 @@
 """The fused blocks and whole training steps on a GPU, bf16 and channels_last: the CUDA kernels against PyTorch.
 
 Contestants take turns. Eager runs with cuDNN's autotuner on; "graph" is the same captured in a CUDA graph; "compiled"
-is torch.compile(mode="max-autotune"), which has graphs of its own; "folded" has the batch norm in the weights. It takes
-minutes to compile it all: contestants that would start after GANZOO_BENCHMARK_UNTIL (seconds since the epoch) are left
-out, and the record says so. Training steps are those of `ganzoo.train`: deterministic, whoever computes.
+is torch.compile(mode="max-autotune"), which captures graphs itself; "folded" has the batch norm in the weights.
+Compilation takes minutes: contestants that would start after GANZOO_BENCHMARK_UNTIL (seconds since the epoch) are left
+out, and the record says so. Training steps are those of `ganzoo.train`, deterministic for every contestant.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from ganzoo.core import config as configs
 from ganzoo.core import registry
 from ganzoo.data import ImageData
+from ganzoo.gan import build
 from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU
-from ganzoo.ops import cuda, native, use_backend
+from ganzoo.ops import cpu_library, cuda_library, use_backend
 from ganzoo.training import cuda_graph as graph
 from ganzoo.training import loop
 from ganzoo.training.batches import Batches
@@ -42,7 +43,7 @@ UNTIL = float(os.environ.get("GANZOO_BENCHMARK_UNTIL", "inf"))
 def missing() -> str | None:
     if not torch.cuda.is_available():
         return "there is no GPU"
-    return native.unavailable() or cuda.unavailable()
+    return cpu_library.unavailable_reason() or cuda_library.unavailable_reason()
 
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=f"no CUDA kernels: {missing()}")
@@ -51,7 +52,7 @@ Makers = dict[str, Callable[[], Call]]
 
 
 def seconds(call: Call, calls: int) -> float:
-    """Of one of `calls` calls in a row, from the GPU's own clock."""
+    """Mean seconds of `calls` calls in a row, by the clock of the GPU."""
     begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
     begin.record()
     for _ in range(calls):
@@ -62,12 +63,12 @@ def seconds(call: Call, calls: int) -> float:
 
 
 def race(makers: Makers) -> tuple[dict[str, float], dict[str, str]]:
-    """Median seconds of a call of each contestant, taking turns, and why those that are missing are."""
+    """Median seconds of a call of each contestant, taking turns, and the reasons why others were left out."""
     calls: dict[str, Call] = {}
-    why: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     for name, make in makers.items():
         if time.time() > UNTIL and "native" not in name:
-            why[name] = "not measured: out of time"
+            reasons[name] = "not measured: out of time"
             continue
         try:
             call = make()
@@ -75,13 +76,13 @@ def race(makers: Makers) -> tuple[dict[str, float], dict[str, str]]:
                 call()
             calls[name] = call
         except Exception as failure:  # a contestant that fails must not hide the others
-            why[name] = f"failed: {type(failure).__name__}: {str(failure).splitlines()[0][:120]}"
+            reasons[name] = f"failed: {type(failure).__name__}: {str(failure).splitlines()[0][:120]}"
     counts = {name: max(1, int(SHORTEST / max(seconds(call, 3), 1e-6))) for name, call in calls.items()}
     times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(ROUNDS):
         for name, call in calls.items():
             times[name].append(seconds(call, counts[name]))
-    return {name: statistics.median(taken) for name, taken in times.items()}, why
+    return {name: statistics.median(turns) for name, turns in times.items()}, reasons
 
 
 def captured(call: Call) -> Call:
@@ -99,14 +100,14 @@ def captured(call: Call) -> Call:
 
 
 def contestants(network: nn.Module, plain: nn.Module, run: Callable[[nn.Module], Any]) -> Makers:
-    """Makers of `run` with the kernels, on `network`, and with PyTorch, on `plain`: each on a copy of its own."""
+    """Makers of `run` by the kernels, on a copy of `network`, and by PyTorch, on a copy of `plain`."""
 
-    def as_it_is(backend: str) -> Call:
-        its = copy.deepcopy(network if backend == "native" else plain)
+    def eager(backend: str) -> Call:
+        module = copy.deepcopy(network if backend == "native" else plain)
 
         def call() -> None:
             with use_backend(backend), torch.autocast(DEVICE, torch.bfloat16):
-                run(its)
+                run(module)
 
         return call
 
@@ -122,29 +123,35 @@ def contestants(network: nn.Module, plain: nn.Module, run: Callable[[nn.Module],
 
     torch.backends.cudnn.benchmark = True
     return {
-        "native": lambda: as_it_is("native"),
-        "native graph": lambda: captured(as_it_is("native")),
-        "eager": lambda: as_it_is("reference"),
-        "eager graph": lambda: captured(as_it_is("reference")),
+        "native": lambda: eager("native"),
+        "native graph": lambda: captured(eager("native")),
+        "eager": lambda: eager("reference"),
+        "eager graph": lambda: captured(eager("reference")),
         "compiled": compiled,
     }
 
 
 def record(benchmark: BenchmarkFixture, makers: Makers, operations: float, images: int) -> None:
-    """Runs the race into the benchmark's extra_info; fails where the kernels themselves did not run."""
-    times, why = race(makers)
-    for name, taken in times.items():
-        speed = f"{operations / taken / 1e12:.0f} TFLOP/s" if operations else f"{images / taken:,.0f} images/s"
-        benchmark.extra_info[name] = f"{taken * 1e6:,.0f} us, {speed}"
-    benchmark.extra_info |= why
+    """Race the contestants into the benchmark's extra_info, and time the kernels; fails if they did not run."""
+    times, reasons = race(makers)
+    for name, median in times.items():
+        speed = f"{operations / median / 1e12:.0f} TFLOP/s" if operations else f"{images / median:,.0f} images/s"
+        benchmark.extra_info[name] = f"{median * 1e6:,.0f} us, {speed}"
+    benchmark.extra_info |= reasons
     ours = min((t for name, t in times.items() if "native" in name), default=float("nan"))
     others = {name: t for name, t in times.items() if "native" not in name}
     if others:
         best = min(others, key=lambda name: others[name])
         benchmark.extra_info["best native against the best other"] = f"{others[best] / ours:.2f} ({best})"
-    benchmark.pedantic(lambda: None)  # the times are in extra_info
     print(f"\n{benchmark.extra_info}")
-    assert not any("native" in name for name in why), why
+    assert not any("native" in name for name in reasons), reasons
+    native = makers["native"]()
+
+    def call() -> None:
+        native()
+        torch.cuda.synchronize()
+
+    benchmark.pedantic(call, rounds=ROUNDS, warmup_rounds=3)
 
 
 @pytest.mark.parametrize("batch", [128, 1024])
@@ -190,7 +197,7 @@ def test_inference_of_a_generator(benchmark: BenchmarkFixture, batch: int) -> No
 
 
 def fold(part: nn.Module) -> nn.Module:
-    """A block with its batch norm in the weights, as PyTorch does it; other modules as they are."""
+    """A block with its batch norm folded into the weights by PyTorch; other modules unchanged."""
     if not isinstance(part, ConvTransposeBNReLU):
         return part
     conv, norm, act = part
@@ -205,7 +212,7 @@ def training(backend: str, graphed: bool, compile: bool = False, images: int = 4
     config = configs.make(entry.card.Config, {"batch_size": 128})
     pixels = np.random.default_rng(0).integers(0, 256, (images, 3, 64, 64), np.uint8)
     data = ImageData(pixels, None, (), "random", "train", "0" * 64)
-    gan = entry.build(config, data.spec).to(DEVICE, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    gan = build(entry, config, data.spec).to(DEVICE, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if compile:
         gan.generator.compile(mode="max-autotune-no-cudagraphs", dynamic=False)
         gan.discriminator.compile(mode="max-autotune-no-cudagraphs", dynamic=False)
@@ -225,7 +232,7 @@ def training(backend: str, graphed: bool, compile: bool = False, images: int = 4
 
 @pytest.fixture
 def deterministic(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Deterministic kernels, as `ganzoo.train` has them: a graph that does not repeat its step's bits is refused."""
+    """Deterministic algorithms, as in `ganzoo.train`: a graph that does not repeat the bits of its step is refused."""
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)
     torch.use_deterministic_algorithms(True, warn_only=True)

@@ -1,4 +1,4 @@
-"""The native kernels against their peers: the same networks, the same memory, the same minutes.
+"""Races of the native kernels against other implementations of the same networks.
 
-`ganzoo bench` prints what `cases.race` measures; `pytest --benchmark-only` records it.
+`ganzoo bench` prints the results of `cases.race`, `pytest --benchmark-only` records them.
 """

@@ -1,4 +1,4 @@
-"""What is compared, and how one comparison runs."""
+"""The cases of `ganzoo bench`, and the race that compares the contestants of one."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ganzoo.core.errors import GanzooError, UsageError, did_you_mean
 from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU
-from ganzoo.ops import native
+from ganzoo.ops import NativeError, cpu_library
 
 TOLERANCE = 1e-3
-"""How far a result may be from the reference's, relative, in the Euclidean norm: float32 passes, bfloat16 does not."""
+"""Largest relative difference from the reference, in the Euclidean norm: float32 passes, bfloat16 does not."""
 TURN_SECONDS = 0.05
 PEAK_ROUNDS = 2_000_000
 BLOCKS = [("up", 512, 4), ("up", 256, 8), ("up", 128, 16), ("down", 64, 32), ("down", 128, 16), ("down", 256, 8)]
@@ -31,7 +31,7 @@ BLOCKS = [("up", 512, 4), ("up", 256, 8), ("up", 128, 16), ("down", 64, 32), ("d
 
 @dataclass(frozen=True)
 class Case:
-    """One comparison: `builders` makes the contestants' builders, see `peers` and `steps`."""
+    """One comparison: `builders` returns the builders of the contestants, see `peers` and `steps`."""
 
     name: str
     what: str
@@ -41,28 +41,28 @@ class Case:
 
 @dataclass(frozen=True)
 class Result:
-    """What a race found. `operations` (a multiply-add is two) are the reference's; `peak` is operations a second."""
+    """The result of a race. `operations` of the reference (a multiply-add is two); `peak` in operations per second."""
 
     case: Case
     operations: float
     peak: float
     seconds: dict[str, float]
     turns: Turns
-    """Of all contestants, and how many of them count."""
+    """The turns of all contestants, and how many of them count."""
     left_out: dict[str, str] = field(default_factory=dict)
-    """Why a peer did not run."""
+    """The reason for every peer that did not run."""
 
     def rate(self, name: str) -> float:
-        """Operations a second."""
+        """Operations per second."""
         return self.operations / self.seconds[name]
 
     def ratio(self, name: str) -> float:
-        """How many times as long as the native kernels it takes: above 1, they are faster."""
+        """Its time as a multiple of the native kernels' time: above 1, the kernels are faster."""
         return self.seconds[name] / self.seconds[NATIVE]
 
 
 def block(kind: str, channels: int, size: int, what: Pass, batch: int) -> Case:
-    """A block that doubles ("up") or halves ("down") images of `size` pixels a side with `channels` channels."""
+    """A block that doubles ("up") or halves ("down") square images of `size` pixels a side and `channels` channels."""
     make: Callable[[], nn.Module]
     if kind == "up":
         out, make = channels // 2, functools.partial(ConvTransposeBNReLU, channels, channels // 2)
@@ -88,7 +88,7 @@ def generator(batch: int) -> Case:
 
 
 def training_step(batch: int) -> Case:
-    """A step of both 64-pixel networks."""
+    """A training step of both 64-pixel networks."""
     what = "training step of the 64-pixel generator and discriminator"
     return Case("training-step", what, batch, lambda: steps.contestants(batch))
 
@@ -100,7 +100,7 @@ CASES = {case.name: case for case in (*ALL, generator(64), generator(1), trainin
 
 
 def chosen(patterns: Sequence[str]) -> list[Case]:
-    """The cases that any of `patterns` names, "*" standing for anything; all without patterns. Raises UsageError."""
+    """The cases that match any of `patterns` ("*" matches anything), without patterns all. Raises UsageError."""
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in CASES):
             raise UsageError(f"No case {pattern!r}. {did_you_mean(pattern, CASES)}")
@@ -108,20 +108,20 @@ def chosen(patterns: Sequence[str]) -> list[Case]:
 
 
 def require_native() -> None:
-    """Raises `NativeError`, with the reason, where there are no native kernels."""
-    reason = native.unavailable()
+    """Raise `NativeError` with the reason if there are no native kernels."""
+    reason = cpu_library.unavailable_reason()
     if reason is not None:
-        raise native.NativeError(f"There are no native kernels to compare here: {reason}. See ganzoo doctor.")
+        raise NativeError(f"There are no native kernels to compare here: {reason}. See ganzoo doctor.")
 
 
 def race(case: Case, rounds: int) -> Result:
-    """Compare all contestants' results with the reference's, then let them take turns for `rounds`.
+    """Compare the results of all contestants with the reference's, then let them take turns for `rounds`.
 
-    A peer that is missing, fails or computes something else is left out with the reason. Raises `NativeError` where
-    there are no native kernels, and GanzooError where theirs is the wrong result.
+    A peer that is missing, fails or returns a different result is left out with the reason. Raises `NativeError` if
+    there are no native kernels, and GanzooError if their result is wrong.
     """
     require_native()
-    torch.compiler.reset()  # torch.compile gives up, in silence, on the ninth network
+    torch.compiler.reset()  # torch.compile silently stops compiling at the ninth network
     builders = case.builders()
     calls = {REFERENCE: builders[REFERENCE]()}
     with FlopCounterMode(display=False) as counter:
@@ -130,15 +130,15 @@ def race(case: Case, rounds: int) -> Result:
     for name in [name for name in builders if name != REFERENCE]:
         try:
             calls[name] = builders[name]()
-            wrong = difference(calls[name](), expected)
+            error = difference(calls[name](), expected)
         except (ImportError, RuntimeError) as failure:
             if name == NATIVE:
                 raise
             calls.pop(name, None)
             left_out[name] = _reason(failure)
             continue
-        if wrong > TOLERANCE:
-            message = f"its result is {wrong:.1e} (relative) from that of {REFERENCE}, more than {TOLERANCE:.0e}"
+        if error > TOLERANCE:
+            message = f"its result is {error:.1e} (relative) from that of {REFERENCE}, more than {TOLERANCE:.0e}"
             if name == NATIVE:
                 raise GanzooError(f"{case.name}: {name}: {message}.")
             del calls[name]
@@ -147,23 +147,23 @@ def race(case: Case, rounds: int) -> Result:
     start = time.perf_counter()
     calls[NATIVE]()
     per_turn = math.ceil(min(50.0, TURN_SECONDS / (time.perf_counter() - start)))
-    done = native.fma_operations(PEAK_ROUNDS)
-    found = gauged_turns(calls, lambda: native.fma_operations(PEAK_ROUNDS), rounds, per_turn)
-    seconds = {name: statistics.median(found.times[name]) for name in builders if name in found.times}
-    peak = done / found.gauge
-    return Result(case, float(counter.get_total_flops()), peak, seconds, found, left_out)
+    operations = cpu_library.fma_operations(PEAK_ROUNDS)
+    turns = gauged_turns(calls, lambda: cpu_library.fma_operations(PEAK_ROUNDS), rounds, per_turn)
+    seconds = {name: statistics.median(turns.times[name]) for name in builders if name in turns.times}
+    peak = operations / turns.gauge
+    return Result(case, float(counter.get_total_flops()), peak, seconds, turns, left_out)
 
 
-def difference(found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
-    """The largest relative difference of two tensors in the same place, in the Euclidean norm; inf for other shapes."""
-    if [t.shape for t in found] != [t.shape for t in expected]:
+def difference(actual: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
+    """The largest relative difference between corresponding tensors, in the Euclidean norm; inf if shapes differ."""
+    if [t.shape for t in actual] != [t.shape for t in expected]:
         return math.inf
-    return max(_relative(a.double(), b.double()) for a, b in zip(found, expected))
+    return max(_relative(a.double(), b.double()) for a, b in zip(actual, expected))
 
 
 def _relative(a: Tensor, b: Tensor) -> float:
-    off = float((a - b).norm() / b.norm())
-    return off if math.isfinite(off) else math.inf
+    error = float((a - b).norm() / b.norm())
+    return error if math.isfinite(error) else math.inf
 
 
 def _reason(failure: Exception) -> str:

@@ -1,4 +1,4 @@
-"""The networks that are timed, of the sizes in Radford et al. 2016, arXiv:1511.06434, and the forms peers get."""
+"""The timed networks, of the sizes in Radford et al. 2016, arXiv:1511.06434, and their conversion for the peers."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ class Discriminator(nn.Sequential):
 
 
 def seeded(*makers: Callable[[], nn.Module]) -> list[nn.Module]:
-    """What each of `makers` makes, always with the same weights; batch norms differ from their defaults."""
+    """The networks that `makers` build, always with the same weights; batch norms differ from their defaults."""
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(SEED)
-        return [_shaken(make()) for make in makers]
+        return [_randomize(make()) for make in makers]
 
 
-def _shaken(network: nn.Module) -> nn.Module:
-    """`network`, its batch norms with random scales, shifts and statistics from torch's global random state."""
+def _randomize(network: nn.Module) -> nn.Module:
+    """Give the batch norms random scales, shifts and statistics, from torch's global random state."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             assert module.running_mean is not None
@@ -68,7 +68,7 @@ def _shaken(network: nn.Module) -> nn.Module:
 
 
 def plain(network: nn.Module) -> nn.Module:
-    """A copy of `network` in which stock PyTorch modules run one after the other, and nothing of ganzoo's."""
+    """A copy of `network` that consists of stock PyTorch modules only."""
     result = copy.deepcopy(network)
     for module in list(result.modules()):
         if isinstance(module, FUSED):
@@ -83,7 +83,7 @@ def plain(network: nn.Module) -> nn.Module:
 
 
 def folded(network: nn.Module) -> nn.Module:
-    """`plain`, for inference: every batch norm folded into the weights of the convolution before it."""
+    """`plain` for inference: every batch norm is folded into the weights of the convolution before it."""
     result = plain(network).eval()
     for module in result.modules():
         if type(module) is nn.Sequential and len(module) == 3 and isinstance(module[1], nn.BatchNorm2d):

@@ -1,7 +1,7 @@
-"""Who competes on a forward or backward pass: ganzoo's kernels, PyTorch in its fastest forms, two inference engines.
+"""The implementations compared on a forward or backward pass: the kernels, PyTorch's fastest forms, inference engines.
 
-Each builder makes a call of no arguments from a network and an input; a call returns what it computed. A builder, or
-the first call, raises ImportError where a package is missing and RuntimeError where the peer cannot work.
+Each builder turns a network and an input into a call without arguments, which returns its results. A builder, or the
+first call, raises ImportError if a package is missing and RuntimeError if the peer does not work.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ NATIVE, REFERENCE, CHANNELS_LAST, COMPILE = "native", "eager NCHW", "eager chann
 
 
 def contestants(network: nn.Module, x: Tensor, what: Pass, backend: str) -> dict[str, Callable[[], Call]]:
-    """Builders by name: `what` of `network` at `x`, for the native kernels by way of ganzoo's `backend`.
+    """Builders by name of `what` of `network` at `x`; the native kernels run through ganzoo's `backend`.
 
-    "inference" and "forward" (with batch statistics) return the output, "backward" goes forward, too, and returns
-    the output and the gradients of the input and of every parameter.
+    "inference" and "forward" (with batch statistics) return the output, "backward" is a forward and backward pass that
+    returns the output and the gradients of the input and of every parameter.
     """
     network = network.train(what != "inference")
     best = folded(network) if what == "inference" else plain(network)
@@ -56,22 +56,22 @@ def _native(network: nn.Module, x: Tensor, what: Pass, backend: str) -> Call:
 
 
 def _eager(network: nn.Module, x: Tensor, what: Pass, memory_format: torch.memory_format) -> Call:
-    its, given = _formatted(network, x, what, memory_format)
-    return functools.partial(_pass, its, list(its.parameters()), given, what)
+    module, input = _formatted(network, x, what, memory_format)
+    return functools.partial(_pass, module, list(module.parameters()), input, what)
 
 
 def _compiled(network: nn.Module, x: Tensor, what: Pass) -> Call:
-    its, given = _formatted(network, x, what, torch.channels_last)
-    # fullgraph: an error, not a silent return to eager mode, where something does not compile
-    return functools.partial(_pass, torch.compile(its, fullgraph=True), list(its.parameters()), given, what)
+    module, input = _formatted(network, x, what, torch.channels_last)
+    # fullgraph: an error instead of a silent return to eager mode if something does not compile
+    return functools.partial(_pass, torch.compile(module, fullgraph=True), list(module.parameters()), input, what)
 
 
 def _formatted(
     network: nn.Module, x: Tensor, what: Pass, memory_format: torch.memory_format
 ) -> tuple[nn.Module, Tensor]:
-    its: nn.Module = copy.deepcopy(network).to(memory_format=memory_format)  # type: ignore[call-overload]
-    given = x.contiguous(memory_format=memory_format) if x.dim() == 4 else x
-    return its, given.detach().requires_grad_(what == "backward")
+    module: nn.Module = copy.deepcopy(network).to(memory_format=memory_format)  # type: ignore[call-overload]
+    input = x.contiguous(memory_format=memory_format) if x.dim() == 4 else x
+    return module, input.detach().requires_grad_(what == "backward")
 
 
 def _pass(network: Callable[[Tensor], Tensor], parameters: list[nn.Parameter], x: Tensor, what: Pass) -> Any:
@@ -82,7 +82,7 @@ def _pass(network: Callable[[Tensor], Tensor], parameters: list[nn.Parameter], x
     for leaf in leaves:
         leaf.grad = None
     out = network(x)
-    # the output as its own gradient: where rounding puts it on the other side of the ReLU's corner, it is next to zero
+    # the output as its own gradient: near the ReLU's corner, where rounding may change the side, the gradient is small
     torch.autograd.backward(out, out.detach())
     return (out.detach(), *(leaf.grad for leaf in leaves))
 
@@ -91,7 +91,7 @@ def _onnxruntime(network: nn.Module, x: Tensor) -> Call:
     onnxruntime = importlib.import_module("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    # its threads wait busily within a run, as they do by default, but not on, while it is others' turn
+    # by default its threads keep spinning after a run, during the turns of the others
     options.add_session_config_entry("session.force_spinning_stop", "1")
     session = onnxruntime.InferenceSession(_onnx(network, x), options, providers=["CPUExecutionProvider"])
     feed = {"x": x.numpy()}
@@ -101,7 +101,7 @@ def _onnxruntime(network: nn.Module, x: Tensor) -> Call:
 def _openvino(network: nn.Module, x: Tensor) -> Call:
     core = importlib.import_module("openvino").Core()
     options = {
-        "INFERENCE_PRECISION_HINT": "f32",  # left to itself it takes bfloat16 where the processor has it
+        "INFERENCE_PRECISION_HINT": "f32",  # by default it uses bfloat16 if the processor has it
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "PERFORMANCE_HINT": "LATENCY",
     }
@@ -112,10 +112,10 @@ def _openvino(network: nn.Module, x: Tensor) -> Call:
 
 def _onnx(network: nn.Module, x: Tensor) -> bytes:
     """`network` for inputs of the size of `x` as ONNX, by PyTorch's older exporter: the newer one needs onnxscript."""
-    importlib.import_module("onnx")  # which the exporter needs, and would miss in other words
+    importlib.import_module("onnx")  # required by the exporter, whose own message is less clear
     model = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        export: Any = torch.onnx.export  # whose annotations forget that this exporter writes to memory, too
+        export: Any = torch.onnx.export  # its annotations do not allow a buffer
         export(network, (x,), model, dynamo=False, input_names=["x"], output_names=["y"])
     return model.getvalue()

@@ -1,4 +1,4 @@
-"""Who competes on a whole training step: ganzoo's loop, and the script that everybody writes, in three forms."""
+"""The implementations compared on a training step: ganzoo's loop, and PyTorch's DCGAN tutorial in three forms."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from ganzoo.training.state import TrainingState
 
 
 def contestants(batch: int) -> dict[str, Callable[[], Call]]:
-    """Builders by name of a step of both networks at 64 pixels; a call goes one step on and returns its two losses.
+    """Builders by name of a step of both networks at 64 pixels; a call takes one step and returns its two losses.
 
-    All begin with the same weights, noise and images, which are in memory. Ours reads them as uint8 and keeps its
-    moving average, as it does in a training; the scripts get theirs as floats, in their memory format.
+    All begin with the same weights, noise and images, which are in memory. ganzoo reads the images as uint8 and updates
+    its moving average, as in any training; the scripts get them as floats, in their memory format.
     """
     noise = np.random.default_rng(SEED).integers(0, 256, (batch, 3, 64, 64), np.uint8)
     config = Config(batch_size=batch, latent_dim=LATENT, real_label=0.9)
@@ -54,7 +54,7 @@ def _ours(config: Config, batches: Batches) -> Call:
 
 
 def _script(config: Config, real: Tensor, memory_format: torch.memory_format, compiled: bool = False) -> Call:
-    """A step of PyTorch's DCGAN tutorial, with logits for probabilities: losses apart, Adam as it comes."""
+    """A step of PyTorch's DCGAN tutorial, with logits instead of probabilities: separate losses, Adam by default."""
     networks = [plain(network).to(memory_format=memory_format) for network in seeded(Generator, Discriminator)]  # type: ignore[call-overload]
     betas = (config.beta1, config.beta2)
     generator_optimizer, discriminator_optimizer = (

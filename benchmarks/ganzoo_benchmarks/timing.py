@@ -1,4 +1,4 @@
-"""Fair timing on a noisy machine: contestants take turns, medians are compared, disturbed turns do not count."""
+"""Timing on a noisy machine: contestants take turns, medians are compared, disturbed turns are ignored."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from dataclasses import dataclass
 from typing import Any
 
 FREE = 0.9
-"""Part of the gauge's best speed at which the machine still counts as free: a neighbour on a core costs a fifth."""
+"""Fraction of the gauge's best speed from which the machine counts as free: another program on a core costs a fifth."""
 ENOUGH = 5
-"""Free turns that every contestant must have, of so many rounds or more, for only those to count."""
+"""Number of free turns that every contestant needs (or all, in fewer rounds) for the others to be ignored."""
 
 
 @dataclass(frozen=True)
 class Turns:
-    """Seconds of one call of each contestant, one figure a turn that counts, and the gauge's least seconds."""
+    """Seconds per call of each contestant in every turn that counts, and the fewest seconds of the gauge."""
 
     times: dict[str, list[float]]
     gauge: float
     total: int
-    """Of all contestants together."""
+    """Turns of all contestants together."""
     disturbed: int
-    """Turns before or after which something else used the machine."""
+    """Turns before or after which another program used the machine."""
 
     @property
     def counted(self) -> int:
-        """Turns that count: those that were not disturbed, or all."""
+        """Number of turns that count: the undisturbed ones, or all."""
         return sum(map(len, self.times.values()))
 
 
 def turns(contestants: Mapping[str, Callable[[], Any]], rounds: int, calls: int = 1) -> dict[str, list[float]]:
-    """Seconds of one call of each contestant, one figure a turn, over `rounds` of turns of `calls` each."""
+    """Seconds per call of each contestant in each of `rounds` turns of `calls` calls."""
     times: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(rounds):
         for name, call in contestants.items():
@@ -43,37 +43,37 @@ def turns(contestants: Mapping[str, Callable[[], Any]], rounds: int, calls: int 
 def gauged_turns(
     contestants: Mapping[str, Callable[[], Any]], gauge: Callable[[], Any], rounds: int, calls: int = 1
 ) -> Turns:
-    """As `turns`, but those count before and after which `gauge` ran at 0.9 of its best speed in this race or more.
+    """Like `turns`, but ignores turns before or after which `gauge` ran below 0.9 of its best speed in this race.
 
-    `gauge` is work that takes as long whenever the machine is free, so what it finds says nothing about a contestant.
-    Where a contestant has fewer than five such turns, or of fewer rounds not all, every turn counts.
+    `gauge` is work that always takes equally long on a free machine, so it does not depend on the contestants. If a
+    contestant has fewer than five free turns (or not all, in fewer rounds), every turn counts.
     """
-    readings, taken = [_turn(gauge, 1)], []
+    readings, measured = [_turn(gauge, 1)], []
     for _ in range(rounds):
         for name, call in contestants.items():
-            taken.append((name, _turn(call, calls)))
+            measured.append((name, _turn(call, calls)))
             readings.append(_turn(gauge, 1))
     free = [max(before, after) * FREE <= min(readings) for before, after in zip(readings, readings[1:])]
     every: dict[str, list[float]] = {name: [] for name in contestants}
     undisturbed: dict[str, list[float]] = {name: [] for name in contestants}
-    for (name, seconds), is_free in zip(taken, free):
+    for (name, seconds), is_free in zip(measured, free):
         every[name].append(seconds)
         if is_free:
             undisturbed[name].append(seconds)
     enough = all(len(times) >= min(ENOUGH, rounds) for times in undisturbed.values())
-    return Turns(undisturbed if enough else every, min(readings), len(taken), free.count(False))
+    return Turns(undisturbed if enough else every, min(readings), len(measured), free.count(False))
 
 
 def interleaved(contestants: Mapping[str, Callable[[], Any]], rounds: int, calls: int = 1) -> dict[str, float]:
     """Median seconds of one call of each contestant, see `turns`."""
-    return {name: statistics.median(taken) for name, taken in turns(contestants, rounds, calls).items()}
+    return {name: statistics.median(times) for name, times in turns(contestants, rounds, calls).items()}
 
 
 def _turn(call: Callable[[], Any], calls: int) -> float:
-    """Seconds of one of `calls`, after one that is not timed.
+    """Seconds per call of `calls` calls, after one that is not timed.
 
-    That one brings back the contestant's memory and threads, and the threads of the one before, which may still wait
-    busily, go to sleep in the meantime.
+    The first call brings back the contestant's memory and threads, while spinning threads of the previous contestant go
+    to sleep.
     """
     call()
     start = time.perf_counter()

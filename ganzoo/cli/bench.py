@@ -1,4 +1,4 @@
-"""`ganzoo bench`: the native kernels against everything else that computes the same on this machine."""
+"""`ganzoo bench`: the native kernels against PyTorch and inference engines on this machine."""
 
 from __future__ import annotations
 
@@ -17,14 +17,26 @@ PACKAGES = ("torch", "onnxruntime", "openvino")
 
 
 @click.command()
-@click.option("--case", "patterns", multiple=True, metavar="NAME", help="Only this case; *.inference is a pattern.")
-@click.option("--rounds", type=click.IntRange(min=1), default=9, show_default=True, help="Turns of each contestant.")
+@click.option(
+    "--case",
+    "patterns",
+    multiple=True,
+    metavar="NAME",
+    help="Only this case, or pattern such as *.inference.",
+)
+@click.option(
+    "--rounds",
+    type=click.IntRange(min=1),
+    default=9,
+    show_default=True,
+    help="Turns per contestant.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 def bench(patterns: tuple[str, ...], rounds: int, as_json: bool) -> None:
     """Compare the native kernels with other implementations.
 
-    Contestants take turns in one process, on the same number of threads, and medians are compared. Turns in which
-    something else used the machine do not count, unless they are too many.
+    The contestants take turns in one process, with the same number of threads, and their medians are compared. Turns
+    during which another program used the machine are ignored, unless too few would remain.
 
     The cases are the blocks up512, up256, up128, down64, down128 and down256, each with .inference (batch 64), .forward
     and .backward (batch 128), generator.64, generator.1, and training-step.
@@ -43,7 +55,7 @@ def bench(patterns: tuple[str, ...], rounds: int, as_json: bool) -> None:
     console = Console()
     console.print(", ".join(f"{name} {value}" for name, value in machine.items()), highlight=False)
     for case in cases:
-        # no spinner: its thread would compete with the contestants
+        # without a spinner, whose thread would compete with the contestants
         console.print(f"\n[bold]{case.name}[/]: {case.what}, batch {case.batch}", highlight=False)
         result = race(case, rounds)
         console.print(_table(result))
@@ -66,8 +78,8 @@ def _table(result: Result) -> Any:
 
 
 def _disturbed(turns: Turns) -> str:
-    those = "they do not count" if turns.counted < turns.total else "too many to leave them out"
-    return f"Something else used the machine in {turns.disturbed} of {turns.total} turns: {those}."
+    ignored = "these turns are ignored" if turns.counted < turns.total else "too many to ignore"
+    return f"Another program used the machine during {turns.disturbed} of {turns.total} turns: {ignored}."
 
 
 def _row(result: Result) -> dict[str, object]:
@@ -82,27 +94,27 @@ def _row(result: Result) -> dict[str, object]:
         "counted": result.turns.counted,
         "contestants": {
             name: {
-                "ms": taken * 1e3,
+                "ms": seconds * 1e3,
                 "gflops": result.rate(name) / 1e9,
                 "share_of_peak": result.rate(name) / result.peak,
                 "against_native": result.ratio(name),
             }
-            for name, taken in result.seconds.items()
+            for name, seconds in result.seconds.items()
         },
         "did_not_run": result.left_out,
     }
 
 
 def _machine() -> dict[str, object]:
-    """What the figures depend on."""
+    """Versions and settings that the figures depend on."""
     import importlib.metadata
     import importlib.util
 
     import torch
 
-    from ganzoo.ops import native
+    from ganzoo.ops import cpu_library
 
-    found = {"ganzoo": __version__}
-    found |= {name: importlib.metadata.version(name) for name in PACKAGES if importlib.util.find_spec(name)}
-    found["torch"] = torch.__version__  # with what it is built for
-    return {"kernels": native.instruction_set(), "threads": torch.get_num_threads(), **found}
+    versions = {"ganzoo": __version__}
+    versions |= {name: importlib.metadata.version(name) for name in PACKAGES if importlib.util.find_spec(name)}
+    versions["torch"] = torch.__version__  # with the suffix of its build, such as +cpu
+    return {"kernels": cpu_library.instruction_set(), "threads": torch.get_num_threads(), **versions}

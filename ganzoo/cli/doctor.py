@@ -24,7 +24,7 @@ def doctor() -> None:
 
     torch_seconds = time.perf_counter() - start
     from ganzoo.cli.console import Console, table
-    from ganzoo.ops.linear import mkl_is_at_its_best
+    from ganzoo.ops.linear import mkl_is_fast
 
     console = Console()
     where = DataLocation.find()
@@ -41,7 +41,7 @@ def doctor() -> None:
         ("threads", f"{torch.get_num_threads()} of {os.cpu_count()} processors"),
         ("native extension", _native()),
         ("cuda kernels", _cuda()),
-        ("linear layers", "PyTorch's" if mkl_is_at_its_best() else "native where large: MKL is slow on this CPU"),
+        ("linear layers", "PyTorch's" if mkl_is_fast() else "native where large: MKL is slow on this CPU"),
         ("data cache", str(where.cache)),
         ("GANZOO_DATA", str(where.given) if where.given else "not set"),
         ("terminal", _terminal(console)),
@@ -74,23 +74,23 @@ def _warnings() -> list[str]:
 
 def _native() -> str:
     from ganzoo.core.errors import GanzooError
-    from ganzoo.ops import backend, native
+    from ganzoo.ops import backend, cpu_library
 
-    state = native.loaded()
+    state = cpu_library.LIBRARY.load()
     if state.library is None:
-        return f"none, PyTorch computes every op: {state.how}"
+        return f"none, PyTorch computes every op: {state.status}"
     try:
         chosen = backend.resolve("auto")
     except GanzooError as refusal:
         chosen = str(refusal)
-    return f"{native.instruction_set()}, {state.how} ({state.path}), backend {chosen}"
+    return f"{cpu_library.instruction_set()}, {state.status} ({state.path}), backend {chosen}"
 
 
 def _cuda() -> str:
-    from ganzoo.ops import cuda
+    from ganzoo.ops import cuda_library
 
-    chosen = "auto" if cuda.IN_AUTO else "used with GANZOO_OPS=native"
-    described = cuda.describe()
+    chosen = "auto" if cuda_library.ENABLED_IN_AUTO else "used with GANZOO_OPS=native"
+    described = cuda_library.describe()
     return described if described.startswith("none") else f"{described}, {chosen}"
 
 

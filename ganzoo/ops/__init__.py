@@ -1,10 +1,13 @@
-"""Operations that ganzoo computes faster than stock PyTorch, each beside its reference."""
+"""Operations that ganzoo computes faster than stock PyTorch, each with its reference in plain PyTorch."""
 
-from ganzoo.ops.backend import use_backend
-from ganzoo.ops.blocks import conv_bn_leaky_relu, conv_leaky_relu, conv_transpose_bn_relu, conv_transpose_tanh
+from ganzoo.ops.backend import NativeError, use_backend
+from ganzoo.ops.conv_bn import conv_bn_leaky_relu, conv_transpose_bn_relu
+from ganzoo.ops.convolution import conv_leaky_relu
+from ganzoo.ops.few_channels import conv_transpose_tanh
 from ganzoo.ops.linear import linear
 
 __all__ = [
+    "NativeError",
     "conv_bn_leaky_relu",
     "conv_leaky_relu",
     "conv_transpose_bn_relu",

@@ -1,8 +1,8 @@
-"""A fully connected layer on the CPU: PyTorch's, or a product of our own where PyTorch's library is not at its best.
+"""Fully connected layers on the CPU, where PyTorch's matrix products are slow.
 
-PyTorch sends float32 products to MKL, which takes a slower path on processors that are not Intel's. The kernel in
-csrc/cpu/matmul.inc is made for what a GAN of perceptrons does: a batch of 64 or 128, and weights that are used once and
-then change, so that packing them would cost more than it saves. benchmarks/test_linear.py compares the two.
+PyTorch computes float32 products by MKL, which uses a slower path on processors that are not Intel's. The kernel in
+csrc/cpu is for GANs made of perceptrons: a batch of 64 or 128, and weights that are used once before they change, so
+packing them would cost more than it saves. benchmarks/test_linear.py compares the two. The operator is `matmul`.
 """
 
 from __future__ import annotations
@@ -16,75 +16,64 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganzoo.ops import native
-from ganzoo.ops.backend import resolve, tell_once
-from ganzoo.ops.choice import surely
+from ganzoo.ops.autograd import Gradients, declare
+from ganzoo.ops.dispatch import Kernels, below_autograd, dispatch, float32_on_cpu_reason, statically_true
 
-WORTH_IT = 1 << 19
-"""Products of fewer multiplications than this are left to PyTorch: the call costs as much as it saves."""
+MIN_WORK = 1 << 19
+"""Fewest multiplications of a product that `auto` computes natively: below, the call costs as much as it saves."""
+
+
+class LinearRule:
+    """The rule of `linear`."""
+
+    def unsupported_reason(self, kernels: Kernels, x: Tensor, weight: Tensor, bias: Tensor | None) -> str | None:
+        reason = float32_on_cpu_reason(x, weight) if bias is None else float32_on_cpu_reason(x, weight, bias)
+        if reason is not None:
+            return reason
+        if x.dim() != 2 or weight.dim() != 2 or x.shape[1] != weight.shape[1]:
+            return "they are for matrices that can be multiplied"
+        if bias is not None and bias.shape != weight.shape[:1]:
+            return "the bias is for another number of outputs"
+        return None
+
+    def is_profitable(self, kernels: Kernels, x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
+        # for a single row PyTorch multiplies a matrix and a vector about as fast as the matrix can be read
+        if mkl_is_fast() or not statically_true(x.shape[0] > 1):
+            return False
+        return statically_true(x.shape[0] * weight.numel() >= MIN_WORK)
+
+
+RULE = LinearRule()
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, backend: str = "auto") -> Tensor:
     """x @ weight.T + bias, as `torch.nn.functional.linear`, which is the reference: same shapes, dtypes and errors.
 
-    `x` is [N, in], `weight` [out, in], `bias` [out]. Differentiable any number of times. `auto` takes the native
-    kernels for float32 products that are large enough, on CPUs on which PyTorch's own library is not at its best.
+    `x` is [N, in], `weight` [out, in], `bias` [out]. Differentiable any number of times. `auto` uses the native kernels
+    for float32 products that are large enough, on CPUs on which PyTorch's own library is slow. Raises `NativeError` if
+    `backend` is "native" and the kernels cannot compute the call.
     """
-    if _is_native(resolve(backend), x, weight, bias):
-        if torch.compiler.is_compiling():
-            return _recorded(x, weight.t(), bias)
-        if not torch.is_grad_enabled():
-            return _multiply(x, weight.t(), bias)
-        result: Tensor = _Linear.apply(x, weight, bias)  # type: ignore[no-untyped-call]
-        return result
-    return F.linear(x, weight, bias)
-
-
-def _is_native(backend: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
-    if backend == "reference":
-        return False
-    unfit = _unfit(x, weight, bias)
-    if backend == "auto":
-        # a single row is a matrix times a vector, which PyTorch does about as fast as the matrix can be read
-        if unfit or mkl_is_at_its_best() or not surely(x.shape[0] > 1):
-            return False
-        if not surely(x.shape[0] * weight.numel() >= WORTH_IT):
-            return False
-        if unfit := native.unavailable():
-            tell_once(unfit)
-        return unfit is None
-    if unfit := unfit or native.unavailable():
-        raise native.NativeError(f"The native kernels cannot compute this: {unfit}.")
-    return True
-
-
-def _unfit(x: Tensor, weight: Tensor, bias: Tensor | None) -> str | None:
-    """Why the native kernels are not for these arguments, as a clause; None if they are."""
-    for t in (x, weight) if bias is None else (x, weight, bias):
-        if not t.is_cpu or t.layout != torch.strided:
-            return "they are for dense tensors on the CPU"
-        if t.dtype != torch.float32:
-            return "they are for float32"
-    if torch.is_autocast_enabled("cpu"):
-        return "autocast asks for another precision than their float32"
-    if (why := native.transformed()) is not None:
-        return why
-    if x.dim() != 2 or weight.dim() != 2 or x.shape[1] != weight.shape[1]:
-        return "they are for matrices that can be multiplied"
-    if bias is not None and bias.shape != weight.shape[:1]:
-        return "the bias is for another number of outputs"
-    return None
+    if dispatch(RULE, backend, x, weight, bias) is None:
+        return F.linear(x, weight, bias)
+    result: Tensor
+    if not torch.is_grad_enabled():
+        result = below_autograd(torch.ops.ganzoo.matmul.default, x, weight.t(), bias)
+    elif torch.compiler.is_compiling():
+        result = _matmul(x, weight.t(), bias)
+    else:
+        result = _Linear.apply(x, weight, bias)  # type: ignore[no-untyped-call]
+    return result
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def mkl_is_at_its_best() -> bool:
-    """Whether PyTorch's own products are as fast as they get here: with MKL on Intel, or on what is no x86."""
+def mkl_is_fast() -> bool:
+    """Whether PyTorch's own products are as fast as possible here: with MKL on Intel, or without MKL."""
     return not torch.backends.mkl.is_available() or _vendor() == "GenuineIntel"
 
 
 @functools.cache
 def _vendor() -> str:
-    """The processor's maker as CPUID spells it, or what the platform says."""
+    """The processor's maker as CPUID spells it, or as the platform names it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -93,31 +82,48 @@ def _vendor() -> str:
 
 
 class _Linear(torch.autograd.Function):
-    """The three products of a layer: what the operation's own derivatives are, at half the cost of the call."""
+    """The three products of a layer: the same derivatives as the operator's, at half the cost of a call."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return _multiply(x, weight.t(), bias)
+        return _matmul_or_record(x, weight.t(), bias)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         (grad,) = grads
         x, weight = ctx.saved_tensors
         return (
-            _multiply(grad, weight) if ctx.needs_input_grad[0] else None,
-            _multiply(grad.t(), x) if ctx.needs_input_grad[1] else None,
+            _matmul_or_record(grad, weight) if ctx.needs_input_grad[0] else None,
+            _matmul_or_record(grad.t(), x) if ctx.needs_input_grad[1] else None,
             grad.sum(dim=0) if ctx.needs_input_grad[2] else None,
         )
 
 
-def _multiply(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
-    if torch.is_grad_enabled():  # in a backward pass that is itself differentiated
-        return _recorded(a, b, bias)
-    with torch._C._AutoDispatchBelowAutograd():  # the way past the derivatives, which are Python, takes 5 us
-        return _recorded(a, b, bias)
+def _matmul_or_record(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
+    """a @ b + bias, recorded by autograd only in a backward pass that is itself differentiated."""
+    if torch.is_grad_enabled():
+        return _matmul(a, b, bias)
+    result: Tensor = below_autograd(torch.ops.ganzoo.matmul.default, a, b, bias)
+    return result
 
 
-def _recorded(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
+def _matmul(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
     result: Tensor = torch.ops.ganzoo.matmul.default(a, b, bias)
     return result
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    ctx.save_for_backward(*inputs[:2])
+
+
+def _backward(ctx: Any, grad: Tensor) -> Gradients:
+    a, b = ctx.saved_tensors
+    return (
+        _matmul(grad, b.t()) if ctx.needs_input_grad[0] else None,
+        _matmul(a.t(), grad) if ctx.needs_input_grad[1] else None,
+        grad.sum(0) if ctx.needs_input_grad[2] else None,
+    )
+
+
+declare("matmul", lambda a, b, bias: a.new_empty((a.shape[0], b.shape[1])), _backward, _setup_context)

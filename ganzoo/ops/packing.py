@@ -1,46 +1,20 @@
-"""Weights in the order the kernels read them, kept for as long as they do not change: for inference."""
+"""Weights in the order in which the kernels read them, cached until they change: for inference."""
 
 from __future__ import annotations
 
-import collections
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from ganzoo.ops import cuda
+from ganzoo.ops.dispatch import Kernels
 
 SAMPLES = 256
 
 
-def packed(weight: Tensor, up: bool) -> Tensor | None:
-    """`weight` packed for `torch.ops.ganzoo.up` or `down`; None where it should be packed in the call.
-
-    Kept until the weight changes: until its version or its place in memory differs. Writes through `.data`, NumPy or
-    another process leave no trace in the version. They are noticed where they touch one of `SAMPLES` or more values,
-    among them some of every channel and every tap: to read all of a weight takes a fifth of the generator's time at
-    batch 1. What writes single values should do so under `torch.no_grad()`, which has a version.
-    """
-    dense = weight.is_contiguous() or weight.is_contiguous(memory_format=torch.channels_last)
-    real = type(weight) in (Tensor, torch.nn.Parameter)  # a fake tensor, say, has no memory to look at
-    if cuda.takes(weight):  # packed in every call: to ask whether a weight has changed would wait for the GPU
-        return None
-    if torch.compiler.is_compiling() or not real or not dense or weight.is_inference() or not weight.is_leaf:
-        return None
-    state = (weight._version, weight.data_ptr(), weight.stride())
-    kept: Kept | None = _kept[up].get(weight)
-    values = weight.detach().as_strided((weight.numel(),), (1,))
-    if kept is not None and kept.state == state and torch.equal(values.take(kept.places), kept.samples):
-        return kept.panels
-    places = _places(weight)
-    with torch.no_grad():
-        _kept[up][weight] = kept = Kept(state, places, values.take(places), torch.ops.ganzoo.pack(weight, up))
-    return kept.panels
-
-
-class Kept(NamedTuple):
-    """Panels, and what the weight was when they were made: `samples` are its values at `places` in memory."""
+class CachedPanels(NamedTuple):
+    """A packed weight, and the state of the weight at that time: `samples` are its values at `places` in memory."""
 
     state: tuple[Any, ...]
     places: Tensor
@@ -48,7 +22,33 @@ class Kept(NamedTuple):
     panels: Tensor
 
 
-_kept: dict[bool, WeakTensorKeyDictionary] = collections.defaultdict(WeakTensorKeyDictionary)
+_cache: dict[bool, WeakTensorKeyDictionary] = {False: WeakTensorKeyDictionary(), True: WeakTensorKeyDictionary()}
+
+
+def packed(weight: Tensor, transposed: bool, kernels: Kernels) -> Tensor | None:
+    """`weight` packed for `conv_transpose4x4s2` or `conv4x4s2`; None if the call should pack it.
+
+    Cached until the weight's version or its place in memory changes. Writes through `.data`, NumPy or another process
+    leave no trace in the version. They are noticed if they touch one of `SAMPLES` or more values, among them some of
+    every channel and every tap: reading the whole weight would take a fifth of the generator's time at batch 1. Code
+    that writes single values should do so under `torch.no_grad()`, which has a version.
+    """
+    if kernels is Kernels.CUDA:  # packed in every call: checking for changes would wait for the GPU
+        return None
+    dense = weight.is_contiguous() or weight.is_contiguous(memory_format=torch.channels_last)
+    real = type(weight) in (Tensor, torch.nn.Parameter)  # a fake tensor, for example, has no memory to read
+    if torch.compiler.is_compiling() or not real or not dense or weight.is_inference() or not weight.is_leaf:
+        return None
+    state = (weight._version, weight.data_ptr(), weight.stride())
+    cached: CachedPanels | None = _cache[transposed].get(weight)
+    values = weight.detach().as_strided((weight.numel(),), (1,))
+    if cached is not None and cached.state == state and torch.equal(values.take(cached.places), cached.samples):
+        return cached.panels
+    places = _places(weight)
+    with torch.no_grad():
+        panels: Tensor = torch.ops.ganzoo.conv4x4s2_pack_weight(weight, transposed)
+        _cache[transposed][weight] = CachedPanels(state, places, values.take(places), panels)
+    return panels
 
 
 def _places(weight: Tensor) -> Tensor:

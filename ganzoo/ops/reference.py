@@ -1,4 +1,4 @@
-"""The blocks in plain PyTorch: what the native kernels must equal, and what computes wherever they do not serve."""
+"""The fused operations in plain PyTorch: what the native kernels must equal, and the fallback."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ import torch
 from ganzoo.core import distributed
 from ganzoo.core.registry import OWN_DISTRIBUTION, Entry
 from ganzoo.core.version import __version__
-from ganzoo.ops import native
+from ganzoo.ops import cpu_library
 from ganzoo.ops.backend import resolve
 
 
@@ -29,8 +29,8 @@ def provenance(entry: Entry) -> dict[str, Any]:
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "versions": {"python": platform.python_version(), "ganzoo": __version__}
         | {name: importlib.metadata.version(name) for name in sorted(packages)}
-        | {"torch": torch.__version__}  # includes the build, such as +cpu, which package metadata may lack
-        | {"kernels": native.instruction_set() or "none", "backend": resolve("auto")},
+        | {"torch": torch.__version__}  # with the suffix of its build, such as +cpu
+        | {"kernels": cpu_library.instruction_set() or "none", "backend": resolve("auto")},
         "platform": platform.platform(),
         "git": _git_revision(),
     }

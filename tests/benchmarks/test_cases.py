@@ -1,4 +1,4 @@
-"""Races of small blocks: what is left out and why, and that a wrong result never gets a figure."""
+"""Races of small blocks: peers that are left out, with the reason, and wrong results, which are never timed."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from ganzoo_benchmarks.peers import CHANNELS_LAST, COMPILE, NATIVE, REFERENCE
 from torch import Tensor
 
 from ganzoo.core.errors import GanzooError, UsageError
-from ganzoo.ops import native
+from ganzoo.ops import NativeError, cpu_library
 from tests.ops.conftest import needs_native
 
 ENGINES = {"ONNX Runtime": ("onnx", "onnxruntime"), "OpenVINO": ("onnx", "openvino")}
 
 
 def without(case: Case, *names: str) -> Case:
-    """`case` without some contestants: torch.compile takes long."""
+    """`case` without some contestants, such as torch.compile, which is slow."""
     return replace(case, builders=lambda: {n: b for n, b in case.builders().items() if n not in names})
 
 
 def with_peer(case: Case, name: str, result: object) -> Case:
-    """`case` with one contestant more (or another one), which raises or returns `result`."""
+    """`case` with a contestant added or replaced, which raises or returns `result`."""
 
     def call() -> tuple[Tensor, ...]:
         if isinstance(result, Exception):
@@ -100,7 +100,7 @@ def test_scripts_and_ours_take_the_same_training_step() -> None:
     for name in (NATIVE, CHANNELS_LAST):
         first, second = (difference(a, b) for a, b in zip(found[name], found[REFERENCE]))
         assert first < cases.TOLERANCE
-        assert second < 0.05  # after an update of every weight, in which rounding has turned a few signs
+        assert second < 0.05  # after an update of every weight, in which rounding may flip a few signs
     assert difference(*found[NATIVE]) > 0.01  # a step changes something
 
 
@@ -113,8 +113,8 @@ def test_torch_compile(what: peers.Pass) -> None:
 
 
 def test_without_kernels_there_is_no_race(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native, "unavailable", lambda: "there is no C++ compiler")
-    with pytest.raises(native.NativeError, match="no native kernels to compare here: there is no C\\+\\+ compiler"):
+    monkeypatch.setattr(cpu_library, "unavailable_reason", lambda: "there is no C++ compiler")
+    with pytest.raises(NativeError, match="no native kernels to compare here: there is no C\\+\\+ compiler"):
         race(CASES["up512.inference"], 1)
 
 

@@ -1,4 +1,4 @@
-"""The peers' networks compute what ganzoo's do, without ganzoo's code; and the timed ones are those of the zoo."""
+"""The networks of the peers compute the same as ganzoo's without its code; the timed networks are those of the zoo."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch import nn
 
 from ganzoo.core import registry
 from ganzoo.core.spec import DataSpec
+from ganzoo.gan import build
 from ganzoo.nn import ConvBNLeakyReLU, ConvHead, ConvTransposeBNReLU, ConvTransposeTanh
 from ganzoo.ops import use_backend
 
@@ -52,8 +53,8 @@ def test_seeded_repeats_and_leaves_the_global_state_alone() -> None:
 
 
 def test_they_are_the_networks_of_the_zoo() -> None:
-    card = registry.get_architecture("dcgan").card
-    gan = registry.get_architecture("dcgan").build(card.Config(), DataSpec(3, 64))
+    entry = registry.get_architecture("dcgan")
+    gan = build(entry, entry.card.Config(), DataSpec(3, 64))
     for ours, zoo in ((Generator(), gan.generator), (Discriminator(), gan.discriminator)):
         assert [tuple(p.shape) for p in ours.parameters()] == [tuple(p.shape) for p in zoo.parameters()]
         fused = (*FUSED, ConvTransposeTanh, ConvHead)

@@ -29,7 +29,7 @@ def test_seconds_are_of_one_call() -> None:
 
 
 class Clock:
-    """Stands for the time module: a call made by `taking` takes as long as it is told."""
+    """A fake time module: a call from `taking` advances the clock by the given seconds."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -38,7 +38,7 @@ class Clock:
         return self.now
 
     def taking(self, seconds: Iterable[float]) -> Callable[[], None]:
-        """Each call that is timed, and the one before it, which is not."""
+        """A call that takes each of `seconds` twice: in the call before the timed one, and in the timed one."""
         left = iter([s for each in seconds for s in (each, each)])
 
         def call() -> None:

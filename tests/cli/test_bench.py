@@ -8,7 +8,8 @@ from ganzoo_benchmarks import cases
 from ganzoo_benchmarks.cases import block
 from ganzoo_benchmarks.peers import COMPILE, NATIVE, REFERENCE
 
-from ganzoo.ops import native
+from ganzoo.ops import cpu_library
+from ganzoo.ops.library import Loaded
 from tests.benchmarks.test_cases import with_peer, without
 from tests.conftest import Command
 from tests.ops.conftest import needs_native
@@ -28,7 +29,7 @@ def test_the_table_tells_what_the_figures_depend_on(ganzoo_cli: Command, small: 
     result = ganzoo_cli("bench", "--rounds", 1)
     assert (result.code, result.err) == (0, "")
     lines = result.out.splitlines()
-    assert re.match(rf"kernels {native.instruction_set()}, threads \d+, ganzoo \S+, torch 2\.\S+", lines[0])
+    assert re.match(rf"kernels {cpu_library.instruction_set()}, threads \d+, ganzoo \S+, torch 2\.\S+", lines[0])
     assert "up64.inference: up 64 -> 32 at 4 x 4, inference, batch 2" in lines
     assert re.search(r"^native +[\d.e-]+ +\d+ +[\d.]+ +1\.00", result.out, re.MULTILINE)
     assert re.search(r"^eager channels_last +[\d.e-]+ +\d+ +[\d.]+ +[\d.]+", result.out, re.MULTILINE)
@@ -41,7 +42,7 @@ def test_json(ganzoo_cli: Command, small: str) -> None:
     result = ganzoo_cli("bench", "--case", small, "--rounds", 1, "--json")
     assert (result.code, result.err) == (0, "")
     found = json.loads(result.out)
-    assert found["machine"]["kernels"] == native.instruction_set()
+    assert found["machine"]["kernels"] == cpu_library.instruction_set()
     assert found["rounds"] == 1
     (row,) = found["cases"]
     figures = ["gflop", "peak_gflops", "turns", "disturbed", "counted"]
@@ -63,7 +64,7 @@ def test_an_unknown_case(ganzoo_cli: Command) -> None:
 
 
 def test_refuses_without_kernels(ganzoo_cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native, "_loaded", native.Loaded(None, None, "there is no C++ compiler"))
+    monkeypatch.setattr(cpu_library.LIBRARY, "loaded", Loaded(None, None, "there is no C++ compiler"))
     result = ganzoo_cli("bench")
     assert (result.code, result.out) == (1, "")
     assert "There are no native kernels to compare here: there is no C++ compiler" in result.err

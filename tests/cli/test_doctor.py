@@ -9,7 +9,8 @@ import torch
 
 from ganzoo import __version__
 from ganzoo.core import registry
-from ganzoo.ops import native
+from ganzoo.ops import cpu_library
+from ganzoo.ops.library import Loaded
 from tests.conftest import GOOD_ARCHITECTURE, Command, Site
 
 
@@ -95,9 +96,11 @@ def test_doctor_says_where_data_is_taken_from(
 
 def test_doctor_says_which_kernels_run_or_why_none(ganzoo_cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GANZOO_OPS", raising=False)
-    if native.unavailable() is None:
-        kernels = rf"{native.instruction_set()}, (built at installation|compiled on first use) \(.*\), backend auto"
+    if cpu_library.unavailable_reason() is None:
+        kernels = (
+            rf"{cpu_library.instruction_set()}, (built at installation|compiled on first use) \(.*\), backend auto"
+        )
         assert re.search(rf"^native extension +{kernels}", ganzoo_cli("doctor").out, re.MULTILINE)
-    monkeypatch.setattr(native, "_loaded", native.Loaded(None, None, "there is no C++ compiler"))
+    monkeypatch.setattr(cpu_library.LIBRARY, "loaded", Loaded(None, None, "there is no C++ compiler"))
     line = r"^native extension +none, PyTorch computes every op: there is no C\+\+ compiler"
     assert re.search(line, ganzoo_cli("doctor").out, re.MULTILINE)

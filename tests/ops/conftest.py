@@ -8,35 +8,36 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ganzoo.ops import native
+from ganzoo.ops import NativeError, cpu_library
 
-needs_native = pytest.mark.skipif(native.unavailable() is not None, reason=f"no native kernels: {native.unavailable()}")
+REASON = cpu_library.unavailable_reason()
+needs_native = pytest.mark.skipif(REASON is not None, reason=f"no native kernels: {REASON}")
 
 
 def available() -> list[str]:
-    found = []
-    for name in native.INSTRUCTION_SETS if native.unavailable() is None else ():
+    names = []
+    for name in cpu_library.INSTRUCTION_SETS if REASON is None else ():
         try:
-            native.choose_instruction_set(name)
-            found.append(name)
-        except native.NativeError:
+            cpu_library.choose_instruction_set(name)
+            names.append(name)
+        except NativeError:
             continue
-    if found:
-        native.choose_instruction_set(None)
-    return found
+    if names:
+        cpu_library.choose_instruction_set(None)
+    return names
 
 
 @pytest.fixture(params=available() or ["none"])
 def instruction_set(request: pytest.FixtureRequest) -> Iterator[str]:
-    if native.unavailable() is not None:
-        pytest.skip(f"no native kernels: {native.unavailable()}")
-    native.choose_instruction_set(request.param)
+    if REASON is not None:
+        pytest.skip(f"no native kernels: {REASON}")
+    cpu_library.choose_instruction_set(request.param)
     yield request.param
-    native.choose_instruction_set(None)
+    cpu_library.choose_instruction_set(None)
 
 
 def random(rng: torch.Generator, *shape: int, layout: str = "nchw") -> Tensor:
-    """Standard normal numbers, laid out in memory in one of LAYOUTS."""
+    """Standard normal numbers in one of the memory layouts LAYOUTS."""
     if layout == "strided":
         return torch.randn(*shape[:-1], 2 * shape[-1], generator=rng)[..., ::2]
     if layout == "transposed":
@@ -49,13 +50,13 @@ LAYOUTS = ("nchw", "channels_last", "strided", "transposed")
 
 
 def close(found: Tensor, exact: Tensor) -> None:
-    """Within what float32 sums of this magnitude lose."""
+    """Assert equality within the rounding error of float32 sums of this magnitude."""
     scale = float(exact.detach().abs().max()) if exact.numel() else 0.0
     torch.testing.assert_close(found.double(), exact.double(), rtol=1e-4, atol=1e-5 * max(1.0, scale))
 
 
 def shaken(network: nn.Module, seed: int = 0) -> nn.Module:
-    """`network` with parameters and statistics that differ from every default."""
+    """Give `network` parameters and statistics that differ from every default."""
     rng = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for tensor in network.state_dict().values():

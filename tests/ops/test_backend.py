@@ -1,14 +1,21 @@
+"""The choice between native kernels and the reference."""
+
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import pytest
 import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ganzoo import ops
 from ganzoo.core.errors import UsageError
-from ganzoo.nn import ConvTransposeBNReLU
-from ganzoo.ops import backend, native
+from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU, ConvTransposeTanh
+from ganzoo.ops import NativeError, backend, cpu_library
+from ganzoo.ops.library import Loaded
+from tests.ops.conftest import needs_native
 
 
 def test_backends_are_chosen_by_argument_context_and_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,8 +36,8 @@ def test_backends_are_chosen_by_argument_context_and_environment(monkeypatch: py
 def test_without_kernels_auto_says_so_once_and_native_raises(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(native, "_loaded", native.Loaded(None, None, "there is no C++ compiler"))
-    monkeypatch.setattr(backend, "_told", set())
+    monkeypatch.setattr(cpu_library.LIBRARY, "loaded", Loaded(None, None, "there is no C++ compiler"))
+    monkeypatch.setattr(backend, "_warned", set())
     block, x = ConvTransposeBNReLU(64, 64), torch.randn(16, 64, 8, 8)
     with caplog.at_level(logging.WARNING, "ganzoo.ops"):
         for _ in range(2):
@@ -38,7 +45,43 @@ def test_without_kernels_auto_says_so_once_and_native_raises(
     assert [record.getMessage() for record in caplog.records] == [
         "native kernels are not used: there is no C++ compiler; PyTorch computes instead"
     ]
-    with ops.use_backend("native"), pytest.raises(native.NativeError, match="there is no C\\+\\+ compiler"):
+    with ops.use_backend("native"), pytest.raises(NativeError, match="there is no C\\+\\+ compiler"):
         block(x)
-    with pytest.raises(native.NativeError, match="no native kernels"):
-        native.choose_instruction_set(None)
+    with pytest.raises(NativeError, match="no native kernels"):
+        cpu_library.choose_instruction_set(None)
+
+
+class Recorder(TorchDispatchMode):
+    """The names of all operators called in this context."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.append(func.name())
+        return func(*args, **(kwargs or {}))
+
+
+@needs_native
+@pytest.mark.parametrize(
+    ("block", "shape", "operator"),
+    [
+        (ConvTransposeBNReLU(64, 32), (16, 64, 8, 8), "ganzoo::conv_transpose4x4s2_stats"),
+        (ConvTransposeBNReLU(63, 32), (32, 63, 8, 8), None),
+        (ConvTransposeBNReLU(64, 64, 4, 1, 0), (8, 64, 1, 1), "ganzoo::channel_stats"),
+        (ConvBNLeakyReLU(32, 64), (16, 32, 16, 16), "ganzoo::conv4x4s2_stats"),
+        (ConvBNLeakyReLU(32, 64), (15, 32, 16, 16), None),
+        (ConvBNLeakyReLU(3, 16, norm=False), (16, 3, 16, 16), "ganzoo::conv4x4s2"),
+        (ConvTransposeTanh(16, 3), (16, 16, 8, 8), "ganzoo::conv_transpose4x4s2_tanh"),
+        (ConvTransposeTanh(16, 5), (16, 16, 8, 8), None),
+    ],
+)
+def test_auto_uses_the_kernels_where_they_are_faster(
+    block: nn.Module, shape: tuple[int, ...], operator: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GANZOO_OPS", raising=False)
+    with Recorder() as recorder:
+        block(torch.randn(shape).contiguous(memory_format=torch.channels_last))
+    native = [name for name in recorder.names if name.startswith("ganzoo::")]
+    assert native == [] if operator is None else operator in native

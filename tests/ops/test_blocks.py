@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ganzoo import ops
 from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU, ConvTransposeTanh
-from ganzoo.ops import native
+from ganzoo.ops import NativeError, cpu_library
 from tests.ops.conftest import LAYOUTS, close, needs_native, random, shaken
 
 BLOCKS: dict[str, tuple[Callable[[], nn.Sequential], tuple[int, ...]]] = {
@@ -28,7 +28,7 @@ every_block = pytest.mark.parametrize("kind", BLOCKS)
 
 
 def plain(block: nn.Sequential) -> nn.Sequential:
-    """The same modules, in float64, one after the other."""
+    """A float64 copy that runs the same modules one after the other."""
     last = [nn.Tanh()] if isinstance(block[-1], ConvTransposeTanh) else []
     kinds = [nn.ConvTranspose2d if type(m) is ConvTransposeTanh else type(m) for m in block]
     copy = nn.Sequential(*(kind(**arguments(m)) for kind, m in zip(kinds, block)), *last).double()
@@ -158,7 +158,7 @@ def test_inference_follows_every_change_of_the_parameters(kind: str) -> None:
     def check() -> None:
         exact = plain(block)
         with ops.use_backend("native"), torch.no_grad():
-            for _ in range(2):  # the second time from what was packed the first time
+            for _ in range(2):  # the second time with the cached weights
                 close(block(x), exact(x.double()))
 
     check()
@@ -191,7 +191,7 @@ def test_memory_format_is_that_of_plain_pytorch(kind: str, training: bool) -> No
             formatted = x.contiguous(memory_format=layout)
             with ops.use_backend("reference"):
                 expected = block(formatted)
-            if native.unavailable() is None:
+            if cpu_library.unavailable_reason() is None:
                 with ops.use_backend("native"):
                     assert block(formatted).stride() == expected.stride(), (weights, layout)
 
@@ -210,13 +210,13 @@ def test_autocast_float64_and_empty_batches_go_to_the_reference(kind: str) -> No
 def test_native_says_why_it_cannot(kind: str) -> None:
     block, x = make(kind)
     with ops.use_backend("native"):
-        with pytest.raises(native.NativeError, match="they are for float32"):
+        with pytest.raises(NativeError, match="they are for float32"):
             block.double()(x.double())
-        with pytest.raises(native.NativeError, match="there is nothing to compute"):
+        with pytest.raises(NativeError, match="there is nothing to compute"):
             block.float()(x[:0])
-        with torch.autocast("cpu", torch.bfloat16), pytest.raises(native.NativeError, match="autocast"):
+        with torch.autocast("cpu", torch.bfloat16), pytest.raises(NativeError, match="autocast"):
             block(x)
-        with pytest.raises(native.NativeError, match="input channels, but there are 2"):
+        with pytest.raises(NativeError, match="input channels, but there are 2"):
             block(x[:, :2])
 
 
@@ -224,7 +224,7 @@ def test_native_says_why_it_cannot(kind: str) -> None:
 def test_bad_arguments_raise_what_pytorch_raises(kind: str) -> None:
     block, x = make(kind)
     for bad in (x[:, :2], x[0, 0], x.long()):
-        with pytest.raises(Exception) as expected:  # noqa: PT011  # whatever it is, ours must be the same
+        with pytest.raises(Exception) as expected:  # noqa: PT011  # any type, but the same
             plain(block).float()(bad)
         with pytest.raises(expected.type):
             block(bad)
@@ -253,7 +253,7 @@ def test_a_slope_that_is_not_positive(slope: float) -> None:
     rng = torch.Generator().manual_seed(0)
     x, weight = random(rng, 2, 3, 6, 6).requires_grad_(), random(rng, 5, 3, 4, 4)
     if slope < 0:
-        with pytest.raises(native.NativeError, match=r"slope=-0\.5 is negative"):
+        with pytest.raises(NativeError, match=r"slope=-0\.5 is negative"):
             ops.conv_leaky_relu(x, weight, None, slope=slope, backend="native")
     grads = [
         torch.autograd.grad(ops.conv_leaky_relu(x, weight, None, slope=slope, backend=name).square().sum(), x)[0]
@@ -265,7 +265,7 @@ def test_a_slope_that_is_not_positive(slope: float) -> None:
 @needs_native
 def test_the_last_layer_is_native_for_images_only() -> None:
     layer, x = ConvTransposeTanh(8, 5), torch.randn(2, 8, 3, 3)
-    with pytest.raises(native.NativeError, match="images of at most 4 channels"), ops.use_backend("native"):
+    with pytest.raises(NativeError, match="images of at most 4 channels"), ops.use_backend("native"):
         layer(x)
     plainly = nn.Sequential(nn.ConvTranspose2d(8, 5, 4, 2, 1), nn.Tanh())
     plainly[0].load_state_dict(layer.state_dict())

@@ -1,4 +1,4 @@
-"""Compilation on first use, and what happens where nothing can be compiled."""
+"""Compilation on first use, and the reasons given if nothing can be compiled."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from ganzoo.ops import build, native, recipe
+from ganzoo.ops import build_config, library
+from ganzoo.ops.build_config import CPU, BuildError
+from ganzoo.ops.cpu_library import LIBRARY
 
 needs_compiler = pytest.mark.skipif(
     not any(map(shutil.which, ("c++", "g++", "clang++"))) or sys.platform == "win32", reason="no C++ compiler"
 )
 
-# What a compiler that takes its time and writes a library would do, without the time it takes.
+# Writes what a compiler would, after as many seconds as a test asks for.
 COMPILER = """#!{python}
 import pathlib, sys, time
 if "--version" in sys.argv:
@@ -29,17 +31,17 @@ with log.open("a") as lines:
 time.sleep(float({seconds}))
 pathlib.Path(sys.argv[sys.argv.index("-o") + 1]).write_text("a library")
 """
-FIRST_USE = "from ganzoo.ops import build; print(build.on_first_use())"
+FIRST_USE = "from ganzoo.ops.cpu_library import LIBRARY; print(LIBRARY.compile_on_first_use())"
 
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(build.platformdirs, "user_cache_path", lambda name: tmp_path / "cache" / name)
+    monkeypatch.setattr(library.platformdirs, "user_cache_path", lambda name: tmp_path / "cache" / name)
     return tmp_path / "cache" / "ganzoo" / "ops"
 
 
 def compiler(folder: Path, seconds: float = 0) -> tuple[Path, Path]:
-    """A fake compiler and the file in which it counts its compilations."""
+    """A fake compiler and its log, a line for each compilation."""
     folder.mkdir(exist_ok=True)
     path, log = folder / "fake-c++", folder / "log"
     path.write_text(COMPILER.format(python=sys.executable, log=str(log), seconds=seconds))
@@ -59,19 +61,19 @@ def test_a_binary_is_compiled_once_and_kept(
 ) -> None:
     path, log = compiler(tmp_path / "bin")
     monkeypatch.setenv("CXX", str(path))
-    binary = build.on_first_use()
+    binary = LIBRARY.compile_on_first_use()
     assert binary.parent == cache
     assert binary.read_text() == "a library"
     assert "compiling the native kernels" in capfd.readouterr().err
-    assert build.on_first_use() == binary
+    assert LIBRARY.compile_on_first_use() == binary
     assert capfd.readouterr().err == ""
     assert log.read_text() == "compiling\n"
     lock = binary.with_suffix(".lock")
     lock.unlink()
-    lock.mkdir()  # as in a cache that can only be read, no lock can be had
-    assert build.on_first_use() == binary
-    monkeypatch.setattr(recipe, "COMPILE", (*recipe.COMPILE, "-DOTHER"))
-    assert build.on_first_use() != binary
+    lock.mkdir()  # as in a read-only cache, the lock cannot be taken
+    assert LIBRARY.compile_on_first_use() == binary
+    monkeypatch.setattr(CPU, "compile_flags", (*CPU.compile_flags, "-DOTHER"))
+    assert LIBRARY.compile_on_first_use() != binary
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the cache is moved through XDG_CACHE_HOME")
@@ -99,16 +101,16 @@ def test_a_killed_compilation_is_done_again(tmp_path: Path) -> None:
 
 def test_why_nothing_can_be_compiled(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
-    with pytest.raises(build.BuildError, match="CXX=no-such-compiler is not there"):
-        build.on_first_use()
+    with pytest.raises(BuildError, match="CXX=no-such-compiler does not exist"):
+        LIBRARY.compile_on_first_use()
     monkeypatch.delenv("CXX")
-    monkeypatch.setattr(build.shutil, "which", lambda name: None)
-    with pytest.raises(build.BuildError, match=r"there is no C\+\+ compiler"):
-        build.on_first_use()
+    monkeypatch.setattr(build_config.shutil, "which", lambda name: None)
+    with pytest.raises(BuildError, match=r"there is no C\+\+ compiler"):
+        LIBRARY.compile_on_first_use()
     monkeypatch.undo()
-    monkeypatch.setattr(recipe, "source_folder", lambda: None)
-    with pytest.raises(build.BuildError, match="sources are not installed"):
-        build.on_first_use()
+    monkeypatch.setattr(build_config, "source_folder", lambda: None)
+    with pytest.raises(BuildError, match="sources are not installed"):
+        LIBRARY.compile_on_first_use()
 
 
 def test_a_failing_compiler_is_quoted(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,21 +118,48 @@ def test_a_failing_compiler_is_quoted(cache: Path, tmp_path: Path, monkeypatch: 
     path.write_text("#!/bin/sh\ncase $1 in --version) exit 0;; esac\necho 'ops.cpp:1: error: no space' >&2; exit 1\n")
     path.chmod(0o755)
     monkeypatch.setenv("CXX", str(path))
-    with pytest.raises(build.BuildError, match=r"failed: ops.cpp:1: error: no space"):
-        build.on_first_use()
+    with pytest.raises(BuildError, match=r"failed: ops.cpp:1: error: no space"):
+        LIBRARY.compile_on_first_use()
     assert not list(cache.glob("*.so"))
 
 
-def test_a_binary_of_other_sources_is_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    if build.ahead_of_time() is None:
+def test_a_binary_of_other_sources_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    if LIBRARY.ahead_of_time() is None:
         pytest.skip("nothing was built at installation")
-    monkeypatch.setattr(recipe, "digest", lambda folder: "another")
+    monkeypatch.setattr(type(CPU), "digest", lambda self, csrc: "another")
     monkeypatch.setenv("CXX", "no-such-compiler")
-    monkeypatch.setattr(native, "_open", lambda path: pytest.fail("loading it would register its operations"))
-    state = native._load()
-    assert state.library is None
-    assert "of other sources" in state.how
-    assert "CXX=no-such-compiler" in state.how
+    monkeypatch.setattr(LIBRARY, "_open", lambda *_: pytest.fail("loading it would register its operators"))
+    loaded = LIBRARY.find()
+    assert loaded.library is None
+    assert loaded.status == (
+        "the native kernels built at installation are from other sources; "
+        "the C++ compiler CXX=no-such-compiler does not exist"
+    )
+
+
+def test_a_binary_that_does_not_load_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    csrc = build_config.source_folder()
+    assert csrc is not None
+    (tmp_path / "_C.so").write_text(CPU.digest(csrc))
+    monkeypatch.setattr(LIBRARY, "ahead_of_time", lambda: tmp_path / "_C.so")
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    loaded = LIBRARY.find()
+    assert loaded.library is None
+    assert "built at installation do not load" in loaded.status
+
+
+def test_setup_reads_the_recipe_without_torch_and_ganzoo() -> None:
+    """Both are blocked, as in pip's isolated builds."""
+    code = """
+import runpy, sys
+sys.modules["torch"] = sys.modules["ganzoo"] = None
+sources = runpy.run_path("ganzoo/ops/build_config.py")["CPU"].sources(__import__("pathlib").Path("csrc"))
+print(*[path.as_posix() for path in sources])
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)
+    assert "csrc/torch/cpu/convolution.cpp" in done.stdout.split()
+    assert "cuda" not in done.stdout
 
 
 @needs_compiler
@@ -139,11 +168,11 @@ def test_a_binary_of_other_sources_is_not_used(monkeypatch: pytest.MonkeyPatch, 
 def test_the_real_compiler_builds_kernels_that_compute(tmp_path: Path) -> None:
     code = """
 import torch
-from ganzoo.ops import build, native
-build.ahead_of_time = lambda: None
-assert native.loaded().how == "compiled on first use", native.loaded()
+from ganzoo.ops.cpu_library import LIBRARY
+LIBRARY.ahead_of_time = lambda: None
+assert LIBRARY.load().status == "compiled on first use", LIBRARY.loaded
 weight = torch.ones(1, 1, 4, 4)
-print(torch.ops.ganzoo.up(torch.ones(1, 1, 1, 1), weight, None, None, None, 1.0, 2, 2).sum().item())
+print(torch.ops.ganzoo.conv_transpose4x4s2(torch.ones(1, 1, 1, 1), weight, None, None, None, 1.0, 2, 2).sum().item())
 """
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""torch.ops.ganzoo.* on a GPU, called directly: against float64, in every precision."""
+"""The operators torch.ops.ganzoo.* on a GPU against float64, in every precision."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = needs_cuda
 kernels = torch.ops.ganzoo
 
 shapes = st.tuples(
-    st.sampled_from([1, 2, 5, 130]),  # images: a tile of few pixels, and of one
+    st.sampled_from([1, 2, 5, 130]),  # images: tiles of several pixels, and of one
     st.sampled_from([1, 8, 19, 72]), st.sampled_from([1, 3, 16, 136]),  # channels: whole chunks of 16 bytes, and not
     st.integers(1, 4), st.integers(1, 5), st.integers(0, 1), st.integers(0, 1),  # h, w, H - 2h, W - 2w
 ).filter(lambda s: not EMULATED or s[0] * s[1] * s[2] * s[3] * s[4] < 4000)  # fmt: skip
@@ -50,17 +50,17 @@ def test_the_products(precision: str, shape: tuple[int, ...], layout: str, seed:
     scale, shift = make(cs, dtype=torch.float32), make(cs, dtype=torch.float32)
     operands = [t.double() for t in (small, big, weight)]
     (up, down, gradient), squares = in_float64(*operands), in_float64(*(t.square() for t in operands))
-    up_size, down_size, gradient_size = (t.sqrt() for t in squares)  # of sums of as many random numbers
+    up_size, down_size, gradient_size = (t.sqrt() for t in squares)  # the magnitude of sums of as many random numbers
     with products(precision):
-        near(kernels.up(small, weight, None, None, None, 1.0, height, width), up, limit, up_size)
-        near(kernels.down(big, weight, None, None, None, 1.0), down, limit, down_size)
-        near(kernels.weight_gradient(small, big), gradient, limit, gradient_size)
+        near(kernels.conv_transpose4x4s2(small, weight, None, None, None, 1.0, height, width), up, limit, up_size)
+        near(kernels.conv4x4s2(big, weight, None, None, None, 1.0), down, limit, down_size)
+        near(kernels.conv4x4s2_weight_grad(small, big), gradient, limit, gradient_size)
         activated = F.leaky_relu(down * scale.double()[:, None, None] + shift.double()[:, None, None], 0.2)
         activated_size = (down_size * scale[:, None, None]).abs() + shift[:, None, None].abs()
-        near(kernels.down(big, weight, None, scale, shift, 0.2), activated, limit, activated_size)
+        near(kernels.conv4x4s2(big, weight, None, scale, shift, 0.2), activated, limit, activated_size)
         for found, y, size in (
-            (kernels.up_statistics(small, weight, height, width), up, up_size),
-            (kernels.down_statistics(big, weight), down, down_size),
+            (kernels.conv_transpose4x4s2_stats(small, weight, height, width), up, up_size),
+            (kernels.conv4x4s2_stats(big, weight), down, down_size),
         ):
             var, mean = torch.var_mean(y, (0, 2, 3), correction=0)
             near(found[0], y, limit, size)
@@ -85,10 +85,12 @@ def test_normalisation(precision: str, n: int, c: int, h: int, affine: bool, slo
     exact = [y.double().requires_grad_()]
     exact += [t.double().requires_grad_() for t in (gamma, beta) if t is not None]
     out = F.leaky_relu(F.batch_norm(exact[0], None, None, *(exact[1:] or (None, None)), True, 0.0, 1e-5), slope)
-    mean, var = kernels.channel_statistics(y)
-    near(kernels.norm_act(y, mean, var, gamma, beta, 1e-5, slope), out, limit)
+    mean, var = kernels.channel_stats(y)
+    near(kernels.batch_norm_act(y, mean, var, gamma, beta, 1e-5, slope), out, limit)
     gradients = torch.autograd.grad(out, exact, grad.double())
-    for found, expected in zip(kernels.norm_act_backward(grad, y, mean, var, gamma, beta, 1e-5, slope), gradients):
+    for found, expected in zip(
+        kernels.batch_norm_act_backward(grad, y, mean, var, gamma, beta, 1e-5, slope), gradients
+    ):
         near(found, expected, limit)
 
 
@@ -97,10 +99,10 @@ def test_results_are_the_same_bits_every_time() -> None:
     small, weight = random(rng, 40, 72, 5, 3).to(DEVICE), random(rng, 72, 24, 4, 4).to(DEVICE)
     results = []
     for _ in range(2):
-        y, mean, var = kernels.up_statistics(small, weight, 10, 6)
-        out = kernels.norm_act(y, mean, var, None, None, 1e-5, 0.0)
-        back = kernels.norm_act_backward(out, y, mean, var, None, None, 1e-5, 0.2)
-        results.append([y, mean, var, out, *back, kernels.weight_gradient(small, y)])
+        y, mean, var = kernels.conv_transpose4x4s2_stats(small, weight, 10, 6)
+        out = kernels.batch_norm_act(y, mean, var, None, None, 1e-5, 0.0)
+        back = kernels.batch_norm_act_backward(out, y, mean, var, None, None, 1e-5, 0.2)
+        results.append([y, mean, var, out, *back, kernels.conv4x4s2_weight_grad(small, y)])
     assert all(torch.equal(a, b) for a, b in zip(*results))
 
 
@@ -109,25 +111,35 @@ def test_images_that_do_not_start_at_a_multiple_of_16_bytes() -> None:
     weight = torch.randn(16, 8, 4, 4).to(DEVICE)
     with products("fp32"):
         near(
-            kernels.down(images, weight, None, None, None, 1.0),
+            kernels.conv4x4s2(images, weight, None, None, None, 1.0),
             F.conv2d(images.double(), weight.double(), None, 2, 1),
             1e-5,
         )
         small = torch.randn(3, 16, 2, 2).to(DEVICE)
         exact = torch.nn.grad.conv2d_weight(images.double(), weight.shape, small.double(), 2, 1)
-        near(kernels.weight_gradient(small, images), exact, 1e-5)
+        near(kernels.conv4x4s2_weight_grad(small, images), exact, 1e-5)
 
 
 def test_an_empty_batch_is_empty() -> None:
     weight = torch.randn(3, 5, 4, 4, device=DEVICE)
     empty = {name: torch.empty(0, *shape, device=DEVICE) for name, shape in (("s", (3, 2, 2)), ("b", (5, 4, 4)))}
-    assert kernels.up(empty["s"], weight, None, None, None, 1.0, 4, 4).shape == (0, 5, 4, 4)
-    assert kernels.down(empty["b"], weight, None, None, None, 1.0).shape == (0, 3, 2, 2)
-    assert not kernels.weight_gradient(empty["s"], empty["b"]).any()
+    assert kernels.conv_transpose4x4s2(empty["s"], weight, None, None, None, 1.0, 4, 4).shape == (0, 5, 4, 4)
+    assert kernels.conv4x4s2(empty["b"], weight, None, None, None, 1.0).shape == (0, 3, 2, 2)
+    assert not kernels.conv4x4s2_weight_grad(empty["s"], empty["b"]).any()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-@pytest.mark.parametrize("name", ["up", "down", "up_statistics", "down_statistics", "weight_gradient", "norm_act"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "conv_transpose4x4s2",
+        "conv4x4s2",
+        "conv_transpose4x4s2_stats",
+        "conv4x4s2_stats",
+        "conv4x4s2_weight_grad",
+        "batch_norm_act",
+    ],
+)
 def test_opcheck(name: str, dtype: torch.dtype) -> None:
     def tensor(*shape: int, dtype: torch.dtype = dtype) -> Tensor:
         return torch.randn(*shape).to(DEVICE, dtype).requires_grad_()
@@ -140,31 +152,35 @@ def test_opcheck(name: str, dtype: torch.dtype) -> None:
     )
     mean, var = torch.zeros(3, device=DEVICE), torch.rand(3).add(0.5).to(DEVICE)
     arguments = {
-        "up": (small, weight, None, None, tensor(5, dtype=whole), 0.2, 4, 7),
-        "down": (big, weight, None, None, tensor(3, dtype=whole), 1.0),
-        "up_statistics": (small, weight, 4, 7),
-        "down_statistics": (big, weight),
-        "weight_gradient": (small, big),
-        "norm_act": (small, mean, var, tensor(3, dtype=whole), tensor(3, dtype=whole), 1e-5, 0.2),
+        "conv_transpose4x4s2": (small, weight, None, None, tensor(5, dtype=whole), 0.2, 4, 7),
+        "conv4x4s2": (big, weight, None, None, tensor(3, dtype=whole), 1.0),
+        "conv_transpose4x4s2_stats": (small, weight, 4, 7),
+        "conv4x4s2_stats": (big, weight),
+        "conv4x4s2_weight_grad": (small, big),
+        "batch_norm_act": (small, mean, var, tensor(3, dtype=whole), tensor(3, dtype=whole), 1e-5, 0.2),
     }[name]
     torch.library.opcheck(getattr(kernels, name).default, arguments)
 
 
 S, B, W, V = torch.zeros(2, 3, 2, 2), torch.zeros(2, 5, 4, 4), torch.zeros(3, 5, 4, 4), torch.zeros(3)
 BAD: dict[str, tuple[str, tuple[Any, ...], str]] = {
-    "channels": ("up", (B, W, None, None, None, 1.0, 8, 8), "for 3 input channels, but there are 5"),
-    "size": ("up", (S, W, None, None, None, 1.0, 6, 4), "is not twice"),
-    "huge": ("up", (S, W, None, None, None, 1.0, 1 << 40, 4), "is not twice"),
-    "dtype": ("up", (S.double(), W, None, None, None, 1.0, 4, 4), "must be float32, float16 or bfloat16"),
-    "weight": ("down", (B, W.half(), None, None, None, 1.0), "must be float32 or of the input's dtype"),
-    "kernel": ("down", (B, W[:, :, :3], None, None, None, 1.0), r"must be \[\*, \*, 4, 4\]"),
-    "packed": ("down", (B, W, V, None, None, 1.0), "packed in the call"),
-    "shift": ("down", (B, W, None, None, torch.zeros(4), 1.0), "must have 3 elements"),
-    "empty": ("up_statistics", (S[:0], W, 4, 4), "empty batch"),
-    "batches": ("weight_gradient", (S[:1], B), "of one batch"),
-    "types": ("weight_gradient", (S, B.half()), "of the first tensor's dtype"),
-    "mean": ("norm_act", (S, torch.zeros(2), V, None, None, 1e-5, 0.0), "must have 3 elements"),
-    "grad": ("norm_act_backward", (B, S, V, V, None, None, 1e-5, 0.0), "the shape of y"),
+    "channels": ("conv_transpose4x4s2", (B, W, None, None, None, 1.0, 8, 8), "for 3 input channels, but there are 5"),
+    "size": ("conv_transpose4x4s2", (S, W, None, None, None, 1.0, 6, 4), "is not twice"),
+    "huge": ("conv_transpose4x4s2", (S, W, None, None, None, 1.0, 1 << 40, 4), "is not twice"),
+    "dtype": (
+        "conv_transpose4x4s2",
+        (S.double(), W, None, None, None, 1.0, 4, 4),
+        "must be float32, float16 or bfloat16",
+    ),
+    "weight": ("conv4x4s2", (B, W.half(), None, None, None, 1.0), "must be float32 or of the input's dtype"),
+    "kernel": ("conv4x4s2", (B, W[:, :, :3], None, None, None, 1.0), r"must be \[\*, \*, 4, 4\]"),
+    "packed": ("conv4x4s2", (B, W, V, None, None, 1.0), "packed in the call"),
+    "shift": ("conv4x4s2", (B, W, None, None, torch.zeros(4), 1.0), "must have 3 elements"),
+    "empty": ("conv_transpose4x4s2_stats", (S[:0], W, 4, 4), "empty batch"),
+    "batches": ("conv4x4s2_weight_grad", (S[:1], B), "of one batch"),
+    "types": ("conv4x4s2_weight_grad", (S, B.half()), "of the first tensor's dtype"),
+    "mean": ("batch_norm_act", (S, torch.zeros(2), V, None, None, 1e-5, 0.0), "must have 3 elements"),
+    "grad": ("batch_norm_act_backward", (B, S, V, V, None, None, 1e-5, 0.0), "the shape of y"),
 }
 
 
@@ -179,7 +195,7 @@ def test_running_out_of_memory_is_called_so() -> None:
     small = torch.zeros(1, 1, 1 << 14, 1 << 14, dtype=torch.bfloat16, device=DEVICE)
     weight = torch.zeros(1, 1 << 17, 4, 4, device=DEVICE)
     with pytest.raises(RuntimeError, match=r"CUDA out of memory\. ganzoo's kernels"):
-        kernels.up(small, weight, None, None, None, 1.0, 1 << 15, 1 << 15)
+        kernels.conv_transpose4x4s2(small, weight, None, None, None, 1.0, 1 << 15, 1 << 15)
 
 
 @only_on_a_gpu
@@ -188,9 +204,9 @@ def test_the_second_gpu() -> None:
     weight = torch.randn(3, 5, 4, 4, device="cuda:1")
     images = torch.randn(2, 5, 4, 4, device="cuda:1")
     near(
-        kernels.down(images, weight, None, None, None, 1.0),
+        kernels.conv4x4s2(images, weight, None, None, None, 1.0),
         F.conv2d(images.double(), weight.double(), None, 2, 1),
         1e-3,
     )
     with pytest.raises(RuntimeError, match="weight is on cuda:1, but the first tensor on cuda:0"):
-        kernels.down(images.to("cuda:0"), weight, None, None, None, 1.0)
+        kernels.conv4x4s2(images.to("cuda:0"), weight, None, None, None, 1.0)

@@ -1,4 +1,4 @@
-"""The fused blocks on a GPU against float64, and trainings with them against trainings without."""
+"""The fused blocks on a GPU against float64, and training steps with them against steps without."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ganzoo import ops
 from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU
-from ganzoo.ops import native
+from ganzoo.ops import NativeError
 from ganzoo.training import loop
 from tests.ops.conftest import random, shaken
 from tests.ops.cuda_support import DEVICE, DTYPES, LIMITS, every_precision, near, needs_cuda, only_on_a_gpu, products
@@ -46,7 +46,7 @@ def gradients(block: nn.Sequential, x: Tensor, precision: str | None) -> list[Te
     autocast = torch.autocast(DEVICE, dtype) if dtype != torch.float32 else contextlib.nullcontext()
     with autocast:
         out = block(x)
-    # made where they are used: a capture takes no copies from the CPU
+    # created on the device: a graph capture allows no copies from the CPU
     weights = torch.linspace(-1, 1, out.numel(), dtype=torch.float64, device=out.device).view(out.shape).to(out)
     return [out, *torch.autograd.grad((out * weights).sum(), [x, *block.parameters()])]
 
@@ -91,11 +91,11 @@ def test_native_says_why_it_cannot() -> None:
     block, _, x = make("up", True)
     x = x.to(DEVICE)
     with ops.use_backend("native"):
-        with pytest.raises(native.NativeError, match="they are for float32, float16, bfloat16"):
+        with pytest.raises(NativeError, match="they are for float32, float16, bfloat16"):
             block(x.double())
-        with pytest.raises(native.NativeError, match="the tensors are on different devices, "):
+        with pytest.raises(NativeError, match="the tensors are on different devices, "):
             ops.conv_leaky_relu(x, torch.empty(4, 16, 4, 4, device="meta"), None)
-        with pytest.raises(native.NativeError, match="the batch norm is not in float32"):
+        with pytest.raises(NativeError, match="the batch norm is not in float32"):
             block.to(torch.bfloat16)(x.to(torch.bfloat16))
 
 
@@ -144,5 +144,5 @@ def test_torch_compile_has_no_graph_break(kind: str, precision: str) -> None:
         expected = gradients(block, x.to(DEVICE), precision)
         compiled = torch.compile(block, fullgraph=True, backend="aot_eager")
         for found, tensor in zip(gradients(compiled, x.to(DEVICE), precision), expected):
-            near(found, tensor, LIMITS[precision])  # cuBLAS may be asked for the transposed product
+            near(found, tensor, LIMITS[precision])  # torch.compile may call cuBLAS for the transposed product
     torch.compiler.reset()

@@ -1,14 +1,18 @@
-"""How the CUDA kernels are found and built, by a compiler that only writes files; and why they are not, in words."""
+"""Finding and building the CUDA kernels with a fake compiler, and the reasons given if they are not built."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
-from ganzoo.ops import build, cuda, cuda_recipe
+from benchmarks import cuda_check
+from ganzoo.ops import build_config, cuda_library, library
+from ganzoo.ops.build_config import CUDA, BuildError
+from ganzoo.ops.cuda_library import LIBRARY
 
 NVCC = """#!{python}
 import pathlib, sys
@@ -27,16 +31,28 @@ print("ptxas info    : Used 40 registers, used 1 barriers", file=sys.stderr)
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(build.platformdirs, "user_cache_path", lambda name: tmp_path / "cache" / name)
-    monkeypatch.setattr(build, "ahead_of_time", lambda name: None)
+    monkeypatch.setattr(library.platformdirs, "user_cache_path", lambda name: tmp_path / "cache" / name)
+    monkeypatch.setattr(LIBRARY, "ahead_of_time", lambda: None)
     monkeypatch.delenv("TORCH_CUDA_ARCH_LIST", raising=False)
     monkeypatch.setenv("CUDA_HOME", str(tmp_path / "toolkit"))
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     return tmp_path
 
 
+@pytest.fixture
+def gpus(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Pretend that these are the GPUs here."""
+
+    def pretend(*capabilities: tuple[int, int]) -> None:
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: len(capabilities))
+        monkeypatch.setattr(torch.cuda, "get_device_capability", capabilities.__getitem__)
+        monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_75", "sm_90", "sm_120"])
+
+    return pretend
+
+
 def toolkit(home: Path, fails: bool = False) -> Path:
-    """A toolkit in `home`; returns the file in which its compiler writes down what it was told."""
+    """A toolkit in `home`; returns the log with the arguments of its compiler."""
     path = home / "toolkit" / "bin" / "nvcc"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(NVCC.format(python=sys.executable, log=str(home / "log"), fails=fails))
@@ -45,41 +61,52 @@ def toolkit(home: Path, fails: bool = False) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("listed", "cards", "expected"),
+    ("listed", "present", "expected"),
     [
         ("", [], ["8.0", "9.0+PTX"]),
-        ("", [(9, 0), (8, 6), (9, 0)], ["8.6", "9.0"]),
-        ("", [(7, 5), (8, 9)], ["8.9"]),
-        ("7.5;8.6 9.0+PTX", [(8, 0)], ["8.6", "9.0+PTX"]),
-        ("10.0a", [], ["10.0a"]),
+        ("", [(9, 0), (8, 6), (9, 0)], ["8.6", "9.0+PTX"]),
+        ("", [(7, 5), (8, 9)], ["8.9+PTX"]),
+        ("7.5;8.6 9.0+PTX", [(8, 6)], ["8.6", "9.0+PTX"]),
+        ("12.0 9.0 10.0a", [], ["9.0", "10.0a", "12.0"]),
         ("Ampere;Hopper 8.0", [], ["8.0", "8.6+PTX", "9.0+PTX"]),
     ],
 )
 def test_architectures(
-    listed: str, cards: list[tuple[int, int]], expected: list[str], monkeypatch: pytest.MonkeyPatch
+    listed: str,
+    present: list[tuple[int, int]],
+    expected: list[str],
+    gpus: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    gpus(*present)
     monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", listed)
-    assert cuda_recipe.architectures(cards) == expected
+    assert build_config.architectures() == expected
 
 
 @pytest.mark.parametrize(
-    ("listed", "cards", "message"),
+    ("listed", "present", "message"),
     [
-        ("hopper", [], "has 'hopper', expected the like of 9.0, 9.0.PTX or Hopper"),
+        ("hopper", [], r"TORCH_CUDA_ARCH_LIST=hopper: .*\(hopper\).*; write 9.0, 9.0\+PTX or Hopper, for example"),
         ("7.0 7.5", [], "has nothing from compute capability 8.0 on: 7.0 7.5"),
-        ("", [(7, 0)], "older than compute capability 8.0"),
+        ("", [(7, 5)], "older than compute capability 8.0"),
+        ("8.0 10.0+PTX", [(9, 0), (7, 5)], r"is 8.0 10.0\+PTX, which leaves out the 9.0 here"),
     ],
 )
 def test_architectures_that_cannot_be(
-    listed: str, cards: list[tuple[int, int]], message: str, monkeypatch: pytest.MonkeyPatch
+    listed: str,
+    present: list[tuple[int, int]],
+    message: str,
+    gpus: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    gpus(*present)
     monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", listed)
-    with pytest.raises(cuda_recipe.CudaBuildError, match=message):
-        cuda_recipe.architectures(cards)
+    with pytest.raises(BuildError, match=message):
+        build_config.architectures()
 
 
 def test_flags_of_machine_code_and_ptx() -> None:
-    assert cuda_recipe.code_flags(["8.0", "9.0+PTX", "10.0a"]) == [
+    assert build_config.code_flags(["8.0", "9.0+PTX", "10.0a"]) == [
         "-gencode=arch=compute_80,code=sm_80",
         "-gencode=arch=compute_90,code=sm_90",
         "-gencode=arch=compute_90,code=compute_90",
@@ -87,34 +114,36 @@ def test_flags_of_machine_code_and_ptx() -> None:
     ]
 
 
-def test_every_source_is_compiled_once_and_kept_and_the_report_is_read(home: Path) -> None:
+def test_every_source_is_compiled_once_and_kept_and_the_report_is_read(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     log = toolkit(home)
-    target = cuda._on_first_use()
+    target = LIBRARY.compile_on_first_use()
     assert target.read_text() == "an object"
     compiled = log.read_text()
-    names = {path.name for path in cuda_recipe.sources(Path("csrc"))}
-    assert {"ops.cpp", "convolution.cu", "normalisation.cu"} <= names
+    names = [path.name for path in CUDA.sources(Path("csrc"))]
+    assert {"convolution.cpp", "convolution.cu", "exports.cpp"} <= set(names)
+    assert len(set(names)) == len(names)  # objects are called after them
     assert all(f"/{name} -o" in compiled for name in names)
     assert compiled.count("\n") == len(names) + 1  # and linked
-    assert cuda._on_first_use() == target
+    assert LIBRARY.compile_on_first_use() == target
     assert log.read_text() == compiled
-    cuda_recipe.compile_objects(Path("csrc"), home / "build", ["9.0"])
-    report = (home / "build" / "report.txt").read_text()
-    assert {row[1:] for row in cuda_recipe.registers(report)} == {("sm_90", 40, 8, 4)}
+    monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "9.0")
+    cuda_check.main("csrc", str(home / "build"))
+    (row,) = (home / "build" / "registers.csv").read_text().splitlines()[1:]
+    assert row.endswith(",sm_90,40,8,4")
 
 
-def test_why_there_are_no_kernels(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert cuda._load().how == f"CUDA_HOME={home / 'toolkit'} has no bin/nvcc"
+def test_why_there_are_no_kernels(home: Path, gpus: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert LIBRARY.find().status == f"CUDA_HOME={home / 'toolkit'} has no bin/nvcc"
     toolkit(home, fails=True)
-    assert cuda._load().how == "nvcc failed: ops.cpp(3): error: no such thing"
-    monkeypatch.setattr(cuda, "cards", lambda: [(7, 0), (7, 5)])
-    assert cuda._load().how == "the GPUs here are older than compute capability 8.0"
-    monkeypatch.setattr(cuda, "cards", lambda: [(9, 0), (7, 5)])  # the second is refused where it is used
-    assert cuda._load().how == "nvcc failed: ops.cpp(3): error: no such thing"
-    monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "8.0 10.0+PTX")
-    assert cuda._load().how == "TORCH_CUDA_ARCH_LIST is 8.0 10.0+PTX, which leaves out the 9.0 here"
+    assert LIBRARY.find().status == "nvcc failed: ops.cpp(3): error: no such thing"
+    gpus((7, 0), (7, 5))
+    assert LIBRARY.find().status == "the GPUs here are older than compute capability 8.0"
+    gpus((9, 0), (7, 5))  # the second is refused when it is used
+    assert LIBRARY.find().status == "nvcc failed: ops.cpp(3): error: no such thing"
     monkeypatch.setattr(torch.version, "cuda", None)
-    assert cuda._load().how == "this torch is not built for CUDA"
+    assert LIBRARY.find().status == "this torch is not built for CUDA"
 
 
 @pytest.mark.parametrize(
@@ -123,43 +152,46 @@ def test_why_there_are_no_kernels(home: Path, monkeypatch: pytest.MonkeyPatch) -
         ("8.0", [(8, 0), (8, 9)], [(9, 0), (12, 0)]),
         ("8.6 9.0+PTX", [(8, 9), (9, 0), (12, 1)], [(8, 0)]),
         ("9.0a+PTX", [(9, 0)], [(8, 0), (10, 0)]),
-        ("10.0f", [(10, 0), (10, 3)], [(12, 0), (9, 0)]),
+        ("10.0+PTX", [(10, 0), (12, 0)], [(9, 0)]),
     ],
 )
 def test_which_gpus_code_runs_on(names: str, runs: list[tuple[int, int]], does_not: list[tuple[int, int]]) -> None:
-    assert all(cuda_recipe.runs_on(names.split(), card) for card in runs)
-    assert not any(cuda_recipe.runs_on(names.split(), card) for card in does_not)
+    assert all(build_config.runs_on(names.split(), card) for card in runs)
+    assert not any(build_config.runs_on(names.split(), card) for card in does_not)
 
 
-def test_kernels_built_for_another_gpu_are_not_loaded(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    digest = cuda_recipe.digest(Path("csrc"))
-    (home / "_cuda.so").write_bytes(b"\0\1" + f"{digest} for 8.0 8.6;".encode() + b"\0")
-    monkeypatch.setattr(build, "ahead_of_time", lambda name: home / f"{name}.so")
-    monkeypatch.setattr(cuda, "cards", lambda: [(8, 0), (9, 0)])
+def test_kernels_built_for_another_gpu_are_not_loaded(
+    home: Path, gpus: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = home / "_cuda.so"
+    path.write_bytes(b"\0\1" + f"{CUDA.digest(Path('csrc'))} for 8.0 8.6;".encode() + b"\0")
+    monkeypatch.setattr(LIBRARY, "ahead_of_time", lambda: path)
+    gpus((8, 0), (9, 0))
     built = "the CUDA kernels built at installation are"
     missing = f"CUDA_HOME={home / 'toolkit'} has no bin/nvcc"
-    assert cuda._load().how == f"{built} not for all GPUs here, but for 8.0 8.6; {missing}"
-    monkeypatch.setattr(cuda_recipe, "digest", lambda folder: "0" * 64)
-    assert cuda._load().how == f"{built} of other sources; {missing}"
+    assert LIBRARY.find().status == f"{built} not for all GPUs here, but for 8.0 8.6; {missing}"
+    monkeypatch.setattr(type(CUDA), "digest", lambda self, csrc: "0" * 64)
+    assert LIBRARY.find().status == f"{built} from other sources; {missing}"
 
 
 def test_a_gpu_that_is_too_old_is_refused_where_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cuda, "_card", [(9, 0), (7, 5)].__getitem__)
-    assert cuda._capability("cuda", 1) == (7, 5)
-    assert cuda._capability("cpu", None) == cuda_recipe.OLDEST
+    monkeypatch.setattr(cuda_library, "_capability_of_gpu", [(9, 0), (7, 5)].__getitem__)
+    assert cuda_library._capability("cuda", 1) == (7, 5)
+    assert cuda_library._capability("cpu", None) == build_config.OLDEST_GPU
 
 
 def test_what_doctor_says(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Library:
+    class Binary:
         def ganzoo_cuda_toolkit(self) -> int:
             return 13040
 
         def ganzoo_cuda_architectures(self) -> bytes:
             return b"8.0 9.0+PTX"
 
-    here = cuda.Loaded(Library(), Path("somewhere.so"), "built at installation")  # type: ignore[arg-type]
-    monkeypatch.setattr(cuda, "_loaded", here)
-    told = "for 8.0 9.0+PTX, built at installation (somewhere.so); built by CUDA 13.4, torch by 13.0"
-    assert cuda.describe().startswith(told)
-    monkeypatch.setattr(cuda, "_loaded", cuda.Loaded(None, None, "there is no nvcc (the CUDA toolkit)"))
-    assert cuda.describe() == "none: there is no nvcc (the CUDA toolkit)"
+    loaded = library.Loaded(Binary(), Path("somewhere.so"), "built at installation")  # type: ignore[arg-type]
+    monkeypatch.setattr(LIBRARY, "loaded", loaded)
+    expected = "for 8.0 9.0+PTX, built at installation (somewhere.so); built by CUDA 13.4, torch by 13.0"
+    assert cuda_library.describe().startswith(expected)
+    missing = library.Loaded(None, None, "there is no nvcc (the CUDA toolkit)")
+    monkeypatch.setattr(LIBRARY, "loaded", missing)
+    assert cuda_library.describe() == "none: there is no nvcc (the CUDA toolkit)"

@@ -1,24 +1,22 @@
-"""The C++ operations called directly with tensors nobody would pass: an exception, or what float64 says."""
+"""The C++ operators called directly with unusual tensors: an exception, or the result that float64 gives."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ganzoo.ops import native
+from tests.ops.conftest import needs_native
 
 ops = torch.ops.ganzoo
-needs_native = pytest.mark.skipif(native.unavailable() is not None, reason=f"no native kernels: {native.unavailable()}")
 SIZES = st.integers(0, 5)
 KINDS = st.sampled_from([torch.float32] * 6 + [torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.bool])
 VIEWS = {
-    "as it is": lambda t: t,
+    "unchanged": lambda t: t,
     "channels last": lambda t: t.contiguous(memory_format=torch.channels_last) if t.dim() == 4 else t,
     "transposed": lambda t: t.transpose(0, -1).contiguous().transpose(0, -1) if t.dim() else t,
     "every second": lambda t: t.repeat_interleave(2, -1)[..., ::2] if t.dim() else t,
@@ -61,29 +59,33 @@ def test_wild_tensors_are_refused_or_right(data: st.DataObject) -> None:
         data.draw(tensors((cout,))),
         data.draw(tensors((cout,))),
     )
-    kind = data.draw(st.sampled_from(["up", "down", "weight_gradient", "channel_statistics", "norm_act", "matmul"]))
-    if kind == "up":
+    kind = data.draw(
+        st.sampled_from(
+            ["conv_transpose4x4s2", "conv4x4s2", "conv4x4s2_weight_grad", "channel_stats", "batch_norm_act", "matmul"]
+        )
+    )
+    if kind == "conv_transpose4x4s2":
         size = data.draw(st.sampled_from([(2 * h, 2 * w), (2 * h, 2 * w), (h, w), (-1, 2 * w), (1 << 40, 1 << 40)]))
-        found = answer(ops.up, small, weight, None, scale, shift, 0.2, *size)
+        found = answer(ops.conv_transpose4x4s2, small, weight, None, scale, shift, 0.2, *size)
         if found is not None:
             y = F.conv_transpose2d(small.double(), weight.double(), None, 2, 1)
             right(found, F.leaky_relu(y * scale.double()[:, None, None] + shift.double()[:, None, None], 0.2))
-    elif kind == "down":
-        found = answer(ops.down, big, weight, None, None, None, 1.0)
+    elif kind == "conv4x4s2":
+        found = answer(ops.conv4x4s2, big, weight, None, None, None, 1.0)
         if found is not None:
             right(found, F.conv2d(big.double(), weight.double(), None, 2, 1))
-    elif kind == "weight_gradient":
-        found = answer(ops.weight_gradient, small, big)
+    elif kind == "conv4x4s2_weight_grad":
+        found = answer(ops.conv4x4s2_weight_grad, small, big)
         if found is not None:
             right(found, torch.nn.grad.conv2d_weight(big.double(), found.shape, small.double(), 2, 1))
-    elif kind == "channel_statistics":
-        found = answer(ops.channel_statistics, big)
+    elif kind == "channel_stats":
+        found = answer(ops.channel_stats, big)
         if found is not None:
             var, mean = torch.var_mean(big.double(), (0, 2, 3), correction=0)
             right(found[0], mean)
             right(found[1], var)
-    elif kind == "norm_act":
-        found = answer(ops.norm_act, big, shift, scale.square(), None, shift, 1e-5, 0.2)
+    elif kind == "batch_norm_act":
+        found = answer(ops.batch_norm_act, big, shift, scale.square(), None, shift, 1e-5, 0.2)
         if found is not None:
             mean, var, beta = (t.double()[:, None, None] for t in (shift, scale.square(), shift))
             right(found, F.leaky_relu((big.double() - mean) * torch.rsqrt(var + 1e-5) + beta, 0.2))

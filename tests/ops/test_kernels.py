@@ -1,4 +1,4 @@
-"""torch.ops.ganzoo.*, called directly: against float64, over shapes and layouts, in every instruction set."""
+"""The operators torch.ops.ganzoo.* against float64, for many shapes and memory layouts, in every instruction set."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ganzoo.ops import native
+from ganzoo.ops import NativeError, cpu_library
 from tests.ops.conftest import LAYOUTS, close, needs_native, random
 
 ops = torch.ops.ganzoo
@@ -35,21 +35,27 @@ def test_against_float64(instruction_set: str, shape: tuple[int, ...], layout: s
     exact = {"s": small.double(), "b": big.double(), "w": weight.double()}
 
     up = F.conv_transpose2d(exact["s"], exact["w"], None, 2, 1, (more_h, more_w))
-    close(ops.up(small, weight, None, None, None, 1.0, height, width), up)
+    close(ops.conv_transpose4x4s2(small, weight, None, None, None, 1.0, height, width), up)
     down = F.conv2d(exact["b"], exact["w"], None, 2, 1)
-    close(ops.down(big, weight, None, None, None, 1.0), down)
+    close(ops.conv4x4s2(big, weight, None, None, None, 1.0), down)
     gradient = torch.nn.grad.conv2d_weight(exact["b"], weight.shape, exact["s"], 2, 1)
-    close(ops.weight_gradient(small, big), gradient)
+    close(ops.conv4x4s2_weight_grad(small, big), gradient)
 
     scale, shift = random(rng, cs), random(rng, cs)
     activated = F.leaky_relu(down * scale.double()[:, None, None] + shift.double()[:, None, None], 0.2)
-    close(ops.down(big, weight, ops.pack(weight, False), scale, shift, 0.2), activated)
-    close(ops.up(small, weight, ops.pack(weight, True), None, None, 1.0, height, width), up)
-    for found, y in ((ops.up_statistics(small, weight, height, width), up), (ops.down_statistics(big, weight), down)):
+    close(ops.conv4x4s2(big, weight, ops.conv4x4s2_pack_weight(weight, False), scale, shift, 0.2), activated)
+    close(
+        ops.conv_transpose4x4s2(small, weight, ops.conv4x4s2_pack_weight(weight, True), None, None, 1.0, height, width),
+        up,
+    )
+    for found, y in (
+        (ops.conv_transpose4x4s2_stats(small, weight, height, width), up),
+        (ops.conv4x4s2_stats(big, weight), down),
+    ):
         var, mean = torch.var_mean(y, (0, 2, 3), correction=0)
         for tensor, expected in zip(found, (y, mean, var)):
             close(tensor, expected)
-        for tensor, expected in zip(ops.channel_statistics(found[0]), (mean, var)):
+        for tensor, expected in zip(ops.channel_stats(found[0]), (mean, var)):
             close(tensor, expected)
 
 
@@ -62,12 +68,13 @@ def test_winograd_sums_over_many_tiles(instruction_set: str, n: int, cs: int, cb
     small, big = random(rng, n, cs, height // 2, width // 2), random(rng, n, cb, height, width)
     weight = random(rng, cs, cb, 4, 4)
     exact = F.conv2d(big.double(), weight.double(), None, 2, 1)
-    y, mean, var = ops.down_statistics(big, weight)
+    y, mean, var = ops.conv4x4s2_stats(big, weight)
     close(y, exact)
     for found, expected in zip((var, mean), torch.var_mean(exact, (0, 2, 3), correction=0)):
         close(found, expected)
     close(
-        ops.weight_gradient(small, big), torch.nn.grad.conv2d_weight(big.double(), weight.shape, small.double(), 2, 1)
+        ops.conv4x4s2_weight_grad(small, big),
+        torch.nn.grad.conv2d_weight(big.double(), weight.shape, small.double(), 2, 1),
     )
 
 
@@ -81,10 +88,11 @@ def test_winograd_loses_no_more_than_documented(instruction_set: str, size: int,
     weight = random(rng, cs, cb, 4, 4)
     exact = {"s": small.double(), "b": big.double(), "w": weight.double()}
     pairs = [
-        (ops.up(small, weight, None, None, None, 1.0, 2 * size, 2 * size),
+        (ops.conv_transpose4x4s2(small, weight, None, None, None, 1.0, 2 * size, 2 * size),
          F.conv_transpose2d(exact["s"], exact["w"], None, 2, 1)),
-        (ops.down(big, weight, None, None, None, 1.0), F.conv2d(exact["b"], exact["w"], None, 2, 1)),
-        (ops.weight_gradient(small, big), torch.nn.grad.conv2d_weight(exact["b"], weight.shape, exact["s"], 2, 1)),
+        (ops.conv4x4s2(big, weight, None, None, None, 1.0), F.conv2d(exact["b"], exact["w"], None, 2, 1)),
+        (ops.conv4x4s2_weight_grad(small, big),
+         torch.nn.grad.conv2d_weight(exact["b"], weight.shape, exact["s"], 2, 1)),
     ]  # fmt: skip
     for found, expected in pairs:
         off = float((found.double() - expected).abs().max() / expected.abs().max())
@@ -128,9 +136,9 @@ def test_normalisation_against_float64(
     exact += [t.double().requires_grad_() for t in (gamma, beta) if t is not None]
     out = F.leaky_relu(F.batch_norm(exact[0], None, None, *(exact[1:] or (None, None)), True, 0.0, 1e-5), slope)
     gradients = torch.autograd.grad(out, exact, grad.double())
-    mean, var = ops.channel_statistics(y)
-    close(ops.norm_act(y, mean, var, gamma, beta, 1e-5, slope), out)
-    found = ops.norm_act_backward(grad, y, mean, var, gamma, beta, 1e-5, slope)
+    mean, var = ops.channel_stats(y)
+    close(ops.batch_norm_act(y, mean, var, gamma, beta, 1e-5, slope), out)
+    found = ops.batch_norm_act_backward(grad, y, mean, var, gamma, beta, 1e-5, slope)
     for tensor, expected in zip(found, gradients):
         close(tensor, expected)
 
@@ -144,12 +152,12 @@ def test_threads_and_chunks_do_not_change_a_bit() -> None:
     try:
         for threads in (1, 2, 4):
             torch.set_num_threads(threads)
-            y, mean, var = ops.up_statistics(small, weight, 18, 10)
-            out = ops.norm_act(y, mean, var, None, None, 1e-5, 0.0)
-            back = ops.norm_act_backward(out, y, mean, var, None, None, 1e-5, 0.2)
-            gradient, again = ops.weight_gradient(small, y), ops.down_statistics(y, weight)
+            y, mean, var = ops.conv_transpose4x4s2_stats(small, weight, 18, 10)
+            out = ops.batch_norm_act(y, mean, var, None, None, 1e-5, 0.0)
+            back = ops.batch_norm_act_backward(out, y, mean, var, None, None, 1e-5, 0.2)
+            gradient, again = ops.conv4x4s2_weight_grad(small, y), ops.conv4x4s2_stats(y, weight)
             products = ops.matmul(flat, flat.t(), None), ops.matmul(flat.t(), flat, None)
-            results.append([*products, y, mean, var, out, *back, gradient, *again, *ops.channel_statistics(y)])
+            results.append([*products, y, mean, var, out, *back, gradient, *again, *ops.channel_stats(y)])
     finally:
         torch.set_num_threads(before)
     for other in results[1:]:
@@ -159,9 +167,9 @@ def test_threads_and_chunks_do_not_change_a_bit() -> None:
 @needs_native
 def test_an_empty_batch_is_empty() -> None:
     weight = torch.randn(3, 5, 4, 4)
-    assert ops.up(torch.empty(0, 3, 2, 2), weight, None, None, None, 1.0, 4, 4).shape == (0, 5, 4, 4)
-    assert ops.down(torch.empty(0, 5, 4, 4), weight, None, None, None, 1.0).shape == (0, 3, 2, 2)
-    gradient = ops.weight_gradient(torch.empty(0, 3, 2, 2), torch.empty(0, 5, 4, 4))
+    assert ops.conv_transpose4x4s2(torch.empty(0, 3, 2, 2), weight, None, None, None, 1.0, 4, 4).shape == (0, 5, 4, 4)
+    assert ops.conv4x4s2(torch.empty(0, 5, 4, 4), weight, None, None, None, 1.0).shape == (0, 3, 2, 2)
+    gradient = ops.conv4x4s2_weight_grad(torch.empty(0, 3, 2, 2), torch.empty(0, 5, 4, 4))
     assert torch.equal(gradient, torch.zeros(3, 5, 4, 4))
     assert ops.matmul(torch.empty(0, 3), torch.empty(3, 5), None).shape == (0, 5)
     assert torch.equal(
@@ -180,38 +188,41 @@ def huge(*sizes: int) -> Tensor:
 
 
 BAD: dict[str, tuple[str, tuple[Any, ...]]] = {
-    "channels": ("up", (B, W, None, None, None, 1.0, 8, 8)),
-    "size": ("up", (S, W, None, None, None, 1.0, 6, 4)),
-    "negative size": ("up", (S, W, None, None, None, 1.0, -4, 4)),
-    "huge size": ("up", (S, W, None, None, None, 1.0, 1 << 62, 4)),
-    "dtype": ("up", (S.double(), W, None, None, None, 1.0, 4, 4)),
-    "weight dtype": ("down", (B, W.half(), None, None, None, 1.0)),
-    "dimensions": ("down", (B[0], W, None, None, None, 1.0)),
-    "kernel": ("down", (B, W[:, :, :3], None, None, None, 1.0)),
-    "too small": ("down", (B[..., :1], W, None, None, None, 1.0)),
-    "no pixels": ("down", (B[..., :0], W, None, None, None, 1.0)),
-    "packed": ("down", (B, W, torch.zeros(5), None, None, 1.0)),
-    "scale": ("down", (B, W, None, torch.zeros(4), None, 1.0)),
-    "shift": ("down", (B, W, None, None, torch.zeros(3, 1), 1.0)),
-    "no channels": ("pack", (W[:0], True)),
-    "huge weight": ("pack", (huge(1 << 58, 1, 4, 4), True)),
-    "huge weight, empty batch": ("down", (huge(0, 2, 2, 2), huge(1 << 57, 2, 4, 4), None, None, None, 1.0)),
-    "huge images, empty batch": ("weight_gradient", (torch.zeros(0, 8, 1, 1 << 58), torch.zeros(0, 2, 2, 1 << 59))),
+    "channels": ("conv_transpose4x4s2", (B, W, None, None, None, 1.0, 8, 8)),
+    "size": ("conv_transpose4x4s2", (S, W, None, None, None, 1.0, 6, 4)),
+    "negative size": ("conv_transpose4x4s2", (S, W, None, None, None, 1.0, -4, 4)),
+    "huge size": ("conv_transpose4x4s2", (S, W, None, None, None, 1.0, 1 << 62, 4)),
+    "dtype": ("conv_transpose4x4s2", (S.double(), W, None, None, None, 1.0, 4, 4)),
+    "weight dtype": ("conv4x4s2", (B, W.half(), None, None, None, 1.0)),
+    "dimensions": ("conv4x4s2", (B[0], W, None, None, None, 1.0)),
+    "kernel": ("conv4x4s2", (B, W[:, :, :3], None, None, None, 1.0)),
+    "too small": ("conv4x4s2", (B[..., :1], W, None, None, None, 1.0)),
+    "no pixels": ("conv4x4s2", (B[..., :0], W, None, None, None, 1.0)),
+    "packed": ("conv4x4s2", (B, W, torch.zeros(5), None, None, 1.0)),
+    "scale": ("conv4x4s2", (B, W, None, torch.zeros(4), None, 1.0)),
+    "shift": ("conv4x4s2", (B, W, None, None, torch.zeros(3, 1), 1.0)),
+    "no channels": ("conv4x4s2_pack_weight", (W[:0], True)),
+    "huge weight": ("conv4x4s2_pack_weight", (huge(1 << 58, 1, 4, 4), True)),
+    "huge weight, empty batch": ("conv4x4s2", (huge(0, 2, 2, 2), huge(1 << 57, 2, 4, 4), None, None, None, 1.0)),
+    "huge images, empty batch": (
+        "conv4x4s2_weight_grad",
+        (torch.zeros(0, 8, 1, 1 << 58), torch.zeros(0, 2, 2, 1 << 59)),
+    ),
     "huge matrices": ("matmul", (huge(1, 1 << 60), huge(1 << 60, 1), None)),
-    "freed memory": ("up", (S, FREED, None, None, None, 1.0, 4, 4)),
-    "two devices": ("up", (S, W.to("meta"), None, None, None, 1.0, 4, 4)),
-    "empty statistics": ("up_statistics", (S[:0], W, 4, 4)),
-    "batches": ("weight_gradient", (S[:1], B)),
-    "sizes": ("weight_gradient", (S, S)),
-    "sparse": ("weight_gradient", (S.to_sparse(), B)),
+    "freed memory": ("conv_transpose4x4s2", (S, FREED, None, None, None, 1.0, 4, 4)),
+    "two devices": ("conv_transpose4x4s2", (S, W.to("meta"), None, None, None, 1.0, 4, 4)),
+    "empty statistics": ("conv_transpose4x4s2_stats", (S[:0], W, 4, 4)),
+    "batches": ("conv4x4s2_weight_grad", (S[:1], B)),
+    "sizes": ("conv4x4s2_weight_grad", (S, S)),
+    "sparse": ("conv4x4s2_weight_grad", (S.to_sparse(), B)),
     "inner size": ("matmul", (torch.zeros(2, 3), torch.zeros(2, 3), None)),
     "matrix bias": ("matmul", (torch.zeros(2, 3), torch.zeros(3, 4), torch.zeros(3))),
     "three dimensions": ("matmul", (S[0], torch.zeros(3, 4), None)),
     "integers": ("matmul", (torch.zeros(2, 3), torch.zeros(3, 4, dtype=torch.int32), None)),
-    "empty": ("channel_statistics", (S[:0],)),
-    "mean": ("norm_act", (S, torch.zeros(2), V, None, None, 1e-5, 0.0)),
-    "gamma": ("norm_act", (S, V, V, torch.zeros(4), None, 1e-5, 0.0)),
-    "grad": ("norm_act_backward", (B, S, V, V, None, None, 1e-5, 0.0)),
+    "empty": ("channel_stats", (S[:0],)),
+    "mean": ("batch_norm_act", (S, torch.zeros(2), V, None, None, 1e-5, 0.0)),
+    "gamma": ("batch_norm_act", (S, V, V, torch.zeros(4), None, 1e-5, 0.0)),
+    "grad": ("batch_norm_act_backward", (B, S, V, V, None, None, 1e-5, 0.0)),
 }
 
 
@@ -232,16 +243,16 @@ def sample(name: str, grad: bool) -> tuple[Any, ...]:
     small, big, weight, vector = make(2, 3, 2, 3), make(2, 5, 4, 7), make(3, 5, 4, 4), make(3)
     positive = torch.rand(3, generator=rng) + 0.5
     return {
-        "pack": (weight, True),
-        "up": (small, weight, None, None, make(5), 0.2, 4, 7),
-        "down": (big, weight, None, None, vector, 1.0),
-        "up_statistics": (small, weight, 4, 7),
-        "down_statistics": (big, weight),
-        "weight_gradient": (small, big),
+        "conv4x4s2_pack_weight": (weight, True),
+        "conv_transpose4x4s2": (small, weight, None, None, make(5), 0.2, 4, 7),
+        "conv4x4s2": (big, weight, None, None, vector, 1.0),
+        "conv_transpose4x4s2_stats": (small, weight, 4, 7),
+        "conv4x4s2_stats": (big, weight),
+        "conv4x4s2_weight_grad": (small, big),
         "matmul": (make(3, 5).t(), make(3, 4), make(4)),
-        "channel_statistics": (small,),
-        "norm_act": (small, torch.zeros(3), positive, vector, make(3), 1e-5, 0.2),
-        "norm_act_backward": (make(2, 3, 2, 3), small, torch.zeros(3), positive, vector, None, 1e-5, 0.2),
+        "channel_stats": (small,),
+        "batch_norm_act": (small, torch.zeros(3), positive, vector, make(3), 1e-5, 0.2),
+        "batch_norm_act_backward": (make(2, 3, 2, 3), small, torch.zeros(3), positive, vector, None, 1e-5, 0.2),
     }[name]
 
 
@@ -250,9 +261,26 @@ def sample(name: str, grad: bool) -> tuple[Any, ...]:
     ("name", "grad"),
     [
         (name, True)
-        for name in ("up", "down", "up_statistics", "down_statistics", "weight_gradient", "norm_act", "matmul")
+        for name in (
+            "conv_transpose4x4s2",
+            "conv4x4s2",
+            "conv_transpose4x4s2_stats",
+            "conv4x4s2_stats",
+            "conv4x4s2_weight_grad",
+            "batch_norm_act",
+            "matmul",
+        )
     ]
-    + [(name, False) for name in ("pack", "channel_statistics", "norm_act_backward", "up", "norm_act")],
+    + [
+        (name, False)
+        for name in (
+            "conv4x4s2_pack_weight",
+            "channel_stats",
+            "batch_norm_act_backward",
+            "conv_transpose4x4s2",
+            "batch_norm_act",
+        )
+    ],
 )
 def test_opcheck(name: str, grad: bool) -> None:
     torch.library.opcheck(getattr(ops, name).default, sample(name, grad))
@@ -260,10 +288,10 @@ def test_opcheck(name: str, grad: bool) -> None:
 
 @needs_native
 def test_an_instruction_set_is_chosen_by_name() -> None:
-    best = native.instruction_set()
-    native.choose_instruction_set("generic")
-    assert native.instruction_set() == "generic"
-    native.choose_instruction_set(None)
-    assert native.instruction_set() == best
-    with pytest.raises(native.NativeError, match="cannot run the kernels for 'sve2'"):
-        native.choose_instruction_set("sve2")
+    best = cpu_library.instruction_set()
+    cpu_library.choose_instruction_set("generic")
+    assert cpu_library.instruction_set() == "generic"
+    cpu_library.choose_instruction_set(None)
+    assert cpu_library.instruction_set() == best
+    with pytest.raises(NativeError, match="cannot run the kernels for 'sve2'"):
+        cpu_library.choose_instruction_set("sve2")

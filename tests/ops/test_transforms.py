@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,20 +14,19 @@ from torch.autograd import forward_ad
 
 from ganzoo import ops
 from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU, ConvTransposeTanh, Linear
-from ganzoo.ops import choice, native
+from ganzoo.ops import NativeError
+from ganzoo.ops.dispatch import BlockRule
+from ganzoo.ops.linear import LinearRule
 from tests.ops.conftest import close, needs_native, shaken
 from tests.ops.test_blocks import every_block, gradients, make, plain
-
-linear = importlib.import_module("ganzoo.ops.linear")  # the name in the package is the function's
 
 
 @contextlib.contextmanager
 def forced_auto() -> Iterator[None]:
-    """`auto` as it decides where the kernels are fast, whatever the shape."""
+    """`auto` as if the kernels were faster for every shape."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(choice, "pays", lambda *_: True)
-        patch.setattr(linear, "WORTH_IT", 0)
-        patch.setattr(linear, "mkl_is_at_its_best", lambda: False)
+        patch.setattr(BlockRule, "is_profitable", lambda *_: True)
+        patch.setattr(LinearRule, "is_profitable", lambda *_: True)
         yield
 
 
@@ -72,7 +70,7 @@ def test_transforms_take_the_reference(kind: str, differentiated: bool) -> None:
             out = block(forward_ad.make_dual(x, torch.ones_like(x)))
             expected = exact(forward_ad.make_dual(x.double(), torch.ones_like(x).double()))
             close(forward_ad.unpack_dual(out).tangent, forward_ad.unpack_dual(expected).tangent)
-    with ops.use_backend("native"), pytest.raises(native.NativeError, match="forward-mode AD"):
+    with ops.use_backend("native"), pytest.raises(NativeError, match="forward-mode AD"):
         torch.func.jvp(block, (x,), (x,))
 
 
@@ -88,7 +86,7 @@ def test_torch_export(kind: str) -> None:
 @pytest.mark.parametrize("strict", [False, True])
 @pytest.mark.parametrize("n", [16, 1])
 def test_an_exported_program_is_for_every_batch_size(n: int, strict: bool) -> None:
-    """Whatever `auto` would take for the one that it was exported with."""
+    """Independent of what `auto` chooses for the batch size of the export."""
     generator = nn.Sequential(
         ConvTransposeBNReLU(100, 64, 4, 1, 0), ConvTransposeBNReLU(64, 32), ConvTransposeTanh(32, 3), nn.Flatten(),
         Linear(768, 64),

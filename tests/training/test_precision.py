@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import ganzoo
-from ganzoo.ops import cuda
+from ganzoo.ops import cuda_library
 from ganzoo.training import precision
 
 BACKENDS = torch.backends
@@ -38,7 +38,7 @@ def test_products_are_as_asked_for_and_then_as_before(user: str, on: bool) -> No
     before = chosen()
     with precision.tf32(on):
         assert chosen() == ["tf32" if on else "ieee"] * 3
-        assert BACKENDS.cudnn.allow_tf32 is BACKENDS.cuda.matmul.allow_tf32 is cuda.allows_tf32() is on
+        assert BACKENDS.cudnn.allow_tf32 is BACKENDS.cuda.matmul.allow_tf32 is cuda_library.allows_tf32() is on
     assert chosen() == before
 
 

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 import ganzoo
 from ganzoo.core import registry
 from ganzoo.core.errors import CheckpointError, GanzooError, UsageError
-from ganzoo.ops import native, use_backend
+from ganzoo.ops import cpu_library, use_backend
 from ganzoo.training import checkpoint
 from ganzoo.training.run import Run
 
@@ -87,7 +87,9 @@ def test_resume_is_exact_with(settings: dict[str, Any], tmp_path: Path) -> None:
     assert_same(last_state(parts.path), last_state(whole.path))
 
 
-@pytest.mark.skipif(native.unavailable() is not None, reason=f"no native kernels: {native.unavailable()}")
+@pytest.mark.skipif(
+    cpu_library.unavailable_reason() is not None, reason=f"no native kernels: {cpu_library.unavailable_reason()}"
+)
 def test_resume_is_exact_with_the_native_kernels(tmp_path: Path) -> None:
     options = {"dataset": "digits", "image_size": 16, "batch_size": 8, "width": 16, "checkpoint_every": 2}
     with use_backend("native"):  # these layers are too small for "auto" to choose the kernels

@@ -1,6 +1,7 @@
-// What every operation on CUDA tensors needs: where it runs, checks with messages, and new tensors.
+// CUDA tensors for the kernels: stream and device of a call, argument checks, new results. LibTorch's stable ABI only,
+// in a separate shared object, because a libtorch for CPUs lacks the symbols used here. With GANZOO_EMULATE the
+// bindings pass CPU tensors to the emulated kernels, which tests them without a GPU.
 #pragma once
-#define USE_CUDA  // aoti_torch_get_current_cuda_stream is declared then
 #include <torch/csrc/inductor/aoti_torch/c/shim.h>
 #include <torch/csrc/stable/accelerator.h>
 #include <torch/csrc/stable/ops.h>
@@ -10,7 +11,7 @@
 #include <exception>
 #include <optional>
 
-#include "kernels.h"
+#include "../../cuda/kernels.h"
 
 namespace ganzoo::cuda {
 
@@ -21,7 +22,7 @@ using Maybe = std::optional<Tensor>;
 
 inline std::atomic<bool> tf32{false};  // whether float32 may be multiplied as tf32; follows torch's own setting
 
-constexpr int64_t kMostPixels = (int64_t{1} << 31) - 256, kMostChannels = 1 << 20;
+constexpr int64_t kMaxPixels = (int64_t{1} << 31) - 256, kMaxChannels = 1 << 20;
 
 #ifdef GANZOO_EMULATE
 #define GANZOO_DEVICE CPU
@@ -42,7 +43,7 @@ inline bool on_gpu(const Tensor& t) { return t.is_cuda(); }
 
 inline void check(cudaError_t error) {
   if (error == cudaSuccess) return;
-  cudaGetLastError();  // it is told here, and must not be told again by whoever asks next
+  cudaGetLastError();  // clears the error, so that the next caller does not report it again
   STD_TORCH_CHECK(error != cudaErrorNoKernelImageForDevice && error != cudaErrorInvalidDeviceFunction,
                   "ganzoo: no kernel image for this GPU: the CUDA kernels were built for ", GANZOO_ARCHITECTURES,
                   ". Build them again on this machine, or with its architecture in TORCH_CUDA_ARCH_LIST; until then "
@@ -51,16 +52,16 @@ inline void check(cudaError_t error) {
                   "ganzoo: the NVIDIA driver is older than the CUDA toolkit that built the kernels (",
                   CUDART_VERSION / 1000, ".", CUDART_VERSION % 1000 / 10,
                   "): update the driver, or build them with an older toolkit.");
-  STD_TORCH_CHECK(false, "ganzoo: CUDA says ", cudaGetErrorString(error), " (", cudaGetErrorName(error), ")");
+  STD_TORCH_CHECK(false, "ganzoo: CUDA error: ", cudaGetErrorString(error), " (", cudaGetErrorName(error), ")");
 }
 
-// Reports what went wrong on the GPU before.
+// Reports an earlier, asynchronous error of the GPU.
 inline void check_device() {
   size_t free = 0, total = 0;
   check(cudaMemGetInfo(&free, &total));
 }
 
-// Where a call runs: torch's current stream on the tensors' GPU.
+// The device and stream of a call: torch's current stream on the GPU of the tensors.
 struct Call {
   torch::stable::accelerator::DeviceGuard guard;
   cudaStream_t stream = nullptr;
@@ -71,7 +72,7 @@ struct Call {
     STD_TORCH_CHECK(aoti_torch_get_current_cuda_stream(t.get_device_index(), &current) == AOTI_TORCH_SUCCESS,
                     "ganzoo: torch has no current CUDA stream");
     stream = static_cast<cudaStream_t>(current);
-    check(cudaSetDevice(t.get_device_index()));  // the guard told torch's CUDA runtime, and this one is linked in
+    check(cudaSetDevice(t.get_device_index()));  // the guard set it in torch's runtime, ours is linked statically
     check(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, t.get_device_index()));
   }
 };
@@ -96,14 +97,14 @@ inline void check_same_type(const Tensor& t, const char* name, const Tensor& lik
   STD_TORCH_CHECK(t.scalar_type() == like.scalar_type(), "ganzoo: ", name, " must be of the first tensor's dtype");
 }
 
-// What `make` returns. The stable ABI does not say why it could not; if the GPU is well, there was no memory.
+// Returns make(). The stable ABI does not say why an allocation fails: unless the GPU reports an error, memory ran out.
 template <class Make>
 Tensor allocated(const Make& make) {
   try {
     return make();
   } catch (const std::exception&) {
     check_device();
-    STD_TORCH_CHECK(false, "CUDA out of memory. ganzoo's kernels found none for a result or for working memory.");
+    STD_TORCH_CHECK(false, "CUDA out of memory. ganzoo's kernels could not allocate a result or workspace.");
   }
 }
 
@@ -137,13 +138,13 @@ inline const float* channel(const Maybe& t, const char* name, int64_t size, cons
   return keep->const_data_ptr<float>();
 }
 
-// Small h x w and big H x W: one of the two sizes that a k4 s2 p1 convolution takes to h x w.
+// The big image must be one that a convolution with kernel 4, stride 2, padding 1 reduces to h x w.
 inline void check_sizes(int64_t n, int64_t h, int64_t w, int64_t cs, int64_t H, int64_t W, int64_t cb) {
   STD_TORCH_CHECK(h > 0 && w > 0, "ganzoo: the image must have a height and a width, at least 2 to be halved");
   STD_TORCH_CHECK(H / 2 == h && W / 2 == w, "ganzoo: ", H, " x ", W, " is not twice ", h, " x ", w, ", nor one more");
   STD_TORCH_CHECK(cs > 0 && cb > 0, "ganzoo: images must have channels");
-  STD_TORCH_CHECK(H < kMostPixels && W < kMostPixels && (n == 0 || H * W <= kMostPixels / n) && cs <= kMostChannels &&
-                      cb <= kMostChannels && cs * cb <= kMostPixels / 16,
+  STD_TORCH_CHECK(H < kMaxPixels && W < kMaxPixels && (n == 0 || H * W <= kMaxPixels / n) && cs <= kMaxChannels &&
+                      cb <= kMaxChannels && cs * cb <= kMaxPixels / 16,
                   "ganzoo: the images or weights are too large");
 }
 

@@ -1,4 +1,4 @@
-"""Layers whose big image has 1 to 4 channels, called directly: against float64 in every instruction set."""
+"""The operators for images of 1 to 4 channels against float64, in every instruction set."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ def test_against_float64(instruction_set: str, shape: tuple[int, ...], layout: s
 
     leaves = [t.double().requires_grad_() for t in (small, weight, torch.zeros(cb) if shift is None else shift)]
     exact = F.conv_transpose2d(*leaves, 2, 1, (more_h, more_w)).tanh()
-    out = ops.up_tanh(small, weight, shift, height, width)
+    out = ops.conv_transpose4x4s2_tanh(small, weight, shift, height, width)
     close(out, exact)
     gradients = torch.autograd.grad(exact, leaves, big.double())
-    close(ops.narrow_input_gradient(big, out, weight, True, 1.0, h, w), gradients[0])
-    for found, expected in zip(ops.narrow_weight_gradient(big, out, small, True, 1.0), gradients[1:]):
+    close(ops.few_channels_input_grad(big, out, weight, True, 1.0, h, w), gradients[0])
+    for found, expected in zip(ops.few_channels_weight_grad(big, out, small, True, 1.0), gradients[1:]):
         close(found, expected)
 
     shift = random(rng, cs)
     leaves = [t.double().requires_grad_() for t in (big, weight, shift)]
     exact = F.leaky_relu(F.conv2d(*leaves, 2, 1), slope)
-    close(ops.down(big, weight, None, None, shift, slope), exact)
-    # of the exact signs: what is rounded to the other side of the corner has another derivative
+    close(ops.conv4x4s2(big, weight, None, None, shift, slope), exact)
+    # with the exact signs: a value rounded to the other side of the corner has a different derivative
     out = exact.detach().float()
     gradients = torch.autograd.grad(exact, leaves, small.double())
-    close(ops.narrow_input_gradient(small, out, weight, False, slope, height, width), gradients[0])
-    for found, expected in zip(ops.narrow_weight_gradient(small, out, big, False, slope), gradients[1:]):
+    close(ops.few_channels_input_grad(small, out, weight, False, slope, height, width), gradients[0])
+    for found, expected in zip(ops.few_channels_weight_grad(small, out, big, False, slope), gradients[1:]):
         close(found, expected)
 
 
@@ -58,7 +58,7 @@ def test_tanh_to_the_last_places(instruction_set: str) -> None:
     x = values.view(1, 1, 1, -1).contiguous()
     weight = torch.zeros(1, 1, 4, 4)
     weight[0, 0, 1, 1] = 1  # the even pixels of an even row are x
-    found = ops.up_tanh(x, weight, None, 2, 2 * x.shape[3])[0, 0, 0, ::2]
+    found = ops.conv_transpose4x4s2_tanh(x, weight, None, 2, 2 * x.shape[3])[0, 0, 0, ::2]
     exact = values.double().tanh()
     spacing = torch.nextafter(exact.float().abs(), torch.tensor(torch.inf)) - exact.float().abs()
     assert float(((found.double() - exact).abs() / spacing.double()).max()) < 4
@@ -68,11 +68,11 @@ def test_tanh_to_the_last_places(instruction_set: str) -> None:
 def test_infinities_saturate_and_nan_stays(instruction_set: str) -> None:
     x = torch.tensor([torch.inf, -torch.inf, torch.nan]).view(3, 1, 1, 1)
     weight = torch.ones(1, 1, 4, 4)
-    out = ops.up_tanh(x, weight, None, 2, 2)
+    out = ops.conv_transpose4x4s2_tanh(x, weight, None, 2, 2)
     assert torch.equal(out[0], torch.ones(1, 2, 2))
     assert torch.equal(out[1], -torch.ones(1, 2, 2))
     assert bool(out[2].isnan().all())
-    assert bool(ops.narrow_input_gradient(out, out, weight, True, 1.0, 1, 1)[2].isnan().all())
+    assert bool(ops.few_channels_input_grad(out, out, weight, True, 1.0, 1, 1)[2].isnan().all())
 
 
 @needs_native
@@ -83,10 +83,16 @@ def test_threads_do_not_change_a_bit() -> None:
     try:
         for threads in (1, 2, 4):
             torch.set_num_threads(threads)
-            out, down = ops.up_tanh(small, weight, None, 18, 10), ops.down(big, weight, None, None, None, 0.2)
-            one = ops.up_tanh(small[:1], weight, None, 18, 10), ops.down(big[:1], weight, None, None, None, 0.2)
-            results.append([out, down, *one, *ops.narrow_weight_gradient(big, out, small, True, 1.0),
-                            *ops.narrow_weight_gradient(small, down, big, False, 0.2)])  # fmt: skip
+            out, down = (
+                ops.conv_transpose4x4s2_tanh(small, weight, None, 18, 10),
+                ops.conv4x4s2(big, weight, None, None, None, 0.2),
+            )
+            one = (
+                ops.conv_transpose4x4s2_tanh(small[:1], weight, None, 18, 10),
+                ops.conv4x4s2(big[:1], weight, None, None, None, 0.2),
+            )
+            results.append([out, down, *one, *ops.few_channels_weight_grad(big, out, small, True, 1.0),
+                            *ops.few_channels_weight_grad(small, down, big, False, 0.2)])  # fmt: skip
     finally:
         torch.set_num_threads(before)
     for other in results[1:]:
@@ -97,10 +103,10 @@ def test_threads_do_not_change_a_bit() -> None:
 @needs_native
 def test_an_empty_batch_is_empty() -> None:
     weight, empty = torch.randn(3, 2, 4, 4), torch.empty(0, 3, 2, 2)
-    out = ops.up_tanh(empty, weight, None, 4, 4)
+    out = ops.conv_transpose4x4s2_tanh(empty, weight, None, 4, 4)
     assert out.shape == (0, 2, 4, 4)
-    assert ops.narrow_input_gradient(out, out, weight, True, 1.0, 2, 2).shape == (0, 3, 2, 2)
-    found = ops.narrow_weight_gradient(out, out, empty, True, 1.0)
+    assert ops.few_channels_input_grad(out, out, weight, True, 1.0, 2, 2).shape == (0, 3, 2, 2)
+    found = ops.few_channels_weight_grad(out, out, empty, True, 1.0)
     assert torch.equal(found[0], torch.zeros(3, 2, 4, 4))
     assert torch.equal(found[1], torch.zeros(2))
 
@@ -108,21 +114,21 @@ def test_an_empty_batch_is_empty() -> None:
 S, B, W = torch.zeros(2, 3, 2, 2), torch.zeros(2, 4, 4, 4), torch.zeros(3, 4, 4, 4)
 WIDE = torch.zeros(2, 5, 4, 4)
 BAD: dict[str, tuple[str, tuple[Any, ...]]] = {
-    "channels": ("up_tanh", (B, W, None, 8, 8)),
-    "wide": ("up_tanh", (S, torch.zeros(3, 5, 4, 4), None, 4, 4)),
-    "size": ("up_tanh", (S, W, None, 6, 4)),
-    "huge size": ("up_tanh", (S, W, None, 1 << 62, 4)),
-    "shift": ("up_tanh", (S, W, torch.zeros(3), 4, 4)),
-    "dtype": ("up_tanh", (S.double(), W, None, 4, 4)),
-    "out": ("narrow_input_gradient", (B, S, W, True, 1.0, 2, 2)),
-    "gradient of another": ("narrow_input_gradient", (S, S, W, True, 1.0, 2, 2)),
-    "gradient's size": ("narrow_input_gradient", (B, B, W, True, 1.0, 4, 2)),
-    "gradient's negative size": ("narrow_input_gradient", (S, S, W, False, 1.0, -4, 4)),
-    "wide gradient": ("narrow_weight_gradient", (WIDE, WIDE, S, True, 1.0)),
-    "batches": ("narrow_weight_gradient", (B, B, S[:1], True, 1.0)),
-    "sizes": ("narrow_weight_gradient", (B, B, B, True, 1.0)),
-    "dimensions": ("narrow_weight_gradient", (B, B, S[0], True, 1.0)),
-    "sparse": ("narrow_weight_gradient", (B, B.to_sparse(), S, True, 1.0)),
+    "channels": ("conv_transpose4x4s2_tanh", (B, W, None, 8, 8)),
+    "wide": ("conv_transpose4x4s2_tanh", (S, torch.zeros(3, 5, 4, 4), None, 4, 4)),
+    "size": ("conv_transpose4x4s2_tanh", (S, W, None, 6, 4)),
+    "huge size": ("conv_transpose4x4s2_tanh", (S, W, None, 1 << 62, 4)),
+    "shift": ("conv_transpose4x4s2_tanh", (S, W, torch.zeros(3), 4, 4)),
+    "dtype": ("conv_transpose4x4s2_tanh", (S.double(), W, None, 4, 4)),
+    "out": ("few_channels_input_grad", (B, S, W, True, 1.0, 2, 2)),
+    "gradient of another": ("few_channels_input_grad", (S, S, W, True, 1.0, 2, 2)),
+    "gradient's size": ("few_channels_input_grad", (B, B, W, True, 1.0, 4, 2)),
+    "gradient's negative size": ("few_channels_input_grad", (S, S, W, False, 1.0, -4, 4)),
+    "wide gradient": ("few_channels_weight_grad", (WIDE, WIDE, S, True, 1.0)),
+    "batches": ("few_channels_weight_grad", (B, B, S[:1], True, 1.0)),
+    "sizes": ("few_channels_weight_grad", (B, B, B, True, 1.0)),
+    "dimensions": ("few_channels_weight_grad", (B, B, S[0], True, 1.0)),
+    "sparse": ("few_channels_weight_grad", (B, B.to_sparse(), S, True, 1.0)),
 }
 
 
@@ -142,17 +148,22 @@ def sample(name: str, grad: bool) -> tuple[Any, ...]:
 
     small, big, weight = make(2, 5, 2, 3), make(2, 3, 4, 7), make(5, 3, 4, 4)
     return {
-        "up_tanh": (small, weight, make(3), 4, 7),
-        "down": (big, weight, None, None, make(5), 0.2),
-        "narrow_input_gradient": (big, big, weight, True, 1.0, 2, 3),
-        "narrow_weight_gradient": (small, small, big, False, 0.2),
+        "conv_transpose4x4s2_tanh": (small, weight, make(3), 4, 7),
+        "conv4x4s2": (big, weight, None, None, make(5), 0.2),
+        "few_channels_input_grad": (big, big, weight, True, 1.0, 2, 3),
+        "few_channels_weight_grad": (small, small, big, False, 0.2),
     }[name]
 
 
 @needs_native
 @pytest.mark.parametrize(
     ("name", "grad"),
-    [("up_tanh", True), ("down", True), ("narrow_input_gradient", False), ("narrow_weight_gradient", False)],
+    [
+        ("conv_transpose4x4s2_tanh", True),
+        ("conv4x4s2", True),
+        ("few_channels_input_grad", False),
+        ("few_channels_weight_grad", False),
+    ],
 )
 def test_opcheck(name: str, grad: bool) -> None:
     torch.library.opcheck(getattr(ops, name).default, sample(name, grad))

@@ -1,9 +1,11 @@
-// Tensors in and out of the kernels: checks, memory formats, results.
+// CPU tensors for the kernels: argument checks, memory formats, new results. LibTorch's stable ABI only, so that one
+// binary serves every torch from 2.10 on; no Python.h, so that it serves every Python.
 #pragma once
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <initializer_list>
 #include <optional>
 
@@ -11,7 +13,7 @@
 #include <sys/mman.h>
 #endif
 
-#include "cpu/driver.h"
+#include "../../cpu/driver.h"
 
 namespace ganzoo {
 namespace tensors {
@@ -21,11 +23,11 @@ using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 using Maybe = std::optional<Tensor>;
 
-inline constexpr int64_t kMostFloats = int64_t{1} << 46;  // beyond any memory, and far from overflow
+inline constexpr int64_t kMaxFloats = int64_t{1} << 46;  // beyond any memory, and far from overflow
 
-// Whether so many floats fit, an empty size counted as one: views without memory of their own can be of any size.
+// Whether a tensor of these sizes fits into memory, 0 counted as 1: a view without memory of its own can have any size.
 inline bool fits(std::initializer_list<int64_t> sizes) {
-  int64_t left = kMostFloats;
+  int64_t left = kMaxFloats;
   for (const int64_t size : sizes) left /= std::max<int64_t>(size, 1);
   return left > 0;
 }
@@ -43,13 +45,13 @@ inline void check(const Tensor& t, const char* name, int64_t dim) {
 
 inline Tensor nhwc(const Tensor& t) { return torch::stable::contiguous(t, MemoryFormat::ChannelsLast); }
 
-// Large results are memory that the system hands out page by page while it is written: in pages of 2 MiB if it may.
+// The system maps a large result page by page as it is written: ask for pages of 2 MiB.
 inline void ask_for_large_pages(const Tensor& t) {
 #if defined(__linux__)
   constexpr uintptr_t kPage = uintptr_t{1} << 21;
   const uintptr_t start = reinterpret_cast<uintptr_t>(t.mutable_data_ptr());
   const uintptr_t first = (start + kPage - 1) & ~(kPage - 1), last = (start + 4 * t.numel()) & ~(kPage - 1);
-  if (last > first + kPage) madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);  // a hint, no more
+  if (last > first + kPage) madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);  // only a hint
 #endif
 }
 
@@ -82,7 +84,7 @@ inline void check_weight(const Tensor& weight) {
   STD_TORCH_CHECK(fits({weight.size(0), weight.size(1), 4, 4}), "ganzoo: weight is too large");
 }
 
-// H and W belong to h and w: one of the two sizes that a k4 s2 p1 convolution takes to h x w.
+// The big image must be one that a convolution with kernel 4, stride 2, padding 1 reduces to h x w.
 inline void check_sizes(const Shape& s) {
   STD_TORCH_CHECK(s.h > 0 && s.w > 0, "ganzoo: the image must have a height and a width, at least 2 to be halved");
   STD_TORCH_CHECK(s.H / 2 == s.h && s.W / 2 == s.w, "ganzoo: ", s.H, " x ", s.W, " is not twice ", s.h, " x ", s.w,
@@ -90,16 +92,18 @@ inline void check_sizes(const Shape& s) {
   STD_TORCH_CHECK(fits({s.n, s.h, s.w, s.cs}) && fits({s.n, s.H, s.W, s.cb}), "ganzoo: the images are too large");
 }
 
-// A layer whose big image has few channels: `up` or `down` of x, see ganzoo::narrow_convolve. Any memory format.
-inline Tensor narrow(bool up, const Shape& s, const Tensor& x, const Tensor& weight, const float* shift,
-                     const Maybe& activated, const Activation& act) {
+// A convolution whose big image has few channels, see ganzoo::narrow_convolve. Any memory format.
+inline Tensor few_channels(bool transposed, const Shape& s, const Tensor& x, const Tensor& weight, const float* shift,
+                           const Maybe& activated, const Activation& act) {
   const Tensor in = nhwc(x);
   const Maybe out_of = activated ? Maybe(nhwc(*activated)) : Maybe();
-  const Tensor out = up ? empty_nhwc(s.n, s.cb, s.H, s.W) : empty_nhwc(s.n, s.cs, s.h, s.w);
+  const Tensor out = transposed ? empty_nhwc(s.n, s.cb, s.H, s.W) : empty_nhwc(s.n, s.cs, s.h, s.w);
   const Narrowed e = {weight.const_data_ptr<float>(),
                       {weight.stride(0), weight.stride(1), weight.stride(2), weight.stride(3)},
-                      shift, out_of ? out_of->const_data_ptr<float>() : nullptr, act};
-  narrow_convolve(up, s, in.const_data_ptr<float>(), e, out.mutable_data_ptr<float>(), threads());
+                      shift,
+                      out_of ? out_of->const_data_ptr<float>() : nullptr,
+                      act};
+  narrow_convolve(transposed, s, in.const_data_ptr<float>(), e, out.mutable_data_ptr<float>(), threads());
   return out;
 }
 

@@ -1,0 +1,84 @@
+// Batch norm with a leaky ReLU on CPU tensors: statistics, forward and backward passes over [pixels, channels].
+#include <torch/csrc/stable/library.h>
+
+#include <tuple>
+
+#include "tensors.h"
+
+namespace {
+
+using namespace ganzoo::tensors;
+
+void check_pixels(const Tensor& y) {
+  check(y, "y", 4);
+  STD_TORCH_CHECK(y.numel() > 0, "ganzoo: an empty batch has no statistics");
+}
+
+std::tuple<Tensor, Tensor> channel_stats(Tensor y) {
+  check_pixels(y);
+  const Tensor in = nhwc(y);
+  const int64_t c = y.size(1);
+  Tensor mean = vector(in, c), var = vector(in, c);
+  ganzoo::channel_statistics(in.const_data_ptr<float>(), y.numel() / c, c, mean.mutable_data_ptr<float>(),
+                             var.mutable_data_ptr<float>(), threads());
+  return {mean, var};
+}
+
+struct Norm {
+  Maybe keep[4];
+  ganzoo::BatchNorm values;
+
+  Norm(int64_t c, const Tensor& mean, const Tensor& var, const Maybe& gamma, const Maybe& beta, double eps,
+       double slope) {
+    values = {channel(mean, "mean", c, keep[0]),
+              channel(var, "var", c, keep[1]),
+              channel(gamma, "gamma", c, keep[2]),
+              channel(beta, "beta", c, keep[3]),
+              eps,
+              static_cast<float>(slope)};
+  }
+};
+
+Tensor batch_norm_act(Tensor y, Tensor mean, Tensor var, Maybe gamma, Maybe beta, double eps, double slope) {
+  check_pixels(y);
+  const Tensor in = nhwc(y);
+  const int64_t c = y.size(1);
+  const Norm norm(c, mean, var, gamma, beta, eps, slope);
+  Tensor out = empty_nhwc(y.size(0), c, y.size(2), y.size(3));
+  ganzoo::norm_act(in.const_data_ptr<float>(), y.numel() / c, c, norm.values, out.mutable_data_ptr<float>(), threads());
+  return out;
+}
+
+std::tuple<Tensor, Tensor, Tensor> batch_norm_act_backward(Tensor grad, Tensor y, Tensor mean, Tensor var, Maybe gamma,
+                                                           Maybe beta, double eps, double slope) {
+  check_pixels(y);
+  check(grad, "grad", 4);
+  for (int i = 0; i < 4; ++i) STD_TORCH_CHECK(grad.size(i) == y.size(i), "ganzoo: grad must have the shape of y");
+  const Tensor in = nhwc(y), g = nhwc(grad);
+  const int64_t c = y.size(1);
+  const Norm norm(c, mean, var, gamma, beta, eps, slope);
+  Tensor dy = empty_nhwc(y.size(0), c, y.size(2), y.size(3)), dgamma = vector(in, c), dbeta = vector(in, c);
+  ganzoo::norm_act_backward(g.const_data_ptr<float>(), in.const_data_ptr<float>(), y.numel() / c, c, norm.values,
+                            dy.mutable_data_ptr<float>(), dgamma.mutable_data_ptr<float>(),
+                            dbeta.mutable_data_ptr<float>(), threads());
+  return {dy, dgamma, dbeta};
+}
+
+}  // namespace
+
+STABLE_TORCH_LIBRARY_FRAGMENT(ganzoo, m) {
+  // the mean and biased variance of each channel
+  m.def("channel_stats(Tensor y) -> (Tensor, Tensor)");
+  m.def(
+      "batch_norm_act(Tensor y, Tensor mean, Tensor var, Tensor? gamma, Tensor? beta, float eps, float slope) -> "
+      "Tensor");
+  m.def(
+      "batch_norm_act_backward(Tensor grad, Tensor y, Tensor mean, Tensor var, Tensor? gamma, Tensor? beta, float eps, "
+      "float slope) -> (Tensor, Tensor, Tensor)");
+}
+
+STABLE_TORCH_LIBRARY_IMPL(ganzoo, CPU, m) {
+  m.impl("channel_stats", TORCH_BOX(&channel_stats));
+  m.impl("batch_norm_act", TORCH_BOX(&batch_norm_act));
+  m.impl("batch_norm_act_backward", TORCH_BOX(&batch_norm_act_backward));
+}

@@ -1,0 +1,54 @@
+"""Fakes and derivatives of `torch.ops.ganzoo.*`: declared by the modules of the operations, registered on loading."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+Gradients = tuple[Tensor | None, ...]
+
+
+class Operator(NamedTuple):
+    """The Python side of an operator: the arguments of `torch.library.register_fake` and `register_autograd`."""
+
+    fake: Callable[..., Any]
+    backward: Callable[..., Any] | None
+    setup_context: Callable[..., None] | None
+
+
+_operators: dict[str, Operator] = {}
+
+
+def declare(
+    name: str,
+    fake: Callable[..., Any],
+    backward: Callable[..., Any] | None = None,
+    setup_context: Callable[..., None] | None = None,
+) -> None:
+    """Declare the fake kernel and the derivatives of `torch.ops.ganzoo.<name>`, whose schema is in csrc/torch/cpu."""
+    _operators[name] = Operator(fake, backward, setup_context)
+
+
+def register() -> None:
+    """Register everything declared with torch; once, after the binary that defines the schemas is loaded."""
+    for name, operator in _operators.items():
+        torch.library.register_fake(f"ganzoo::{name}", functools.partial(_on_one_device, operator.fake))
+        if operator.backward is not None:
+            torch.library.register_autograd(f"ganzoo::{name}", operator.backward, setup_context=operator.setup_context)
+
+
+def empty_image(like: Tensor, n: Any, c: Any, h: Any, w: Any, dtype: torch.dtype | None = None) -> Tensor:
+    """A channels_last tensor [n, c, h, w] on the device of `like`, for fakes."""
+    return torch.empty((n, c, h, w), dtype=dtype or like.dtype, device=like.device, memory_format=torch.channels_last)
+
+
+def _on_one_device(fake: Callable[..., Any], *arguments: Any) -> Any:
+    # torch calls a fake as soon as one tensor is on meta, and its result has no values
+    devices = {t.device for t in arguments if isinstance(t, Tensor)}
+    if len(devices) > 1:
+        raise RuntimeError(f"ganzoo: expected all tensors on one device, but they are on {sorted(map(str, devices))}")
+    return fake(*arguments)

@@ -1,0 +1,132 @@
+"""The blocks of convolutional GANs, fused: (transposed) convolution, batch norm, activation.
+
+They combine the operators of `ganzoo.ops.convolution` and `ganzoo.ops.batch_norm`. Each function has a reference of the
+same name in `ganzoo.ops.reference`. The native kernels work in float32 on the CPU, in the dtypes of
+`ganzoo.ops.cuda_library` on a GPU, and in channels_last memory; other strides are converted on the way in, NCHW at the
+cost of a copy.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+from torch import Tensor
+
+from ganzoo.ops import reference
+from ganzoo.ops.batch_norm import BatchNorm, fold, normalize, scale_shift_act
+from ganzoo.ops.cuda_library import compute_dtype
+from ganzoo.ops.dispatch import BlockRule, Kernels, below_autograd, dispatch, like_reference, needs_grad
+from ganzoo.ops.linear import linear
+from ganzoo.ops.packing import packed
+
+ops = torch.ops.ganzoo
+
+CONV_TRANSPOSE_BN = BlockRule(transposed=True, batch_norm=True, min_in=64, min_out=32, min_work=1 << 25)
+ONE_PIXEL_BN = BlockRule(transposed=True, batch_norm=True, min_in=64, min_out=64, min_work=1 << 19, one_pixel=True)
+CONV_BN = BlockRule(transposed=False, batch_norm=True, min_in=32, min_out=64, min_work=1 << 25)
+
+
+def conv_transpose_bn_relu(
+    x: Tensor,
+    weight: Tensor,
+    bn_weight: Tensor | None,
+    bn_bias: Tensor | None,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    *,
+    stride: int,
+    padding: int,
+    training: bool,
+    momentum: float,
+    eps: float,
+    backend: str = "auto",
+) -> Tensor:
+    """ReLU of batch norm (Ioffe & Szegedy 2015, arXiv:1502.03167) of a transposed convolution without bias.
+
+    `x` is [N, in, H, W], `weight` [in, out, kH, kW]; the result is [N, out, H', W'], H' = (H - 1) stride - 2 padding +
+    kH. `bn_weight`, `bn_bias`, `running_mean`, `running_var` are [out] or None, the last two both or neither. With
+    `training` the batch is normalised by its own statistics, and the running ones (if any) become (1 - momentum) times
+    themselves plus momentum times the batch's, the variance unbiased, as in `torch.nn.functional.batch_norm`; without,
+    it is normalised by the running ones. The result is channels_last if `x` or `weight` is.
+
+    Native for kernel 4, stride 2, padding 1, and for a 1 x 1 image with padding 0; the reference computes the rest.
+    Differentiable any number of times. Raises what PyTorch raises for tensors that do not fit together, UsageError for
+    an unknown `backend`, and `NativeError` if `backend` is "native" and the kernels cannot compute the call.
+    """
+    norm = BatchNorm(bn_weight, bn_bias, running_mean, running_var)
+    one_pixel = x.dim() == 4 and x.shape[2:] == (1, 1) and padding == 0
+    rule = ONE_PIXEL_BN if one_pixel else CONV_TRANSPOSE_BN
+    kernels = dispatch(rule, backend, x, weight, norm, stride, padding, training)
+    if kernels is None:
+        return reference.conv_transpose_bn_relu(
+            x, weight, *norm, stride=stride, padding=padding, training=training, momentum=momentum, eps=eps
+        )
+    if kernels is Kernels.CUDA:
+        x = x.to(compute_dtype(x))
+    if not one_pixel:
+        out = _conv_bn(rule, kernels, x, weight, norm, training, momentum, eps, 0.0)
+    else:  # a matrix product
+        rows = weight.permute(2, 3, 1, 0).flatten(0, 2).to(x.dtype)
+        product = linear(x.flatten(1), rows, backend="reference" if kernels is Kernels.CUDA else backend)
+        y = product.view(-1, *weight.shape[2:], weight.shape[1]).permute(0, 3, 1, 2)
+        if training:
+            mean, var = ops.channel_stats.default(y.detach())
+            out = normalize(y, mean, var, norm, momentum, eps, 0.0)
+        else:
+            out = scale_shift_act(y, *fold(norm, eps), 0.0)
+    return like_reference(out, x, weight)
+
+
+def conv_bn_leaky_relu(
+    x: Tensor,
+    weight: Tensor,
+    bn_weight: Tensor | None,
+    bn_bias: Tensor | None,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    *,
+    stride: int = 2,
+    padding: int = 1,
+    slope: float = 0.2,
+    training: bool,
+    momentum: float,
+    eps: float,
+    backend: str = "auto",
+) -> Tensor:
+    """Leaky ReLU of batch norm of a convolution without bias: the adjoint of `conv_transpose_bn_relu`.
+
+    `x` is [N, in, H, W], `weight` [out, in, kH, kW]; the result is [N, out, H', W'], H' = (H + 2 padding - kH) //
+    stride + 1, negative values times `slope`. Everything else is as in `conv_transpose_bn_relu`; native for kernel 4,
+    stride 2, padding 1.
+    """
+    norm = BatchNorm(bn_weight, bn_bias, running_mean, running_var)
+    kernels = dispatch(CONV_BN, backend, x, weight, norm, stride, padding, training)
+    if kernels is None:
+        return reference.conv_bn_leaky_relu(
+            x, weight, *norm, stride=stride, padding=padding, slope=slope, training=training, momentum=momentum, eps=eps
+        )
+    if kernels is Kernels.CUDA:
+        x = x.to(compute_dtype(x))
+    return like_reference(_conv_bn(CONV_BN, kernels, x, weight, norm, training, momentum, eps, slope), x, weight)
+
+
+def _conv_bn(
+    rule: BlockRule, kernels: Kernels, x: Tensor, weight: Tensor, norm: BatchNorm, training: bool, momentum: float,
+    eps: float, slope: float,
+) -> Tensor:  # fmt: skip
+    transposed = rule.transposed
+    size: tuple[int, ...] = (2 * x.shape[2], 2 * x.shape[3]) if transposed else ()
+    if training:
+        convolve = (ops.conv_transpose4x4s2_stats if transposed else ops.conv4x4s2_stats).default
+        call = convolve if needs_grad(x, weight) else functools.partial(below_autograd, convolve)
+        y, mean, var = call(x, weight, *size)
+        return normalize(y, mean, var, norm, momentum, eps, slope)
+    convolve = (ops.conv_transpose4x4s2 if transposed else ops.conv4x4s2).default
+    scale, shift = fold(norm, eps)
+    if needs_grad(x, weight, scale, shift):
+        return scale_shift_act(convolve(x, weight, None, None, None, 1.0, *size), scale, shift, slope)
+    # scale and shift are applied in the epilogue: the packed weight does not depend on the batch norm
+    panels = packed(weight, transposed, kernels)
+    out: Tensor = below_autograd(convolve, x, weight, panels, scale, shift, slope, *size)
+    return out

@@ -1,0 +1,64 @@
+"""The C++ kernels of csrc/cpu: which instruction set they run with, and calls that are not torch operators.
+
+The operators are `torch.ops.ganzoo.*`, with schemas in csrc/torch/cpu and fakes and derivatives in the modules of
+`ganzoo.ops`. Everything else goes through ctypes, so the binary contains no Python module and serves every Python.
+"""
+
+from __future__ import annotations
+
+import ctypes
+
+import torch
+
+from ganzoo.ops import autograd, build_config
+from ganzoo.ops.backend import NativeError
+from ganzoo.ops.library import Library
+
+INSTRUCTION_SETS = ("avx512", "avx2", "generic")
+
+LIBRARY = Library(
+    build_config.CPU,
+    {
+        "ganzoo_instruction_set": (ctypes.c_char_p, []),
+        "ganzoo_choose": (ctypes.c_int, [ctypes.c_char_p]),
+        "ganzoo_fma_loop": (ctypes.c_double, [ctypes.c_int64]),
+    },
+    on_load=autograd.register,
+)
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def unavailable_reason() -> str | None:
+    """Why there are no native kernels in this process; None if there are."""
+    loaded = LIBRARY.loaded or LIBRARY.load()
+    return loaded.status if loaded.library is None else None
+
+
+def instruction_set() -> str | None:
+    """ "avx512", "avx2" or "generic", the one the kernels run with; None without kernels."""
+    library = LIBRARY.load().library
+    return None if library is None else library.ganzoo_instruction_set().decode()
+
+
+def choose_instruction_set(name: str | None) -> None:
+    """Use `name` from INSTRUCTION_SETS from now on, in every thread; None selects the best of this machine.
+
+    For tests and comparisons. Raises NativeError if this machine or this build lacks it.
+    """
+    if not _library().ganzoo_choose((name or "").encode()):
+        raise NativeError(f"This machine cannot run the kernels for {name!r}.")
+
+
+def fma_operations(rounds: int) -> float:
+    """Run `rounds` of a loop of multiply-adds in registers on every thread; returns the number of operations.
+
+    Divided by the time it took, this is the peak to compare a kernel's speed with.
+    """
+    return float(_library().ganzoo_fma_loop(rounds))
+
+
+def _library() -> ctypes.CDLL:
+    loaded = LIBRARY.load()
+    if loaded.library is None:
+        raise NativeError(f"There are no native kernels: {loaded.status}.")
+    return loaded.library

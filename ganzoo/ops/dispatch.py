@@ -1,0 +1,187 @@
+"""Decides, once per call, whether native kernels compute an operation, and on which device.
+
+Every operation has a `Rule`. `BlockRule` is the one of convolutions with what follows them.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from ganzoo.ops import cpu_library, cuda_library
+from ganzoo.ops.backend import NativeError, resolve, warn_once
+
+FEW_CHANNELS = 4
+"""Images of at most this many channels have kernels of their own: kFewChannels of csrc/cpu."""
+
+
+class Kernels(enum.Enum):
+    """The kernels that compute a call."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+class Rule(Protocol):
+    """What `dispatch` needs to know about an operation; the arguments are those of the call."""
+
+    def unsupported_reason(self, kernels: Kernels, x: Tensor, *arguments: Any) -> str | None:
+        """Why the kernels cannot compute the call, as a clause; None if they can."""
+
+    def is_profitable(self, kernels: Kernels, x: Tensor, *arguments: Any) -> bool:
+        """Whether `auto` uses the kernels for a call that they can compute."""
+
+
+def dispatch(rule: Rule, backend: str, x: Tensor, *arguments: Any) -> Kernels | None:
+    """The kernels to compute the call with, None for the PyTorch reference.
+
+    Raises NativeError if the backend is "native" and they cannot, UsageError for an unknown `backend`.
+    """
+    backend = resolve(backend)
+    if backend == "reference":
+        return None
+    kernels = Kernels.CUDA if x.is_cuda or cuda_library.EMULATED else Kernels.CPU
+    if functorch_active():
+        reason: str | None = "torch.func and forward-mode AD need PyTorch's own operations"
+    else:
+        reason = rule.unsupported_reason(kernels, x, *arguments)
+    if reason is None and (backend == "native" or rule.is_profitable(kernels, x, *arguments)):
+        reason = cpu_library.unavailable_reason()
+        if reason is None and kernels is Kernels.CUDA:
+            reason = cuda_library.unavailable_reason()
+        if reason is None:
+            return kernels
+        if backend == "auto":
+            warn_once(reason)
+    if backend == "native":
+        raise NativeError(f"The native kernels cannot compute this: {reason}.")
+    return None
+
+
+@dataclass(frozen=True)
+class BlockRule:
+    """The rule of a (transposed) convolution with batch norm or bias and an activation."""
+
+    transposed: bool
+    batch_norm: bool
+    min_in: int
+    """Fewest input channels for `auto`: with less, the forward and backward pass are slower than the reference's."""
+    min_out: int
+    """Fewest output channels for `auto`."""
+    min_work: int
+    """Fewest multiply-adds for `auto`."""
+    few_channels: bool = False
+    """For images of at most `FEW_CHANNELS` channels."""
+    one_pixel: bool = False
+    """For inputs of 1 x 1 pixels and any kernel; otherwise kernel 4, stride 2, padding 1."""
+
+    def unsupported_reason(
+        self, kernels: Kernels, x: Tensor, weight: Tensor, params: Sequence[Tensor | None], stride: int, padding: int,
+        training: bool = False,
+    ) -> str | None:  # fmt: skip
+        given = [t for t in params if t is not None]
+        if kernels is Kernels.CUDA:
+            reason = cuda_library.unsupported_reason(x, weight, given, training)
+        else:
+            reason = float32_on_cpu_reason(x, weight, *given)
+        return reason or self._shape_reason(x, weight, given, params, stride, padding, training)
+
+    def _shape_reason(
+        self, x: Tensor, weight: Tensor, given: list[Tensor], params: Sequence[Tensor | None], stride: int,
+        padding: int, training: bool,
+    ) -> str | None:  # fmt: skip
+        if x.dim() != 4 or weight.dim() != 4:
+            return "they are for images [N, C, H, W] and weights of four dimensions"
+        cin, cout = (weight.shape[0], weight.shape[1]) if self.transposed else (weight.shape[1], weight.shape[0])
+        if self.few_channels and weight.shape[1] > FEW_CHANNELS:
+            return f"they are for images of at most {FEW_CHANNELS} channels"
+        if x.shape[1] != cin:
+            return f"the weight is for {cin} input channels, but there are {x.shape[1]}"
+        for t in given:
+            if t.dim() != 1 or t.shape[0] != cout:
+                return f"the {'batch norm' if self.batch_norm else 'bias'} is for another number of channels"
+        if self.batch_norm and (params[2] is None) != (params[3] is None):
+            return "running mean and variance come together"
+        if self.batch_norm and not training and params[2] is None:
+            return "without training there must be running statistics"
+        if x.numel() == 0 or weight.numel() == 0:
+            return "there is nothing to compute"
+        if self.one_pixel:
+            return None if x.shape[0] > 1 or weight.shape[2] * weight.shape[3] > 1 else "there is one value per channel"
+        if weight.shape[2] != 4 or weight.shape[3] != 4 or stride != 2 or padding != 1:
+            return "they are for kernel 4, stride 2, padding 1"
+        if not self.transposed:
+            if x.shape[2] < 2 or x.shape[3] < 2:
+                return "the image is smaller than the kernel"
+            if training and x.shape[0] * (x.shape[2] // 2) * (x.shape[3] // 2) == 1:
+                return "there is one value per channel"  # PyTorch refuses this with its own message
+        return None
+
+    def is_profitable(self, kernels: Kernels, x: Tensor, weight: Tensor, *_: Any) -> bool:
+        if kernels is Kernels.CUDA:
+            return cuda_library.ENABLED_IN_AUTO
+        # copying the image with many channels to channels_last and back costs more than the kernels save
+        many_channels_copied = not self.transposed or torch.is_grad_enabled()
+        if self.few_channels and many_channels_copied and not (is_channels_last(x) or is_channels_last(weight)):
+            return False
+        cin, cout = (weight.shape[0], weight.shape[1]) if self.transposed else (weight.shape[1], weight.shape[0])
+        pixels = x.shape[2] * x.shape[3] if self.transposed else x.shape[2] * x.shape[3] // 4
+        work = x.shape[0] * pixels * weight.numel()
+        return cin >= self.min_in and cout >= self.min_out and statically_true(work >= self.min_work)
+
+
+def float32_on_cpu_reason(*tensors: Tensor) -> str | None:
+    """Why the CPU kernels cannot take these tensors, as a clause; None if they can."""
+    for t in tensors:
+        if not t.is_cpu or t.layout != torch.strided:
+            return "they are for dense tensors on the CPU"
+        if t.dtype != torch.float32:
+            return "they are for float32"
+    return "autocast asks for another precision than their float32" if torch.is_autocast_enabled("cpu") else None
+
+
+def functorch_active() -> bool:
+    """Whether torch.func or forward-mode AD is active: the operators have no rules for them and would lose tangents."""
+    return bool(torch._C._are_functorch_transforms_active()) or forward_ad._current_level >= 0
+
+
+def statically_true(condition: Any) -> bool:
+    """`condition` on sizes; in a program exported for many sizes, whether it holds for all of them."""
+    if torch.compiler.is_exporting():
+        from torch.fx.experimental.symbolic_shapes import statically_known_true
+
+        return statically_known_true(condition)
+    return bool(condition)
+
+
+def is_channels_last(t: Tensor) -> bool:
+    """As PyTorch sees it: by the strides if the sizes leave it open, and never for 1 x 1 images."""
+    return t.stride(1) == 1 and t.shape[2:] != (1, 1) and t.is_contiguous(memory_format=torch.channels_last)
+
+
+def like_reference(out: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+    """`out`, which is channels_last, in the memory format that PyTorch's convolutions would return."""
+    return out if is_channels_last(x) or is_channels_last(weight) else out.contiguous()
+
+
+def needs_grad(*tensors: Tensor | None) -> bool:
+    """Whether autograd records an operation on these tensors."""
+    if torch.is_grad_enabled():
+        for t in tensors:
+            if t is not None and t.requires_grad:
+                return True
+    return False
+
+
+def below_autograd(operator: Any, *arguments: Any) -> Any:
+    """Call `operator` without its derivatives, which are Python and take time even if nothing requires a gradient."""
+    if torch.compiler.is_compiling():
+        return operator(*arguments)
+    with torch._C._AutoDispatchBelowAutograd():
+        return operator(*arguments)

@@ -1,0 +1,97 @@
+"""Layers next to an image of 1 to 4 channels, on the CPU: the generator's last layer, and gradients of a convolution
+fused with those of its activation.
+
+The operators are `conv_transpose4x4s2_tanh`, `few_channels_input_grad` and `few_channels_weight_grad`; without an
+activation these layers use the operators of `ganzoo.ops.convolution`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganzoo.ops import reference
+from ganzoo.ops.autograd import Gradients, declare, empty_image
+from ganzoo.ops.cuda_library import is_cuda
+from ganzoo.ops.dispatch import FEW_CHANNELS, BlockRule, below_autograd, dispatch, like_reference, needs_grad
+
+ops = torch.ops.ganzoo
+
+CONV_TRANSPOSE_TANH = BlockRule(
+    transposed=True, batch_norm=False, min_in=16, min_out=1, min_work=1 << 18, few_channels=True
+)
+
+
+def conv_transpose_tanh(
+    x: Tensor, weight: Tensor, bias: Tensor | None, *, stride: int = 2, padding: int = 1, backend: str = "auto"
+) -> Tensor:
+    """tanh of a transposed convolution with bias, [out] or None: the last layer of a generator.
+
+    Shapes and errors are those of `conv_transpose_bn_relu`; native for kernel 4, stride 2, padding 1 and images of 1 to
+    4 channels, on the CPU. On a GPU PyTorch computes it, whatever the backend.
+    """
+    if is_cuda(x) or dispatch(CONV_TRANSPOSE_TANH, backend, x, weight, (bias,), stride, padding) is None:
+        return reference.conv_transpose_tanh(x, weight, bias, stride=stride, padding=padding)
+    operator, size = ops.conv_transpose4x4s2_tanh.default, (2 * x.shape[2], 2 * x.shape[3])
+    if needs_grad(x, weight, bias):
+        out = operator(x, weight, bias, *size)
+    else:
+        out = below_autograd(operator, x, weight, bias, *size)
+    return like_reference(out, x, weight)
+
+
+def can_fuse_gradients(grad: Tensor, weight: Tensor) -> bool:
+    """Whether `gradients` applies: on the CPU, if they are not to be differentiated."""
+    return weight.shape[1] <= FEW_CHANNELS and not is_cuda(grad) and not torch.is_grad_enabled()
+
+
+def gradients(
+    transposed: bool, grad: Tensor, out: Tensor, x: Tensor, weight: Tensor, slope: float, needs: Sequence[bool]
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """The gradients of x, weight and shift that are needed.
+
+    Of out = tanh(conv_transpose(x) + shift) if `transposed`, else of out = leaky_relu(conv(x) + shift, slope).
+    """
+    dx = dweight = dshift = None
+    if needs[0]:
+        dx = ops.few_channels_input_grad(grad, out, weight, transposed, slope, x.shape[2], x.shape[3])
+    if needs[1] or needs[2]:
+        dweight, dshift = ops.few_channels_weight_grad(grad, out, x, transposed, slope)
+    return dx, dweight if needs[1] else None, dshift if needs[2] else None
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    ctx.save_for_backward(inputs[0], inputs[1], output)
+
+
+def _backward(ctx: Any, grad: Tensor) -> Gradients:
+    x, weight, out = ctx.saved_tensors
+    if can_fuse_gradients(grad, weight):
+        return *gradients(True, grad, out, x, weight, 1.0, ctx.needs_input_grad), None, None
+    grad = torch.ops.aten.tanh_backward(grad, out)
+    dx = ops.conv4x4s2(grad, weight, None, None, None, 1.0) if ctx.needs_input_grad[0] else None
+    dweight = ops.conv4x4s2_weight_grad(x, grad) if ctx.needs_input_grad[1] else None
+    return dx, dweight, grad.sum((0, 2, 3)) if ctx.needs_input_grad[2] else None, None, None
+
+
+def _fake_weight_grad(grad: Tensor, out: Tensor, x: Tensor, transposed: bool, slope: float) -> tuple[Tensor, Tensor]:
+    small, big = (x, grad) if transposed else (grad, x)
+    return empty_image(small, small.shape[1], big.shape[1], 4, 4), grad.new_empty((grad.shape[1],))
+
+
+declare(
+    "conv_transpose4x4s2_tanh",
+    lambda x, weight, shift, h, w: empty_image(x, x.shape[0], weight.shape[1], h, w),
+    _backward,
+    _setup_context,
+)
+declare(
+    "few_channels_input_grad",
+    lambda grad, out, weight, transposed, slope, h, w: empty_image(
+        grad, grad.shape[0], weight.shape[0 if transposed else 1], h, w
+    ),
+)
+declare("few_channels_weight_grad", _fake_weight_grad)
