@@ -30,10 +30,12 @@ format: $(VENV)/installed
 bench: $(VENV)/installed  ## every benchmark, interleaved with its baseline
 	$(BIN)/pytest --benchmark-only
 
+CPU_SOURCES := $(wildcard csrc/cpu/*.cpp csrc/cpu/*/*.cpp)
+
 sanitize:  ## the C++ kernels under AddressSanitizer and UndefinedBehaviorSanitizer
 	mkdir -p build
 	$(CXX) -std=c++17 -O1 -g -Wall -Wno-psabi -fsanitize=address,undefined -fno-sanitize-recover=all -pthread \
-		tests/csrc/sanitize.cpp csrc/cpu/*.cpp -o build/sanitize
+		tests/csrc/sanitize.cpp $(CPU_SOURCES) -o build/sanitize
 	build/sanitize
 
 # By Clang under its sanitizers, then as a release is compiled, for processors that this one is not.
@@ -49,7 +51,7 @@ portable-clang:
 portable-%:
 	@$(call needs,$*-linux-gnu-g++); $(call needs,qemu-$*); mkdir -p build; set -ex; \
 	$*-linux-gnu-g++ -std=c++17 -O3 -ffp-contract=fast -Wall -Wno-psabi -static -pthread \
-		tests/csrc/sanitize.cpp csrc/cpu/*.cpp -o build/$@; \
+		tests/csrc/sanitize.cpp $(CPU_SOURCES) -o build/$@; \
 	for cpu in $(CPUS_$*); do qemu-$* -cpu $$cpu build/$@; done
 
 # ---- CUDA -----------------------------------------------------------------------------------------------------------
@@ -127,7 +129,7 @@ clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # torch first, so that the extension hook in setup.py finds it: the package itself is built without isolation.
-$(VENV)/installed: pyproject.toml setup.py constraints.txt $(wildcard csrc/*.cpp csrc/cpu/* csrc/cuda/*)
+$(VENV)/installed: pyproject.toml setup.py constraints.txt $(wildcard csrc/*.cpp csrc/*/*.* csrc/*/*/*.*)
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet torch setuptools ninja
 	$(BIN)/pip install --quiet --no-build-isolation --editable ".[dev,tensorboard]"

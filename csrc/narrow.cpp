@@ -13,8 +13,8 @@ using ganzoo::Activation;
 using ganzoo::Shape;
 
 void check_narrow(int64_t channels) {
-  STD_TORCH_CHECK(channels >= 1 && channels <= ganzoo::kNarrow, "ganzoo: the big image must have 1 to ",
-                  ganzoo::kNarrow, " channels, but has ", channels);
+  STD_TORCH_CHECK(channels >= 1 && channels <= ganzoo::kMaxFewChannels, "ganzoo: the big image must have 1 to ",
+                  ganzoo::kMaxFewChannels, " channels, but has ", channels);
 }
 
 Tensor up_tanh(Tensor x, Tensor weight, Maybe shift, int64_t height, int64_t width) {
@@ -64,7 +64,8 @@ std::tuple<Tensor, Tensor> narrow_weight_gradient(Tensor grad, Tensor out, Tenso
   check_narrow(s.cb);
   STD_TORCH_CHECK(s.cs > 0, "ganzoo: grad and input must have channels");
   Tensor weight = empty_nhwc(s.cs, s.cb, 4, 4), shift = vector(g, grad.size(1));
-  ganzoo::narrow_gradient(s, up, small.const_data_ptr<float>(), big.const_data_ptr<float>(), o.const_data_ptr<float>(),
+  ganzoo::few_channels_weight_gradient(s, up, small.const_data_ptr<float>(), big.const_data_ptr<float>(),
+                                       o.const_data_ptr<float>(),
                           activation(up, slope), weight.mutable_data_ptr<float>(), shift.mutable_data_ptr<float>(), threads());
   return {weight, shift};
 }

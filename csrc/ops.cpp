@@ -4,8 +4,7 @@
 
 #include <tuple>
 
-#include "cpu/kept.h"
-#include "cpu/kernels.h"
+#include "cpu/workspace.h"
 #include "tensors.h"
 
 namespace {
@@ -20,7 +19,7 @@ void pack_into(const Tensor& weight, bool up, float* packed) {
 
 Tensor pack(const Tensor& weight, bool up) {
   check_weight(weight);
-  Tensor packed = vector(weight, ganzoo::floats_of_packed(up, weight.size(0), weight.size(1)));
+  Tensor packed = vector(weight, ganzoo::packed_size(up, weight.size(0), weight.size(1)));
   ask_for_large_pages(packed);
   pack_into(weight, up, packed.mutable_data_ptr<float>());
   return packed;
@@ -28,12 +27,12 @@ Tensor pack(const Tensor& weight, bool up) {
 
 // `packed` as it came, or the weight packed in memory that stays with this thread.
 const float* panels_of(const Tensor& weight, const Maybe& packed, bool up) {
-  const int64_t size = ganzoo::floats_of_packed(up, weight.size(0), weight.size(1));
+  const int64_t size = ganzoo::packed_size(up, weight.size(0), weight.size(1));
   if (packed) {
     STD_TORCH_CHECK(packed->size(0) == size && packed->stride(0) == 1, "ganzoo: packed is not of weight");
     return packed->const_data_ptr<float>();
   }
-  float* panels = ganzoo::kept<ganzoo::kCaller>(size);
+  float* panels = ganzoo::workspace<ganzoo::Scratch::kShared>(size);
   pack_into(weight, up, panels);
   return panels;
 }
@@ -55,7 +54,7 @@ Result convolve(bool up, const Tensor& x, const Tensor& weight, const Maybe& pac
   Maybe keep_scale, keep_shift;
   ganzoo::Epilogue e = {channel(scale, "scale", cout, keep_scale), channel(shift, "shift", cout, keep_shift),
                         static_cast<float>(slope), nullptr, nullptr};
-  if (cb <= ganzoo::kNarrow && !packed && !scale && !statistics)
+  if (cb <= ganzoo::kMaxFewChannels && !packed && !scale && !statistics)
     return {narrow(up, s, x, weight, e.shift, {}, {false, e.slope}), {}, {}};
   if (packed) check(*packed, "packed", 1);
   const float* panels = panels_of(weight, packed, up);
@@ -64,7 +63,7 @@ Result convolve(bool up, const Tensor& x, const Tensor& weight, const Maybe& pac
               vector(in, statistics ? cout : 0)};
   if (statistics) e.mean = r.mean.mutable_data_ptr<float>(), e.var = r.var.mutable_data_ptr<float>();
   if (s.n > 0)
-    ganzoo::convolve(up, takes_winograd(s), s, in.const_data_ptr<float>(), panels, e,
+    ganzoo::convolve(up, winograd_is_faster(s), s, in.const_data_ptr<float>(), panels, e,
                      r.out.mutable_data_ptr<float>(), threads());
   return r;
 }
@@ -97,11 +96,12 @@ Tensor weight_gradient(Tensor small, Tensor big) {
   STD_TORCH_CHECK(s.cs > 0 && s.cb > 0, "ganzoo: small and big must have channels");
   const Tensor a = nhwc(small), b = nhwc(big);
   Tensor out = empty_nhwc(s.cs, s.cb, 4, 4);
-  if (s.cb <= ganzoo::kNarrow)
-    ganzoo::narrow_gradient(s, false, a.const_data_ptr<float>(), b.const_data_ptr<float>(), nullptr, {false, 1},
+  if (s.cb <= ganzoo::kMaxFewChannels)
+    ganzoo::few_channels_weight_gradient(s, false, a.const_data_ptr<float>(), b.const_data_ptr<float>(), nullptr,
+                                         {false, 1},
                             out.mutable_data_ptr<float>(), nullptr, threads());
   else
-    ganzoo::weight_gradient(takes_winograd(s), s, a.const_data_ptr<float>(), b.const_data_ptr<float>(),
+    ganzoo::weight_gradient(winograd_is_faster(s), s, a.const_data_ptr<float>(), b.const_data_ptr<float>(),
                             out.mutable_data_ptr<float>(), threads());
   return out;
 }
@@ -118,7 +118,7 @@ Tensor matmul(Tensor a, Tensor b, Maybe bias) {
   const float* shift = channel(bias, "bias", n, keep);
   Tensor c = torch::stable::new_empty(a, {sizes, 2}, ScalarType::Float);
   if (m > 0 && n > 0)
-    ganzoo::multiply(a.const_data_ptr<float>(), a_strides, b.const_data_ptr<float>(), b_strides, shift, m, n, k,
+    ganzoo::gemm(a.const_data_ptr<float>(), a_strides, b.const_data_ptr<float>(), b_strides, shift, m, n, k,
                      c.mutable_data_ptr<float>(), threads());
   return c;
 }
@@ -214,16 +214,18 @@ STABLE_TORCH_LIBRARY_IMPL(ganzoo, CPU, m) {
 
 // What is no op, for ctypes: which instruction set, and the speed its arithmetic could reach.
 extern "C" {
-__attribute__((visibility("default"))) const char* ganzoo_instruction_set() { return ganzoo::kernels().name; }
-__attribute__((visibility("default"))) int ganzoo_choose(const char* name) { return ganzoo::choose(name); }
+__attribute__((visibility("default"))) const char* ganzoo_instruction_set() { return ganzoo::instruction_set(); }
+__attribute__((visibility("default"))) int ganzoo_choose(const char* name) {
+  return ganzoo::select_instruction_set(name);
+}
 // Nobody calls it: it keeps the digest in the binary, whose bytes are searched for it before it is loaded.
 __attribute__((visibility("default"))) const char* ganzoo_sources() { return GANZOO_SOURCES; }
 // Runs `rounds` of a loop of nothing but fused multiply-adds on every thread; returns the operations done.
 __attribute__((visibility("default"))) double ganzoo_fma_loop(int64_t rounds) {
   const int64_t threads = torch::stable::get_num_threads();
   run(threads, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) ganzoo::kernels().fma_loop(rounds);
+    for (int64_t i = begin; i < end; ++i) ganzoo::fma_loop(rounds);
   });
-  return static_cast<double>(threads) * static_cast<double>(rounds) * ganzoo::kernels().fma_loop(1);
+  return static_cast<double>(threads) * static_cast<double>(rounds) * ganzoo::fma_loop(1);
 }
 }

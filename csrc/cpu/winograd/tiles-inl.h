@@ -1,13 +1,21 @@
-// The transforms of one tile, part of winograd.inc: their tables, computed by the compiler, and their sums.
+// The transforms of one tile: their tables, computed at compile time, and their sums.
+#pragma once
 
-// kTable[point][pixel] of a tile of M; M = 0 is a pixel at the end.
+#include "../isa/vector-inl.h"
+#include "winograd.h"
+
+namespace ganzoo {
+namespace ISA {
+namespace {
+
+// kTable[point][pixel] of a tile of size M; M = 0 is a single pixel at one end of the axis.
 template <int ROWS, int COLUMNS>
 struct Table {
   float factor[ROWS][COLUMNS];
 };
 
-// planes = B x: a row has the coefficients of the polynomial that is 1 in its point and 0 in the others of the tile;
-// infinity's is 0 in all of them and begins with 1.
+// planes = B x. A row holds the coefficients of the polynomial that is 1 at its point and 0 at the tile's other points; the
+// row of infinity is 0 at all finite points and has the leading coefficient 1.
 template <int M>
 constexpr Table<M + 1, M + 1> table_of_planes() {
   Table<M + 1, M + 1> table = {};
@@ -24,7 +32,7 @@ constexpr Table<M + 1, M + 1> table_of_planes() {
   return table;
 }
 
-// y = A' sums: the powers of the points.
+// y = A' sums. A row holds the powers of its point.
 template <int M>
 constexpr Table<M + 1, (M > 0 ? M : 1)> table_of_sums() {
   Table<M + 1, (M > 0 ? M : 1)> table = {};
@@ -54,18 +62,19 @@ constexpr int points_of() {
   return sizeof(Tile::kTable) / sizeof(Tile::kTable.factor[0]);
 }
 
-// Loops go to kPoints whatever the tile, so that they have the same pragma: with a single turn it would draw a warning.
+// Loops run to kPoints for every tile, so that one unroll pragma fits all: on a loop of a single iteration it would cause a
+// warning.
 template <class Tile, class Kind>
 inline void to_points(const Kind* pixel, Kind* point) {
 #pragma GCC unroll 5
   for (int p = 0; p < kPoints; ++p) {
-    bool begun = false;
+    bool started = false;
 #pragma GCC unroll 5
     for (int j = 0; j < kPoints; ++j) {
       const float factor = p < points_of<Tile>() && j < pixels_of<Tile>() ? Tile::kTable.factor[p][j] : 0;
       if (factor == 0) continue;
-      point[p] = begun ? point[p] + factor * pixel[j] : factor * pixel[j];
-      begun = true;
+      point[p] = started ? point[p] + factor * pixel[j] : factor * pixel[j];
+      started = true;
     }
   }
 }
@@ -74,13 +83,17 @@ template <class Tile, class Kind>
 inline void to_pixels(const Kind* point, Kind* pixel) {
 #pragma GCC unroll 5
   for (int j = 0; j < kPoints; ++j) {
-    bool begun = false;
+    bool started = false;
 #pragma GCC unroll 5
     for (int p = 0; p < kPoints; ++p) {
       const float factor = j < pixels_of<Tile>() && p < points_of<Tile>() ? Tile::kTable.factor[p][j] : 0;
       if (factor == 0) continue;
-      pixel[j] = begun ? pixel[j] + factor * point[p] : factor * point[p];
-      begun = true;
+      pixel[j] = started ? pixel[j] + factor * point[p] : factor * point[p];
+      started = true;
     }
   }
 }
+
+}  // namespace
+}  // namespace ISA
+}  // namespace ganzoo

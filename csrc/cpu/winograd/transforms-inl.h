@@ -1,9 +1,17 @@
-// The transforms of winograd.h, part of kernels.inc: images into planes or sums (scatter), and back (gather).
+// The transforms of images to planes or sums (scatter) and back (gather).
+#pragma once
+#include <cstdint>
 
-#include "winograd_tables.inc"
+#include "../isa/vector-inl.h"
+#include "tiles-inl.h"
+#include "winograd.h"
 
-// Pixels of an axis that are transformed together: first, first + step, ... Their points are the `index`th of the kinds
-// from `kind` on. `add`: the first pixel is that of the group before, too; of the small side, tiles share one.
+namespace ganzoo {
+namespace ISA {
+namespace {
+
+// Pixels of an axis that are transformed together: first, first + step, ... Their points are number `index` of the kinds
+// from `kind` on. `add`: the first pixel is also the last one of the previous group (tiles of the small side overlap).
 struct Group {
   int size, kind, step;
   int64_t index, first;
@@ -45,7 +53,7 @@ struct BigSide {
   }
 };
 
-// body(Tile) for the tile of this size.
+// Calls body(Tile) with the tile of this size.
 template <class Side, class Body>
 inline void with_tile(int size, const Body& body) {
   switch (size) {
@@ -57,55 +65,54 @@ inline void with_tile(int size, const Body& body) {
   }
 }
 
-inline int64_t padded(int64_t channels) { return (channels + kSlice - 1) / kSlice * kSlice; }
-
-// Where the points of the row-wise points (kind, index) and of a group of columns are, in the first slice.
+// The addresses, in the first slice, of the points of one group of columns, within the rows' points number `index` of kind
+// `row_kind`.
 template <class Side>
-inline void places(const Winograd& f, int64_t image, int row_kind, int64_t index, const Group& g, float** place) {
+inline void point_addresses(const Winograd& f, int64_t image, int row_kind, int64_t index, const Group& g, float** address) {
   const Kinds &r = Side::kinds(f.axis[0]), &c = Side::kinds(f.axis[1]);
   for (int p = 0; p <= g.size; ++p) {
     const int64_t row = row_of(r, c, f.n, row_kind, g.kind + p) + image * rows_of(r, c, row_kind, g.kind + p) +
                         index * c.count[g.kind + p] + g.index;
-    place[p] = Side::values(f).data + row * kSlice;
+    address[p] = Side::values(f).data + row * kSlice;
   }
 }
 
-// Rows of `pixels` pixels, c channels each, `pitch` apart, to rows of points, padded: one transform for every channel of
-// every column, in one run where nothing lies between.
+// Transforms rows of `pixels` pixels, of c channels each and `pitch` floats apart, to rows of points padded to whole slices.
+// Each channel of each column is a transform of its own; if the pixels are contiguous they are processed in one run.
 template <class Tile>
 inline void scatter_rows(const float* rows, int64_t step, int64_t pixels, int64_t c, int64_t pitch, float* to,
                          int64_t to_stride) {
   const int64_t width = padded(c), runs = width == pitch ? 1 : pixels, length = width == pitch ? pixels * c : c;
   for (int64_t run = 0; run < runs; ++run) {
-    each_channel(length, [&](auto kind, int64_t e) {
-      decltype(kind) pixel[5], point[5];
+    for_channels(length, [&](auto type, int64_t e) {
+      decltype(type) pixel[5], point[5];
 #pragma GCC unroll 5
       for (int j = 0; j < kPoints; ++j)
-        if (j < pixels_of<Tile>())  pixel[j] = get(kind, rows + j * step + run * pitch + e);
+        if (j < pixels_of<Tile>()) pixel[j] = get(type, rows + j * step + run * pitch + e);
       to_points<Tile>(pixel, point);
 #pragma GCC unroll 5
       for (int p = 0; p < kPoints; ++p)
-        if (p < points_of<Tile>())  put(to + p * to_stride + run * width + e, point[p]);
+        if (p < points_of<Tile>()) put(to + p * to_stride + run * width + e, point[p]);
     });
     for (int p = 0; p < points_of<Tile>(); ++p)
       for (int64_t e = length; e < width; ++e) to[p * to_stride + run * width + e] = 0;
   }
 }
 
-// The inverse direction, into rows of c channels; `add`: to the first of them.
+// The inverse, into rows of c channels; `add`: adds to the first row instead of overwriting it.
 template <class Tile>
 inline void gather_rows(const float* from, int64_t from_stride, int64_t pixels, int64_t c, int64_t pitch, float* rows,
                         int64_t step, bool add) {
   const int64_t width = padded(c), runs = width == pitch ? 1 : pixels, length = width == pitch ? pixels * c : c;
   for (int64_t run = 0; run < runs; ++run)
-    each_channel(length, [&](auto kind, int64_t e) {
-      decltype(kind) pixel[5], point[5];
+    for_channels(length, [&](auto type, int64_t e) {
+      decltype(type) pixel[5], point[5];
 #pragma GCC unroll 5
       for (int p = 0; p < kPoints; ++p)
-        if (p < points_of<Tile>())  point[p] = get(kind, from + p * from_stride + run * width + e);
+        if (p < points_of<Tile>()) point[p] = get(type, from + p * from_stride + run * width + e);
       to_pixels<Tile>(point, pixel);
       float* to = rows + run * pitch + e;
-      put(to, add ? get(kind, to) + pixel[0] : pixel[0]);
+      put(to, add ? get(type, to) + pixel[0] : pixel[0]);
 #pragma GCC unroll 5
       for (int j = 1; j < kPoints; ++j)
         if (j < pixels_of<Tile>()) put(to + j * step, pixel[j]);
@@ -115,26 +122,26 @@ inline void gather_rows(const float* from, int64_t from_stride, int64_t pixels, 
 template <class Tile>
 inline void scatter_columns(const float* row, int64_t step, int64_t slices, float* const* place, int64_t stride) {
   for (int64_t slice = 0; slice < slices; ++slice)
-    for (int v = 0; v < kSlice; v += LANES) {
+    for (int v = 0; v < kSlice; v += kLanes) {
       Vec pixel[5], point[5];
 #pragma GCC unroll 5
       for (int j = 0; j < kPoints; ++j)
-        if (j < pixels_of<Tile>())  pixel[j] = load(row + j * step + slice * kSlice + v);
+        if (j < pixels_of<Tile>()) pixel[j] = load(row + j * step + slice * kSlice + v);
       to_points<Tile>(pixel, point);
 #pragma GCC unroll 5
       for (int p = 0; p < kPoints; ++p)
-        if (p < points_of<Tile>())  store(place[p] + slice * stride + v, point[p]);
+        if (p < points_of<Tile>()) store(place[p] + slice * stride + v, point[p]);
     }
 }
 
 template <class Tile>
 inline void gather_columns(float* const* place, int64_t stride, int64_t slices, float* row, int64_t step, bool add) {
   for (int64_t slice = 0; slice < slices; ++slice)
-    for (int v = 0; v < kSlice; v += LANES) {
+    for (int v = 0; v < kSlice; v += kLanes) {
       Vec pixel[5], point[5];
 #pragma GCC unroll 5
       for (int p = 0; p < kPoints; ++p)
-        if (p < points_of<Tile>())  point[p] = load(place[p] + slice * stride + v);
+        if (p < points_of<Tile>()) point[p] = load(place[p] + slice * stride + v);
       to_pixels<Tile>(point, pixel);
       float* to = row + slice * kSlice + v;
       store(to, add ? load(to) + pixel[0] : pixel[0]);
@@ -144,7 +151,7 @@ inline void gather_columns(float* const* place, int64_t stride, int64_t slices, 
     }
 }
 
-// Images into points; scratch holds rows of points.
+// Transforms images to points; scratch holds rows of points.
 template <class Side>
 void scatter(const Winograd& f, float* scratch) {
   const Axis &rows = f.axis[0], &columns = f.axis[1];
@@ -160,7 +167,7 @@ void scatter(const Winograd& f, float* scratch) {
         for (int64_t s = 0; s < Side::groups(columns); ++s) {
           const Group h = Side::group(columns, s);
           float* place[5];
-          places<Side>(f, image, g.kind + p, g.index, h, place);
+          point_addresses<Side>(f, image, g.kind + p, g.index, h, place);
           with_tile<Side>(h.size, [&](auto tile) {
             scatter_columns<decltype(tile)>(scratch + (p * w + h.first) * width, h.step * width, width / kSlice, place,
                                             Side::values(f).stride);
@@ -169,35 +176,35 @@ void scatter(const Winograd& f, float* scratch) {
     }
 }
 
-// What is left to do with a finished row of an image: act(scale v + shift), and its part of the image's statistics.
+// Applies act(scale * v + shift) to a complete row of an image and merges it into the image's statistics.
 inline void finish_row(const Winograd& f, float* row, int64_t pixels, int64_t c, int64_t pitch, int64_t before,
                        float* mean, float* m2) {
   if (f.scale || f.shift || f.slope != 1)
     for (int64_t p = 0; p < pixels; ++p)
-      each_channel(c, [&](auto kind, int64_t e) {
-        auto v = get(kind, row + p * pitch + e);
-        if (f.scale) v *= get(kind, f.scale + e);
-        if (f.shift) v += get(kind, f.shift + e);
+      for_channels(c, [&](auto type, int64_t e) {
+        auto v = get(type, row + p * pitch + e);
+        if (f.scale) v *= get(type, f.scale + e);
+        if (f.shift) v += get(type, f.shift + e);
         put(row + p * pitch + e, v > 0 ? v : v * f.slope);
       });
   if (!mean) return;
   const float inverse = 1.0f / pixels, share = static_cast<float>(pixels) / (before + pixels);
-  each_channel(c, [&](auto kind, int64_t e) {
-    decltype(kind) sum = {}, squares = {};
-    for (int64_t p = 0; p < pixels; ++p) sum += get(kind, row + p * pitch + e);
+  for_channels(c, [&](auto type, int64_t e) {
+    decltype(type) sum = {}, squares = {};
+    for (int64_t p = 0; p < pixels; ++p) sum += get(type, row + p * pitch + e);
     const auto average = sum * inverse;
     for (int64_t p = 0; p < pixels; ++p) {
-      const auto deviation = get(kind, row + p * pitch + e) - average;
+      const auto deviation = get(type, row + p * pitch + e) - average;
       squares += deviation * deviation;
     }
     if (before == 0) return put(mean + e, average), put(m2 + e, squares);
-    const auto delta = average - get(kind, mean + e);
-    put(mean + e, get(kind, mean + e) + delta * share);
-    put(m2 + e, get(kind, m2 + e) + squares + delta * delta * (share * before));
+    const auto delta = average - get(type, mean + e);
+    put(mean + e, get(type, mean + e) + delta * share);
+    put(m2 + e, get(type, m2 + e) + squares + delta * delta * (share * before));
   });
 }
 
-// Points into images; scratch holds rows of points.
+// Transforms points to images; scratch holds rows of points.
 template <class Side>
 void gather(const Winograd& f, float* scratch) {
   const Axis &rows = f.axis[0], &columns = f.axis[1];
@@ -212,22 +219,26 @@ void gather(const Winograd& f, float* scratch) {
         for (int64_t s = 0; s < Side::groups(columns); ++s) {
           const Group h = Side::group(columns, s);
           float* place[5];
-          places<Side>(f, image, g.kind + p, g.index, h, place);
+          point_addresses<Side>(f, image, g.kind + p, g.index, h, place);
           with_tile<Side>(h.size, [&](auto tile) {
             gather_columns<decltype(tile)>(place, Side::values(f).stride, width / kSlice,
                                            scratch + (p * w + h.first) * width, h.step * width, h.add);
           });
         }
-      int64_t found = 0;
+      int64_t complete = 0;
       with_tile<Side>(g.size, [&](auto tile) {
-        found = pixels_of<decltype(tile)>();
+        complete = pixels_of<decltype(tile)>();
         gather_rows<decltype(tile)>(scratch, w * width, w, c, pitch, out + g.first * w * pitch, g.step * w * pitch, g.add);
       });
-      // a row that the next group adds to is finished with that group
-      if (r + 1 < groups && Side::group(rows, r + 1).add) --found;
-      for (int64_t i = 0; i < found; ++i, before += w)
+      // a row that the next group adds to is completed by that group
+      if (r + 1 < groups && Side::group(rows, r + 1).add) --complete;
+      for (int64_t i = 0; i < complete; ++i, before += w)
         finish_row(f, out + (g.first + i * g.step) * w * pitch, w, c, pitch, before,
                    f.mean ? f.mean + image * pitch : nullptr, f.mean ? f.m2 + image * pitch : nullptr);
     }
   }
 }
+
+}  // namespace
+}  // namespace ISA
+}  // namespace ganzoo
