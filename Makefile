@@ -129,7 +129,7 @@ clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # torch first, so that the extension hook in setup.py finds it: the package itself is built without isolation.
-$(VENV)/installed: pyproject.toml setup.py constraints.txt $(wildcard csrc/*.cpp csrc/*/*.* csrc/*/*/*.*)
+$(VENV)/installed: pyproject.toml setup.py constraints.txt $(wildcard csrc/*/* csrc/*/*/*)
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet torch setuptools ninja
 	$(BIN)/pip install --quiet --no-build-isolation --editable ".[dev,tensorboard]"

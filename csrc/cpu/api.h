@@ -32,7 +32,9 @@ struct Shape {
 struct Epilogue {
   const float *scale, *shift;  // [output channels], or null (1 and 0)
   float slope;
-  float *mean, *var;  // [output channels]: mean and biased variance of the output over its pixels; or null
+  // [output channels]: mean and biased variance of the sums over all pixels; or null. Only without scale and shift and
+  // with a slope of 1: Winograd's scheme would take them of the output, the direct sum before the epilogue.
+  float *mean, *var;
 };
 
 // Whether Winograd's scheme is expected to be faster than the direct sum for this shape.
@@ -72,8 +74,9 @@ struct FewChannelsLayer {
 void few_channels_convolve(bool transposed, const Shape& s, const float* x, const FewChannelsLayer& layer, float* out,
                            Parallel run);
 
-// The gradients with respect to the weight, (cs, 4, 4, cb), and to the shift (may be null). The image that `grad_is_big`
-// selects is the gradient with respect to `forward_out` (or to the sum, if that is null); the other is the layer's input.
+// The gradients with respect to the weight, (cs, 4, 4, cb), and to the shift (may be null). The image that
+// `grad_is_big` selects is the gradient with respect to `forward_out` (or to the sum, if that is null); the other is
+// the layer's input.
 void few_channels_weight_gradient(const Shape& s, bool grad_is_big, const float* small, const float* big,
                                   const float* forward_out, const Activation& act, float* weight, float* shift,
                                   Parallel run);

@@ -1,5 +1,5 @@
-// Working memory that each thread keeps between calls and that only grows (oneDNN calls it a scratchpad). A training step
-// asks for the same sizes thousands of times, and fresh memory would come from the system page by page, zeroed.
+// Working memory that each thread keeps between calls and that only grows (oneDNN calls it a scratchpad). A training
+// step asks for the same sizes thousands of times, and fresh memory would come from the system page by page, zeroed.
 #pragma once
 #include <cstdint>
 #include <cstdlib>
@@ -26,8 +26,8 @@ struct FreeDeleter {
 // At least `floats` floats, 64-byte aligned, uninitialized; valid until the thread's next call with the same USE.
 template <Scratch USE>
 float* workspace(int64_t floats) {
-  // In pages of 2 MiB if the system grants them: Winograd's planes are written at so many addresses that each would miss
-  // the TLB with pages of 4 KiB.
+  // In pages of 2 MiB if the system grants them: Winograd's planes are written at so many addresses that each would
+  // miss the TLB with pages of 4 KiB.
   constexpr int64_t kPage = int64_t{1} << 21;
   thread_local std::unique_ptr<float, FreeDeleter> memory;
   thread_local int64_t size = 0;

@@ -1,7 +1,7 @@
 // The operations of csrc/cpu/api.h as a Python module on NumPy arrays, without torch. conftest.py compiles it.
 //
-// Images are float32 NHWC; results start as NaN, so that an element that is never written fails every comparison. The GIL
-// is held throughout: calls do not overlap.
+// Images are float32 NHWC; results start as NaN, so that an element that is never written fails every comparison. The
+// GIL is held throughout: calls do not overlap.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>

@@ -29,7 +29,8 @@ static Floats random_floats(int64_t count, unsigned seed) {
 static void compare(const char* what, const Floats& actual, const std::vector<double>& expected) {
   for (size_t i = 0; i < actual.size(); ++i)
     if (!(std::fabs(actual[i] - expected[i]) <= 1e-4 * (1 + std::fabs(expected[i])))) {
-      std::fprintf(stderr, "%s, %s: element %zu is %g, expected %g\n", instruction_set(), what, i, actual[i], expected[i]);
+      std::fprintf(stderr, "%s, %s: element %zu is %g, expected %g\n", instruction_set(), what, i, actual[i],
+                   expected[i]);
       std::exit(1);
     }
 }

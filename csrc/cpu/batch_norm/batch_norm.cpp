@@ -51,7 +51,8 @@ void norm_act(const float* y, int64_t pixels, int64_t c, const BatchNorm& norm, 
   std::vector<float> scale, shift;
   fold(norm, c, scale, shift);
   BatchNormPass f = {};
-  f.y = y, f.scale = scale.data(), f.shift = shift.data(), f.out = out, f.slope = norm.slope, f.pixels = pixels, f.c = c;
+  f.y = y, f.scale = scale.data(), f.shift = shift.data(), f.out = out;
+  f.slope = norm.slope, f.pixels = pixels, f.c = c;
   const Kernels& isa = kernels();
   run(ceil_div(pixels, kPixelChunk), [&](int64_t begin, int64_t end) { isa.norm_act(f, begin, end); });
 }

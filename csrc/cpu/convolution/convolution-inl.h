@@ -67,8 +67,8 @@ inline int locate(const Convolution& f, const Phase& phase, const ItemRange& r, 
   for (int64_t p = 0; p < kTileRows; ++p) {
     rows[p] = i * f.input_step, columns[p] = j * f.input_step;
     image[p] = f.x + (r.image + n) * f.h * f.w * f.cin;
-    outputs[p] =
-        (((r.image + n) * f.out_h + i * f.output_step + phase.row) * f.out_w + j * f.output_step + phase.column) * f.cout;
+    const int64_t out_row = i * f.output_step + phase.row, out_column = j * f.output_step + phase.column;
+    outputs[p] = (((r.image + n) * f.out_h + out_row) * f.out_w + out_column) * f.cout;
     if (p + 1 < count && ++n == r.images) {  // pixels past `count` repeat the last one and are not stored
       n = 0;
       if (++j == phase.columns) j = 0, ++i;

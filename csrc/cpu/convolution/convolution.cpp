@@ -13,18 +13,19 @@
 namespace ganzoo {
 namespace {
 
-constexpr int64_t kMinWinogradRows = 12;      // rows of a panel's product, all images: fewer do not fill a register tile
-constexpr int64_t kMinWinogradChannels = 16;  // with fewer the transforms cost more than they save
+constexpr int64_t kMinWinogradRows = 12;      // of a panel's product, all images: fewer do not fill a register tile
+constexpr int64_t kMinWinogradChannels = 16;  // with fewer, the transforms cost more than they save
 
-// Output row 2i takes kernel row 1 of input row i and kernel row 3 of row i - 1; output row 2i + 1 takes kernel row 2 of
-// input row i and kernel row 0 of row i + 1. Columns likewise.
+// Output row 2i takes kernel row 1 of input row i and kernel row 3 of row i - 1; output row 2i + 1 takes kernel row 2
+// of input row i and kernel row 0 of row i + 1. Columns likewise.
 void set_transposed_phases(const Shape& s, Convolution& f) {
   static const int shift[2][2] = {{0, -1}, {0, 1}}, kernel[2][2] = {{1, 3}, {2, 0}};
   f.input_step = 1, f.output_step = 2, f.phase_count = 4;
   for (int a = 0; a < 2; ++a)
     for (int b = 0; b < 2; ++b) {
       Phase& phase = f.phases[a * 2 + b];
-      phase.row = a, phase.column = b, phase.taps = 4, phase.rows = (s.H - a + 1) / 2, phase.columns = (s.W - b + 1) / 2;
+      phase.row = a, phase.column = b, phase.taps = 4;
+      phase.rows = (s.H - a + 1) / 2, phase.columns = (s.W - b + 1) / 2;
       for (int t = 0; t < 4; ++t) {
         phase.dh[t] = shift[a][t / 2], phase.dw[t] = shift[b][t % 2];
         phase.kernel[t] = kernel[a][t / 2] * 4 + kernel[b][t % 2];

@@ -1,8 +1,8 @@
 // Arguments of the direct convolution kernels.
 //
-// One kernel serves both directions. A transposed convolution (small -> big) is computed as four convolutions with 2 x 2
-// kernels, one for each phase, that is, parity of the output's row and column (the polyphase decomposition); a strided
-// one (big -> small) has a single phase of 4 x 4 taps.
+// One kernel serves both directions. A transposed convolution (small -> big) is computed as four convolutions with 2 x
+// 2 kernels, one for each phase, that is, parity of the output's row and column (the polyphase decomposition); a
+// strided one (big -> small) has a single phase of 4 x 4 taps.
 #pragma once
 #include <cstdint>
 

@@ -18,7 +18,9 @@ inline void gather(const float* from, int64_t count, int64_t width, float* to) {
 }
 
 // The register tile of gathered small channels that starts with channel r.
-inline const float* rows_at(const float* a, int64_t r) { return a + r / kGradPack * kPitch * kGradPack + r % kGradPack; }
+inline const float* rows_at(const float* a, int64_t r) {
+  return a + r / kGradPack * kPitch * kGradPack + r % kGradPack;
+}
 
 // c[r] (+)= sum over k of a[k][r] * b[k], for kGradTile rows and all kBlock channels of b's panel.
 inline void outer_products(const float* a, const float* b, int64_t pairs, bool add, float* c, int64_t stride,

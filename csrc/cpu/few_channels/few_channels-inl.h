@@ -15,8 +15,8 @@ typedef int EightBits __attribute__((vector_size(32)));
 
 constexpr int kPatchPixels = kLanes == 4 ? 4 : 6;  // small pixels of a register tile of the strided convolution
 
-// tanh(x) = e / (e + 2) with e = exp(2x) - 1 = 2^n (exp(r) - 1) + 2^n - 1 and |r| <= log(2) / 2, where seven terms of the
-// series have a relative error of 2e-8. That also holds for e near 0, where n = 0.
+// tanh(x) = e / (e + 2) with e = exp(2x) - 1 = 2^n (exp(r) - 1) + 2^n - 1 and |r| <= log(2) / 2, where seven terms of
+// the series have a relative error of 2e-8. That also holds for e near 0, where n = 0.
 inline Vec tanh(Vec x) {
   const IntVec sign = IntVec(x) & int(0x80000000);
   Vec size = Vec(IntVec(x) & 0x7fffffff);
@@ -87,8 +87,8 @@ inline void activate_row(const float* row, int64_t count, const Activation& act,
   }
 }
 
-// The products of a small pixel are stored as [kernel row][kernel column 1, 2, 3, 0][CB]: the first two columns belong to
-// the pair of big pixels at the same position, column 3 to the pair on the right, column 0 to the pair on the left.
+// The products of a small pixel are stored as [kernel row][kernel column 1, 2, 3, 0][CB]: the first two columns belong
+// to the pair of big pixels at the same position, column 3 to the pair on the right, column 0 to the pair on the left.
 template <int CB>
 inline void transposed_item(const FewChannels& f, int64_t item, float* scratch) {
   constexpr int kColumns = 16 * CB, P = PixelTile<CB>::P, V = PixelTile<CB>::V;

@@ -1,5 +1,5 @@
-// Weight gradient of convolutions whose big image has few channels: small channels in the vector lanes, some of the 16 cb
-// elements of the patches in registers, several rows of pixels at a time.
+// Weight gradient of convolutions whose big image has few channels: small channels in the vector lanes, some of the 16
+// cb elements of the patches in registers, several rows of pixels at a time.
 #pragma once
 #include <cstdint>
 
@@ -11,8 +11,8 @@ namespace ganzoo {
 namespace ISA {
 namespace {
 
-// `rows` rows of small pixels, `pitch` floats from pixel to pixel and `line` from row to row, and the lines of big pixels
-// that their taps reach.
+// `rows` rows of small pixels, `pitch` floats from pixel to pixel and `line` from row to row, and the lines of big
+// pixels that their taps reach.
 struct GradientRows {
   int64_t rows, pixels;
   const float* small;

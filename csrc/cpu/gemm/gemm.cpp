@@ -14,8 +14,8 @@ namespace {
 
 constexpr int64_t kFewPanels = 8;   // up to this many panels of b are packed first and shared by the threads
 constexpr int64_t kShortSum = 128;  // k up to which a is read by columns from the caches without packing
-// Floats to pack, and multiplications, below which one thread has finished before a second has started: about 10 us in a
-// virtual machine.
+// Floats to pack, and multiplications, below which one thread has finished before a second has started: about 10 us in
+// a virtual machine.
 constexpr int64_t kSmallPacking = 1 << 17, kSmallProduct = 3 << 19;
 
 void run_serially(int64_t items, const Body& body) { body(0, items); }

@@ -16,8 +16,8 @@ struct Matrix {
   int64_t row, column;
 };
 
-// c [m, n] = a [m, k] b [k, n] + bias. With `panels`, an item is kGemmRows rows of c; without, a panel of kBlock columns
-// of b, which the kernel packs into its scratch of k * kBlock floats.
+// c [m, n] = a [m, k] b [k, n] + bias. With `panels`, an item is kGemmRows rows of c; without, a panel of kBlock
+// columns of b, which the kernel packs into its scratch of k * kBlock floats.
 struct Gemm {
   Matrix a, b;
   int64_t group, group_stride;  // row i of a is at i / group * group_stride + i % group * a.row

@@ -49,8 +49,8 @@ constexpr int kTileColumns = 2 * kLanes;
 
 typedef float Vec __attribute__((vector_size(4 * kLanes)));
 typedef int IntVec __attribute__((vector_size(4 * kLanes)));
-// A vector in memory, for load and store only: as a template argument the type would lose its attributes and be taken for
-// aligned.
+// A vector in memory, for load and store only: as a template argument the type would lose its attributes and be taken
+// for aligned.
 typedef float UnalignedVec __attribute__((vector_size(4 * kLanes), aligned(4), may_alias));
 
 inline int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }

@@ -1,5 +1,5 @@
-// The products between the transforms. For each pair of kinds, one of the rows and one of the columns, planes and sums are
-// matrices, and their product with a panel is computed in register tiles.
+// The products between the transforms. For each pair of kinds, one of the rows and one of the columns, planes and sums
+// are matrices, and their product with a panel is computed in register tiles.
 #pragma once
 #include <cstdint>
 
@@ -19,8 +19,8 @@ inline float weight_in(int panel, int t) {
   return point == kInfinity ? 1.0f : static_cast<float>(kPointValue[point]);
 }
 
-// One block of kBlock outputs of the panel (a, b), [input channels, padded to whole slices][kBlock]: in place if the panel is
-// a single packed tap, otherwise combined from its taps in `to`.
+// One block of kBlock outputs of the panel (a, b), [input channels, padded to whole slices][kBlock]: in place if the
+// panel is a single packed tap, otherwise combined from its taps in `to`.
 inline const float* panel_of_weights(const Winograd& f, int a, int b, int64_t block, int64_t cin, float* to) {
   const float* tap[4];
   float factor[4];
@@ -40,7 +40,8 @@ inline const float* panel_of_weights(const Winograd& f, int a, int b, int64_t bl
       store(to + e, load(tap[0] + e) * factor[0] + load(tap[1] + e) * factor[1] +
                         (load(tap[2] + e) * factor[2] + load(tap[3] + e) * factor[3]));
   else if (count == 2)
-    for (int64_t e = 0; e < size; e += kLanes) store(to + e, load(tap[0] + e) * factor[0] + load(tap[1] + e) * factor[1]);
+    for (int64_t e = 0; e < size; e += kLanes)
+      store(to + e, load(tap[0] + e) * factor[0] + load(tap[1] + e) * factor[1]);
   else
     __builtin_memcpy(to, tap[0], size * sizeof(float));
   __builtin_memset(to + size, 0, (padded(cin) - cin) * kBlock * sizeof(float));
@@ -55,8 +56,8 @@ struct Term {
 // transform back to pixels amplifies it.
 constexpr int64_t kSlicesOfSum = 8;
 
-// out[row][kBlock] = sum over terms of rows [slices][row][kSlice] times panel [slices * kSlice][kBlock]; out is stored in
-// slices as well.
+// out[row][kBlock] = sum over terms of rows [slices][row][kSlice] times panel [slices * kSlice][kBlock]; out is stored
+// in slices as well.
 inline void multiply_rows(const Term* terms, int count, int64_t first, int64_t slices, int64_t stride, int64_t rows,
                           float* const* out) {
   bool started = false;
@@ -158,8 +159,8 @@ void multiply_transposed(const Winograd& f, float* scratch) {
   }
 }
 
-// Computes the planes of the pair of kinds (a, b) for one block of small channels from the sums they contribute to. panels:
-// [row parity][column parity] of the outputs.
+// Computes the planes of the pair of kinds (a, b) for one block of small channels from the sums they contribute to.
+// panels: [row parity][column parity] of the outputs.
 inline void multiply_sums(const Winograd& f, int a, int b, int64_t channel, const float* const (*panels)[2]) {
   const Axis &r = f.axis[0], &c = f.axis[1];
   int of_a[4], of_b[4], count = 0;
@@ -231,7 +232,8 @@ inline void sum_outer_products(const Run* runs, int count, int64_t sums_stride, 
     }
 }
 
-// gradient (cs, 4, 4, cb) = G' products, for kProductRows small channels from `from` on and kBlock big ones from `channel` on.
+// gradient (cs, 4, 4, cb) = G' products, for kProductRows small channels from `from` on and kBlock big ones from
+// `channel` on.
 template <int POINTS>
 inline void join_products(const Winograd& f, int64_t from, int64_t channel, const float* products) {
   const int64_t channels = min(kBlock, f.cb - channel);

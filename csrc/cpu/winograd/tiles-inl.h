@@ -14,8 +14,8 @@ struct Table {
   float factor[ROWS][COLUMNS];
 };
 
-// planes = B x. A row holds the coefficients of the polynomial that is 1 at its point and 0 at the tile's other points; the
-// row of infinity is 0 at all finite points and has the leading coefficient 1.
+// planes = B x. A row holds the coefficients of the polynomial that is 1 at its point and 0 at the tile's other points;
+// the row of infinity is 0 at all finite points and has the leading coefficient 1.
 template <int M>
 constexpr Table<M + 1, M + 1> table_of_planes() {
   Table<M + 1, M + 1> table = {};
@@ -62,8 +62,8 @@ constexpr int points_of() {
   return sizeof(Tile::kTable) / sizeof(Tile::kTable.factor[0]);
 }
 
-// Loops run to kPoints for every tile, so that one unroll pragma fits all: on a loop of a single iteration it would cause a
-// warning.
+// Loops run to kPoints for every tile, so that one unroll pragma fits all: on a loop of a single iteration it would
+// cause a warning.
 template <class Tile, class Kind>
 inline void to_points(const Kind* pixel, Kind* point) {
 #pragma GCC unroll 5

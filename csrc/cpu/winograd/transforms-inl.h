@@ -10,8 +10,9 @@ namespace ganzoo {
 namespace ISA {
 namespace {
 
-// Pixels of an axis that are transformed together: first, first + step, ... Their points are number `index` of the kinds
-// from `kind` on. `add`: the first pixel is also the last one of the previous group (tiles of the small side overlap).
+// Pixels of an axis that are transformed together: first, first + step, ... Their points are number `index` of the
+// kinds from `kind` on. `add`: the first pixel is also the last one of the previous group (tiles of the small side
+// overlap).
 struct Group {
   int size, kind, step;
   int64_t index, first;
@@ -47,7 +48,8 @@ struct BigSide {
   static int64_t groups(const Axis& a) { return 2 * a.tiles + 2 + a.big % 2; }
   static Group group(const Axis& a, int64_t g) {
     if (g == 0) return {0, kSumFirst, 2, 0, 0, false};
-    if (g > 2 * a.tiles) return {0, g == 2 * a.tiles + 1 ? kSumLast : kSumBeyond, 2, 0, g - 2 + 2 * (a.small - a.tiles), false};
+    if (g > 2 * a.tiles)
+      return {0, g == 2 * a.tiles + 1 ? kSumLast : kSumBeyond, 2, 0, g - 2 + 2 * (a.small - a.tiles), false};
     const int64_t tile = (g - 1) / 2, even = (g - 1) % 2;
     return {a.size(tile), static_cast<int>(even) * kPoints, 2, tile, 2 * a.at(tile) + 1 + even, false};
   }
@@ -65,10 +67,11 @@ inline void with_tile(int size, const Body& body) {
   }
 }
 
-// The addresses, in the first slice, of the points of one group of columns, within the rows' points number `index` of kind
-// `row_kind`.
+// The addresses, in the first slice, of the points of one group of columns, within the rows' points number `index` of
+// kind `row_kind`.
 template <class Side>
-inline void point_addresses(const Winograd& f, int64_t image, int row_kind, int64_t index, const Group& g, float** address) {
+inline void point_addresses(const Winograd& f, int64_t image, int row_kind, int64_t index, const Group& g,
+                            float** address) {
   const Kinds &r = Side::kinds(f.axis[0]), &c = Side::kinds(f.axis[1]);
   for (int p = 0; p <= g.size; ++p) {
     const int64_t row = row_of(r, c, f.n, row_kind, g.kind + p) + image * rows_of(r, c, row_kind, g.kind + p) +
@@ -77,8 +80,9 @@ inline void point_addresses(const Winograd& f, int64_t image, int row_kind, int6
   }
 }
 
-// Transforms rows of `pixels` pixels, of c channels each and `pitch` floats apart, to rows of points padded to whole slices.
-// Each channel of each column is a transform of its own; if the pixels are contiguous they are processed in one run.
+// Transforms rows of `pixels` pixels, of c channels each and `pitch` floats apart, to rows of points padded to whole
+// slices. Each channel of each column is a transform of its own; if the pixels are contiguous they are processed in one
+// run.
 template <class Tile>
 inline void scatter_rows(const float* rows, int64_t step, int64_t pixels, int64_t c, int64_t pitch, float* to,
                          int64_t to_stride) {
@@ -228,7 +232,8 @@ void gather(const Winograd& f, float* scratch) {
       int64_t complete = 0;
       with_tile<Side>(g.size, [&](auto tile) {
         complete = pixels_of<decltype(tile)>();
-        gather_rows<decltype(tile)>(scratch, w * width, w, c, pitch, out + g.first * w * pitch, g.step * w * pitch, g.add);
+        gather_rows<decltype(tile)>(scratch, w * width, w, c, pitch, out + g.first * w * pitch, g.step * w * pitch,
+                                    g.add);
       });
       // a row that the next group adds to is completed by that group
       if (r + 1 < groups && Side::group(rows, r + 1).add) --complete;

@@ -15,8 +15,8 @@
 namespace ganzoo {
 namespace {
 
-// A chunk of images has this many rows for each panel's product, if there are as many: enough to pay for the panel, which
-// is combined from the taps once for each chunk, and few enough for planes and sums to stay in the L3 cache.
+// A chunk of images has this many rows for each panel's product, if there are as many: enough to pay for the panel,
+// which is combined from the taps once for each chunk, and few enough for planes and sums to stay in the L3 cache.
 constexpr int64_t kChunkRows = 160;
 constexpr int64_t kMinChunkRows = 64;             // if that gives every thread a chunk
 constexpr int64_t kMaxValues = int64_t{6} << 20;  // floats of planes and sums
@@ -90,8 +90,8 @@ float* set_workspace(Winograd& f) {
   return f.sums.data + sums;
 }
 
-// Calls body(item) for all items; a thread takes the next one when it has finished one. Which thread computes an item has
-// no effect on the result.
+// Calls body(item) for all items; a thread takes the next one when it has finished one. Which thread computes an item
+// has no effect on the result.
 void run_items(int64_t items, Parallel run, const std::function<void(int64_t item)>& body) {
   std::atomic<int64_t> next{0};
   run(items, [&](int64_t, int64_t) {
@@ -135,7 +135,8 @@ void winograd_convolve(bool transposed, const Shape& s, const float* x, const fl
   Winograd whole = make_winograd(s);
   whole.slope = e.slope;
   std::copy(place, place + kTaps, whole.place);
-  // Chunks of images and, if there are more threads than chunks, parts of the output channels. Neither affects the bits.
+  // Chunks of images and, if there are more threads than chunks, parts of the output channels. Neither affects the
+  // bits.
   const int64_t threads = run.threads, fewest = ceil_div(s.n, images_of_chunk(whole, s.n));
   const int64_t balanced = round_up(fewest, threads);  // the same number of chunks for every thread
   const int64_t chunks = std::max(fewest, std::min(balanced, s.n / images_for(whole, kMinChunkRows)));

@@ -1,23 +1,23 @@
 // Winograd's scheme (more precisely, Toom-Cook's) for convolutions with k4, s2, p1.
 //
-// Along one axis the pixels x0 ... x(s-1) of the small image and y0 ... y(2s-1) of the big one are related by the kernel
-// w as follows:
+// Along one axis the pixels x0 ... x(s-1) of the small image and y0 ... y(2s-1) of the big one are related by the
+// kernel w as follows:
 //
 //   y0 = x0 w1 | y(2i+1) = x(i) w2 + x(i+1) w0,  y(2i+2) = x(i) w3 + x(i+1) w1,  i = 0 ... s-2 | y(2s-1) = x(s-1) w2
 //
 // and, if the big image has one more pixel, y(2s) = x(s-1) w3. The part between the bars is cut into tiles of up to 4
-// values of i. In a tile of m, the odd outputs are a filter with two taps (g0, g1) = (w2, w0) over m + 1 inputs, and the
-// even outputs another one, (w3, w1), over the same inputs. Each takes m + 1 products instead of 2 m: with g0 + p g1 at the
-// points p = 0, infinity, 1, -5/8, -3/2, of which a tile uses the first m + 1. (With -1 and 2 as the last two, the error
-// would be twice as large.) Pixels of the small image are transformed to `planes`, those of the big image to `sums`, one
-// for each product:
+// values of i. In a tile of m, the odd outputs are a filter with two taps (g0, g1) = (w2, w0) over m + 1 inputs, and
+// the even outputs another one, (w3, w1), over the same inputs. Each takes m + 1 products instead of 2 m: with g0 + p
+// g1 at the points p = 0, infinity, 1, -5/8, -3/2, of which a tile uses the first m + 1. (With -1 and 2 as the last
+// two, the error would be twice as large.) Pixels of the small image are transformed to `planes`, those of the big
+// image to `sums`, one for each product:
 //
 //   transposed:  y = A' [(B x) * (G w)]       * is the product, A' the transpose of A; A and B: tiles-inl.h
 //   strided:     x = B' [(A y) * (G w)]
 //   gradient:    w = G' [(B x) * (A y)]
 //
-// The two ends, of one tap each, are planes and sums of their own. Their panels (G w) are among those of the tiles: w1 is
-// g1 of the even outputs, which is the panel at infinity; w2 and w3 are g0, the panels at 0. The transform in two
+// The two ends, of one tap each, are planes and sums of their own. Their panels (G w) are among those of the tiles: w1
+// is g1 of the even outputs, which is the panel at infinity; w2 and w3 are g0, the panels at 0. The transform in two
 // dimensions is that of the rows followed by that of the columns.
 #pragma once
 #include <cstdint>
@@ -84,8 +84,8 @@ struct Winograd {
   const float *scale, *shift;      // out = act(scale * sum + shift); null: 1 and 0
   float *mean, *m2;                // of each image, or null
   float slope;
-  // Weight gradient: `gradient` is (cs, 4, 4, cb); `products` are [cs / kProductRows][cb / kBlock][panels][kProductRows]
-  // [kBlock], of which only one item's are needed if there is a single chunk of images.
+  // Weight gradient: `gradient` is (cs, 4, 4, cb); `products` are [cs / kProductRows][cb /
+  // kBlock][panels][kProductRows] [kBlock], of which only one item's are needed if there is a single chunk of images.
   float *products, *gradient;
   bool first, last;  // whether this is the first (last) chunk of images
 };

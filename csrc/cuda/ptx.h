@@ -1,9 +1,9 @@
-// The instructions of the GPU that the kernels are made of, under names of their own. With GANZOO_EMULATE they come
-// from an emulator, and the same kernels run on a CPU (tests/csrc/emulator.h).
+// The GPU instructions that the kernels use, as functions. With GANZOO_EMULATE they come from an emulator instead, and
+// the same kernels run on a CPU (tests/csrc/emulator.h).
 #pragma once
 #include <cstdint>
 
-#include "geometry.h"
+#include "indexing.h"
 
 #ifdef GANZOO_EMULATE
 #include "emulator.h"
@@ -17,22 +17,22 @@ namespace ganzoo::cuda {
 using bfloat16 = __nv_bfloat16;
 using float16 = __half;
 
-GANZOO_BOTH float to_float(float v) { return v; }
-GANZOO_BOTH float to_float(float16 v) { return __half2float(v); }
-GANZOO_BOTH float to_float(bfloat16 v) { return __bfloat162float(v); }
+GANZOO_HOST_DEVICE float to_float(float v) { return v; }
+GANZOO_HOST_DEVICE float to_float(float16 v) { return __half2float(v); }
+GANZOO_HOST_DEVICE float to_float(bfloat16 v) { return __bfloat162float(v); }
 
 template <class T>
-GANZOO_BOTH T from_float(float v);
+GANZOO_HOST_DEVICE T from_float(float v);
 template <>
-GANZOO_BOTH float from_float<float>(float v) {
+GANZOO_HOST_DEVICE float from_float<float>(float v) {
   return v;
 }
 template <>
-GANZOO_BOTH float16 from_float<float16>(float v) {
+GANZOO_HOST_DEVICE float16 from_float<float16>(float v) {
   return __float2half_rn(v);
 }
 template <>
-GANZOO_BOTH bfloat16 from_float<bfloat16>(float v) {
+GANZOO_HOST_DEVICE bfloat16 from_float<bfloat16>(float v) {
   return __float2bfloat16_rn(v);
 }
 
@@ -45,19 +45,20 @@ __device__ __forceinline__ uint32_t shared_address(const void* p) {
   return static_cast<uint32_t>(__cvta_generic_to_shared(p));
 }
 
-// 16 bytes from global to shared memory, both 16-byte aligned, without waiting; zeros where not `valid`.
+// Copies 16 bytes from global to shared memory, both 16-byte aligned, asynchronously; zeros if not `valid`.
 __device__ __forceinline__ void copy_async(void* to, const void* from, bool valid) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from), "r"(valid ? 16 : 0)
                : "memory");
 }
 __device__ __forceinline__ void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-// Until at most kPending committed groups of this thread are still under way.
+// Waits until at most kPending committed groups of this thread are incomplete.
 template <int kPending>
 __device__ __forceinline__ void wait_for_copies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
 }
 
-// Four 8 x 8 matrices of 16-bit numbers (or 8 x 4 of 32 bits); lane l gives the address of row l % 8 of matrix l / 8.
+// Loads four 8 x 8 matrices of 16-bit numbers (or 8 x 4 of 32 bits); lane l passes the address of row l % 8 of matrix l
+// / 8.
 __device__ __forceinline__ void load_matrices(uint32_t (&r)[4], const void* row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
@@ -77,7 +78,7 @@ __device__ __forceinline__ float round_to_tf32(float v) {
   return __uint_as_float(r);
 }
 
-// c += a b, 16 x 8: k is 16 for 16-bit numbers, 8 for tf32. The fragments are those of the PTX manual.
+// c += a b, 16 x 8: k is 16 for 16-bit numbers, 8 for tf32. The fragments are laid out as in the PTX manual.
 template <class T>
 __device__ __forceinline__ void multiply_add(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]);
 
@@ -94,7 +95,7 @@ GANZOO_MMA(float16, "m16n8k16.row.col.f32.f16.f16.f32")
 GANZOO_MMA(float, "m16n8k8.row.col.f32.tf32.tf32.f32")
 #undef GANZOO_MMA
 
-// Runs kernel(arguments) with `bytes` of shared memory on `stream`; an error of the launch, or cudaSuccess.
+// Launches kernel(arguments) with `bytes` of shared memory on `stream`; returns the launch error or cudaSuccess.
 template <class Arguments>
 cudaError_t launch(void (*kernel)(Arguments), dim3 grid, int bytes, cudaStream_t stream, const Arguments& arguments) {
   if (bytes > 48 * 1024) {

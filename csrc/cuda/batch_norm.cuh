@@ -1,7 +1,11 @@
-// The passes over [pixels, channels]: normalisation with its activation, forward and backward, and what reduces for
-// them.
+// Batch normalization passes over [pixels, channels]: the activated normalization, its gradient, and their reductions.
 #pragma once
-#include "join.cuh"
+#include <cstdint>
+
+#include "indexing.h"
+#include "kernels.h"
+#include "ptx.h"
+#include "welford.cuh"
 
 namespace ganzoo::cuda {
 
@@ -12,18 +16,18 @@ struct PassArguments {
   int64_t pixels, share;  // share: pixels of one block
   int channels;
   BatchNorm norm;
-  const float *slope_of_mean, *slope_of_dev;  // dy = a g - slope_of_mean - slope_of_dev (y - mean)
-  float *first, *second;                      // [block][channel]
+  const float *grad_mean, *grad_slope;  // dy = scale g - grad_mean - grad_slope (y - mean)
+  float *first, *second;                // partial results, [block][channel]
 };
 
-// A thread has the same kWidth channels of every pixel it visits.
+// A thread processes the same kWidth channels of every pixel it visits.
 struct Slice {
-  int channel, lane, lanes;  // lane: which of the pixels that the block visits at once
-  bool real;
+  int channel, lane, lanes;  // lane: index among the pixels that the block visits at once
+  bool valid;
 };
 
-GANZOO_BOTH int threads_of_pixel(int channels, int width, int group) {
-  return least(channels / width - group * kThreads, kThreads);
+GANZOO_HOST_DEVICE int threads_of_pixel(int channels, int width, int group) {
+  return min(channels / width - group * kThreads, kThreads);
 }
 
 template <int kWidth>
@@ -56,24 +60,24 @@ __device__ __forceinline__ void write(const float (&from)[kWidth], T* to) {
   }
 }
 
-// act(a y + b) is the normalised, scaled, shifted and activated y.
+// Statistics, gamma and beta folded into act(scale y + shift).
 template <int kWidth>
-struct Folded {
-  float a[kWidth], b[kWidth], mean[kWidth];
+struct FoldedNorm {
+  float scale[kWidth], shift[kWidth], mean[kWidth];
 
-  __device__ __forceinline__ Folded(const BatchNorm& norm, int channel) {
+  __device__ __forceinline__ FoldedNorm(const BatchNorm& norm, int channel) {
 #pragma unroll
     for (int e = 0; e < kWidth; ++e) {
       mean[e] = norm.mean[channel + e];
-      a[e] = (norm.gamma ? norm.gamma[channel + e] : 1.0f) / sqrtf(norm.var[channel + e] + norm.eps);
-      b[e] = (norm.beta ? norm.beta[channel + e] : 0.0f) - mean[e] * a[e];
+      scale[e] = (norm.gamma ? norm.gamma[channel + e] : 1.0f) / sqrtf(norm.var[channel + e] + norm.eps);
+      shift[e] = (norm.beta ? norm.beta[channel + e] : 0.0f) - mean[e] * scale[e];
     }
   }
 };
 
-// body(offset of the thread's channels in a pixel) for every pixel of the thread.
+// Calls body(offset of the thread's channels) for every pixel of the thread.
 template <class T, class Body>
-__device__ __forceinline__ void each_pixel(const PassArguments<T>& p, const Slice& s, const Body& body) {
+__device__ __forceinline__ void for_pixels(const PassArguments<T>& p, const Slice& s, const Body& body) {
   const int64_t begin = blockIdx.x * p.share, end = begin + p.share < p.pixels ? begin + p.share : p.pixels;
   for (int64_t pixel = begin + s.lane; pixel < end; pixel += s.lanes) body(pixel * p.channels + s.channel);
 }
@@ -81,14 +85,14 @@ __device__ __forceinline__ void each_pixel(const PassArguments<T>& p, const Slic
 template <class T, int kWidth>
 __global__ void __launch_bounds__(kThreads) norm_act_pass(const __grid_constant__ PassArguments<T> p) {
   const Slice s = slice_of<kWidth>(p.channels);
-  if (!s.real) return;
-  const Folded<kWidth> f(p.norm, s.channel);
-  each_pixel(p, s, [&](int64_t at) {
+  if (!s.valid) return;
+  const FoldedNorm<kWidth> f(p.norm, s.channel);
+  for_pixels(p, s, [&](int64_t at) {
     float v[kWidth];
     read<T, kWidth>(p.y + at, v);
 #pragma unroll
     for (int e = 0; e < kWidth; ++e) {
-      const float x = f.a[e] * v[e] + f.b[e];
+      const float x = f.scale[e] * v[e] + f.shift[e];
       v[e] = x > 0 ? x : p.norm.slope * x;
     }
     write<T, kWidth>(v, p.out + at);
@@ -98,48 +102,48 @@ __global__ void __launch_bounds__(kThreads) norm_act_pass(const __grid_constant_
 template <class T, int kWidth>
 __global__ void __launch_bounds__(kThreads) norm_act_backward_pass(const __grid_constant__ PassArguments<T> p) {
   const Slice s = slice_of<kWidth>(p.channels);
-  if (!s.real) return;
-  const Folded<kWidth> f(p.norm, s.channel);
-  float of_mean[kWidth], of_dev[kWidth];
+  if (!s.valid) return;
+  const FoldedNorm<kWidth> f(p.norm, s.channel);
+  float mean_term[kWidth], slope_term[kWidth];
 #pragma unroll
   for (int e = 0; e < kWidth; ++e)
-    of_mean[e] = p.slope_of_mean[s.channel + e], of_dev[e] = p.slope_of_dev[s.channel + e];
-  each_pixel(p, s, [&](int64_t at) {
+    mean_term[e] = p.grad_mean[s.channel + e], slope_term[e] = p.grad_slope[s.channel + e];
+  for_pixels(p, s, [&](int64_t at) {
     float y[kWidth], g[kWidth];
     read<T, kWidth>(p.y + at, y), read<T, kWidth>(p.grad + at, g);
 #pragma unroll
     for (int e = 0; e < kWidth; ++e) {
-      const float through = f.a[e] * y[e] + f.b[e] > 0 ? g[e] : p.norm.slope * g[e];
-      g[e] = f.a[e] * through - of_mean[e] - of_dev[e] * (y[e] - f.mean[e]);
+      const float inner_grad = f.scale[e] * y[e] + f.shift[e] > 0 ? g[e] : p.norm.slope * g[e];
+      g[e] = f.scale[e] * inner_grad - mean_term[e] - slope_term[e] * (y[e] - f.mean[e]);
     }
     write<T, kWidth>(g, p.out + at);
   });
 }
 
-// Two sums of each channel over a block's pixels. Backward: of g and of g (y - mean), g being what passes the
-// activation. Otherwise mean and m2, from sums of y and its square shifted by the block's first pixel.
+// Two results of each channel over a block's pixels. Backward: the sums of g and of g (y - mean), g being the gradient
+// before the activation. Otherwise mean and m2, from sums of y and its square, shifted by the block's first pixel.
 template <class T, int kWidth, bool kBackward>
 __global__ void __launch_bounds__(kThreads) reduce_pass(const __grid_constant__ PassArguments<T> p) {
   float* scratch = reinterpret_cast<float*>(shared_memory());  // [2][kThreads][kWidth]
   const Slice s = slice_of<kWidth>(p.channels);
   const int64_t begin = blockIdx.x * p.share;
   float first[kWidth] = {}, second[kWidth] = {}, base[kWidth] = {};
-  if (s.real) {
+  if (s.valid) {
     if constexpr (kBackward) {
-      const Folded<kWidth> f(p.norm, s.channel);
-      each_pixel(p, s, [&](int64_t at) {
+      const FoldedNorm<kWidth> f(p.norm, s.channel);
+      for_pixels(p, s, [&](int64_t at) {
         float y[kWidth], g[kWidth];
         read<T, kWidth>(p.y + at, y), read<T, kWidth>(p.grad + at, g);
 #pragma unroll
         for (int e = 0; e < kWidth; ++e) {
-          const float through = f.a[e] * y[e] + f.b[e] > 0 ? g[e] : p.norm.slope * g[e];
-          first[e] += through;
-          second[e] += through * (y[e] - f.mean[e]);
+          const float inner_grad = f.scale[e] * y[e] + f.shift[e] > 0 ? g[e] : p.norm.slope * g[e];
+          first[e] += inner_grad;
+          second[e] += inner_grad * (y[e] - f.mean[e]);
         }
       });
     } else {
       read<T, kWidth>(p.y + begin * p.channels + s.channel, base);
-      each_pixel(p, s, [&](int64_t at) {
+      for_pixels(p, s, [&](int64_t at) {
         float y[kWidth];
         read<T, kWidth>(p.y + at, y);
 #pragma unroll
@@ -157,7 +161,7 @@ __global__ void __launch_bounds__(kThreads) reduce_pass(const __grid_constant__ 
     scratch[(kThreads + threadIdx.x) * kWidth + e] = second[e];
   }
   __syncthreads();
-  if (!s.real || s.lane > 0) return;
+  if (!s.valid || s.lane > 0) return;
   const int stride = threads_of_pixel(p.channels, kWidth, blockIdx.y);
   const float rows = static_cast<float>(p.pixels - begin < p.share ? p.pixels - begin : p.share);
 #pragma unroll
@@ -178,25 +182,25 @@ struct FinishArguments {
   int64_t pixels;
   const float *first, *second;
   BatchNorm norm;
-  float *dgamma, *dbeta, *slope_of_mean, *slope_of_dev;
+  float *dgamma, *dbeta, *grad_mean, *grad_slope;
 };
 
-// The gradients of scale and shift, and what they take from every pixel's.
+// The gradients of gamma and beta, and the terms that are subtracted from the gradient of every pixel.
 static __global__ void __launch_bounds__(kThreads) finish_backward(const __grid_constant__ FinishArguments p) {
   double* scratch = reinterpret_cast<double*>(shared_memory());
-  const int channel = blockIdx.x * kJoinChannels + threadIdx.x % kJoinChannels;
+  const int channel = blockIdx.x * kMergeChannels + threadIdx.x % kMergeChannels;
   double sum = 0, product = 0;
-  each_block(
+  for_blocks(
       p.blocks, p.channels, channel, p.first, p.second, [](int) { return 1; },
       [&](int, float first, float second) { sum += first, product += second; });
-  sum = over_lanes(sum, scratch), product = over_lanes(product, scratch);
-  if (channel >= p.channels || threadIdx.x >= kJoinChannels) return;
+  sum = sum_lanes(sum, scratch), product = sum_lanes(product, scratch);
+  if (channel >= p.channels || threadIdx.x >= kMergeChannels) return;
   const double rstd = 1 / sqrt(static_cast<double>(p.norm.var[channel]) + p.norm.eps);
   const double a = (p.norm.gamma ? p.norm.gamma[channel] : 1.0) * rstd, count = static_cast<double>(p.pixels);
   p.dbeta[channel] = static_cast<float>(sum);
   p.dgamma[channel] = static_cast<float>(product * rstd);
-  p.slope_of_mean[channel] = static_cast<float>(a * sum / count);
-  p.slope_of_dev[channel] = static_cast<float>(a * product * rstd * rstd / count);
+  p.grad_mean[channel] = static_cast<float>(a * sum / count);
+  p.grad_slope[channel] = static_cast<float>(a * product * rstd * rstd / count);
 }
 
 }  // namespace ganzoo::cuda
