@@ -93,7 +93,7 @@ def test_every_source_is_compiled_once_and_kept_and_the_report_is_read(home: Pat
     assert target.read_text() == "an object"
     compiled = log.read_text()
     names = {path.name for path in cuda_recipe.sources(Path("csrc"))}
-    assert {"ops.cpp", "convolution.cu", "normalisation.cu"} <= names
+    assert {"ops.cpp", "convolution.cu", "batch_norm.cu"} <= names
     assert all(f"/{name} -o" in compiled for name in names)
     assert compiled.count("\n") == len(names) + 1  # and linked
     assert cuda._on_first_use() == target
