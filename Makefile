@@ -30,10 +30,12 @@ format: $(VENV)/installed
 bench: $(VENV)/installed  ## every benchmark, interleaved with its baseline
 	$(BIN)/pytest --benchmark-only
 
+CPU_SOURCES := $(wildcard csrc/cpu/*.cpp csrc/cpu/*/*.cpp)
+
 sanitize:  ## the C++ kernels under AddressSanitizer and UndefinedBehaviorSanitizer
 	mkdir -p build
 	$(CXX) -std=c++17 -O1 -g -Wall -Wno-psabi -fsanitize=address,undefined -fno-sanitize-recover=all -pthread \
-		tests/csrc/sanitize.cpp csrc/cpu/*.cpp -o build/sanitize
+		tests/csrc/sanitize.cpp $(CPU_SOURCES) -o build/sanitize
 	build/sanitize
 
 # Compiled by Clang under its sanitizers, then as for a release but for other processors.
@@ -49,7 +51,7 @@ portable-clang:
 portable-%:
 	@$(call needs,$*-linux-gnu-g++); $(call needs,qemu-$*); mkdir -p build; set -ex; \
 	$*-linux-gnu-g++ -std=c++17 -O3 -ffp-contract=fast -Wall -Wno-psabi -static -pthread \
-		tests/csrc/sanitize.cpp csrc/cpu/*.cpp -o build/$@; \
+		tests/csrc/sanitize.cpp $(CPU_SOURCES) -o build/$@; \
 	for cpu in $(CPUS_$*); do qemu-$* -cpu $$cpu build/$@; done
 
 # ---- CUDA -----------------------------------------------------------------------------------------------------------

@@ -1,12 +1,15 @@
-// Which instruction set runs: the best this machine has, unless another one was chosen.
+// Selects the instruction set: the best one of this processor, unless another was requested.
 #include <atomic>
+#include <cstdint>
 #include <cstring>
 
-#include "kernels.h"
+#include "api.h"
+#include "isa/kernels.h"
 
 namespace ganzoo {
 namespace {
 
+// The named instruction set, or the best one if name is null; null if this processor lacks it.
 const Kernels* find(const char* name) {
 #if defined(__x86_64__)
   __builtin_cpu_init();
@@ -19,20 +22,24 @@ const Kernels* find(const char* name) {
   return !name || !std::strcmp(name, kGeneric.name) ? &kGeneric : nullptr;
 }
 
-std::atomic<const Kernels*> chosen{nullptr};
+std::atomic<const Kernels*> selected{nullptr};
 
 }  // namespace
 
 const Kernels& kernels() {
-  const Kernels* current = chosen.load();
-  if (!current) chosen.store(current = find(nullptr));
+  const Kernels* current = selected.load();
+  if (!current) selected.store(current = find(nullptr));
   return *current;
 }
 
-bool choose(const char* name) {
-  const Kernels* found = find(name && *name ? name : nullptr);
-  if (found) chosen.store(found);
-  return found != nullptr;
+const char* instruction_set() { return kernels().name; }
+
+bool select_instruction_set(const char* name) {
+  const Kernels* requested = find(name && *name ? name : nullptr);
+  if (requested) selected.store(requested);
+  return requested != nullptr;
 }
+
+double fma_loop(int64_t rounds) { return kernels().fma_loop(rounds); }
 
 }  // namespace ganzoo

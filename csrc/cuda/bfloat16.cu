@@ -1,6 +1,6 @@
-#include "products.cuh"
+#include "launch.cuh"
 
 namespace ganzoo::cuda {
-template cudaError_t launch_convolution<bfloat16, 1>(const PartsOfConvolution&, cudaStream_t);
-template cudaError_t launch_gradient<bfloat16, 1>(const PartsOfGradient&, cudaStream_t);
+template cudaError_t launch_convolution<bfloat16, 1>(const ConvolutionLaunch&, cudaStream_t);
+template cudaError_t launch_gradient<bfloat16, 1>(const GradientLaunch&, cudaStream_t);
 }  // namespace ganzoo::cuda

@@ -1,11 +1,16 @@
-// What is done around the matrix products: packing, joining of statistics, adding of splits, and the choice of a tile.
-#include "join.cuh"
+// Everything around the matrix products: packing, merging of statistics, sums of splits, and the choice of a tile.
+#include <cstdint>
+
+#include "indexing.h"
+#include "kernels.h"
+#include "ptx.h"
+#include "welford.cuh"
 
 namespace ganzoo::cuda {
 namespace {
 
-constexpr int kPackTile = 32, kMostSplits = 64;
-constexpr int kStagesOfEpilogue = 4;  // as many stages of a weight gradient take about as long as writing its sums
+constexpr int kPackTile = 32, kMaxSplits = 64;
+constexpr int kStagesOfEpilogue = 4;  // stages of a weight gradient that take as long as writing its sums, about
 
 template <class T, class Weight>
 struct PackArguments {
@@ -16,13 +21,14 @@ struct PackArguments {
   int pitch;
 };
 
-// One kernel element of 32 x 32 channels: read with the big channel fastest, written with the input channel fastest.
+// Packs one kernel element of 32 x 32 channels: reads with the big channel fastest, writes with the input channel
+// fastest.
 template <class T, class Weight>
 __global__ void __launch_bounds__(kThreads) pack_weights(const __grid_constant__ PackArguments<T, Weight> p) {
   float* tile = reinterpret_cast<float*>(shared_memory());
   const int cs = p.f.up ? p.f.cin : p.f.cout, cb = p.f.up ? p.f.cout : p.f.cin;
   const int which = blockIdx.z / taps(p.f), tap = blockIdx.z % taps(p.f),
-            element = tap_of(p.f, class_of(p.f, which), tap).kernel;
+            element = tap_of(p.f, phase_of(p.f, which), tap).kernel;
   const int s0 = blockIdx.y * kPackTile, b0 = blockIdx.x * kPackTile, x = threadIdx.x % kPackTile,
             y = threadIdx.x / kPackTile;
   const Weight* weight = p.weight + element / 4 * p.strides[2] + element % 4 * p.strides[3];
@@ -53,7 +59,7 @@ cudaError_t launch_pack(const Convolution& f, const void* weight, const int64_t 
 struct AddArguments {
   const float4* parts;
   float4* out;
-  int64_t size;  // of a split, in fours
+  int64_t size;  // of one split, in float4
   int splits;
 };
 
@@ -68,33 +74,33 @@ __global__ void __launch_bounds__(kThreads) add_splits(const __grid_constant__ A
   p.out[i] = sum;
 }
 
-// 128 columns where there are as many and the blocks then still fill the GPU.
+// 128 columns if there are that many and the blocks still fill the GPU.
 int columns_of_tile(int64_t columns, int64_t blocks_of_64, int processors) {
   return columns > 64 && blocks_of_64 >= 2 * int64_t{processors} ? 128 : 64;
 }
 
 int stages_of(Type type, const Gradient& g) { return ceil_div(pixels_of(g), kStageBytes / bytes_of(type)); }
 
-// Parts of the sum over pixels: as many as take the least time if two blocks share a processor and all take turns, so
-// that the last turn is not for a few.
+// The number of parts of the sum over pixels that takes the least time if two blocks run on a processor at once, so
+// that few processors are idle in the last round.
 int splits_of(int64_t blocks, int stages, int processors) {
   int best = 1;
-  int64_t least_time = INT64_MAX;
-  for (int splits = 1; splits <= least(stages, kMostSplits); ++splits) {
-    const int64_t turns = ceil_div(blocks * splits, 2 * processors),
-                  time = turns * (ceil_div(stages, splits) + kStagesOfEpilogue);
-    if (time < least_time) best = splits, least_time = time;
+  int64_t best_time = INT64_MAX;
+  for (int splits = 1; splits <= min(stages, kMaxSplits); ++splits) {
+    const int64_t rounds = ceil_div(blocks * splits, 2 * processors),
+                  time = rounds * (ceil_div(stages, splits) + kStagesOfEpilogue);
+    if (time < best_time) best = splits, best_time = time;
   }
   return best;
 }
 
-PartsOfGradient parts_of(Type type, const Gradient& g, int processors) {
-  PartsOfGradient parts = {};
-  const int64_t rows = ceil_div(g.cs, kTileM), narrow = rows * ceil_div(16 * g.cb, 64);
-  parts.g = g, parts.columns = columns_of_tile(16 * g.cb, narrow, processors);
+GradientLaunch parts_of(Type type, const Gradient& g, int processors) {
+  GradientLaunch parts = {};
+  const int64_t rows = ceil_div(g.cs, kTileM), blocks_of_64 = rows * ceil_div(16 * g.cb, 64);
+  parts.g = g, parts.columns = columns_of_tile(16 * g.cb, blocks_of_64, processors);
   const int stages = stages_of(type, g);
   const int64_t blocks = rows * ceil_div(16 * g.cb, parts.columns);
-  parts.stages_of_split = ceil_div(stages, splits_of(blocks, stages, most(1, processors)));
+  parts.stages_of_split = ceil_div(stages, splits_of(blocks, stages, max(1, processors)));
   parts.splits = ceil_div(stages, parts.stages_of_split);
   return parts;
 }
@@ -102,7 +108,7 @@ PartsOfGradient parts_of(Type type, const Gradient& g, int processors) {
 }  // namespace
 
 int64_t bytes_of_packed(Type type, const Convolution& f) {
-  return int64_t{1} * classes(f) * f.cout * pitch_of_packed(f, 16 / bytes_of(type)) * bytes_of(type);
+  return int64_t{1} * phase_count(f) * f.cout * pitch_of_packed(f, 16 / bytes_of(type)) * bytes_of(type);
 }
 
 cudaError_t pack(Type type, const Convolution& f, const void* weight, bool weight_is_float32, const int64_t strides[4],
@@ -119,22 +125,22 @@ cudaError_t pack(Type type, const Convolution& f, const void* weight, bool weigh
   }
 }
 
-int64_t bytes_of_statistics(const Convolution& f) { return int64_t{8} * classes(f) * tiles_of_class(f) * f.cout; }
+int64_t bytes_of_statistics(const Convolution& f) { return int64_t{8} * phase_count(f) * tiles_of_phase(f) * f.cout; }
 
 cudaError_t convolve(Type type, const Convolution& f, const void* x, const void* packed, const Epilogue& e, void* out,
                      void* scratch, int processors, cudaStream_t stream) {
-  const int64_t tiles = int64_t{1} * classes(f) * tiles_of_class(f), narrow = tiles * ceil_div(f.cout, 64);
+  const int64_t tiles = int64_t{1} * phase_count(f) * tiles_of_phase(f), blocks_of_64 = tiles * ceil_div(f.cout, 64);
   float* mean = e.mean ? static_cast<float*>(scratch) : nullptr;
   float* m2 = e.mean ? mean + tiles * f.cout : nullptr;
-  const PartsOfConvolution parts = {f, x, packed, out, e, mean, m2, columns_of_tile(f.cout, narrow, processors)};
+  const ConvolutionLaunch parts = {f, x, packed, out, e, mean, m2, columns_of_tile(f.cout, blocks_of_64, processors)};
   const auto start = type == Type::kFloat16    ? launch_convolution<float16, 1>
                      : type == Type::kBFloat16 ? launch_convolution<bfloat16, 1>
                      : type == Type::kTf32     ? launch_convolution<float, 1>
                                                : launch_convolution<float, 3>;
   const cudaError_t error = start(parts, stream);
   if (error != cudaSuccess || !e.mean) return error;
-  const Blocks blocks = {true, f, tiles_of_class(f), int64_t{1} * f.n * f.out_h * f.out_w, 0, static_cast<int>(tiles)};
-  return join({blocks, f.cout, mean, m2, e.mean, e.var}, stream);
+  const Blocks blocks = {true, f, tiles_of_phase(f), int64_t{1} * f.n * f.out_h * f.out_w, 0, static_cast<int>(tiles)};
+  return merge({blocks, f.cout, mean, m2, e.mean, e.var}, stream);
 }
 
 int64_t bytes_of_splits(Type type, const Gradient& g, int processors) {
@@ -144,7 +150,7 @@ int64_t bytes_of_splits(Type type, const Gradient& g, int processors) {
 
 cudaError_t weight_gradient(Type type, const Gradient& g, const void* small, const void* big, float* out, void* scratch,
                             int processors, cudaStream_t stream) {
-  PartsOfGradient parts = parts_of(type, g, processors);
+  GradientLaunch parts = parts_of(type, g, processors);
   parts.small = small, parts.big = big, parts.out = parts.splits > 1 ? static_cast<float*>(scratch) : out;
   const auto start = type == Type::kFloat16    ? launch_gradient<float16, 1>
                      : type == Type::kBFloat16 ? launch_gradient<bfloat16, 1>

@@ -1,7 +1,11 @@
-// Transposed convolution (up) and convolution (down) as one implicit matrix product: rows are output pixels, columns
-// output channels, k runs over the taps that touch the image and the input channels.
+// Transposed (up) and strided (down) convolution as one implicit matrix product: rows are output pixels, columns output
+// channels, k runs over the taps that are inside the image and the input channels.
 #pragma once
+#include <cstdint>
+
 #include "gemm.cuh"
+#include "indexing.h"
+#include "ptx.h"
 
 namespace ganzoo::cuda {
 
@@ -11,31 +15,31 @@ struct ConvolutionArguments {
   const T *x, *packed;
   T* out;                      // act(scale * sum + shift), act(v) = v > 0 ? v : slope * v
   const float *scale, *shift;  // per output channel, or null
-  float *mean, *m2;            // of each tile's sums, [class][tile][cout], or null
+  float *mean, *m2;            // of each tile's sums, [phase][tile][cout], or null
   float slope;
   int pitch;  // of `packed`
 };
 
-// Where the stages come from. kVector: chunks of 16 bytes lie in one tap, aligned; otherwise number by number.
+// Loads the stages. kVector: in aligned chunks of 16 bytes, each within one tap; otherwise number by number.
 template <class Tile, bool kVector>
 struct ConvolutionSource {
   using T = typename Tile::T;
-  static constexpr int kRows = kThreads / 8;  // rows of a stage that the block copies at once, 8 chunks each
+  static constexpr int kRows = kThreads / 8;  // rows of a stage, of 8 chunks each, that the block copies at once
 
   const ConvolutionArguments<T>& p;
-  Class k;
+  Phase k;
   Taps taps;
   int first_weight_row, first_channel;
   int row[Tile::kChunksA], col[Tile::kChunksA], pixel[Tile::kChunksA];  // of the input, before the tap
 
   __device__ __forceinline__ ConvolutionSource(const ConvolutionArguments<T>& arguments, int which, int m0, int n0)
-      : p(arguments), k(class_of(p.f, which)), first_weight_row(which * p.f.cout), first_channel(n0) {
-    const int rows = rows_of_product(p.f, k), last = least(m0 + kTileM, rows) - 1;
+      : p(arguments), k(phase_of(p.f, which)), first_weight_row(which * p.f.cout), first_channel(n0) {
+    const int rows = rows_of_product(p.f, k), last = min(m0 + kTileM, rows) - 1;
     taps = active_taps(p.f, k, m0, last);
 #pragma unroll
     for (int i = 0; i < Tile::kChunksA; ++i) {
       const int m = m0 + static_cast<int>(threadIdx.x >> 3) + i * kRows;
-      const Place place = place_of(p.f, k, least(m, last));
+      const Place place = place_of(p.f, k, min(m, last));
       row[i] = m <= last ? place.row * step_in(p.f) : -4;  // -4: outside under any tap
       col[i] = place.col * step_in(p.f);
       pixel[i] = input_pixel(p.f, place);
@@ -88,7 +92,7 @@ struct ConvolutionSource {
 
  private:
   struct Where {
-    bool real;  // false: past the last k
+    bool valid;  // false: past the last k
     int tap, dh, dw, channel;
   };
 
@@ -101,23 +105,24 @@ struct ConvolutionSource {
   }
 
   __device__ __forceinline__ const T* input(const Where& where, int i) const {
-    if (!where.real || !inside(p.f, row[i] + where.dh, col[i] + where.dw)) return nullptr;
+    if (!where.valid || !inside(p.f, row[i] + where.dh, col[i] + where.dw)) return nullptr;
     return p.x + static_cast<int64_t>(pixel[i] + where.dh * p.f.w + where.dw) * p.f.cin + where.channel;
   }
 
   __device__ __forceinline__ const T* weight(const Where& where, int line) const {
     const int channel = first_channel + line;
-    if (!where.real || channel >= p.f.cout) return nullptr;
+    if (!where.valid || channel >= p.f.cout) return nullptr;
     return p.packed + static_cast<int64_t>(first_weight_row + channel) * p.pitch + where.tap * p.f.cin + where.channel;
   }
 };
 
-// Mean and sum of squared deviations of each column of `rows` sums, in two passes, threads joined in a fixed order.
+// Mean and sum of squared deviations of each column of `rows` sums, in two passes, with the threads merged in a fixed
+// order.
 template <class Tile>
 __device__ __forceinline__ void write_statistics(float* sums, int rows, int channels, float* mean, float* m2) {
   constexpr int kGroups = kThreads / Tile::kN, kShare = kTileM / kGroups;
   float* scratch = sums + kTileM * Tile::kPitch;
-  const int col = threadIdx.x % Tile::kN, begin = threadIdx.x / Tile::kN * kShare, end = least(begin + kShare, rows);
+  const int col = threadIdx.x % Tile::kN, begin = threadIdx.x / Tile::kN * kShare, end = min(begin + kShare, rows);
   float total = 0;
   for (int row = begin; row < end; ++row) total += sums[row * Tile::kPitch + col];
   scratch[threadIdx.x] = total;
@@ -145,7 +150,7 @@ __global__ void __launch_bounds__(kThreads, Tile::kBlocksOfProcessor)
     convolve(const __grid_constant__ ConvolutionArguments<typename Tile::T> p) {
   using T = typename Tile::T;
   const int which = blockIdx.z, m0 = blockIdx.x * kTileM, n0 = blockIdx.y * Tile::kN;
-  const Class k = class_of(p.f, which);
+  const Phase k = phase_of(p.f, which);
   const int rows = rows_of_tile(p.f, k, blockIdx.x);
   if (rows == 0) return;
   Tile tile;
@@ -154,21 +159,21 @@ __global__ void __launch_bounds__(kThreads, Tile::kBlocksOfProcessor)
     accumulate<true>(tile, source, 0, source.stages());
   }
   float* sums = stage_sums(tile);
-  const int channels = least(Tile::kN, p.f.cout - n0);
+  const int channels = min(Tile::kN, p.f.cout - n0);
   if (p.mean) {
     const int64_t at = static_cast<int64_t>(which * gridDim.x + blockIdx.x) * p.f.cout + n0;
     write_statistics<Tile>(sums, rows, channels, p.mean + at, p.m2 + at);
   }
 
-  constexpr int kPerRow = Tile::kN / Tile::kVector;
-  const int col = threadIdx.x % kPerRow * Tile::kVector;
+  constexpr int kThreadsPerRow = Tile::kN / Tile::kVector;
+  const int col = threadIdx.x % kThreadsPerRow * Tile::kVector;
   float scale[Tile::kVector], shift[Tile::kVector];
 #pragma unroll
   for (int e = 0; e < Tile::kVector; ++e) {
     scale[e] = p.scale && col + e < channels ? p.scale[n0 + col + e] : 1.0f;
     shift[e] = p.shift && col + e < channels ? p.shift[n0 + col + e] : 0.0f;
   }
-  for (int row = threadIdx.x / kPerRow; row < rows && col < channels; row += kThreads / kPerRow) {
+  for (int row = threadIdx.x / kThreadsPerRow; row < rows && col < channels; row += kThreads / kThreadsPerRow) {
     T* to = p.out + static_cast<int64_t>(output_pixel(p.f, k, place_of(p.f, k, m0 + row))) * p.f.cout + n0 + col;
     Chunk<T> values;
 #pragma unroll

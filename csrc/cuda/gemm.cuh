@@ -1,15 +1,17 @@
 // A block's tile of a matrix product on tensor cores: a pipeline of copies into shared memory, fragments, products.
 //
-// What differs between the operations is where the numbers come from (a Source) and where the sums go.
+// The operations differ in where the numbers are loaded from (a Source) and where the sums are stored.
 #pragma once
-#include "device.h"
-#include "geometry.h"
+#include <cstdint>
+
+#include "indexing.h"
+#include "ptx.h"
 
 namespace ganzoo::cuda {
 
 constexpr int kStages = 3;
 
-// T: what is multiplied. kProducts: 1, or 3 for float32 out of tf32: high x high + high x low + low x high.
+// T: the type of the factors. kProducts: 1, or 3 to compute float32 from tf32: high x high + high x low + low x high.
 template <class Number, int kProductsOf, int kColumns>
 struct Tile {
   using T = Number;
@@ -30,7 +32,7 @@ struct Tile {
 };
 
 // The fragments of A (16 x 32 bytes of k, from row m) and of B (two of 8 columns, from n) at 32-byte step `step` of a
-// stage. Straight: stored [row][k]. Otherwise [k][row], as the weight gradient has its images.
+// stage. kStraight: stored as [row][k]; otherwise as [k][row], like the images of the weight gradient.
 template <class Tile, bool kStraight>
 struct Fragments {
   using T = typename Tile::T;
@@ -70,7 +72,7 @@ struct Fragments {
   }
 };
 
-// high and low parts of float32 numbers, each a tf32 number; the low ones only where they are multiplied.
+// Splits float32 numbers into high and low parts, each a tf32 number; the low parts only if they are multiplied.
 template <int kProducts, int kCount>
 __device__ __forceinline__ void split(uint32_t (&high)[kCount], uint32_t (&low)[kCount]) {
 #pragma unroll
@@ -81,8 +83,8 @@ __device__ __forceinline__ void split(uint32_t (&high)[kCount], uint32_t (&low)[
   }
 }
 
-// Tensor cores cut their sums off where an addition rounds. Over a long k that costs what three products are there for,
-// so these are added to the sum outside (Ootomo, Yokota 2022).
+// Tensor cores truncate their sums instead of rounding them. Over a long k that would lose the accuracy that three
+// products gain, so these are added to the sum outside of the tensor cores (Ootomo, Yokota 2022).
 template <class Tile>
 __device__ __forceinline__ void multiply_add(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&a_low)[4],
                                              const uint32_t (&b)[2], const uint32_t (&b_low)[2]) {
@@ -103,7 +105,7 @@ __device__ __forceinline__ void multiply(Tile& tile, const char* stage) {
   using F = Fragments<Tile, kStraight>;
   const int warp = threadIdx.x >> 5;
   const int m = warp / Tile::kWarpsN * Tile::kFragmentsM * 16, n = warp % Tile::kWarpsN * 32;
-// three products: unrolled, more of them would be under way than there are registers
+// three products: unrolled, they would need more registers than there are
 #pragma unroll(Tile::kProducts == 3 ? 1 : kStageBytes / 32)
   for (int step = 0; step < kStageBytes / 32; ++step) {
     uint32_t b[4][2], b_low[4][2], a_low[4];
@@ -126,8 +128,8 @@ __device__ __forceinline__ void multiply(Tile& tile, const char* stage) {
   }
 }
 
-// The whole sum over k: stages first..last of `source`, kStages of them in shared memory, the next ones under way. When
-// it returns, shared memory is free.
+// Sums over k: stages first .. last of `source`, kStages of them in shared memory while the next ones are loaded. On
+// return, shared memory is free.
 template <bool kStraight, class Tile, class Source>
 __device__ __forceinline__ void accumulate(Tile& tile, const Source& source, int first, int last) {
   char* shared = shared_memory();
@@ -142,7 +144,7 @@ __device__ __forceinline__ void accumulate(Tile& tile, const Source& source, int
   int reading = 0, writing = kStages - 1;
   for (int k = first; k < last; ++k) {
     wait_for_copies<kStages - 2>();
-    __syncthreads();  // stage k is there for all threads, and all have left the one that is written now
+    __syncthreads();  // all threads see stage k and have finished with the stage that is overwritten next
     if (k + kStages - 1 < last) source.load(k + kStages - 1, shared + writing * Tile::kBytes);
     commit_copies();
     multiply<Tile, kStraight>(tile, shared + reading * Tile::kBytes);
@@ -153,7 +155,7 @@ __device__ __forceinline__ void accumulate(Tile& tile, const Source& source, int
   __syncthreads();
 }
 
-// Puts the sums into shared memory as [kTileM][kPitch] for an epilogue that reads them as it likes.
+// Puts the sums into shared memory as [kTileM][kPitch] for an epilogue that reads them in any order.
 template <class Tile>
 __device__ __forceinline__ float* stage_sums(const Tile& tile) {
   float* sums = reinterpret_cast<float*>(shared_memory());

@@ -1,5 +1,5 @@
-// What the kernels are asked to do: raw pointers on the device and a stream, no torch. Every function enqueues work and
-// returns the error of doing so; nothing waits, nothing allocates, and results are the same bits every time.
+// The CUDA operations on device pointers and a stream, without torch. Every function enqueues work and returns the
+// error of doing so; none waits or allocates, and results are the same bits every time.
 #pragma once
 #include <cstdint>
 
@@ -9,11 +9,11 @@
 #include <cuda_runtime_api.h>
 #endif
 
-#include "geometry.h"
+#include "indexing.h"
 
 namespace ganzoo::cuda {
 
-// What is multiplied, always summed in float32. kFloat32 makes each product of three tf32 ones.
+// The type of the factors; sums are always float32. kFloat32 computes each product as three of tf32.
 enum class Type { kFloat32, kTf32, kFloat16, kBFloat16 };
 
 inline int bytes_of(Type type) { return type == Type::kFloat16 || type == Type::kBFloat16 ? 2 : 4; }
@@ -24,17 +24,17 @@ struct Epilogue {
   float *mean, *var;  // of the sums over the output's pixels, biased; or null
 };
 
-// Weights (cs, cb, 4, 4), float32 or of `type`, with any strides, as the convolution reads them.
+// Packs a (cs, cb, 4, 4) weight, float32 or of `type`, with any strides, into the layout that the convolution reads.
 int64_t bytes_of_packed(Type type, const Convolution& f);
 cudaError_t pack(Type type, const Convolution& f, const void* weight, bool weight_is_float32, const int64_t strides[4],
                  void* packed, cudaStream_t stream);
 
-// `scratch` holds bytes_of_statistics(f) bytes where there is a mean to be computed.
+// `scratch`: bytes_of_statistics(f) bytes if e.mean is not null.
 int64_t bytes_of_statistics(const Convolution& f);
 cudaError_t convolve(Type type, const Convolution& f, const void* x, const void* packed, const Epilogue& e, void* out,
                      void* scratch, int processors, cudaStream_t stream);
 
-// out (cs, 4, 4, cb) in float32; `scratch` holds bytes_of_splits(...) bytes, which may be none.
+// out: (cs, 4, 4, cb) in float32. `scratch`: bytes_of_splits(...) bytes, possibly 0.
 int64_t bytes_of_splits(Type type, const Gradient& g, int processors);
 cudaError_t weight_gradient(Type type, const Gradient& g, const void* small, const void* big, float* out, void* scratch,
                             int processors, cudaStream_t stream);
@@ -46,22 +46,21 @@ struct BatchNorm {
   float eps, slope;
 };
 
-int64_t bytes_of_sums(int64_t pixels, int channels);  // scratch of the two that reduce
+int64_t bytes_of_sums(int64_t pixels, int channels);  // scratch of channel_statistics and norm_act_backward
 
 cudaError_t channel_statistics(Type type, const void* y, int64_t pixels, int channels, float* mean, float* var,
                                void* scratch, cudaStream_t stream);
 // out = act((y - mean) / sqrt(var + eps) * gamma + beta)
 cudaError_t norm_act(Type type, const void* y, int64_t pixels, int channels, const BatchNorm& norm, void* out,
                      cudaStream_t stream);
-// The gradients of norm_act where mean and var are those of y itself (Ioffe & Szegedy 2015).
+// The gradients of norm_act if mean and var are the statistics of y (Ioffe & Szegedy 2015).
 cudaError_t norm_act_backward(Type type, const void* grad, const void* y, int64_t pixels, int channels,
                               const BatchNorm& norm, void* dy, float* dgamma, float* dbeta, void* scratch,
                               cudaStream_t stream);
 
-// ---- parts of these, compiled for one type each (float32.cu, float16.cu, bfloat16.cu)
-// ----------------------------------
+// ---- matrix products, compiled for one type each (float32.cu, tf32.cu, float16.cu, bfloat16.cu) ---------------------
 
-struct PartsOfConvolution {
+struct ConvolutionLaunch {
   Convolution f;
   const void *x, *packed;
   void* out;
@@ -70,7 +69,7 @@ struct PartsOfConvolution {
   int columns;  // of a tile: 128 or 64
 };
 
-struct PartsOfGradient {
+struct GradientLaunch {
   Gradient g;
   const void *small, *big;
   float* out;
@@ -78,8 +77,8 @@ struct PartsOfGradient {
 };
 
 template <class T, int kProducts>
-cudaError_t launch_convolution(const PartsOfConvolution& parts, cudaStream_t stream);
+cudaError_t launch_convolution(const ConvolutionLaunch& parts, cudaStream_t stream);
 template <class T, int kProducts>
-cudaError_t launch_gradient(const PartsOfGradient& parts, cudaStream_t stream);
+cudaError_t launch_gradient(const GradientLaunch& parts, cudaStream_t stream);
 
 }  // namespace ganzoo::cuda

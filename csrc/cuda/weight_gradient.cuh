@@ -1,7 +1,11 @@
-// The gradient of both convolutions' weights as one implicit matrix product: rows are small channels, columns taps and
-// big channels, k runs over the small image's pixels.
+// Weight gradient of both convolutions as one implicit matrix product: rows are small channels, columns taps and big
+// channels, k runs over the small image's pixels.
 #pragma once
+#include <cstdint>
+
 #include "gemm.cuh"
+#include "indexing.h"
+#include "ptx.h"
 
 namespace ganzoo::cuda {
 
@@ -39,7 +43,7 @@ struct GradientSource {
   }
 
  private:
-  // One chunk of row k; address(k, e) is where its number e is, or null for a zero.
+  // Copies one chunk of row k; address(k, e) is the address of its number e, or null for a zero.
   template <class Address>
   __device__ __forceinline__ void copy(char* slot, int k, const Address& address) const {
     if constexpr (kVector) {
@@ -75,9 +79,9 @@ __global__ void __launch_bounds__(kThreads, Tile::kBlocksOfProcessor)
   const int stages = ceil_div(pixels_of(p.g), Tile::kK), first = blockIdx.z * p.stages_of_split;
   Tile tile;
   const GradientSource<Tile, kVector> source = {p, m0, n0};
-  accumulate<false>(tile, source, first, least(first + p.stages_of_split, stages));
+  accumulate<false>(tile, source, first, min(first + p.stages_of_split, stages));
   const float* sums = stage_sums(tile);
-  const int rows = least(kTileM, p.g.cs - m0), col = threadIdx.x % (Tile::kN / 4) * 4;  // columns come in fours
+  const int rows = min(kTileM, p.g.cs - m0), col = threadIdx.x % (Tile::kN / 4) * 4;  // 16 cb is a multiple of 4
   float* out = p.out + static_cast<int64_t>(blockIdx.z * p.g.cs + m0) * columns + n0 + col;
   for (int row = threadIdx.x / (Tile::kN / 4); row < rows && n0 + col < columns; row += kThreads / (Tile::kN / 4))
     *reinterpret_cast<float4*>(out + static_cast<int64_t>(row) * columns) =

@@ -42,7 +42,7 @@ class CpuRecipe:
 
     name, title, language = "_C", "the native kernels", "C++"
     folders: tuple[str, ...] = ("cpu", "torch/cpu")
-    suffixes: tuple[str, ...] = (".cpp", ".h", ".inc")
+    suffixes: tuple[str, ...] = (".cpp", ".h")
     # No -march: each instruction set is compiled by a source file of its own, so one binary runs on every processor.
     # Contraction makes multiply-adds of a * b + c.
     compile_flags: tuple[str, ...] = (

@@ -1,5 +1,5 @@
-// The CUDA kernels against plain loops in double: on a CPU through the emulator, under the sanitizers (`make
-// cuda-emulate`), or on a GPU, under compute-sanitizer (`make cuda-sanitize`). No torch.
+// Compares the CUDA kernels with plain loops in double, without torch: on a CPU through the emulator, under the
+// sanitizers (`make cuda-emulate`), or on a GPU, under compute-sanitizer (`make cuda-sanitize`).
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "../../csrc/cuda/device.h"
+#include "../../csrc/cuda/ptx.h"
 #include "../../csrc/cuda/kernels.h"
 
 using namespace ganzoo::cuda;
@@ -19,14 +19,14 @@ struct Shape {
 
 static std::mt19937 rng(7);
 
-static void fail(const char* what, size_t i, double found, double expected) {
-  std::fprintf(stderr, "%s: element %zu is %.9g, not %.9g\n", what, i, found, expected);
+static void fail(const char* what, size_t i, double actual, double expected) {
+  std::fprintf(stderr, "%s: element %zu is %.9g, expected %.9g\n", what, i, actual, expected);
   std::exit(1);
 }
 
-// Numbers in (-1, 1): those that the type multiplies exactly, or of a full float for kFloat32.
+// Random numbers in (-1, 1), which the type multiplies exactly; of full precision for kFloat32.
 template <class T>
-static std::vector<T> numbers(size_t count, Type type) {
+static std::vector<T> random_numbers(size_t count, Type type) {
   std::vector<T> values(count);
   for (T& v : values) {
     const float whole = static_cast<float>(rng() >> 8) / (1 << 23) - 1;
@@ -35,27 +35,26 @@ static std::vector<T> numbers(size_t count, Type type) {
   return values;
 }
 
-// |found - expected| <= relative |expected| + a share of what sums of this size round off.
+// Fails unless |actual - expected| <= relative |expected| + absolute.
 template <class T>
-static void compare(const char* what, const std::vector<T>& found, const std::vector<double>& expected, double relative,
-                    double absolute) {
+static void compare(const char* what, const std::vector<T>& actual, const std::vector<double>& expected,
+                    double relative, double absolute) {
   for (size_t i = 0; i < expected.size(); ++i)
-    if (!(std::fabs(to_float(found[i]) - expected[i]) <= relative * std::fabs(expected[i]) + absolute))
-      fail(what, i, to_float(found[i]), expected[i]);
+    if (!(std::fabs(to_float(actual[i]) - expected[i]) <= relative * std::fabs(expected[i]) + absolute))
+      fail(what, i, to_float(actual[i]), expected[i]);
 }
 
 #ifndef GANZOO_EMULATE
 static void check(cudaError_t error) {
   if (error == cudaSuccess) return;
-  std::fprintf(stderr, "CUDA says %s\n", cudaGetErrorString(error));
+  std::fprintf(stderr, "CUDA error: %s\n", cudaGetErrorString(error));
   std::exit(1);
 }
 #else
 static void check(cudaError_t) {}
 #endif
 
-// A copy of host numbers where the kernels can reach them, of exactly their size and aligned to 16 bytes or more, as
-// malloc does.
+// A copy of host numbers in memory of the kernels: of exactly their size and aligned to at least 16 bytes.
 template <class T>
 class Buffer {
  public:
@@ -79,7 +78,7 @@ class Buffer {
 
   operator T*() { return data_; }
 
-  std::vector<T> back() const {
+  std::vector<T> to_host() const {
     std::vector<T> values(size_);
 #ifdef GANZOO_EMULATE
     if (size_) std::memcpy(static_cast<void*>(values.data()), data_, size_ * sizeof(T));
@@ -95,13 +94,13 @@ class Buffer {
 };
 
 template <class T>
-static std::vector<T> poison(size_t count) {
+static std::vector<T> nan_values(size_t count) {
   return std::vector<T>(count, from_float<T>(NAN));
 }
 
-// body(small pixel, big pixel, kernel element) for every product of the convolution.
+// Calls body(small pixel, big pixel, kernel element) for every product of the convolution.
 template <class Body>
-static void each_pair(const Shape& s, const Body& body) {
+static void for_pairs(const Shape& s, const Body& body) {
   for (int image = 0; image < s.n; ++image)
     for (int i = 0; i < s.h; ++i)
       for (int j = 0; j < s.w; ++j)
@@ -126,19 +125,20 @@ static Moments moments(const std::vector<Number>& values, int channels) {
   return m;
 }
 
-// `weight_order`: the strides of an NCHW (0) or channels_last (1) weight. `processors`: which tile is chosen.
+// `weight_order`: the strides of an NCHW (0) or channels_last (1) weight. `processors` determines the tile.
 template <class T>
 static void check_products(const Shape& s, Type type, int weight_order, int processors) {
   const int pixels_small = s.n * s.h * s.w, pixels_big = s.n * s.H * s.W;
-  const std::vector<T> small = numbers<T>(pixels_small * s.cs, type), big = numbers<T>(pixels_big * s.cb, type);
-  const std::vector<float> weight = numbers<float>(16 * s.cs * s.cb, type);
+  const std::vector<T> small = random_numbers<T>(pixels_small * s.cs, type);
+  const std::vector<T> big = random_numbers<T>(pixels_big * s.cb, type);
+  const std::vector<float> weight = random_numbers<float>(16 * s.cs * s.cb, type);
   const std::vector<int64_t> strides =
       weight_order ? std::vector<int64_t>{16 * s.cb, 1, 4 * s.cb, s.cb} : std::vector<int64_t>{16 * s.cb, 16, 4, 1};
   const auto weight_at = [&](int a, int b, int k) {
     return double{weight[a * strides[0] + b * strides[1] + k / 4 * strides[2] + k % 4 * strides[3]]};
   };
   std::vector<double> up(pixels_big * s.cb), down(pixels_small * s.cs), gradient(16 * s.cs * s.cb);
-  each_pair(s, [&](int p, int q, int k) {
+  for_pairs(s, [&](int p, int q, int k) {
     for (int a = 0; a < s.cs; ++a)
       for (int b = 0; b < s.cb; ++b) {
         const double x = to_float(small[p * s.cs + a]), y = to_float(big[q * s.cb + b]), v = weight_at(a, b, k);
@@ -146,7 +146,7 @@ static void check_products(const Shape& s, Type type, int weight_order, int proc
       }
   });
   const double rounding = sizeof(T) == 2 ? (type == Type::kFloat16 ? 0x1p-11 : 0x1p-8) : 1e-6;
-  const double sums = type == Type::kFloat32 ? 3e-4 : 2e-5;  // where products are not exact, nor are sums
+  const double sums = type == Type::kFloat32 ? 3e-4 : 2e-5;  // products of kFloat32 are rounded
 
   for (const bool is_up : {true, false}) {
     const Convolution f = is_up ? convolution(true, s.n, s.h, s.w, s.cs, s.H, s.W, s.cb)
@@ -154,18 +154,18 @@ static void check_products(const Shape& s, Type type, int weight_order, int proc
     const std::vector<double>& exact = is_up ? up : down;
     Buffer<char> packed(bytes_of_packed(type, f)), scratch(bytes_of_statistics(f));
     Buffer<float> weights(weight);
-    Buffer<T> x(is_up ? small : big), out(poison<T>(exact.size()));
-    Buffer<float> mean(poison<float>(f.cout)), var(poison<float>(f.cout));
+    Buffer<T> x(is_up ? small : big), out(nan_values<T>(exact.size()));
+    Buffer<float> mean(nan_values<float>(f.cout)), var(nan_values<float>(f.cout));
     check(pack(type, f, weights, true, strides.data(), packed, nullptr));
     check(convolve(type, f, x, packed, {nullptr, nullptr, 1, mean, var}, out, scratch, processors, nullptr));
-    compare(is_up ? "up" : "down", out.back(), exact, rounding, sums);
+    compare(is_up ? "up" : "down", out.to_host(), exact, rounding, sums);
     const Moments m = moments(exact, f.cout);
-    compare("mean of a product", mean.back(), m.mean, 1e-5, 1e-5);
-    compare("variance of a product", var.back(), m.var, 1e-4, 1e-5);
+    compare("mean of a product", mean.to_host(), m.mean, 1e-5, 1e-5);
+    compare("variance of a product", var.to_host(), m.var, 1e-4, 1e-5);
 
-    const std::vector<float> scale = numbers<float>(f.cout, type), shift = numbers<float>(f.cout, type);
+    const std::vector<float> scale = random_numbers<float>(f.cout, type), shift = random_numbers<float>(f.cout, type);
     Buffer<float> scales(scale), shifts(shift);
-    Buffer<T> activated(poison<T>(exact.size()));
+    Buffer<T> activated(nan_values<T>(exact.size()));
     check(convolve(type, f, x, packed, {scales, shifts, 0.2f, nullptr, nullptr}, activated, nullptr, processors,
                    nullptr));
     std::vector<double> expected(exact.size());
@@ -173,93 +173,94 @@ static void check_products(const Shape& s, Type type, int weight_order, int proc
       const double v = scale[i % f.cout] * exact[i] + shift[i % f.cout];
       expected[i] = v > 0 ? v : 0.2f * v;
     }
-    compare("activated", activated.back(), expected, rounding, sums);
+    compare("activated", activated.to_host(), expected, rounding, sums);
   }
 
   const Gradient g = ganzoo::cuda::gradient(s.n, s.h, s.w, s.cs, s.H, s.W, s.cb);
   Buffer<T> a(small), b(big);
-  Buffer<float> found(poison<float>(gradient.size()));
+  Buffer<float> weight_grad(nan_values<float>(gradient.size()));
   Buffer<char> splits(bytes_of_splits(type, g, processors));
-  check(weight_gradient(type, g, a, b, found, splits, processors, nullptr));
-  compare("weight gradient", found.back(), gradient, 1e-6, 1e-4);
+  check(weight_gradient(type, g, a, b, weight_grad, splits, processors, nullptr));
+  compare("weight gradient", weight_grad.to_host(), gradient, 1e-6, 1e-4);
 }
 
-// Numbers of one sign, whose sum only grows: what is lost at every addition adds up. Cut off by tensor cores it would be
-// 1e-5 here.
+// A sum of numbers of one sign, in which the errors of all additions add up. Truncated by tensor cores it would be
+// wrong by 1e-5.
 static void check_long_sum() {
   const int cin = 128, cout = 8, weights = 16 * cin * cout;
   const Convolution f = convolution(false, 1, 4, 4, cin, 2, 2, cout);
-  std::vector<float> x = numbers<float>(16 * cin, Type::kFloat32), weight = numbers<float>(weights, Type::kFloat32);
+  std::vector<float> x = random_numbers<float>(16 * cin, Type::kFloat32);
+  std::vector<float> weight = random_numbers<float>(weights, Type::kFloat32);
   for (float& v : x) v = std::fabs(v);
   for (float& v : weight) v = std::fabs(v);
   std::vector<double> exact(4 * cout);
-  each_pair({1, 2, 2, cout, 4, 4, cin}, [&](int p, int q, int k) {
+  for_pairs({1, 2, 2, cout, 4, 4, cin}, [&](int p, int q, int k) {
     for (int a = 0; a < cout; ++a)
       for (int b = 0; b < cin; ++b)
         exact[p * cout + a] += double{x[q * cin + b]} * weight[(a * cin + b) * 16 + k];
   });
   const int64_t strides[] = {16 * cin, 16, 4, 1};
-  Buffer<float> images(x), given(weight), out(poison<float>(exact.size()));
+  Buffer<float> images(x), weights_on_device(weight), out(nan_values<float>(exact.size()));
   Buffer<char> packed(bytes_of_packed(Type::kFloat32, f));
-  check(pack(Type::kFloat32, f, given, true, strides, packed, nullptr));
+  check(pack(Type::kFloat32, f, weights_on_device, true, strides, packed, nullptr));
   check(convolve(Type::kFloat32, f, images, packed, {nullptr, nullptr, 1, nullptr, nullptr}, out, nullptr, 0, nullptr));
-  compare("a long sum", out.back(), exact, 2e-6, 0);
+  compare("a long sum", out.to_host(), exact, 2e-6, 0);
 }
 
 template <class T>
 static void check_passes(Type type, int pixels, int channels, bool affine) {
-  std::vector<T> y = numbers<T>(pixels * channels, type), grad = numbers<T>(pixels * channels, type);
+  std::vector<T> y = random_numbers<T>(pixels * channels, type), grad = random_numbers<T>(pixels * channels, type);
   for (size_t i = 0; i < y.size(); ++i) y[i] = from_float<T>(to_float(y[i]) + static_cast<float>(i % channels % 3));
   std::vector<double> exact(y.size());
   for (size_t i = 0; i < y.size(); ++i) exact[i] = to_float(y[i]);
   const Moments m = moments(exact, channels);
   Buffer<char> scratch(bytes_of_sums(pixels, channels));
-  Buffer<T> ys(y), grads(grad), out(poison<T>(y.size())), back(poison<T>(y.size()));
-  Buffer<float> mean(poison<float>(channels)), var(poison<float>(channels));
+  Buffer<T> ys(y), grads(grad), out(nan_values<T>(y.size())), back(nan_values<T>(y.size()));
+  Buffer<float> mean(nan_values<float>(channels)), var(nan_values<float>(channels));
   check(channel_statistics(type, ys, pixels, channels, mean, var, scratch, nullptr));
-  compare("channel mean", mean.back(), m.mean, 1e-5, 1e-6);
-  compare("channel variance", var.back(), m.var, 1e-4, 1e-6);
+  compare("channel mean", mean.to_host(), m.mean, 1e-5, 1e-6);
+  compare("channel variance", var.to_host(), m.var, 1e-4, 1e-6);
 
-  const std::vector<float> gamma = numbers<float>(channels, type), beta = numbers<float>(channels, type);
+  const std::vector<float> gamma = random_numbers<float>(channels, type), beta = random_numbers<float>(channels, type);
   const float eps = 1e-5f, slope = 0.2f;
   Buffer<float> gammas(gamma), betas(beta);
   const BatchNorm norm = {
       mean, var,  affine ? static_cast<float*>(gammas) : nullptr, affine ? static_cast<float*>(betas) : nullptr,
       eps,  slope};
-  std::vector<double> activated(y.size()), through(y.size()), dy(y.size()), dgamma(channels), dbeta(channels),
+  std::vector<double> activated(y.size()), inner_grad(y.size()), dy(y.size()), dgamma(channels), dbeta(channels),
       edge(y.size());
   const auto xhat = [&](size_t i) { return (exact[i] - m.mean[i % channels]) / std::sqrt(m.var[i % channels] + eps); };
   for (size_t i = 0; i < y.size(); ++i) {
     const size_t c = i % channels;
     const double v = xhat(i) * (affine ? gamma[c] : 1) + (affine ? beta[c] : 0);
     activated[i] = v > 0 ? v : slope * v, edge[i] = std::fabs(v) < 1e-4;
-    through[i] = to_float(grad[i]) * (v > 0 ? 1 : slope);
-    dbeta[c] += through[i], dgamma[c] += through[i] * xhat(i);
+    inner_grad[i] = to_float(grad[i]) * (v > 0 ? 1 : slope);
+    dbeta[c] += inner_grad[i], dgamma[c] += inner_grad[i] * xhat(i);
   }
   for (size_t i = 0; i < y.size(); ++i) {
     const size_t c = i % channels;
     dy[i] = (affine ? gamma[c] : 1) / std::sqrt(m.var[c] + eps) *
-            (through[i] - dbeta[c] / pixels - xhat(i) * dgamma[c] / pixels);
+            (inner_grad[i] - dbeta[c] / pixels - xhat(i) * dgamma[c] / pixels);
   }
   const double rounding = sizeof(T) == 2 ? 0x1p-8 : 1e-4;
   check(norm_act(type, ys, pixels, channels, norm, out, nullptr));
-  compare("norm_act", out.back(), activated, rounding, 1e-4);
-  Buffer<float> gradient_of_gamma(poison<float>(channels)), gradient_of_beta(poison<float>(channels));
+  compare("norm_act", out.to_host(), activated, rounding, 1e-4);
+  Buffer<float> gradient_of_gamma(nan_values<float>(channels)), gradient_of_beta(nan_values<float>(channels));
   check(norm_act_backward(type, grads, ys, pixels, channels, norm, back, gradient_of_gamma, gradient_of_beta, scratch,
                           nullptr));
-  std::vector<T> found = back.back();
+  std::vector<T> actual = back.to_host();
   for (size_t i = 0; i < y.size(); ++i)
     if (edge[i])
-      found[i] = from_float<T>(static_cast<float>(dy[i]));  // which side of 0 it is on is a matter of rounding
-  compare("norm_act_backward", found, dy, rounding, 1e-3);
-  compare("dgamma", gradient_of_gamma.back(), dgamma, 1e-3, 1e-2);
-  compare("dbeta", gradient_of_beta.back(), dbeta, 1e-3, 1e-2);
+      actual[i] = from_float<T>(static_cast<float>(dy[i]));  // on which side of 0 it is depends on rounding
+  compare("norm_act_backward", actual, dy, rounding, 1e-3);
+  compare("dgamma", gradient_of_gamma.to_host(), dgamma, 1e-3, 1e-2);
+  compare("dbeta", gradient_of_beta.to_host(), dbeta, 1e-3, 1e-2);
 }
 
 template <class T>
 static void check_type(const char* name, Type type) {
-  // whole chunks, in both widths of a tile and several splits; chunks of numbers that are not; one image; many of one
-  // pixel
+  // whole chunks, with both tile widths and several splits; channels that do not fill chunks; one image; many images of
+  // one pixel
   check_products<T>({3, 5, 3, 72, 10, 7, 136}, type, 1, 0);
   check_products<T>({3, 5, 3, 72, 10, 7, 136}, type, 0, 50);
   check_products<T>({2, 3, 4, 13, 7, 9, 19}, type, 0, 0);
@@ -273,7 +274,7 @@ static void check_type(const char* name, Type type) {
   check_passes<T>(type, 2, 2056, true);
   check_passes<T>(type, 66000, 8, true);
   if (type == Type::kFloat32) check_long_sum();
-  std::printf("%s: as expected\n", name);
+  std::printf("%s: passed\n", name);
 }
 
 static void check_arithmetic() {
@@ -284,7 +285,7 @@ static void check_arithmetic() {
     if (x >= 0 && quotient(x, divisor(value)) != x / static_cast<int>(value))
       fail("quotient", x, quotient(x, divisor(value)), value);
   }
-  for (int k = 0; k < 64; k += 4)  // what a warp reads of 32-bit numbers stored k by k: 32 different banks
+  for (int k = 0; k < 64; k += 4)  // a warp reads 32-bit numbers stored k by k from 32 different banks
     for (int row = 0; row < 128; row += 8) {
       uint32_t banks = 0;
       for (int lane = 0; lane < 32; ++lane) {
@@ -297,9 +298,9 @@ static void check_arithmetic() {
 
 int main(int, char** arguments) {
   check_arithmetic();
-  const std::string_view wanted = arguments[1] ? arguments[1] : "";
-  if (wanted.empty() || wanted == "bfloat16") check_type<bfloat16>("bfloat16", Type::kBFloat16);
-  if (wanted.empty() || wanted == "float16") check_type<float16>("float16", Type::kFloat16);
-  if (wanted.empty() || wanted == "tf32") check_type<float>("tf32", Type::kTf32);
-  if (wanted.empty() || wanted == "float32") check_type<float>("float32", Type::kFloat32);
+  const std::string_view type = arguments[1] ? arguments[1] : "";
+  if (type.empty() || type == "bfloat16") check_type<bfloat16>("bfloat16", Type::kBFloat16);
+  if (type.empty() || type == "float16") check_type<float16>("float16", Type::kFloat16);
+  if (type.empty() || type == "tf32") check_type<float>("tf32", Type::kTf32);
+  if (type.empty() || type == "float32") check_type<float>("float32", Type::kFloat32);
 }

@@ -1,11 +1,12 @@
-// The GPU's instructions for a CPU: a block's threads are fibers, and warps do together what lanes do together.
+// Emulates the GPU instructions of csrc/cuda/ptx.h on a CPU. The threads of a block are fibers; instructions of a warp
+// are executed once all its lanes have reached them.
 //
-// It is strict where a GPU is only sometimes wrong: shared memory starts as NaN, asynchronous copies happen at once or
-// when they are waited for, by chance, warps and lanes run in random order, fragments are laid out as the PTX manual
-// says, tensor cores cut their sums off, and what a launch or an instruction forbids ends the program: a grid or shared
-// memory that is too large for some GPU, a warp's instruction that not all lanes execute, an unaligned or
-// bank-conflicting ldmatrix. Under AddressSanitizer every access is checked, too, and shared memory ends where the
-// block's does.
+// Errors that a GPU shows only sometimes always show here. Shared memory starts as NaN; asynchronous copies happen at
+// once or when they are waited for, at random; warps and lanes run in random order; fragments are laid out as the PTX
+// manual says; tensor cores truncate their sums. Anything that a launch or an instruction forbids ends the program: a
+// grid or shared memory too large for some GPU, a warp instruction that not all lanes execute, an unaligned or
+// bank-conflicting ldmatrix. AddressSanitizer checks every access, including those past the end of the block's shared
+// memory.
 #pragma once
 #include <ucontext.h>
 
@@ -86,7 +87,7 @@ inline bfloat16 from_float<bfloat16>(float v) {
 namespace emulator {
 
 constexpr int kThreads = 256, kStack = 128 * 1024;
-constexpr int kSharedBytes = 99 * 1024;  // the most of a block on the GPUs that have the least, 8.6, 8.9 and 12.0
+constexpr int kSharedBytes = 99 * 1024;  // the limit of a block on the GPUs with the lowest one: 8.6, 8.9 and 12.0
 
 enum class State { kReady, kAtWarp, kAtBlock, kDone };
 
@@ -99,18 +100,18 @@ struct Copy {
 
 enum class Instruction { kNone, kLoad, kLoadTransposed, kMultiply };
 
-struct Post {  // what a lane shows its warp
+struct Message {  // what a lane shows its warp
   Instruction instruction;
   const void* row;
   uint32_t a[4], b[2];
-  unsigned number;  // of the lane's posts
+  unsigned number;  // counts the lane's messages
 };
 
 struct Fiber {
   ucontext_t context;
   std::vector<char> stack = std::vector<char>(kStack);
   State state = State::kDone;
-  unsigned posts = 0;
+  unsigned message_count = 0;
   std::vector<Copy> open;
   std::vector<std::vector<Copy>> groups;
 };
@@ -119,8 +120,8 @@ inline std::vector<Fiber> fibers(kThreads);
 inline ucontext_t scheduler;
 inline int running;
 inline std::function<void()> body;
-inline Post posts[kThreads][2];
-inline std::mt19937 chance(1);
+inline Message messages[kThreads][2];
+inline std::mt19937 rng(1);
 alignas(128) inline char shared[kSharedBytes];
 inline int shared_bytes;
 
@@ -153,10 +154,10 @@ inline bool all(int begin, int end, State state) {
                      [=](const Fiber& f) { return f.state == state || f.state == State::kDone; });
 }
 
-// Runs a warp until all its lanes wait for the block or are done.
+// Runs a warp until all its lanes wait at the block barrier or are done.
 inline void run_warp(int first, std::vector<int>& order) {
   while (!all(first, first + 32, State::kAtBlock)) {
-    std::shuffle(order.begin(), order.end(), chance);
+    std::shuffle(order.begin(), order.end(), rng);
     for (int lane : order)
       if (fibers[first + lane].state == State::kReady) resume(first + lane);
     if (all(first, first + 32, State::kAtWarp))
@@ -164,7 +165,7 @@ inline void run_warp(int first, std::vector<int>& order) {
         if (fibers[first + i].state == State::kAtWarp) fibers[first + i].state = State::kReady;
     bool stuck = !all(first, first + 32, State::kAtBlock);
     for (int i = 0; i < 32; ++i) stuck &= fibers[first + i].state != State::kReady;
-    if (stuck) fail("some lanes of a warp wait for the warp, others for the block");
+    if (stuck) fail("some lanes of a warp wait for the warp, others at the block barrier");
   }
 }
 
@@ -178,29 +179,31 @@ inline void run_block(int bytes) {
     fiber.context.uc_stack = {fiber.stack.data(), 0, fiber.stack.size()};
     fiber.context.uc_link = &scheduler;
     makecontext(&fiber.context, enter, 0);
-    fiber.state = State::kReady, fiber.posts = 0;
+    fiber.state = State::kReady, fiber.message_count = 0;
     fiber.open.clear(), fiber.groups.clear();
   }
   std::vector<int> warps(kThreads / 32), lanes(32);
   for (int i = 0; i < kThreads / 32; ++i) warps[i] = i;
   for (int i = 0; i < 32; ++i) lanes[i] = i;
   while (!all(0, kThreads, State::kDone)) {
-    std::shuffle(warps.begin(), warps.end(), chance);
+    std::shuffle(warps.begin(), warps.end(), rng);
     for (int warp : warps) run_warp(warp * 32, lanes);
     for (Fiber& fiber : fibers)
       if (fiber.state == State::kAtBlock) fiber.state = State::kReady;
   }
 }
 
-// Shows `mine` to the warp and returns what all lanes have shown.
-inline const Post& of_lane(int lane) { return posts[running / 32 * 32 + lane][fibers[running].posts & 1]; }
-inline void show(Post mine) {
-  mine.number = ++fibers[running].posts;
-  posts[running][mine.number & 1] = mine;
+// of_lane: the message of a lane of this warp. show: shows `mine` to the warp and waits for all lanes.
+inline const Message& of_lane(int lane) {
+  return messages[running / 32 * 32 + lane][fibers[running].message_count & 1];
+}
+inline void show(Message mine) {
+  mine.number = ++fibers[running].message_count;
+  messages[running][mine.number & 1] = mine;
   pause(State::kAtWarp);
   for (int lane = 0; lane < 32; ++lane)
     if (of_lane(lane).number != mine.number || of_lane(lane).instruction != mine.instruction)
-      fail("not all lanes of a warp execute an instruction of the warp");
+      fail("not all lanes execute a warp instruction");
 }
 
 inline void check_rows() {
@@ -208,7 +211,7 @@ inline void check_rows() {
     unsigned banks = 0;
     for (int line = 0; line < 8; ++line) {
       const char* row = static_cast<const char*>(of_lane(matrix * 8 + line).row);
-      if (row < shared || row + 16 > shared + shared_bytes) fail("ldmatrix outside of shared memory");
+      if (row < shared || row + 16 > shared + shared_bytes) fail("ldmatrix outside shared memory");
       if ((row - shared) % 16) fail("ldmatrix from an address that is not a multiple of 16");
       banks |= 1u << (row - shared) / 16 % 8;
     }
@@ -223,11 +226,11 @@ inline char* shared_memory() { return emulator::shared; }
 inline void copy_async(void* to, const void* from, bool valid) {
   char* byte = static_cast<char*>(to);
   if (byte < emulator::shared || byte + 16 > emulator::shared + emulator::shared_bytes)
-    emulator::fail("a copy outside of shared memory");
+    emulator::fail("a copy outside shared memory");
   if (reinterpret_cast<uintptr_t>(to) % 16 || reinterpret_cast<uintptr_t>(from) % 16)
     emulator::fail("a copy is not aligned");
   const emulator::Copy copy = {to, from, valid};
-  if (emulator::chance() & 1) copy.run();
+  if (emulator::rng() & 1) copy.run();
   emulator::fibers[emulator::running].open.push_back(copy);
 }
 inline void commit_copies() {
@@ -274,11 +277,11 @@ float number_of(const uint32_t* registers, int index) {
 }
 template <>
 inline float number_of<float>(const uint32_t* registers, int index) {
-  return __uint_as_float(registers[index] & ~0x1fffu);  // tensor cores read 10 bits of the fraction
+  return __uint_as_float(registers[index] & ~0x1fffu);  // tensor cores read 10 bits of the mantissa
 }
 
-// The float next to `v` on the side of zero, as tensor cores return their sums (Fasi, Higham, Mikaitis, Pranesh 2021).
-inline float cut_off(double v) {
+// Rounds towards zero, like the sums of tensor cores (Fasi, Higham, Mikaitis, Pranesh 2021).
+inline float truncate(double v) {
   const float rounded = static_cast<float>(v);
   return std::fabs(rounded) > std::fabs(v) ? std::nextafter(rounded, 0.0f) : rounded;
 }
@@ -296,7 +299,7 @@ void multiply_add(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2])
       sum += double{number_of<T>(emulator::of_lane(row % 8 * 4 + holder).a, (half * 2 + row / 8) * kEach + part)} *
              number_of<T>(emulator::of_lane(col * 4 + holder).b, half * kEach + part);
     }
-    c[i] = cut_off(sum);
+    c[i] = truncate(sum);
   }
 }
 

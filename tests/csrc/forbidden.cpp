@@ -1,9 +1,9 @@
-// What a GPU forbids, or lets pass and computes something else by: the emulator must end every one of these kernels
-// (`make cuda-emulate`). Nothing else has looked at the kernels of csrc/cuda where there is no GPU.
+// Kernels that a GPU forbids, or whose results it leaves undefined: the emulator must stop each of them (`make
+// cuda-emulate`). Without a GPU, only the emulator checks the kernels of csrc/cuda, so this checks the emulator.
 #include <cstdio>
 #include <cstdlib>
 
-#include "../../csrc/cuda/device.h"
+#include "../../csrc/cuda/ptx.h"
 
 using namespace ganzoo::cuda;
 
@@ -26,7 +26,7 @@ static const char* const kinds[] = {"nothing forbidden",
                                     "some lanes at the barrier",
                                     "large grid",
                                     "empty grid",
-                                    "much shared memory"};
+                                    "too much shared memory"};
 
 static void kernel(const Arguments p) {
   const int lane = threadIdx.x % 32;
@@ -52,5 +52,5 @@ int main(int, char** arguments) {
   alignas(16) static const char numbers[64] = {};
   const dim3 grid(kind == 11 ? 0 : 1, kind == 10 ? 1 << 16 : 1, 1);
   launch(&kernel, grid, kind == 12 ? 100 << 10 : kBytes, nullptr, Arguments{kind, numbers});
-  std::printf("%s: went through\n", kinds[kind]);
+  std::printf("%s: ran to its end\n", kinds[kind]);
 }

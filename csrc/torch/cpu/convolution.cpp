@@ -3,7 +3,7 @@
 
 #include <tuple>
 
-#include "../../cpu/kept.h"
+#include "../../cpu/workspace.h"
 #include "tensors.h"
 
 namespace {
@@ -18,7 +18,7 @@ void pack_into(const Tensor& weight, bool transposed, float* packed) {
 
 Tensor conv4x4s2_pack_weight(Tensor weight, bool transposed) {
   check_weight(weight);
-  Tensor packed = vector(weight, ganzoo::floats_of_packed(transposed, weight.size(0), weight.size(1)));
+  Tensor packed = vector(weight, ganzoo::packed_size(transposed, weight.size(0), weight.size(1)));
   ask_for_large_pages(packed);
   pack_into(weight, transposed, packed.mutable_data_ptr<float>());
   return packed;
@@ -26,12 +26,12 @@ Tensor conv4x4s2_pack_weight(Tensor weight, bool transposed) {
 
 // The panels of `packed`, or those of the weight, packed into this thread's workspace.
 const float* packed_or_pack(const Tensor& weight, const Maybe& packed, bool transposed) {
-  const int64_t size = ganzoo::floats_of_packed(transposed, weight.size(0), weight.size(1));
+  const int64_t size = ganzoo::packed_size(transposed, weight.size(0), weight.size(1));
   if (packed) {
     STD_TORCH_CHECK(packed->size(0) == size && packed->stride(0) == 1, "ganzoo: packed is not of weight");
     return packed->const_data_ptr<float>();
   }
-  float* panels = ganzoo::kept<ganzoo::kCaller>(size);
+  float* panels = ganzoo::workspace<ganzoo::Scratch::kShared>(size);
   pack_into(weight, transposed, panels);
   return panels;
 }
@@ -53,7 +53,7 @@ Result convolve(bool transposed, const Tensor& x, const Tensor& weight, const Ma
   Maybe keep_scale, keep_shift;
   ganzoo::Epilogue e = {channel(scale, "scale", cout, keep_scale), channel(shift, "shift", cout, keep_shift),
                         static_cast<float>(slope), nullptr, nullptr};
-  if (cb <= ganzoo::kNarrow && !packed && !scale && !statistics)
+  if (cb <= ganzoo::kMaxFewChannels && !packed && !scale && !statistics)
     return {few_channels(transposed, s, x, weight, e.shift, {}, {false, e.slope}), {}, {}};
   if (packed) check(*packed, "packed", 1);
   const float* panels = packed_or_pack(weight, packed, transposed);
@@ -62,7 +62,7 @@ Result convolve(bool transposed, const Tensor& x, const Tensor& weight, const Ma
               vector(in, statistics ? cout : 0), vector(in, statistics ? cout : 0)};
   if (statistics) e.mean = r.mean.mutable_data_ptr<float>(), e.var = r.var.mutable_data_ptr<float>();
   if (s.n > 0)
-    ganzoo::convolve(transposed, takes_winograd(s), s, in.const_data_ptr<float>(), panels, e,
+    ganzoo::convolve(transposed, winograd_is_faster(s), s, in.const_data_ptr<float>(), panels, e,
                      r.out.mutable_data_ptr<float>(), threads());
   return r;
 }
@@ -95,11 +95,11 @@ Tensor conv4x4s2_weight_grad(Tensor small, Tensor big) {
   STD_TORCH_CHECK(s.cs > 0 && s.cb > 0, "ganzoo: small and big must have channels");
   const Tensor a = nhwc(small), b = nhwc(big);
   Tensor out = empty_nhwc(s.cs, s.cb, 4, 4);
-  if (s.cb <= ganzoo::kNarrow)
-    ganzoo::narrow_gradient(s, false, a.const_data_ptr<float>(), b.const_data_ptr<float>(), nullptr, {false, 1},
+  if (s.cb <= ganzoo::kMaxFewChannels)
+    ganzoo::few_channels_weight_gradient(s, false, a.const_data_ptr<float>(), b.const_data_ptr<float>(), nullptr, {false, 1},
                             out.mutable_data_ptr<float>(), nullptr, threads());
   else
-    ganzoo::weight_gradient(takes_winograd(s), s, a.const_data_ptr<float>(), b.const_data_ptr<float>(),
+    ganzoo::weight_gradient(winograd_is_faster(s), s, a.const_data_ptr<float>(), b.const_data_ptr<float>(),
                             out.mutable_data_ptr<float>(), threads());
   return out;
 }

@@ -13,8 +13,8 @@ using ganzoo::Activation;
 using ganzoo::Shape;
 
 void check_few_channels(int64_t channels) {
-  STD_TORCH_CHECK(channels >= 1 && channels <= ganzoo::kNarrow, "ganzoo: the big image must have 1 to ",
-                  ganzoo::kNarrow, " channels, but has ", channels);
+  STD_TORCH_CHECK(channels >= 1 && channels <= ganzoo::kMaxFewChannels, "ganzoo: the big image must have 1 to ",
+                  ganzoo::kMaxFewChannels, " channels, but has ", channels);
 }
 
 Tensor conv_transpose4x4s2_tanh(Tensor x, Tensor weight, Maybe shift, int64_t height, int64_t width) {
@@ -64,7 +64,7 @@ std::tuple<Tensor, Tensor> few_channels_weight_grad(Tensor grad, Tensor out, Ten
   check_few_channels(s.cb);
   STD_TORCH_CHECK(s.cs > 0, "ganzoo: grad and input must have channels");
   Tensor weight = empty_nhwc(s.cs, s.cb, 4, 4), shift = vector(g, grad.size(1));
-  ganzoo::narrow_gradient(s, transposed, small.const_data_ptr<float>(), big.const_data_ptr<float>(),
+  ganzoo::few_channels_weight_gradient(s, transposed, small.const_data_ptr<float>(), big.const_data_ptr<float>(),
                           o.const_data_ptr<float>(), activation(transposed, slope), weight.mutable_data_ptr<float>(),
                           shift.mutable_data_ptr<float>(), threads());
   return {weight, shift};

@@ -19,7 +19,7 @@ Tensor matmul(Tensor a, Tensor b, Maybe bias) {
   const float* shift = channel(bias, "bias", n, keep);
   Tensor c = torch::stable::new_empty(a, {sizes, 2}, ScalarType::Float);
   if (m > 0 && n > 0)
-    ganzoo::multiply(a.const_data_ptr<float>(), a_strides, b.const_data_ptr<float>(), b_strides, shift, m, n, k,
+    ganzoo::gemm(a.const_data_ptr<float>(), a_strides, b.const_data_ptr<float>(), b_strides, shift, m, n, k,
                      c.mutable_data_ptr<float>(), threads());
   return c;
 }

@@ -13,7 +13,7 @@
 #include <sys/mman.h>
 #endif
 
-#include "../../cpu/driver.h"
+#include "../../cpu/api.h"
 
 namespace ganzoo {
 namespace tensors {
@@ -92,18 +92,18 @@ inline void check_sizes(const Shape& s) {
   STD_TORCH_CHECK(fits({s.n, s.h, s.w, s.cs}) && fits({s.n, s.H, s.W, s.cb}), "ganzoo: the images are too large");
 }
 
-// A convolution whose big image has few channels, see ganzoo::narrow_convolve. Any memory format.
+// A convolution whose big image has few channels, see ganzoo::few_channels_convolve. Any memory format.
 inline Tensor few_channels(bool transposed, const Shape& s, const Tensor& x, const Tensor& weight, const float* shift,
                            const Maybe& activated, const Activation& act) {
   const Tensor in = nhwc(x);
   const Maybe out_of = activated ? Maybe(nhwc(*activated)) : Maybe();
   const Tensor out = transposed ? empty_nhwc(s.n, s.cb, s.H, s.W) : empty_nhwc(s.n, s.cs, s.h, s.w);
-  const Narrowed e = {weight.const_data_ptr<float>(),
+  const FewChannelsLayer e = {weight.const_data_ptr<float>(),
                       {weight.stride(0), weight.stride(1), weight.stride(2), weight.stride(3)},
                       shift,
                       out_of ? out_of->const_data_ptr<float>() : nullptr,
                       act};
-  narrow_convolve(transposed, s, in.const_data_ptr<float>(), e, out.mutable_data_ptr<float>(), threads());
+  few_channels_convolve(transposed, s, in.const_data_ptr<float>(), e, out.mutable_data_ptr<float>(), threads());
   return out;
 }
 

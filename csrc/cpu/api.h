@@ -1,0 +1,117 @@
+// The CPU operations on plain arrays: float32, images NHWC, no torch.
+//
+// A "small" image is [n, h, w, cs] and a "big" one [n, H, W, cb] with H in {2h, 2h + 1} and W in {2w, 2w + 1}. All
+// convolutions have a 4 x 4 kernel, stride 2 and padding 1; a weight is (cs, cb, 4, 4), which is the layout both of
+// ConvTranspose2d (small -> big) and of Conv2d (big -> small).
+//
+// Work is cut into items that depend on shapes alone, so results are the same bits for any number of threads.
+// Preconditions (positive sizes, no overlap of inputs and outputs) are the caller's to check.
+#pragma once
+#include <cstdint>
+#include <functional>
+
+namespace ganzoo {
+
+using Body = std::function<void(int64_t begin, int64_t end)>;
+
+// The caller's thread pool: execute() calls body(begin, end) for ranges that cover 0 .. items, possibly in parallel.
+struct Parallel {
+  void (*execute)(int64_t items, const Body& body);
+  int64_t threads;
+  void operator()(int64_t items, const Body& body) const { execute(items, body); }
+};
+
+struct Shape {
+  int64_t n, h, w, cs;  // the small image
+  int64_t H, W, cb;     // the big image; n is shared
+};
+
+// ---- convolutions ---------------------------------------------------------------------------------------------------
+
+// Applied to each sum before it is stored: out = act(scale * sum + shift), act(v) = v > 0 ? v : slope * v.
+struct Epilogue {
+  const float *scale, *shift;  // [output channels], or null (1 and 0)
+  float slope;
+  // [output channels]: mean and biased variance of the sums over all pixels; or null. Only without scale and shift and
+  // with a slope of 1: Winograd's scheme would take them of the output, the direct sum before the epilogue.
+  float *mean, *var;
+};
+
+// Whether Winograd's scheme is expected to be faster than the direct sum for this shape.
+bool winograd_is_faster(const Shape& s);
+
+// Number of floats that pack() writes.
+int64_t packed_size(bool transposed, int64_t cs, int64_t cb);
+// Packs a (cs, cb, 4, 4) weight of any strides into panels [block of kBlock outputs][phase][tap][cin][kBlock].
+void pack(bool transposed, const float* weight, const int64_t strides[4], int64_t cs, int64_t cb, float* packed,
+          Parallel run);
+
+// transposed: small -> big; otherwise big -> small. `packed` is packed for the same direction.
+void convolve(bool transposed, bool winograd, const Shape& s, const float* x, const float* packed, const Epilogue& e,
+              float* out, Parallel run);
+
+// The gradient of either convolution with respect to its weight, (cs, 4, 4, cb): the sum over pixels of small x big.
+void weight_gradient(bool winograd, const Shape& s, const float* small, const float* big, float* out, Parallel run);
+
+// ---- convolutions whose big image has few channels ------------------------------------------------------------------
+
+constexpr int kMaxFewChannels = 4;  // channels of the big image up to which the few_channels functions apply
+
+struct Activation {
+  bool tanh;    // if false: v > 0 ? v : slope * v
+  float slope;
+};
+
+// Forward pass (`forward_out` null): out = act(sum + shift). Backward pass: `forward_out` is the output of act in the
+// forward pass, x the gradient with respect to it; x is multiplied by the derivative of act, and out is the sum alone.
+struct FewChannelsLayer {
+  const float* weight;  // (cs, cb, 4, 4)
+  int64_t strides[4];   // of the weight, any
+  const float *shift, *forward_out;  // shift: [output channels], or null
+  Activation act;
+};
+
+void few_channels_convolve(bool transposed, const Shape& s, const float* x, const FewChannelsLayer& layer, float* out,
+                           Parallel run);
+
+// The gradients with respect to the weight, (cs, 4, 4, cb), and to the shift (may be null). The image that
+// `grad_is_big` selects is the gradient with respect to `forward_out` (or to the sum, if that is null); the other is
+// the layer's input.
+void few_channels_weight_gradient(const Shape& s, bool grad_is_big, const float* small, const float* big,
+                                  const float* forward_out, const Activation& act, float* weight, float* shift,
+                                  Parallel run);
+
+// ---- matrix product -------------------------------------------------------------------------------------------------
+
+// c [m, n], contiguous, = a [m, k] b [k, n] + bias [n] (or null). a and b have any strides.
+void gemm(const float* a, const int64_t a_strides[2], const float* b, const int64_t b_strides[2], const float* bias,
+          int64_t m, int64_t n, int64_t k, float* c, Parallel run);
+
+// ---- batch normalization over [pixels, channels] --------------------------------------------------------------------
+
+// Mean and biased variance of each channel; pixels > 0.
+void channel_statistics(const float* y, int64_t pixels, int64_t c, float* mean, float* var, Parallel run);
+
+struct BatchNorm {
+  const float *mean, *var, *gamma, *beta;  // gamma, beta: or null (1 and 0)
+  double eps;
+  float slope;  // of the activation: v > 0 ? v : slope * v
+};
+
+// out = act((y - mean) / sqrt(var + eps) * gamma + beta)
+void norm_act(const float* y, int64_t pixels, int64_t c, const BatchNorm& norm, float* out, Parallel run);
+// The gradients of norm_act if mean and var are the statistics of y (Ioffe & Szegedy 2015).
+void norm_act_backward(const float* grad, const float* y, int64_t pixels, int64_t c, const BatchNorm& norm, float* dy,
+                       float* dgamma, float* dbeta, Parallel run);
+
+// ---- instruction set ------------------------------------------------------------------------------------------------
+
+const char* instruction_set();  // "avx512", "avx2" or "generic": the one in use
+// Uses the named instruction set from now on, or the best one if name is null or empty; false, and no change, if this
+// processor lacks it.
+bool select_instruction_set(const char* name);
+// Runs `rounds` of fused multiply-adds in registers; returns the number of floating-point operations. For measuring the
+// peak that kernels are compared with.
+double fma_loop(int64_t rounds);
+
+}  // namespace ganzoo

@@ -1,0 +1,69 @@
+// Batch normalization passes. An item is kPixelChunk pixels.
+#pragma once
+#include <cstdint>
+
+#include "../isa/vector-inl.h"
+#include "batch_norm.h"
+
+namespace ganzoo {
+namespace ISA {
+namespace {
+
+void statistics(const BatchNormPass& f, int64_t begin, int64_t end) {
+  for (int64_t chunk = begin; chunk < end; ++chunk) {
+    const int64_t from = chunk * kPixelChunk, count = min(kPixelChunk, f.pixels - from);
+    const float *first = f.y + from * f.c, *last = first + count * f.c, share = 1.0f / count;
+    float *mean = f.partial_first + chunk * f.c, *m2 = f.partial_second + chunk * f.c;
+    for (int64_t c = 0; c < f.c; ++c) mean[c] = m2[c] = 0;
+    for (const float* y = first; y != last; y += f.c)
+      for_channels(f.c, [=](auto type, int64_t c) { put(mean + c, get(type, mean + c) + get(type, y + c)); });
+    for (int64_t c = 0; c < f.c; ++c) mean[c] *= share;
+    for (const float* y = first; y != last; y += f.c)
+      for_channels(f.c, [=](auto type, int64_t c) {
+        const auto deviation = get(type, y + c) - get(type, mean + c);
+        put(m2 + c, get(type, m2 + c) + deviation * deviation);
+      });
+  }
+}
+
+void norm_act(const BatchNormPass& f, int64_t begin, int64_t end) {
+  for (int64_t p = begin * kPixelChunk; p < min(end * kPixelChunk, f.pixels); ++p)
+    for_channels(f.c, [&f, p](auto type, int64_t c) {
+      const auto v = get(type, f.y + p * f.c + c) * get(type, f.scale + c) + get(type, f.shift + c);
+      put(f.out + p * f.c + c, v > 0 ? v : v * f.slope);
+    });
+}
+
+// The gradient of act(scale * y + shift) with respect to scale * y + shift, with the sign computed as norm_act does.
+template <class Type>
+inline Type activation_gradient(Type type, const BatchNormPass& f, int64_t p, int64_t c) {
+  const auto v = get(type, f.y + p * f.c + c) * get(type, f.scale + c) + get(type, f.shift + c);
+  const auto g = get(type, f.grad + p * f.c + c);
+  return v > 0 ? g : g * f.slope;
+}
+
+void norm_act_sums(const BatchNormPass& f, int64_t begin, int64_t end) {
+  for (int64_t chunk = begin; chunk < end; ++chunk) {
+    float *sums = f.partial_first + chunk * f.c, *products = f.partial_second + chunk * f.c;
+    for (int64_t c = 0; c < f.c; ++c) sums[c] = products[c] = 0;
+    for (int64_t p = chunk * kPixelChunk; p < min((chunk + 1) * kPixelChunk, f.pixels); ++p)
+      for_channels(f.c, [&f, p, sums, products](auto type, int64_t c) {
+        const auto g = activation_gradient(type, f, p, c);
+        put(sums + c, get(type, sums + c) + g);
+        put(products + c, get(type, products + c) + g * (get(type, f.y + p * f.c + c) - get(type, f.mean + c)));
+      });
+  }
+}
+
+void norm_act_backward(const BatchNormPass& f, int64_t begin, int64_t end) {
+  for (int64_t p = begin * kPixelChunk; p < min(end * kPixelChunk, f.pixels); ++p)
+    for_channels(f.c, [&f, p](auto type, int64_t c) {
+      const auto deviation = get(type, f.y + p * f.c + c) - get(type, f.mean + c);
+      put(f.out + p * f.c + c, get(type, f.scale + c) * activation_gradient(type, f, p, c) -
+                                   get(type, f.grad_mean + c) - get(type, f.grad_slope + c) * deviation);
+    });
+}
+
+}  // namespace
+}  // namespace ISA
+}  // namespace ganzoo

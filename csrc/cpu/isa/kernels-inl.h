@@ -1,0 +1,66 @@
+// Defines the table of kernels of the instruction set being compiled. Included once, by that set's source file.
+#pragma once
+#include <cstdint>
+
+#include "../batch_norm/batch_norm-inl.h"
+#include "../convolution/convolution-inl.h"
+#include "../convolution/pack-inl.h"
+#include "../convolution/weight_gradient-inl.h"
+#include "../few_channels/few_channels-inl.h"
+#include "../few_channels/weight_gradient-inl.h"
+#include "../gemm/gemm-inl.h"
+#include "../winograd/products-inl.h"
+#include "../winograd/transforms-inl.h"
+#include "kernels.h"
+#include "vector-inl.h"
+
+namespace ganzoo {
+namespace ISA {
+namespace {
+
+// As many independent chains of multiply-adds as hide the latency of one and fit the registers.
+double fma_loop(int64_t rounds) {
+  constexpr int kChains = kRegisters == 32 ? 16 : 10;
+  Vec acc[kChains], sum = {};
+  const Vec factor = broadcast(0.999f), term = broadcast(0.001f);
+#pragma GCC unroll 16
+  for (int i = 0; i < kChains; ++i) acc[i] = broadcast(0.1f * i);
+  for (int64_t k = 0; k < rounds; ++k) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kChains; ++i) acc[i] = acc[i] * factor + term;
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < kChains; ++i) sum += acc[i];
+  volatile float sink = sum[0];  // keeps the loop from being optimized away
+  (void)sink;
+  return 2.0 * kChains * kLanes * rounds;
+}
+
+}  // namespace
+}  // namespace ISA
+
+const Kernels KERNELS = {
+    ISA_NAME,
+    ISA::convolve,
+    ISA::pack,
+    ISA::weight_gradient,
+    ISA::scatter<ISA::SmallSide>,
+    ISA::scatter<ISA::BigSide>,
+    ISA::gather<ISA::SmallSide>,
+    ISA::gather<ISA::BigSide>,
+    ISA::multiply_transposed,
+    ISA::multiply_strided,
+    ISA::multiply_gradient,
+    ISA::statistics,
+    ISA::norm_act,
+    ISA::norm_act_sums,
+    ISA::norm_act_backward,
+    ISA::pack_panel,
+    ISA::gemm,
+    ISA::few_channels_transposed,
+    ISA::few_channels_strided,
+    ISA::few_channels_weight_gradient,
+    ISA::fma_loop,
+};
+
+}  // namespace ganzoo

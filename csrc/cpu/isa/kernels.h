@@ -1,0 +1,40 @@
+// The table of kernels of one instruction set.
+#pragma once
+#include <cstdint>
+
+#include "../batch_norm/batch_norm.h"
+#include "../convolution/convolution.h"
+#include "../few_channels/few_channels.h"
+#include "../gemm/gemm.h"
+#include "../winograd/winograd.h"
+
+namespace ganzoo {
+
+// `begin` and `end` are a range of work items, whose meaning the argument's header documents.
+struct Kernels {
+  const char* name;
+  void (*convolve)(const Convolution&, int64_t begin, int64_t end);
+  void (*pack)(const WeightPacking&, int64_t begin, int64_t end);
+  void (*weight_gradient)(const WeightGradient&, int64_t begin, int64_t end, float* scratch);
+  WinogradPass *scatter_small, *scatter_big, *gather_small, *gather_big;
+  WinogradPass *multiply_transposed, *multiply_strided, *multiply_gradient;
+  void (*statistics)(const BatchNormPass&, int64_t begin, int64_t end);
+  void (*norm_act)(const BatchNormPass&, int64_t begin, int64_t end);
+  void (*norm_act_sums)(const BatchNormPass&, int64_t begin, int64_t end);
+  void (*norm_act_backward)(const BatchNormPass&, int64_t begin, int64_t end);
+  void (*pack_panel)(const Matrix& b, int64_t k, int64_t n, int64_t panel, float* to);
+  void (*gemm)(const Gemm&, int64_t begin, int64_t end, float* scratch);
+  void (*few_channels_transposed)(const FewChannels&, int64_t begin, int64_t end, float* scratch);
+  void (*few_channels_strided)(const FewChannels&, int64_t begin, int64_t end, float* scratch);
+  void (*few_channels_weight_gradient)(const FewChannels&, int64_t begin, int64_t end, float* scratch);
+  double (*fma_loop)(int64_t rounds);
+};
+
+extern const Kernels kGeneric;
+#if defined(__x86_64__)
+extern const Kernels kAvx2, kAvx512;
+#endif
+
+const Kernels& kernels();  // the instruction set in use, see dispatch.cpp
+
+}  // namespace ganzoo
