@@ -69,9 +69,7 @@ def test_a_failure_says_what_to_change_and_an_expected_one_why(
     boastful, candid = (ganzoo_cli("check", name, *SMALL) for name in ("boastful", "candid"))
     total = len(ARCHITECTURE)
     assert (boastful.code, candid.code) == (1, 0)
-    assert re.search(
-        r"^failed +metadata +summary is 'the best.*\n +Change: write one line", boastful.out, re.MULTILINE
-    )
+    assert re.search(r"^failed +metadata +summary is 'the best.*\n +Change: write one line", boastful.out, re.MULTILINE)
     assert re.search(r"^expected +metadata +failed as expected: there is so much to say", candid.out, re.MULTILINE)
     assert boastful.out.endswith(f"{total - 1} of {total} checks passed.\n")
     assert candid.out.endswith(f"{total - 1} of {total} checks passed, 1 failed as expected.\n")
