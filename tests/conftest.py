@@ -140,7 +140,8 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Site], None]]
     yield put_on_path
     for site in installed:
         for module in site.modules:
-            sys.modules.pop(module, None)
+            if str(site.path) in str(getattr(sys.modules.get(module), "__file__", "")):  # not our own `ganzoo`
+                del sys.modules[module]
     monkeypatch.undo()
     importlib.invalidate_caches()
     registry.refresh()

@@ -30,7 +30,7 @@ def test_a_run_of_0_1_0_resumes_under_every_name_of_its_architecture(run: Path) 
 
 
 def test_it_does_not_resume_as_another_architecture(run: Path) -> None:
-    with pytest.raises(UsageError, match="architecture: vanilla -> dcgan"):
+    with pytest.raises(UsageError, match="cannot make a ganzoo:dcgan of this run: it is a vanilla"):
         ganzoo.train("ganzoo:dcgan", resume=run, steps=41)
 
 

@@ -49,12 +49,13 @@ class Session:
     callbacks: Callbacks
 
     def __init__(self, config: TrainConfig, settings: Mapping[str, Any], out: str | os.PathLike[str] | None = None):
-        if config.architecture is None or config.dataset is None:
-            missing = "an architecture" if config.architecture is None else "--dataset"
-            raise UsageError(f"Training needs {missing}; see ganzoo list and ganzoo datasets.")
+        if config.architecture is None:
+            raise UsageError("Training needs an architecture; see ganzoo list and ganzoo datasets.")
+        self.entry = registry.get_architecture(config.architecture)
+        if config.dataset is None:
+            raise UsageError("Training needs --dataset; see ganzoo list and ganzoo datasets.")
         self.out = out
         self.resumed: Run | None = None
-        self.entry = registry.get_architecture(config.architecture)
         kind = registry.get_dataset(config.dataset)[0].kind
         if kind not in self.entry.card.kinds:
             able = [e.name for e in registry.architectures() if e.error is None and kind in e.card.kinds]
