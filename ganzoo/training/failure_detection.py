@@ -37,6 +37,8 @@ MIN_INITIAL_GRADIENT = 0.1
 """Lower bound for the initial gradient norm."""
 MAX_GRADIENT = 1e4
 """Gradient norm treated as divergence, whatever it was initially."""
+MAX_LOSS = 1e6
+"""Losses beyond this are divergence at once, even in the first row: no objective of a healthy training comes near."""
 MIN_SWINGS = 6
 MIN_SWING = 0.1
 """Smallest amplitude of D's swings: D trembles around 1/2 without harm."""
@@ -92,18 +94,22 @@ class FailureDetector:
         """
         self.rows += 1
         self.last.append(row)
+        if evidence := explosion(row):
+            return self._alarm("divergence", row, evidence, DIVERGENCE_REMEDY)
         if self.rows <= WARM_UP:
             self.first.append(row)
             return None
         for failure in self.failures:
             evidence = failure.evidence(list(self.last), self.first)
             if evidence is not None:
-                last_seen = self.last_seen.get(failure.name, -REPEAT_AFTER)
-                self.last_seen[failure.name] = self.rows
-                if self.rows - last_seen >= REPEAT_AFTER:
-                    return Alarm(failure.name, row["step"], evidence, failure.remedy)
-                return None
+                return self._alarm(failure.name, row, evidence, failure.remedy)
         return None
+
+    def _alarm(self, name: str, row: Row, evidence: str, remedy: str) -> Alarm | None:
+        """The alarm, unless the same one was raised recently."""
+        last_seen = self.last_seen.get(name, -REPEAT_AFTER)
+        self.last_seen[name] = self.rows
+        return Alarm(name, row["step"], evidence, remedy) if self.rows - last_seen >= REPEAT_AFTER else None
 
 
 def failures(loss: str, real_label: float, penalty_half_life: float) -> list[Failure]:
@@ -115,6 +121,15 @@ def failures(loss: str, real_label: float, penalty_half_life: float) -> list[Fai
         Failure("mode collapse", mode_collapse, COLLAPSE_REMEDY),
         Failure("oscillation", oscillation, OSCILLATION_REMEDY),
     ]
+
+
+def explosion(row: Row) -> str | None:
+    """A loss is so large that training cannot recover."""
+    for network in ("discriminator", "generator"):
+        loss = row.get(f"{network}_loss", 0.0)
+        if abs(loss) > MAX_LOSS:
+            return f"the {network}'s loss is {loss:.3g}"
+    return None
 
 
 def discriminator_won(last: list[Row], first: list[Row], real_label: float) -> str | None:

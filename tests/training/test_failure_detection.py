@@ -80,6 +80,21 @@ def test_scores_without_bound_are_divergence() -> None:
     assert alarm.name == "divergence"
 
 
+@pytest.mark.parametrize("network", ["discriminator", "generator"])
+def test_a_loss_that_explodes_is_divergence_in_the_first_row(network: str) -> None:
+    (alarm,) = shown([{f"{network}_loss": -1e11}, {}, {f"{network}_loss": 1e12}])  # the second time is too soon
+    assert (alarm.name, alarm.step) == ("divergence", 50)
+    assert f"the {network}'s loss is -1e+11" in alarm.evidence
+    assert not shown([{"discriminator_loss": 1e5}])
+
+
+def test_a_training_that_explodes_ends_with_a_warning(ganzoo_cli: Command, tmp_path: Path) -> None:
+    rates = ["--set", "generator_lr=1000", "--set", "discriminator_lr=1000"]
+    result = ganzoo_cli("train", "cgan", "--dataset", "digits", "--steps", 100, *rates, "--out", tmp_path / "run")
+    assert "Alarm: step 50, divergence: the discriminator's loss is" in result.out
+    assert "Warning: 1 alarm (divergence); see" in result.out
+
+
 def test_gradients_may_grow_as_much_as_a_penalty_has_fallen() -> None:
     grown = list(after_warm_up({"generator_gradient": 1e3}, lines=12))  # at 102,400 images
     assert not shown(grown, half_life=20_000)
