@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def architectures() -> list[str]:
-    """The names of the architectures that can be used."""
+    """The names of the working architectures."""
     return [entry.name for entry in registry.architectures() if entry.error is None]
 
 
@@ -44,21 +44,21 @@ def train(
         out: run directory, new or empty; default `runs/ARCHITECTURE-DATASET-001` and so on.
         resume: directory of a run to continue exactly from its last checkpoint; everything else comes from the run.
         callbacks: see `ganzoo.training.callbacks`; default one that logs alarms and notes as warnings.
-        settings: settings of the architecture; those without a namesake below may be given as keywords, such as
-            `batch_size=64` or `loss="hinge"`.
+        settings: settings of the architecture; or give them as keywords, such as `batch_size=64`, `loss="hinge"`.
         {options}
 
     Raises `ganzoo.errors.GanzooError` (UsageError, PluginError, DataError, TrainingError, CheckpointError). Ctrl-C
     writes a checkpoint before KeyboardInterrupt is raised, SIGTERM before SystemExit(143).
     """
     from ganzoo.core import distributed
-    from ganzoo.evaluation import BestCheckpoint
     from ganzoo.training.callbacks import WarningLog
 
     with distributed.process_group():
         session = prepare(architecture, out=out, resume=resume, settings=settings, **options)
         extra: list[Callback] = [WarningLog()] if callbacks is None else list(callbacks)
         if session.config.evaluate_every is not None:
+            from ganzoo.evaluation import BestCheckpoint
+
             extra.append(BestCheckpoint(session.config.evaluate_every, session.config.best_by))
         return session.train(extra)
 
@@ -72,18 +72,18 @@ def prepare(
     **options: Any,
 ) -> Session:
     """The session that `train` would run with these arguments, with everything checked and nothing written."""
-    from ganzoo.evaluation.metrics import get_metrics
     from ganzoo.training.session import Session
 
     if resume is not None and out is not None:
         raise UsageError("A resumed run stays in its directory: give --resume or --out, not both.")
     options |= {"architecture": architecture}
     given = {name: value for name, value in options.items() if name in OPTIONS and value is not None}
-    of_architecture = {name: value for name, value in options.items() if name not in OPTIONS} | dict(settings or {})
-    get_metrics([given["best_by"]] if "best_by" in given else [])  # refuses unknown names
-    if resume is not None:
-        return Session.resume(resume, given, of_architecture)
-    return Session.new(given, of_architecture, out)
+    overrides = {name: value for name, value in options.items() if name not in OPTIONS} | dict(settings or {})
+    if "best_by" in given:
+        from ganzoo.evaluation.metrics import get_metrics
+
+        get_metrics([given["best_by"]])  # refuses unknown names
+    return Session.new(given, overrides, out) if resume is None else Session.resume(resume, given, overrides)
 
 
 def _document(function: Any) -> None:
