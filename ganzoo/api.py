@@ -78,16 +78,16 @@ def prepare(
     if resume is not None and out is not None:
         raise UsageError("A resumed run stays in its directory: give --resume or --out, not both.")
     options |= {"architecture": architecture}
-    given = {name: value for name, value in options.items() if name in OPTIONS and value is not None}
-    of_architecture = {name: value for name, value in options.items() if name not in OPTIONS} | dict(settings or {})
-    get_metrics([given["best_by"]] if "best_by" in given else [])  # refuses unknown names
+    train_options = {name: value for name, value in options.items() if name in OPTIONS and value is not None}
+    settings = {name: value for name, value in options.items() if name not in OPTIONS} | dict(settings or {})
+    get_metrics([train_options["best_by"]] if "best_by" in train_options else [])  # refuses unknown names
     if resume is not None:
-        return Session.resume(resume, given, of_architecture)
-    return Session.new(given, of_architecture, out)
+        return Session.resume(resume, train_options, settings)
+    return Session.new(train_options, settings, out)
 
 
 def _document(function: Any) -> None:
-    """Complete the docstring and the signature of `train` with the options of a training."""
+    """Complete the docstring and the signature of `train` with the training options."""
     documented = {name: option for name, option in OPTIONS.items() if option.help}
     lines = [f"{name}: {configs.describe(option)}" for name, option in documented.items()]
     function.__doc__ = (function.__doc__ or "").format(options="\n        ".join(lines))

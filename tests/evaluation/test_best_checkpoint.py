@@ -155,4 +155,4 @@ def test_an_inapplicable_metric_is_refused_once_on_several_ranks(tmp_path: Path)
     words = ["vanilla", "--dataset", "ring", "--steps", 3, "--out", "run"]
     measured = ["--evaluate-every", 1, "--best-by", "frechet"]
     assert on_two_ranks(tmp_path, "frechet", *words, *measured) == [2, 2]
-    assert (tmp_path / "said").read_text().count("frechet needs images") == 1
+    assert (tmp_path / "output").read_text().count("frechet needs images") == 1
