@@ -36,7 +36,7 @@ GRADIENT_GROWTH = 100
 MIN_INITIAL_GRADIENT = 0.1
 """Lower bound for the initial gradient norm."""
 MAX_GRADIENT = 1e4
-"""Gradient norm treated as divergence, whatever the initial norm."""
+"""Gradient norm treated as divergence, whatever it was initially."""
 MIN_SWINGS = 6
 MIN_SWING = 0.1
 """Smallest amplitude of D's swings that counts: small fluctuations around 1/2 are harmless."""

@@ -42,8 +42,8 @@ DRIVEN: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def alarms_of(rows: Iterable[dict[str, Any]], loss: str = "nonsaturating", half_life: float = math.inf) -> list[Alarm]:
-    """The alarms that these rows raise, one row every 50 steps."""
+def shown(rows: Iterable[dict[str, Any]], loss: str = "nonsaturating", half_life: float = math.inf) -> list[Alarm]:
+    """The alarms raised when a detector is shown these rows, one every 50 steps."""
     detector = FailureDetector(loss, penalty_half_life=half_life)
     alarms = [
         detector.update({**HEALTHY, **row, "step": 50 * (i + 1), "images": 3200 * (i + 1)})
@@ -52,9 +52,9 @@ def alarms_of(rows: Iterable[dict[str, Any]], loss: str = "nonsaturating", half_
     return [alarm for alarm in alarms if alarm]
 
 
-def after_warm_up(*changes: dict[str, Any], rows: int = 2 * WINDOW) -> Iterator[dict[str, Any]]:
-    """Healthy rows of the warm-up, then `rows` rows that repeat these changes."""
-    return itertools.chain([{}] * WARM_UP, itertools.islice(itertools.cycle(changes), rows))
+def after_warm_up(*changes: dict[str, Any], lines: int = 2 * WINDOW) -> Iterator[dict[str, Any]]:
+    """Healthy rows of the warm-up, then `lines` rows that repeat these changes."""
+    return itertools.chain([{}] * WARM_UP, itertools.islice(itertools.cycle(changes), lines))
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def after_warm_up(*changes: dict[str, Any], rows: int = 2 * WINDOW) -> Iterator[
     ],
 )
 def test_each_failure_raises_its_alarm_once(name: str, changes: list[dict[str, Any]]) -> None:
-    (alarm,) = alarms_of(after_warm_up(*changes, rows=LONG_WINDOW + 5))
+    (alarm,) = shown(after_warm_up(*changes, lines=LONG_WINDOW + 5))
     assert alarm.name == name
     assert WARM_UP * 50 < alarm.step <= (WARM_UP + LONG_WINDOW + 5) * 50
     assert alarm.evidence
@@ -77,44 +77,44 @@ def test_each_failure_raises_its_alarm_once(name: str, changes: list[dict[str, A
 
 
 def test_huge_scores_are_divergence() -> None:
-    (alarm,) = alarms_of(after_warm_up({"d_real": 1e5, "d_fake": -1e5}), loss="wasserstein")
+    (alarm,) = shown(after_warm_up({"d_real": 1e5, "d_fake": -1e5}), loss="wasserstein")
     assert alarm.name == "divergence"
 
 
-def test_gradients_may_grow_as_much_as_a_penalty_has_decayed() -> None:
-    grown = list(after_warm_up({"generator_gradient": 1e3}, rows=12))  # at 102,400 images
-    assert not alarms_of(grown, half_life=20_000)
+def test_gradients_may_grow_as_much_as_a_penalty_has_fallen() -> None:
+    grown = list(after_warm_up({"generator_gradient": 1e3}, lines=12))  # at 102,400 images
+    assert not shown(grown, half_life=20_000)
     for half_life in (math.inf, 1e12, 100_000):
-        (alarm,) = alarms_of(grown, half_life=half_life)
+        (alarm,) = shown(grown, half_life=half_life)
         assert alarm.name == "divergence"
-    (alarm,) = alarms_of(after_warm_up({"generator_gradient": 1e5}), half_life=1.0)
+    (alarm,) = shown(after_warm_up({"generator_gradient": 1e5}), half_life=1.0)
     assert alarm.name == "divergence"
 
 
 def test_small_fluctuations_around_one_half_are_not_oscillation() -> None:
-    assert not alarms_of(
-        after_warm_up({"d_real": 0.51, "d_fake": 0.49}, {"d_real": 0.5, "d_fake": 0.4999}, rows=3 * LONG_WINDOW)
+    assert not shown(
+        after_warm_up({"d_real": 0.51, "d_fake": 0.49}, {"d_real": 0.5, "d_fake": 0.4999}, lines=3 * LONG_WINDOW)
     )
 
 
 def test_a_failure_must_last_to_raise_an_alarm() -> None:
-    assert not alarms_of([*[{}] * WARM_UP, *[{"diversity": 0.02}] * (WINDOW - 1), *[{}] * WINDOW])
+    assert not shown([*[{}] * WARM_UP, *[{"diversity": 0.02}] * (WINDOW - 1), *[{}] * WINDOW])
 
 
 def test_a_failure_that_returns_after_a_quiet_time_raises_its_alarm_again() -> None:
     collapse = [{"diversity": 0.02}] * (WINDOW + 5)
-    assert len(alarms_of([*[{}] * WARM_UP, *collapse, *[{}] * (REPEAT_AFTER // 4), *collapse])) == 1
-    assert len(alarms_of([*[{}] * WARM_UP, *collapse, *[{}] * (REPEAT_AFTER + 5), *collapse])) == 2
+    assert len(shown([*[{}] * WARM_UP, *collapse, *[{}] * (REPEAT_AFTER // 4), *collapse])) == 1
+    assert len(shown([*[{}] * WARM_UP, *collapse, *[{}] * (REPEAT_AFTER + 5), *collapse])) == 2
 
 
 def test_a_generator_that_is_still_learning_has_not_collapsed() -> None:
     growing = [{"diversity": 0.01 + 0.004 * i, "duplicates": max(0.0, 1 - 0.02 * i)} for i in range(60)]
-    assert not alarms_of(growing)
+    assert not shown(growing)
 
 
 def test_scores_are_not_taken_for_probabilities() -> None:
-    assert not alarms_of(after_warm_up({"d_real": 5.0, "d_fake": -5.0}), loss="hinge")
-    assert not alarms_of(after_warm_up({"d_real": 0.999, "d_fake": 0.001}), loss="wasserstein")
+    assert not shown(after_warm_up({"d_real": 5.0, "d_fake": -5.0}), loss="hinge")
+    assert not shown(after_warm_up({"d_real": 0.999, "d_fake": 0.001}), loss="wasserstein")
 
 
 def test_swings() -> None:
