@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-# The versions of every installation, build environments included: a plain `torch` could pull a CUDA build.
+# Pins the versions of every installation, build environments included: a plain `torch` could install a CUDA build.
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -11,35 +11,35 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 demo: $(VENV)/installed  ## train a conditional GAN on real digits for a minute
 	$(BIN)/ganzoo train cgan --dataset digits --minutes 1
 
-test: $(VENV)/installed  ## the quick suite
+test: $(VENV)/installed  ## run the quick tests
 	$(BIN)/pytest
 
-test-long: $(VENV)/installed  ## the quick suite and the long checks
+test-long: $(VENV)/installed  ## run all tests, slow ones included
 	$(BIN)/pytest -m "slow or not slow"
 
-lint: $(VENV)/installed
+lint: $(VENV)/installed  ## check style, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: $(VENV)/installed
+format: $(VENV)/installed  ## format the Python code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/installed  ## every benchmark, interleaved with its baseline
+bench: $(VENV)/installed  ## run every benchmark, interleaved with its baseline
 	$(BIN)/pytest --benchmark-only
 
 CPU_SOURCES := $(wildcard csrc/cpu/*.cpp csrc/cpu/*/*.cpp)
 
-sanitize:  ## the C++ kernels under AddressSanitizer and UndefinedBehaviorSanitizer
+sanitize:  ## run the C++ kernels under AddressSanitizer and UndefinedBehaviorSanitizer
 	mkdir -p build
 	$(CXX) -std=c++17 -O1 -g -Wall -Wno-psabi -fsanitize=address,undefined -fno-sanitize-recover=all -pthread \
 		tests/csrc/sanitize.cpp $(CPU_SOURCES) -o build/sanitize
 	build/sanitize
 
-# Compiled by Clang under its sanitizers, then as for a release but for other processors.
-portable: portable-clang portable-x86_64 portable-aarch64  ## the C++ kernels on other processors; names missing tools
+# With Clang and its sanitizers, then with the flags of a release for other processors, under QEMU.
+portable: portable-clang portable-x86_64 portable-aarch64  ## run the C++ kernels with Clang and on other processors
 
 CPUS_x86_64 := qemu64 max
 CPUS_aarch64 := cortex-a53
@@ -64,7 +64,7 @@ SANITIZED := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
 cuda-check: $(VENV)/installed  ## compile every CUDA kernel for sm_80, sm_90 and PTX; registers and spills: build/cuda
 	TORCH_CUDA_ARCH_LIST="8.0 9.0+PTX" $(BIN)/python -m benchmarks.cuda_check csrc build/cuda
 
-# On the CPU: the kernels alone under the sanitizers, then as torch operators in the tests that also run on a GPU.
+# On the CPU: the kernels alone under the sanitizers, then as torch operators, with the tests that also run on a GPU.
 cuda-emulate: $(VENV)/installed build/emulated/ganzoo.so  ## run the CUDA kernels without a GPU
 	$(CXX) $(EMULATE) $(SANITIZED) tests/csrc/forbidden.cpp -o build/emulated/forbidden
 	build/emulated/forbidden 0
@@ -83,7 +83,7 @@ build/emulated/ganzoo.so: TORCH = $(shell $(BIN)/python -c "import torch; print(
 build/emulated/ganzoo.so: $(EMULATED)
 	$(CXX) -shared $(EMULATED) -o $@ -L$(TORCH)/lib -ltorch_cpu -ltorch -lc10
 
-cuda-kernels: build/cuda/kernels  ## on a GPU: the kernels without torch
+cuda-kernels: build/cuda/kernels  ## on a GPU: test the kernels without torch
 	build/cuda/kernels
 
 KERNELS := $(patsubst %,build/kernels/%.o,$(notdir $(wildcard csrc/cuda/*.cu) tests/csrc/cuda.cpp))
@@ -103,17 +103,18 @@ build/kernels/%.o: tests/csrc/% $(CUDA_HEADERS)
 	mkdir -p build/kernels
 	$(COMPILE_CUDA) -O1 -x cu -c $< -o $@
 
-cuda-sanitize: cuda-memcheck cuda-racecheck  ## on a GPU: the kernels under compute-sanitizer
+cuda-sanitize: cuda-memcheck cuda-racecheck  ## on a GPU: run the kernels under compute-sanitizer
 
 cuda-%check: build/cuda/kernels
 	compute-sanitizer --tool $*check --error-exitcode 1 build/cuda/kernels bfloat16
 
-# With the python3 that has torch, without network or installation: everything is built in place.
+# PYTHON must have torch. Needs no network and installs nothing: everything is built in place.
 RESULTS ?= benchmarks/results
 gpu:  ## on a machine with a GPU: build, test, measure, and write a dated file to benchmarks/results
 	PYTHONPATH=$(CURDIR):$(CURDIR)/plugins:$(CURDIR)/benchmarks:$(CURDIR)/build/site:$(PYTHONPATH) $(PYTHON) -m benchmarks.gpu --results $(RESULTS)
 
-# Our wheel, built in isolation and without torch as pip does, and those of all it needs; see tests/template/test_wheel.py.
+# Builds our wheel in isolation, without torch, as pip does, and the wheels of its dependencies; see
+# tests/template/test_wheel.py.
 wheel-test: $(VENV)/installed  ## build the wheel, and run the CI of a new plugin package in an empty environment
 	rm -rf build/wheels build/lib build/bdist.*
 	$(BIN)/pip wheel --quiet --wheel-dir build/wheels . "pytest>=8" "setuptools>=77"
@@ -122,7 +123,7 @@ wheel-test: $(VENV)/installed  ## build the wheel, and run the CI of a new plugi
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-# torch first, so that the extension hook in setup.py finds it: the package itself is built without isolation.
+# torch comes first, so that setup.py finds it: the package is built without isolation.
 $(VENV)/installed: pyproject.toml setup.py constraints.txt $(wildcard csrc/*/* csrc/*/*/*)
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet torch setuptools ninja

@@ -1,7 +1,8 @@
-"""Builds the native extension if torch and a compiler are here; everything else is in pyproject.toml.
+"""Builds the native extension if torch and a compiler are available; everything else is in pyproject.toml.
 
 The sources in csrc/ are part of the wheel. Without torch or a compiler in the build environment, as in pip's isolated
-builds, the pure Python package is built and the kernels are compiled on first use; `ganzoo doctor` shows which.
+builds, only the Python package is built, and the kernels are compiled on first use. `ganzoo doctor` shows which of the
+two applies.
 """
 
 import runpy
@@ -45,7 +46,7 @@ def extension() -> dict:
         return {}
 
     class OptionalBuild(BuildExtension):
-        """A missing or failing compiler must not stop the installation."""
+        """Continues the installation without the extension if the compiler is missing or fails."""
 
         def run(self) -> None:
             super().run()
@@ -56,7 +57,7 @@ def extension() -> dict:
         def build_extensions(self) -> None:
             try:
                 super().build_extensions()
-            except Exception as reason:  # a compiler fails in many ways; none may stop the installation
+            except Exception as reason:  # compilers fail in many ways; none may stop the installation
                 print(f"ganzoo: the native kernels were not built: {reason}", file=sys.stderr)
 
     native = CppExtension(

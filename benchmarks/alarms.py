@@ -1,7 +1,7 @@
-"""How near trainings came to each alarm: `python benchmarks/alarms.py RUN...`, one line a run.
+"""How close runs came to each alarm: `python benchmarks/alarms.py RUN...` prints one row per run.
 
-Every figure is the worst of any window of lines that an alarm looks at, in the alarm's own measure: it sounds where
-the figure passes what stands in the head. That of the gradient is for penalties that do not fall.
+Every value is the worst of any window of rows that an alarm considers, in the alarm's own measure: the alarm is raised
+if the value passes the limit in the heading. The limit of the gradient applies to penalties that do not decay.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ from ganzoo.training.failure_detection import (
 from ganzoo.training.run import Run
 
 Row = dict[str, Any]
-HEAD = (
-    *("run", f"D won by > {CONFIDENT}", f"diversity < {MIN_DIVERSITY}", f"twins > {MAX_DUPLICATES}"),
+HEADINGS = (
+    *("run", f"D won by > {CONFIDENT}", f"diversity < {MIN_DIVERSITY}", f"duplicates > {MAX_DUPLICATES}"),
     *(f"gradient > {GRADIENT_GROWTH}", f"score > {MAX_SCORE}", f"swings >= {MIN_SWINGS}", "alarms"),
 )
 
 
 def windows(rows: list[Row], length: int) -> Iterator[list[Row]]:
-    """Every run of so many lines that ends after the warm-up."""
+    """Every window of `length` consecutive rows that ends after the warm-up."""
     return (rows[end - length : end] for end in range(max(length, WARM_UP + 1), len(rows) + 1))
 
 
 def nearness(run: Run) -> list[str]:
     rows, config = run.metrics(), run.config["settings"]
     if len(rows) <= WARM_UP:
-        return [run.path.name, f"no judgement before {WARM_UP} lines"]
+        return [run.path.name, f"no alarms before {WARM_UP} rows"]
     won = "no probabilities"
     if "equilibrium_distance" in rows[0]:
         worst = max(
@@ -54,23 +54,23 @@ def nearness(run: Run) -> list[str]:
         )
         won = f"{worst:.3f}"
     diversity = min(max(row["diversity"] for row in window) for window in windows(rows, WINDOW))
-    twins = max(min(row["duplicates"] for row in window) for window in windows(rows, WINDOW))
+    duplicates = max(min(row["duplicates"] for row in window) for window in windows(rows, WINDOW))
     gradient = max(_growth(rows, name) for name in ("generator_gradient", "discriminator_gradient"))
     score = max(
         min(max(abs(row["d_real"]), abs(row["d_fake"])) for row in window) for window in windows(rows, SHORT_WINDOW)
     )
     margins = ([abs(row["d_real"] - row["d_fake"]) for row in window] for window in windows(rows, LONG_WINDOW))
-    turns = max(map(swings, margins), default=0)
-    heard = ", ".join(f"{alarm.name} at {alarm.step:,}" for alarm in run.alarms()) or "none"
+    swing_count = max(map(swings, margins), default=0)
+    alarms = ", ".join(f"{alarm.name} at {alarm.step:,}" for alarm in run.alarms()) or "none"
     return [
         run.path.name,
         won,
         f"{diversity:.2f}",
-        f"{twins:.2f}",
+        f"{duplicates:.2f}",
         f"{gradient:.1f}",
         f"{score:.1f}",
-        str(turns),
-        heard,
+        str(swing_count),
+        alarms,
     ]
 
 
@@ -82,7 +82,7 @@ def _growth(rows: list[Row], name: str) -> float:
 
 
 if __name__ == "__main__":
-    table = Table(*HEAD)
+    table = Table(*HEADINGS)
     for path in sys.argv[1:]:
         table.add_row(*nearness(Run.open(path)))
     Console(width=160).print(table)

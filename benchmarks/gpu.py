@@ -26,7 +26,7 @@ HERE = Path(__file__).resolve().parents[1]
 
 
 class Results:
-    """The file, which grows by sections."""
+    """The Markdown file with the results, written section by section."""
 
     def __init__(self, folder: Path, device: str):
         name = re.sub(r"[^a-z0-9]+", "-", device.lower()).strip("-")
@@ -41,10 +41,10 @@ class Results:
 
 
 def main() -> None:
-    """Everything, in the order of what the rest needs."""
+    """Run all stages, those that others depend on first."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, default=HERE / "benchmarks" / "results")
-    parser.add_argument("--seconds", type=float, default=460, help="for everything")
+    parser.add_argument("--seconds", type=float, default=460, help="time limit of all stages")
     options = parser.parse_args()
     end = time.time() + options.seconds
     absent = [name for name in NEEDED.split() if importlib.util.find_spec(name) is None]
@@ -94,14 +94,14 @@ def machine() -> list[str]:
 
 
 def kernels() -> list[str]:
-    """What was built, in a process that has not looked before."""
+    """A description of the kernels that were built, from a new process."""
     code = "from ganzoo.ops import cuda_library, build_config; print(cuda_library.describe());"
     code += "print('sources', build_config.CUDA.digest(build_config.source_folder())[:16])"
     return run([sys.executable, "-c", code], 60)[1].splitlines()
 
 
 def compiling(*options: str) -> list[str]:
-    """make with the compiler that built the package, for this GPU: nvcc may not be on the PATH, nor find the GPU."""
+    """`make` with the package's compiler, for this GPU: nvcc may not be on the PATH, or may not find the GPU."""
     import torch
 
     from ganzoo.ops.build_config import CUDA
@@ -111,10 +111,10 @@ def compiling(*options: str) -> list[str]:
 
 
 def ceilings() -> list[str]:
-    """What a large copy and large products reach here: medians of twenty."""
+    """The rates that a large copy and large matrix products reach on this GPU, medians of 20."""
     import torch
 
-    def best(call: object, *args: object, **options: object) -> float:
+    def seconds_of(call: object, *args: object, **options: object) -> float:
         times = []
         for attempt in range(23):
             begin, finish = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
@@ -127,43 +127,47 @@ def ceilings() -> list[str]:
         return statistics.median(times)
 
     from_, to = (torch.randint(0, 255, (1 << 31,), dtype=torch.uint8, device="cuda") for _ in range(2))
-    lines = [f"- device-to-device copy, read and written: {2 * from_.numel() / best(to.copy_, from_) / 1e12:.2f} TB/s"]
+    lines = [
+        f"- device-to-device copy, read and written: {2 * from_.numel() / seconds_of(to.copy_, from_) / 1e12:.2f} TB/s"
+    ]
     del from_, to
     for name, dtype in (("bf16", torch.bfloat16), ("fp16", torch.float16), ("tf32", torch.float32)):
         torch.backends.cuda.matmul.allow_tf32 = name == "tf32"
         a, b = (torch.randn(8192, 8192, device="cuda", dtype=dtype) for _ in range(2))
         out = torch.empty_like(a)
-        lines.append(f"- {name} product of 8192: {2 * 8192**3 / best(torch.mm, a, b, out=out) / 1e12:.0f} TFLOP/s")
-    torch.cuda.empty_cache()  # what follows are processes of their own
+        lines.append(
+            f"- {name} product of 8192: {2 * 8192**3 / seconds_of(torch.mm, a, b, out=out) / 1e12:.0f} TFLOP/s"
+        )
+    torch.cuda.empty_cache()  # the next stages are separate processes
     return lines
 
 
 def stage(results: Results, title: str, words: list[str], seconds: float) -> bool:
-    """Runs a command; adds the end of what it printed. Whether it succeeded."""
+    """Run a command and add the end of its output; returns whether it succeeded."""
     start = time.time()
     code, output = run(words, seconds)
-    kept = [line for line in output.splitlines() if line.strip()][-12 if code == 0 else -60 :]
+    end = [line for line in output.splitlines() if line.strip()][-12 if code == 0 else -60 :]
     state = "done" if code == 0 else f"FAILED with {code}"
-    results.add(title, [f"{state} in {time.time() - start:.0f} s", "", "```", *kept, "```"])
+    results.add(title, [f"{state} in {time.time() - start:.0f} s", "", "```", *end, "```"])
     return code == 0
 
 
 def benchmarks(results: Results, until: float) -> bool:
-    """The contestants of test_ops_cuda.py, steps first: what is left out for time is left out there."""
+    """Run test_ops_cuda.py, training steps first; it leaves out contestants for which there is no time."""
     passed = True
     for what in ("test_a_training_step", "test_inference", "test_a_layer"):
-        found = HERE / "build" / f"{what}.json"
-        found.unlink(missing_ok=True)
-        # of the time that is left: what comes first is what compiles longest
+        file = HERE / "build" / f"{what}.json"
+        file.unlink(missing_ok=True)
+        # shares of the remaining time: the first benchmarks take longest to compile
         share = {"test_a_training_step": 0.35, "test_inference": 0.4, "test_a_layer": 0.9}[what]
-        left = max(until - time.time(), 20)
-        environment = {"GANZOO_BENCHMARK_UNTIL": str(time.time() + share * left)}
+        remaining = max(until - time.time(), 20)
+        environment = {"GANZOO_BENCHMARK_UNTIL": str(time.time() + share * remaining)}
         words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--benchmark-only"]
-        words += ["benchmarks/test_ops_cuda.py", "-k", what, f"--benchmark-json={found}"]
-        # one that has begun to compile may finish, if time is left for what follows
-        code, output = run(words, min(share * left + 90, max(until + 30 - time.time(), 30)), environment)
+        words += ["benchmarks/test_ops_cuda.py", "-k", what, f"--benchmark-json={file}"]
+        # a contestant that is being compiled may finish, if there is time for the next benchmarks
+        code, output = run(words, min(share * remaining + 90, max(until + 30 - time.time(), 30)), environment)
         lines = []
-        for row in json.loads(found.read_text())["benchmarks"] if found.exists() and found.stat().st_size else []:
+        for row in json.loads(file.read_text())["benchmarks"] if file.exists() and file.stat().st_size else []:
             lines += [f"- {row['name']}", *(f"  - {name}: {value}" for name, value in row["extra_info"].items())]
         measured = code == 0 and bool(lines)
         if not measured:
@@ -174,7 +178,7 @@ def benchmarks(results: Results, until: float) -> bool:
 
 
 def train(results: Results, seconds: float) -> None:
-    """A whole training as a user starts it, data and checkpoints included, where MNIST is at hand."""
+    """A complete `ganzoo train`, with data loading and checkpoints, if MNIST is available."""
     run_folder = HERE / "build" / f"run-{os.getpid()}"
     words = [sys.executable, "-m", "ganzoo", "train", "dcgan", "--dataset", "mnist", "--set", "image_size=64"]
     words += ["--epochs", "50", "--precision", "bf16", "--out", str(run_folder)]
@@ -184,38 +188,38 @@ def train(results: Results, seconds: float) -> None:
             environment.setdefault("GANZOO_DATA", os.environ.get("GANZOO_DATA") or str(data))
     start = time.time()
     code, output = run(words, max(seconds, 30), environment)
-    told = [line for line in output.splitlines() if "Trained" in line or "rror" in line or "graph" in line]
+    summary = [line for line in output.splitlines() if "Trained" in line or "rror" in line or "graph" in line]
     state = f"{time.time() - start:.0f} s, everything included" if code == 0 else f"not finished ({code})"
-    results.add("50 epochs of MNIST at 64 x 64, bf16", [state, "", *(f"    {line}" for line in told[-5:])])
+    results.add("50 epochs of MNIST at 64 x 64, bf16", [state, "", *(f"    {line}" for line in summary[-5:])])
 
 
 def sanitize(results: Results, until: float) -> bool:
-    """The kernels under compute-sanitizer, which does not work on every machine: a finding fails, its absence does not.
+    """Run the kernels under compute-sanitizer; returns False if it found an error.
 
-    It starts with whatever time is left and is told as unfinished where that is too little.
+    It does not work on every machine, and may not finish in the remaining time; neither counts as a failure.
     """
     passed = True
     for tool in ("memcheck", "racecheck"):
         code, output = run([*compiling(), f"cuda-{tool}"], max(until - time.time(), 15))
-        absent = "Device not supported" in output  # then its own failure is what it counts as an error
-        found = not absent and re.search(r"(ERROR|RACECHECK) SUMMARY: (?!0 )", output)
+        absent = "Device not supported" in output  # the error it then counts is its own failure
+        errors = not absent and re.search(r"(ERROR|RACECHECK) SUMMARY: (?!0 )", output)
         state = "found nothing" if code == 0 else "not finished: out of time" if code == 124 else f"ended with {code}"
-        kept = [line for line in output.splitlines() if line.strip()][-3 if code == 0 else -20 :]
-        results.add(f"compute-sanitizer, {tool}", ["FOUND ERRORS" if found else state, "", "```", *kept, "```"])
-        passed &= not found
+        end = [line for line in output.splitlines() if line.strip()][-3 if code == 0 else -20 :]
+        results.add(f"compute-sanitizer, {tool}", ["FOUND ERRORS" if errors else state, "", "```", *end, "```"])
+        passed &= not errors
     return passed
 
 
 def run(words: list[str], seconds: float, environment: dict[str, str] | None = None) -> tuple[int, str]:
-    """Exit code and output of a command; 124 where it took too long."""
-    everything = {**os.environ, **(environment or {})}
-    both: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "errors": "replace"}
-    process = subprocess.Popen(words, cwd=HERE, env=everything, start_new_session=True, **both)
+    """The exit code and output of a command; the code is 124 if it took longer than `seconds`."""
+    variables = {**os.environ, **(environment or {})}
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "errors": "replace"}
+    process = subprocess.Popen(words, cwd=HERE, env=variables, start_new_session=True, **pipes)
     try:
         output, _ = process.communicate(timeout=seconds)
         return process.returncode, output
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)  # and what it started, which would hold the pipe and the GPU
+        os.killpg(process.pid, signal.SIGKILL)  # with its children, which would keep the pipe and the GPU
         return 124, process.communicate()[0]
 
 

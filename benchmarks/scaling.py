@@ -1,8 +1,8 @@
-"""What a training step costs on several ranks: compute, and what travels between them.
+"""The cost of a training step on several ranks: computation and communication.
 
     torchrun --standalone --nproc-per-node 2 benchmarks/scaling.py dcgan --image-size 32 --batch-size 64
 
-The batch size is that of all ranks. Every rank computes with one thread unless OMP_NUM_THREADS says otherwise.
+The batch size is the total over all ranks. Every rank uses one thread unless OMP_NUM_THREADS is set.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def measure(state: TrainingState, batches: Batches, steps: int) -> dict[str, Any]:
-    """Median time of a step after three to warm up, and messages, bytes and time in all-reduces of one step."""
+    """Median time of a step after three warm-up steps, and messages, bytes and time in all-reduces of one step."""
     messages: list[tuple[int, float]] = []
     reduce = distributed._all_reduce
 

@@ -36,17 +36,17 @@ def without_logs(gan: Any, on_real: Tensor, on_fake: Tensor) -> tuple[Tensor, di
 
 
 def with_logs(gan: Any, on_real: Tensor, on_fake: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    """The same with them, replaced like the other, so that both GANs compute the loss in one term."""
+    """The same loss with them. Both methods are replaced, so that both GANs compute the loss in one term."""
     return GAN.discriminator_objective(gan, on_real, on_fake)
 
 
 @pytest.mark.parametrize("architecture", ["vanilla", "dcgan", "cgan"])
-def test_health_costs_little(benchmark: BenchmarkFixture, architecture: str, tmp_path: Path) -> None:
-    """LOG_EVERY steps and one line of metrics. Both compute the norms of the gradients, which detect NaN."""
+def test_monitoring_costs_little(benchmark: BenchmarkFixture, architecture: str, tmp_path: Path) -> None:
+    """LOG_EVERY steps and one row of metrics. Both loops compute the gradient norms, which detect NaN."""
     try:
         session = Session.new({"architecture": architecture, "dataset": "mnist"}, {"batch_size": 64})
     except DataError as missing:
-        pytest.skip(f"MNIST is not here: {missing}")
+        pytest.skip(f"MNIST is not available: {missing}")
     bare, watched = (TrainingState(session.build().train(), session.config.seed) for _ in range(2))
     bare.gan.discriminator_objective = MethodType(without_logs, bare.gan)  # type: ignore[method-assign]
     watched.gan.discriminator_objective = MethodType(with_logs, watched.gan)  # type: ignore[method-assign]

@@ -29,10 +29,10 @@ def peak(name: str, steps: int) -> float:
 
 def test_peak_memory_of_a_training_step(benchmark: BenchmarkFixture) -> None:
     peaks = {name: [peak(name, STEPS) for _ in range(ROUNDS)] for name in (NATIVE, REFERENCE, CHANNELS_LAST)}
-    before = peak(NATIVE, 0)  # Python, torch, networks and images, common to all
+    baseline = peak(NATIVE, 0)  # Python, torch, networks and images, common to all
     for name, values in peaks.items():
         benchmark.extra_info[f"{name}, MiB"] = round(statistics.median(values))
-    benchmark.extra_info["before the first step, MiB"] = round(before)
+    benchmark.extra_info["before the first step, MiB"] = round(baseline)
     benchmark.extra_info[f"{NATIVE} against {REFERENCE}"] = round(
         statistics.median(peaks[NATIVE]) / statistics.median(peaks[REFERENCE]), 2
     )

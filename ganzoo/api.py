@@ -77,17 +77,17 @@ def prepare(
     if resume is not None and out is not None:
         raise UsageError("A resumed run stays in its directory: give --resume or --out, not both.")
     options |= {"architecture": architecture}
-    given = {name: value for name, value in options.items() if name in OPTIONS and value is not None}
-    overrides = {name: value for name, value in options.items() if name not in OPTIONS} | dict(settings or {})
-    if "best_by" in given:
+    chosen = {name: value for name, value in options.items() if name in OPTIONS and value is not None}
+    settings = {name: value for name, value in options.items() if name not in OPTIONS} | dict(settings or {})
+    if "best_by" in chosen:
         from ganzoo.evaluation.metrics import get_metrics
 
-        get_metrics([given["best_by"]])  # refuses unknown names
-    return Session.new(given, overrides, out) if resume is None else Session.resume(resume, given, overrides)
+        get_metrics([chosen["best_by"]])  # refuses unknown names
+    return Session.new(chosen, settings, out) if resume is None else Session.resume(resume, chosen, settings)
 
 
 def _document(function: Any) -> None:
-    """Complete the docstring and the signature of `train` with the options of a training."""
+    """Complete the docstring and the signature of `train` with the training options."""
     documented = {name: option for name, option in OPTIONS.items() if option.help}
     lines = [f"{name}: {configs.describe(option)}" for name, option in documented.items()]
     function.__doc__ = (function.__doc__ or "").format(options="\n        ".join(lines))

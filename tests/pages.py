@@ -26,8 +26,8 @@ class Page:
 
     def blocks(self, *languages: str) -> list[tuple[str, str]]:
         """Language and content of each code block in one of `languages`, in order."""
-        found = re.findall(r"^```(\w+)\n(.*?)^```", self.text, re.DOTALL | re.MULTILINE)
-        return [(language, content) for language, content in found if language in languages]
+        blocks = re.findall(r"^```(\w+)\n(.*?)^```", self.text, re.DOTALL | re.MULTILINE)
+        return [(language, content) for language, content in blocks if language in languages]
 
     def commands(self) -> list[list[str]]:
         """The commands of all `sh` blocks."""

@@ -19,7 +19,7 @@ _context.set_forkserver_preload(["ganzoo.api", "ganzoo.training.session", "ganzo
 
 
 def start(work: Callable[..., None], *arguments: Any, **environment: Any) -> BaseProcess:
-    """`work(*arguments)`, a function of a test module, in a process of its own with more in its environment.
+    """Run `work(*arguments)`, a function of a test module, in a new process with these environment variables.
 
     Its exit code is 0, or that of the GanzooError, KeyboardInterrupt or SystemExit that `work` raised.
     """
@@ -29,7 +29,7 @@ def start(work: Callable[..., None], *arguments: Any, **environment: Any) -> Bas
 
 
 def together(ranks: int, work: Callable[..., None], *arguments: Any, folder: Path, **environment: Any) -> list[int]:
-    """`work(*arguments)` on so many ranks that train together; their exit codes."""
+    """Run `work(*arguments)` on this number of ranks that train together; returns their exit codes."""
     processes = start_ranks(ranks, work, *arguments, folder=folder, **environment)
     with ended(processes):
         return [join(process) for process in processes]
@@ -53,7 +53,7 @@ def join(process: BaseProcess, seconds: float = 60) -> int:
 
 @contextlib.contextmanager
 def ended(processes: list[BaseProcess]) -> Iterator[None]:
-    """No process outlives this, whatever a test finds."""
+    """Kill the processes on exit, whatever the outcome of the test."""
     try:
         yield
     finally:
@@ -76,18 +76,18 @@ def _run(work: Callable[..., None], arguments: tuple[Any, ...], environment: dic
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
-    except Exception:  # whatever it was: printed, and an exit code that no test takes for success
+    except Exception:  # printed, with an exit code that no test expects
         traceback.print_exc()
         sys.exit(99)
 
 
 def _in_world(meeting: Path, work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-    """Ranks meet through a file instead of a port, which another test might have taken. "said" holds their stderr."""
+    """Ranks connect through a file, since another test might use a port. Their stderr is in the file "output"."""
     import torch.distributed as dist
 
     from ganzoo.core import distributed
 
-    sys.stderr = (meeting.parent / "said").open("a", buffering=1)
+    sys.stderr = (meeting.parent / "output").open("a", buffering=1)
     rank, ranks = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     dist.init_process_group(
         "gloo",

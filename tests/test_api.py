@@ -31,7 +31,7 @@ def test_load_and_sample(run: Run) -> None:
     assert not torch.equal(images, gan.sample(16, labels=[3] * 16, seed=1))
 
 
-def test_what_is_loaded_is_the_average_that_the_last_grid_showed(run: Run) -> None:
+def test_load_gives_the_moving_average_of_the_last_sample_grid(run: Run) -> None:
     import numpy as np
     from PIL import Image
 
@@ -42,7 +42,7 @@ def test_what_is_loaded_is_the_average_that_the_last_grid_showed(run: Run) -> No
     assert np.array_equal(grid(ganzoo.load(run.path).sample(100, labels, seed=0), 10)[0].numpy(), shown)
 
 
-def test_load_refuses_what_is_no_run(tmp_path: Path) -> None:
+def test_load_refuses_a_directory_that_is_not_a_run(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"is not a run directory: it has no config\.json"):
         ganzoo.load(tmp_path)
     (tmp_path / "config.json").write_text("[]")

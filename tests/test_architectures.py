@@ -45,7 +45,7 @@ def standard(name: str, spec: DataSpec, **overrides: Any) -> GAN:
 
 
 def spec_for(name: str, spec: DataSpec) -> DataSpec:
-    """The spec as a training passes it: without the classes and inputs that the architecture does not use."""
+    """The spec that training passes: without the classes and inputs that the architecture does not use."""
     card = CARDS[name]
     return replace(spec, classes=spec.classes if card.conditional else 0, inputs=spec.channels if card.paired else 0)
 

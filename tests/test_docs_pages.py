@@ -1,5 +1,4 @@
-"""The pages for users run from top to bottom, with trainings shortened (see tests/pages.py), and their links lead
-somewhere."""
+"""The commands in the pages for users run, with training shortened (see tests/pages.py), and their links are valid."""
 
 from __future__ import annotations
 
@@ -19,7 +18,7 @@ TUTORIAL = pages.Page("docs/tutorial.md")
 TROUBLESHOOTING = pages.Page("docs/troubleshooting.md")
 LINKED = ["README.md", *(f"docs/{name}.md" for name in ("tutorial", "choosing", "numbers", "troubleshooting"))]
 PACKAGE = "mygan"
-"""Commands that name this need an environment of their own, in which the package can be installed."""
+"""Commands with this name run in an environment in which the package can be installed."""
 
 
 @pytest.fixture
@@ -67,12 +66,12 @@ def test_the_remedies_of_troubleshooting_run(ganzoo_cli: Command) -> None:
         pages.run(ganzoo_cli, words)
 
 
-def test_what_the_tutorial_says_is_refused_is_refused(ganzoo_cli: Command) -> None:
+def test_the_tutorials_refusals_are_as_shown(ganzoo_cli: Command) -> None:
     pages.assert_refused(ganzoo_cli, TUTORIAL)
 
 
 @pytest.mark.parametrize("name", LINKED)
-def test_links_lead_somewhere(name: str) -> None:
+def test_links_are_valid(name: str) -> None:
     page = pages.Page(name)
     assert page.links()
     for link in page.links():

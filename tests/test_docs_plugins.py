@@ -1,4 +1,4 @@
-"""Every command and file of docs/plugins.md, in an environment of their own."""
+"""The commands and files of docs/plugins.md, in a separate environment."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def frozen(request: pytest.FixtureRequest, pix2pix: Site, tmp_path: Path) -> Pat
 
 
 def expected(run: Path) -> dict[str, Any]:
-    """What the release that wrote the run made of it."""
+    """The results that the release which wrote the run had."""
     (release,) = (folder for folder in RELEASES if (folder / run.name).is_dir())
     content = json.loads((release / "expected.json").read_text())
     same_cpu = content["cpu"] == torch.backends.cpu.get_cpu_capability()
@@ -47,7 +47,7 @@ def weights(checkpoint: Path) -> str:
     return digest.hexdigest()
 
 
-def test_every_kind_of_run_is_there() -> None:
+def test_there_is_a_frozen_run_of_every_kind() -> None:
     assert {path.name for path in RUNS} >= {"vanilla", "cgan", "pix2pix", "ring", "interrupted"}
 
 

@@ -1,4 +1,4 @@
-"""Imports: listing and help load nothing heavy, and getting a plugin by name loads that plugin alone."""
+"""Imports: listing and help import no heavy package, and getting a plugin by name imports that plugin alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HEAVY = ("torch", "numpy", "rich", "PIL", "sklearn", "pooch")
 
 
 def loaded_after(code: str, *argv: str) -> set[str]:
-    """The heavy packages that a new process has loaded after running `code`."""
+    """The heavy packages that a new process has imported after running `code`."""
     script = f"""
 import atexit, json, sys
 def report():
@@ -38,7 +38,7 @@ atexit.register(report)
     ],
     ids=["ganzoo", "ganzoo.data", "every card"],
 )
-def test_importing_loads_nothing_heavy(code: str) -> None:
+def test_importing_ganzoo_imports_no_heavy_package(code: str) -> None:
     assert loaded_after(code) == set()
 
 
@@ -48,7 +48,7 @@ CARD_MODULES = {entry.target.partition(":")[0] for entry in ENTRIES}
 
 @pytest.fixture(scope="module")
 def imported_by() -> dict[str, set[str]]:
-    """For every plugin, the modules of cards that getting it by name imports; in one fresh process for all of them."""
+    """For every plugin, the modules of cards that getting it by name imports, found in a new process."""
     requests = [(e.group, e.name, f"{e.name}:x" if getattr(e.card, "argument", None) else e.name) for e in ENTRIES]
     script = f"""
 import json, sys
@@ -94,7 +94,7 @@ def test_training_imports_two_plugins() -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_commands_that_only_print_stay_light(arguments: tuple[str, ...], allowed: set[str]) -> None:
+def test_commands_that_only_print_import_no_heavy_package(arguments: tuple[str, ...], allowed: set[str]) -> None:
     assert loaded_after("from ganzoo.cli import main; main()", *arguments) <= allowed
 
 
@@ -106,6 +106,6 @@ def test_public_names_resolve_and_others_do_not() -> None:
         ganzoo.tran  # noqa: B018
 
 
-def test_public_lists_hold_the_built_ins() -> None:
+def test_public_lists_contain_the_built_ins() -> None:
     assert {"vanilla", "dcgan", "cgan", "wgan"} <= set(ganzoo.architectures())
     assert {"mnist", "fashion_mnist", "kmnist", "cifar10", "digits", "folder", "ring", "grid"} <= set(ganzoo.datasets())

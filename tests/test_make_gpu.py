@@ -1,4 +1,4 @@
-"""What `make gpu` is made of, without a GPU: a stage that takes too long ends, and so does all that it started."""
+"""The parts of `make gpu` that run without a GPU."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from benchmarks import gpu
 
 
 def test_a_stage_that_takes_too_long_ends_with_everything_it_started(tmp_path: Path) -> None:
-    begin = time.monotonic()
+    start = time.monotonic()
     code, output = gpu.run(["sh", "-c", f"echo begun; (sleep 20; touch {tmp_path}/late) & sleep 20"], 0.5)
     assert (code, output) == (124, "begun\n")
-    assert time.monotonic() - begin < 10
+    assert time.monotonic() - start < 10
 
 
 @pytest.mark.parametrize(
-    ("code", "output", "passed", "told"),
+    ("code", "output", "passed", "verdict"),
     [
         (0, "========= ERROR SUMMARY: 0 errors\n", True, "found nothing"),
         (2, "========= ERROR SUMMARY: 3 errors\n", False, "FOUND ERRORS"),
@@ -30,8 +30,8 @@ def test_a_stage_that_takes_too_long_ends_with_everything_it_started(tmp_path: P
         (124, "", True, "not finished: out of time"),
     ],
 )
-def test_what_the_sanitizer_said(
-    code: int, output: str, passed: bool, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_sanitizers_result_is_reported(
+    code: int, output: str, passed: bool, verdict: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gpu, "run", lambda *arguments: (code, output))
     monkeypatch.setattr(gpu, "compiling", lambda: ["make"])
@@ -39,10 +39,10 @@ def test_what_the_sanitizer_said(
     assert gpu.sanitize(results, time.time()) is passed
     (file,) = tmp_path.iterdir()
     assert file.name.endswith("-nvidia-example-1.md")
-    assert file.read_text().count(told) == 2
+    assert file.read_text().count(verdict) == 2
 
 
-def test_the_kernels_are_compiled_for_the_gpu_by_the_compiler_that_built_the_package(
+def test_the_kernels_are_compiled_for_the_gpu_with_the_packages_compiler(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nvcc = tmp_path / "bin" / "nvcc"
@@ -51,8 +51,9 @@ def test_the_kernels_are_compiled_for_the_gpu_by_the_compiler_that_built_the_pac
     nvcc.chmod(0o755)
     monkeypatch.setenv("CUDA_HOME", str(tmp_path))
     monkeypatch.setattr("torch.cuda.get_device_capability", lambda: (9, 0))
-    told = subprocess.run([*gpu.compiling("-n", "-B"), "cuda-kernels"], cwd=gpu.HERE, capture_output=True, text=True)
-    commands = [line for line in told.stdout.splitlines() if "-o build/" in line]
+    dry_run = [*gpu.compiling("-n", "-B"), "cuda-kernels"]
+    output = subprocess.run(dry_run, cwd=gpu.HERE, capture_output=True, text=True).stdout
+    commands = [line for line in output.splitlines() if "-o build/" in line]
     assert any("tests/csrc/cuda.cpp" in line for line in commands)
     assert all(line.startswith(f"{nvcc} -std=c++17 -lineinfo -arch=sm_90 ") for line in commands)
 

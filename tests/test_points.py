@@ -55,7 +55,7 @@ def test_samples_are_in_the_coordinates_of_the_data(trained: Run) -> None:
     assert gan.sample(0).shape == (0, 2)
 
 
-def test_a_run_has_a_picture_of_points_over_real_ones(trained: Run) -> None:
+def test_sample_pictures_show_points_over_real_ones(trained: Run) -> None:
     assert trained.grid is not None
     pixels = np.asarray(Image.open(trained.grid)).astype(int)
     grey = (pixels.max(axis=2) - pixels.min(axis=2) < 20) & (pixels.max(axis=2) < 250)

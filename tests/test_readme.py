@@ -1,4 +1,4 @@
-"""Every command and every piece of code in README.md runs as written, with trainings shortened (see tests/pages.py)."""
+"""Every command and every code block of README.md runs as written, with training shortened (see tests/pages.py)."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_every_command_runs(ganzoo_cli: Command) -> None:
     assert Path("comparison.html").exists()
 
 
-def test_what_it_says_is_refused_is_refused(ganzoo_cli: Command) -> None:
+def test_its_refusals_are_as_shown(ganzoo_cli: Command) -> None:
     pages.assert_refused(ganzoo_cli, README)
 
 

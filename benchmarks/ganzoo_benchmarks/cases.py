@@ -48,7 +48,7 @@ class Result:
     peak: float
     seconds: dict[str, float]
     turns: Turns
-    """The turns of all contestants, and how many of them count."""
+    """Turns of all contestants: total, disturbed and counted."""
     left_out: dict[str, str] = field(default_factory=dict)
     """The reason for every peer that did not run."""
 

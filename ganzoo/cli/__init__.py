@@ -24,7 +24,7 @@ from ganzoo.cli.new import new
 from ganzoo.cli.sample import sample
 from ganzoo.cli.train import train
 from ganzoo.core import config as configs
-from ganzoo.core.errors import GanzooError, did_you_mean, no_memory
+from ganzoo.core.errors import GanzooError, did_you_mean, memory_exhausted
 from ganzoo.core.plugin import Config
 from ganzoo.core.version import __version__
 
@@ -95,13 +95,13 @@ def _run() -> int:
         place = f": {error.filename}" if error.filename else ""
         return _fail(f"{error.strerror or error}{place}")
     except (MemoryError, RuntimeError) as error:
-        if not no_memory(error):
+        if not memory_exhausted(error):
             raise
         return _fail(f"Out of memory: {str(error).splitlines()[0]} Choose smaller images, networks, batches or counts.")
 
 
 def _suggest_setting(error: click.NoSuchOption) -> click.NoSuchOption:
-    """An error that explains `--set`, if the unknown option is a setting or part of its name; else the same error."""
+    """An error that explains `--set` if the unknown option is a setting or part of its name, else `error` itself."""
     word = error.option_name.lstrip("-").replace("-", "_")
     takes_settings = error.ctx is not None and any("--set" in parameter.opts for parameter in error.ctx.command.params)
     matches = [s.name for s in configs.settings(Config) if len(word) > 1 and word in s.name][:3]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ganzoo.evaluation.compare import Column
 
 Row = tuple[str, Sequence[str], Sequence[str]]
-"""A name, a cell for every run, and cells that belong to no run."""
+"""A name, one cell per run, and cells about all runs."""
 UNLIMITED = 100_000
 UNBROKEN = 20
 """Words up to this length are not broken to fit a table into the console's width."""

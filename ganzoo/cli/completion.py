@@ -36,7 +36,7 @@ complete -o nosort -F %(complete_func)s %(prog_name)s
 """
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        """The words before the incomplete one, and the incomplete one, each put together from the parts bash split."""
+        """The words before the incomplete one, and the incomplete one, each joined from the parts that bash split."""
         words, at = split_arg_string(os.environ["COMP_WORDS"]), int(os.environ["COMP_CWORD"])
         whole, joining = [""], False
         for word in [*words[:at], *(words[at:] or [""])[:1]]:

@@ -28,8 +28,6 @@ class Console(rich.console.Console):
         """Print text with markup: wrapped between words on a terminal, one line elsewhere."""
         self.print(text, soft_wrap=not self.is_terminal)
 
-    tell, say = print_line, print_prose
-
     def on_broken_pipe(self) -> None:
         """The reader closed the pipe (e.g. `head`): continue without output."""
         self.quiet = True

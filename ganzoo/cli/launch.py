@@ -18,14 +18,14 @@ def launched() -> bool:
 
 
 def is_first_rank() -> bool:
-    """Whether this process is rank 0, which writes and talks, or trains alone."""
+    """Whether this process is rank 0, which writes files and prints, or the only one."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def launch(ranks: int, batch_size: int, parts: int) -> int:
-    """Run this command in `ranks` processes and return their exit code, that of the first failure.
+    """Run this command in `ranks` processes and return 0 or the exit code of the first that failed.
 
-    Ctrl-C and SIGTERM are forwarded to the ranks, which save a checkpoint. If a rank dies, the others are ended.
+    Ctrl-C and SIGTERM are forwarded to the ranks, which save a checkpoint. If a rank dies, the others are stopped.
     """
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError

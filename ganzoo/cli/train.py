@@ -15,7 +15,7 @@ from ganzoo.cli import completions
 from ganzoo.cli.overrides import key_values, read_toml
 from ganzoo.cli.sections import F, SectionedCommand, SectionOption, apply, option_for
 from ganzoo.core.config import settings
-from ganzoo.core.errors import GanzooError, PluginError, no_memory
+from ganzoo.core.errors import GanzooError, PluginError, memory_exhausted
 from ganzoo.core.plugin import Config
 from ganzoo.training.config import LENGTHS, OPTIONS
 
@@ -84,8 +84,8 @@ def train(ctx: click.Context, **options: Any) -> None:
     if lengths:  # a length on the command line replaces the one in a file
         options |= {name: None for name in LENGTHS if name not in lengths}
     shortcuts = {s.name: options.pop(s.name) for s in SHORTCUTS}
-    given = {name: value for name, value in shortcuts.items() if value is not None}
-    options["settings"] = ctx.meta.get("settings", {}) | given | key_values(options.pop("overrides"))
+    shortcuts = {name: value for name, value in shortcuts.items() if value is not None}
+    options["settings"] = ctx.meta.get("settings", {}) | shortcuts | key_values(options.pop("overrides"))
     dry_run, as_json, nproc = (options.pop(name) for name in ("dry_run", "as_json", "nproc"))
 
     from ganzoo import api
@@ -119,7 +119,7 @@ def _train(options: Mapping[str, Any], as_json: bool) -> None:
     except Exception as failure:  # a plugin's code may raise anything; the whole traceback is shown
         training = progress.training
         name = options["architecture"] if training is None else training.run.config["architecture"]
-        if name is None or no_memory(failure) or isinstance(failure, (GanzooError, OSError)):
+        if name is None or memory_exhausted(failure) or isinstance(failure, (GanzooError, OSError)):
             raise
         raise PluginError(
             f"Training {name} failed:\n\n{traceback.format_exc().rstrip()}\n\n"

@@ -58,7 +58,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"Known: {', '.join(names.values())}."
 
 
-def no_memory(failure: BaseException) -> bool:
+def memory_exhausted(failure: BaseException) -> bool:
     """Whether `failure` means that CPU or GPU memory is exhausted."""
     return isinstance(failure, MemoryError) or "allocate" in str(failure) or out_of_memory(failure)
 

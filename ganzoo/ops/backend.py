@@ -1,4 +1,4 @@
-"""The choice of who computes an operation: `auto`, `native` or `reference`."""
+"""The choice of the backend that computes an operation: `auto`, `native` or `reference`."""
 
 from __future__ import annotations
 

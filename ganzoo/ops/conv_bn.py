@@ -1,4 +1,4 @@
-"""The blocks of convolutional GANs, fused: (transposed) convolution, batch norm, activation.
+"""Fused blocks of convolutional GANs: (transposed) convolution, batch norm, activation.
 
 They combine the operators of `ganzoo.ops.convolution` and `ganzoo.ops.batch_norm`. Each function has a reference of the
 same name in `ganzoo.ops.reference`. The native kernels work in float32 on the CPU, in the dtypes of

@@ -35,7 +35,7 @@ def unavailable_reason() -> str | None:
 
 
 def instruction_set() -> str | None:
-    """ "avx512", "avx2" or "generic", the one the kernels run with; None without kernels."""
+    """The instruction set in use: "avx512", "avx2" or "generic"; None without kernels."""
     library = LIBRARY.load().library
     return None if library is None else library.ganzoo_instruction_set().decode()
 

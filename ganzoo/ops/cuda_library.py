@@ -19,9 +19,9 @@ from ganzoo.ops import build_config
 from ganzoo.ops.library import Library
 
 EMULATED = False
-"""Whether CPU tensors take the place of CUDA tensors: tests run the emulated kernels so."""
+"""Whether CPU tensors take the place of CUDA tensors, so that tests can run the emulated kernels."""
 ENABLED_IN_AUTO = False
-"""Whether `auto` uses these kernels. They have not run on a GPU yet: until they have, only "native" does."""
+"""Whether `auto` uses these kernels. They have not run on a GPU yet, so only "native" does."""
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 

@@ -161,7 +161,7 @@ def statically_true(condition: Any) -> bool:
 
 
 def is_channels_last(t: Tensor) -> bool:
-    """As PyTorch sees it: by the strides if the sizes leave it open, and never for 1 x 1 images."""
+    """Whether PyTorch considers `t` channels_last: by the strides if sizes leave it open, never for 1 x 1 images."""
     return t.stride(1) == 1 and t.shape[2:] != (1, 1) and t.is_contiguous(memory_format=torch.channels_last)
 
 

@@ -52,7 +52,7 @@ def packed(weight: Tensor, transposed: bool, kernels: Kernels) -> Tensor | None:
 
 
 def _places(weight: Tensor) -> Tensor:
-    """Along the diagonals of the channels, each with the next tap."""
+    """Offsets of the sampled values: along the diagonals of the channels, moving through the taps."""
     rows, columns = weight.shape[2:]
     k = torch.arange(max(SAMPLES, *weight.shape))
     index = (k % weight.shape[0], k % weight.shape[1], k // columns % rows, k % columns)

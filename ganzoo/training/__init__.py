@@ -1,1 +1,1 @@
-"""Training: a plan, a loop, checkpoints, a run directory."""
+"""Training: options, session, loop, callbacks, checkpoints and the run directory."""

@@ -1,4 +1,4 @@
-"""Advice for batches that are too large for the memory, or too small for batch norm."""
+"""Advice on batches that are too large for memory or too small for batch norm."""
 
 from __future__ import annotations
 

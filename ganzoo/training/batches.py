@@ -1,4 +1,4 @@
-"""Batches of real images (uint8) or points, in an order that is a function of (seed, epoch)."""
+"""Batches of real images or points, in an order that depends on (seed, epoch) alone."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 class Batches:
-    """Batch number b of an endless shuffled pass over `data`, on `device`.
+    """The batches of endless shuffled passes over `data`, on `device`; `batches(b)` is batch number b.
 
     Every epoch is a permutation that depends on (seed, epoch) alone, and its incomplete last batch is dropped. So the
-    batch number is the whole position, and an exact resume needs nothing else; random corruptions depend on (seed,
-    batch number). Images that fit stay on the device as uint8; a larger memory map is read batch by batch. Each rank
-    gets its shard of the batch, or of each of its `parts` microbatches.
+    batch number alone defines the position, for an exact resume; random corruptions depend on (seed, batch number).
+    Images stay on the device as uint8; a memory map that is too large is read batch by batch. Each rank gets its shard
+    of the batch, or of each of its `parts` microbatches.
     """
 
     def __init__(self, data: Data, batch_size: int, seed: int, device: torch.device, parts: int = 1):
@@ -58,12 +58,12 @@ class Batches:
         return self.take(self.chosen(number), number)
 
     def chosen(self, number: int) -> Tensor:
-        """The numbers of the examples in batch `number`, int64 [batch_size], on the device that they are read from."""
+        """The indices of the examples in batch `number`, int64 [batch_size], on the device that the data is on."""
         epoch, position = divmod(number, self.per_epoch)
         return self._permutation(epoch)[position * self.batch_size : (position + 1) * self.batch_size]
 
     def take(self, batch: Tensor, number: int = 0) -> tuple[Tensor, Tensor | None]:
-        """This rank's shard of the examples with these numbers; random corruptions depend on the batch `number`."""
+        """This rank's shard of the examples with these indices; random corruptions depend on the batch `number`."""
         chosen = distributed.shard(batch, self.parts)
         real = self.real(chosen)
         if self.inputs is not None:
@@ -75,7 +75,7 @@ class Batches:
         return real, None if self.labels is None else self.labels[chosen].to(self.device)
 
     def real(self, chosen: Tensor) -> Tensor:
-        """All examples with these numbers, on every rank, in [-1, 1], float32 [n, *spec.shape]."""
+        """All examples with these indices, on every rank, in [-1, 1], float32 [n, *spec.shape]."""
         return encode(self._take(self.values, chosen), self.spec)
 
     def _take(self, images: Tensor | np.memmap, chosen: Tensor) -> Tensor:

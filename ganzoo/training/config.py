@@ -1,4 +1,4 @@
-"""Every option of a training, declared once."""
+"""The training options, each declared once."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 DEVICES = ("cpu", "cuda", "mps")
 LENGTHS = ("steps", "epochs", "minutes")
 SCHEDULE = "Schedule"
-"""The section whose options config.json holds in its "schedule"; all others stand at its top level."""
+"""The section whose options config.json holds in its table "schedule"; all others are at its top level."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """The options of a training, besides the settings of its architecture.
+    """The training options, except the settings of the architecture.
 
-    The command line, `ganzoo.train`, TOML files, config.json, what a resume compares, `--dry-run` and the help texts
+    The command line, `ganzoo.train`, TOML files, config.json, the comparison on resume, `--dry-run` and the help texts
     are derived from these fields.
     """
 
@@ -66,7 +66,7 @@ class TrainConfig:
             raise UsageError(f"best_by={self.best_by} needs evaluate_every: how often to measure it.")
 
     def finished(self, step: int, seconds: float) -> bool:
-        """Whether a training that has taken `step` steps in `seconds` seconds is complete."""
+        """Whether training is complete after `step` steps and `seconds` seconds."""
         if self.steps is not None and step >= self.steps:
             return True
         return self.minutes is not None and seconds >= 60 * self.minutes
@@ -74,7 +74,7 @@ class TrainConfig:
 
 OPTIONS = {option.name: option for option in settings(TrainConfig)}
 STORED = [name for name in OPTIONS if name not in ("architecture", "dataset")]
-"""The options that config.json holds under their own names; those two it describes in full."""
+"""The options that config.json holds under their own names; architecture and data set have several entries there."""
 
 
 def find_device(name: str | None) -> torch.device:

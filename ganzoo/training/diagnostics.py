@@ -32,21 +32,21 @@ class Diagnostics:
         gan = state.gan
         self.state = state
         rng = torch.Generator(gan.device).manual_seed(NOISE_SEED)
-        given = gan.class_labels(SAMPLES)
+        condition = gan.class_labels(SAMPLES)
         if isinstance(batches.data, ImageData) and gan.paired:
-            given = from_uint8(batches.data.examples(SAMPLES)[0])
-        count = SAMPLES if given is None else len(given)
+            condition = from_uint8(batches.data.examples(SAMPLES)[0])
+        count = SAMPLES if condition is None else len(condition)
         self.noise = gan.latent(count, rng)
-        self.condition = gan.condition(None if given is None else given.to(gan.device), count, rng)
+        self.condition = gan.condition(None if condition is None else condition.to(gan.device), count, rng)
         examples = torch.cat([batches.chosen(number) for number in range(-(-count // batches.batch_size))])[:count]
         distances = _distances(batches.real(examples))
-        # if all examples are equal there is no distance to compare with: any difference is then infinite
+        # 0 if all examples are equal: any difference between samples is then infinitely larger
         self.real_distance = distances[distances.isfinite()].mean()
         self.duplicate_distance = DUPLICATE_DISTANCE * distances.min(dim=1).values.median()
 
     @torch.no_grad()
     def measure(self) -> dict[str, Tensor]:
-        """The diagnostics of the generator as it is now."""
+        """The current diagnostics of the generator."""
         state = self.state
         with state.autocast(), evaluating(state.gan.generator):
             distances = _distances(state.gan.generate(self.noise, self.condition).float())

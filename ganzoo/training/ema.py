@@ -27,7 +27,7 @@ class EMA:
 
     @torch.no_grad()
     def update(self, images_seen: int, batch_size: int) -> None:
-        """Fold in the network's current weights, `batch_size` images after the last update."""
+        """Average in the network's current weights, `batch_size` images after the last update."""
         half_life = min(self.half_life, images_seen * self.RAMP)
         decay = 0.5 ** (batch_size / half_life) if half_life > 0 else 0.0
         targets, sources = zip(*self._averaged)

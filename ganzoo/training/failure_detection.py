@@ -1,4 +1,4 @@
-"""Detection of the known ways in which the training of a GAN fails, from the rows of metrics.jsonl alone."""
+"""Detects the known failures of GAN training from the rows of metrics.jsonl alone."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ MAX_LOSS = 1e6
 """Losses beyond this are divergence at once, even in the first row: no objective of a healthy training comes near."""
 MIN_SWINGS = 6
 MIN_SWING = 0.1
-"""Smallest amplitude of D's swings: D trembles around 1/2 without harm."""
+"""Smallest amplitude of D's swings that counts: small fluctuations around 1/2 are harmless."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,10 @@ class Failure:
 
 
 class FailureDetector:
-    """Raises alarms from the rows of a run's metrics, shown to it in order.
+    """Raises alarms from the rows of a run's metrics, passed to `update` in order.
 
-    Its state is a function of the rows alone: shown those of metrics.jsonl again, it is where it was. A penalty on the
-    discriminator's slopes that decays with `penalty_half_life`, in images, lets gradients grow accordingly.
+    Its state depends on the rows alone, so a resumed run restores it from metrics.jsonl. If a penalty on the
+    discriminator's slopes decays, with a half-life of `penalty_half_life` images, gradients may grow accordingly.
     """
 
     def __init__(self, loss: str, real_label: float = 1.0, penalty_half_life: float = math.inf):
@@ -82,15 +82,15 @@ class FailureDetector:
 
     @classmethod
     def of(cls, config: Any) -> FailureDetector:
-        """A detector for trainings with these settings."""
+        """A detector for an architecture's settings."""
         decays = config.penalty in PENALTIES and config.penalty_half_life > 0
         return cls(config.loss, config.real_label, float(config.penalty_half_life) if decays else math.inf)
 
     def update(self, row: Row) -> Alarm | None:
         """The alarm that this row raises, if any.
 
-        If several failures show, the first in order is the cause of the others: a generator that gets no gradient also
-        draws one picture only.
+        Of several failures, only the first is reported, because it causes the others: a generator that gets no gradient
+        also generates a single picture.
         """
         self.rows += 1
         self.last.append(row)
@@ -113,7 +113,7 @@ class FailureDetector:
 
 
 def failures(loss: str, real_label: float, penalty_half_life: float) -> list[Failure]:
-    """The failures that can be detected with this loss, causes before their consequences."""
+    """The failures that can be detected with this loss, causes before consequences."""
     won = Failure("discriminator won", partial(discriminator_won, real_label=real_label), WON_REMEDY)
     return [
         *([won] if LOSSES[loss].probability else []),  # type: ignore[index]
@@ -143,7 +143,7 @@ def discriminator_won(last: list[Row], first: list[Row], real_label: float) -> s
 
 
 def mode_collapse(last: list[Row], first: list[Row]) -> str | None:
-    """Samples for different noise are the same or nearly so, and do not become more diverse, as they do at first."""
+    """Samples for different noise are nearly the same and, unlike early in training, not becoming more diverse."""
     last = last[-WINDOW:]
     quarter = len(last) // 4
     early, late = last[:quarter], last[-quarter:]
@@ -176,7 +176,7 @@ def divergence(last: list[Row], first: list[Row], half_life: float = math.inf) -
 
 
 def oscillation(last: list[Row], first: list[Row]) -> str | None:
-    """The networks take turns in being ahead, and neither settles."""
+    """The two networks keep taking the lead from each other."""
     margins = [abs(row["d_real"] - row["d_fake"]) for row in last]
     count = swings(margins)
     if len(last) < LONG_WINDOW or count < MIN_SWINGS:
@@ -188,7 +188,7 @@ def oscillation(last: list[Row], first: list[Row]) -> str | None:
 
 
 def swings(values: list[float], factor: float = 2.0) -> int:
-    """How often a series crosses from `factor` times below its median to `factor` times above, or back."""
+    """Number of times a series crosses from `factor` times below its median to `factor` times above, or back."""
     if max(values) - min(values) < MIN_SWING:
         return 0
     middle = median(values)

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as requests to stop, so that the current step ends and a checkpoint is written first."""
+"""Turns SIGINT and SIGTERM into requests to stop after the current step and a checkpoint."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def load(path: str | os.PathLike[str], device: str | None = None, best: bool = F
     architecture's package is not installed.
     """
     run = Run.open(path)
-    architecture_of(run.config)  # a missing package is the first thing to say
+    architecture_of(run.config)  # report a missing package before anything else
     return load_checkpoint(run, newest_checkpoint(run, best), device)
 
 

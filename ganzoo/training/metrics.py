@@ -1,4 +1,4 @@
-"""Rows of metrics: logs of the steps since the last row, averaged, with diagnostics."""
+"""Rows of metrics: the logs of the steps since the last row, averaged, and the diagnostics."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ class MetricsAccumulator:
         row = {"step": self.state.step, "images": self.state.images_seen, "seconds": round(self.state.seconds, 3)}
         row |= {name: round(value, 6) for name, value in zip(self.names, table.mean(dim=0).tolist())}
         if self.probabilities:
-            beliefs = table[:, [self.names.index("d_real"), self.names.index("d_fake")]]
-            row["equilibrium_distance"] = round(float((beliefs - 0.5).abs().mean()), 6)
+            probabilities = table[:, [self.names.index("d_real"), self.names.index("d_fake")]]
+            row["equilibrium_distance"] = round(float((probabilities - 0.5).abs().mean()), 6)
         values = torch.stack(list(diagnostics.values())).tolist()
         row |= {name: float(f"{value:.4g}") for name, value in zip(diagnostics, values)}
         row["images_per_second"] = round(images / max(now - self.last_row_at, 1e-9), 1)
@@ -73,7 +73,7 @@ class MetricsAccumulator:
 
 
 def diverged(run: Run, what: str) -> TrainingError:
-    """Error for a training whose numbers are no longer finite."""
+    """Error for training in which values are no longer finite; `what` says which."""
     checkpoints = checkpoint.checkpoints(run.checkpoints)
     last = f"The last good checkpoint is {checkpoints[0]}." if checkpoints else "There is no checkpoint."
     return TrainingError(

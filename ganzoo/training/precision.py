@@ -11,10 +11,10 @@ import torch
 
 @contextlib.contextmanager
 def tf32(on: bool) -> Iterator[None]:
-    """Within this context float32 matrix products use TF32, or full precision.
+    """Within this context, float32 matrix products use TF32 if `on`, else full precision.
 
-    torch has two sets of flags for it. Reading an older one raises after a newer one was set, and setting an older one
-    to False only leaves the choice to `torch.backends.fp32_precision`, so both sets are written here.
+    torch has two sets of flags for this. Reading an old flag raises after a new one was set, and setting an old one to
+    False only leaves the choice to `torch.backends.fp32_precision`, so this writes both.
     """
     backends: Any = torch.backends
     kinds = (backends.cudnn.conv, backends.cudnn.rnn, backends.cuda.matmul)

@@ -1,4 +1,4 @@
-"""Versions, command line and machine of a training, so that anyone can repeat it."""
+"""Versions, command line and machine of a run, so that anyone can repeat it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sample grids: pictures of what a GAN in training generates from the same noise every time."""
+"""Sample grids: pictures generated from the same noise at every stage of training."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ POINTS = 2500
 
 
 def write_samples(state: TrainingState, batches: Batches, run: Run, callbacks: Callback) -> None:
-    """Write a sample grid of the moving average, unless the run has one of this step."""
+    """Write a sample grid of the moving average, unless the run has one for this step."""
     path = run.samples / f"step-{state.step:08d}.png"
     if distributed.rank() == 0 and not path.exists():
         with state.average():
@@ -34,8 +34,8 @@ def write_samples(state: TrainingState, batches: Batches, run: Run, callbacks: C
 def sample_picture(gan: GAN, data: Data, columns: int = 10) -> Tensor:
     """A picture uint8 [C, H, W] of samples.
 
-    Points over real ones; images in one row per class (at most 10) for a conditional GAN, else in 8 rows; for a paired
-    GAN three times three rows: inputs, outputs and targets.
+    Points are drawn over real ones. Images of a conditional GAN are in one row per class (at most 10), those of a
+    paired GAN in three rows each of inputs, outputs and targets, all others in 8 rows.
     """
     if not isinstance(data, ImageData):
         real = torch.from_numpy(data.points[:POINTS])

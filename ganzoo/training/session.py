@@ -1,4 +1,4 @@
-"""One training, from its options to a trained run."""
+"""A training session, from the options to the trained run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from ganzoo.training.state import TrainingState
 
 
 class Session:
-    """A training that can start. Creating it looks up every name, checks every setting and opens the data.
+    """Training that is ready to start: its constructor looks up names, checks settings and opens the data.
 
     Nothing is written before `train`. Raises UsageError, PluginError or DataError with one clear message.
 
@@ -87,16 +87,16 @@ class Session:
         settings: Mapping[str, Any] | None = None,
         out: str | os.PathLike[str] | None = None,
     ) -> Session:
-        """A new training with these options of `TrainConfig` and settings of the architecture."""
+        """A session for a new run with these options of `TrainConfig` and settings of the architecture."""
         return cls(configs.make(TrainConfig, options), settings or {}, out)
 
     @classmethod
     def resume(
         cls, path: str | os.PathLike[str], options: Mapping[str, Any], settings: Mapping[str, Any] | None = None
     ) -> Session:
-        """The training of the run at `path`, continued; only `resumable` options may differ from the run's."""
+        """A session that continues the run at `path`; only `resumable` options may differ from the run's."""
         run = Run.open(path)
-        architecture_of(run.config)  # if its package is missing, that is the message
+        architecture_of(run.config)  # report a missing package before anything else
         config = configs.make(TrainConfig, resumed_options(run.config, options))
         session = cls(config, {**run.config["settings"], **(settings or {})})
         session.resumed = run
@@ -104,7 +104,7 @@ class Session:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """All that a resume must leave as it is, in the form of config.json."""
+        """Everything that must stay the same on resume, in the form of config.json."""
         spec = self.data.spec
         fixed = {name: getattr(self.config, name) for name in STORED if not OPTIONS[name].resumable}
         return {
@@ -145,7 +145,7 @@ class Session:
         return Batches(self.data, self.settings.batch_size, self.config.seed, device, self.settings.accumulate)
 
     def train(self, callbacks: Iterable[Callback] = ()) -> Run:
-        """Train to the end of the schedule and return the run.
+        """Train until the schedule is complete and return the run.
 
         SIGINT and SIGTERM write a checkpoint before KeyboardInterrupt or SystemExit(143) is raised.
         """
@@ -180,7 +180,7 @@ class Session:
         return list(self.data.notes)
 
     def _restore(self, resumed: Run, stack: contextlib.ExitStack) -> list[str]:
-        """Lock the run and restore its newest intact checkpoint, or begin if there is none. Returns notes."""
+        """Lock the run and restore its newest intact checkpoint, or start from step 0 without one. Returns notes."""
         stack.enter_context(_locked(resumed))
         self.run = run = Run.open(resumed.path)  # another process may have trained it until now
         path, problems = distributed.on_rank0(lambda: _newest_checkpoint(run))
@@ -202,7 +202,7 @@ class Session:
         if path is not None and ranks != distributed.size():
             notes.append(
                 f"{path.name} was written by {ranks} ranks and is resumed by {distributed.size()}: weights, data order "
-                "and noise are unchanged; dropout is drawn anew, and sums are rounded in another order."
+                "and noise are unchanged; dropout masks differ, and sums are rounded in a different order."
             )
         run.config |= to_run_config(self.config)
         run.config["resumes"] = [*run.config.get("resumes", []), {"step": self.state.step, **now}]
@@ -216,7 +216,7 @@ class Session:
         stack.enter_context(deterministic(self.config.device, self.config.precision, threads))
 
     def _check_unchanged(self, saved: Mapping[str, Any], path: Path | None) -> None:
-        """Refuse to resume with another identity than that of the checkpoint at `path`, or of the run if None."""
+        """Refuse to resume if the identity differs from that of the checkpoint at `path`, or of the run if None."""
         identity = self.identity
         before: dict[str, Any] = saved.get("identity", {}) if path else {name: saved.get(name) for name in identity}
         if "distribution" in before:
@@ -260,7 +260,7 @@ def _steps(config: TrainConfig, settings: Any, examples: int) -> int | None:
 
 @contextlib.contextmanager
 def _locked(run: Run) -> Iterator[None]:
-    """Rank 0 locks the run; if it cannot, every rank raises the same error."""
+    """Lock the run on rank 0; if that fails, every rank raises the same error."""
     with contextlib.ExitStack() as lock:
         distributed.on_rank0(lambda: lock.enter_context(run.locked()))
         yield

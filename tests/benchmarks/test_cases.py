@@ -1,4 +1,4 @@
-"""Races of small blocks: peers that are left out, with the reason, and wrong results, which are never timed."""
+"""Races of small blocks: peers that are left out, with the reason, and wrong results, which are not timed."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_missing_extra_is_named(engine: str, monkeypatch: pytest.MonkeyPatch) 
 
 
 @needs_native
-def test_a_peer_that_computes_something_else_gets_no_figure() -> None:
+def test_a_peer_with_a_wrong_result_is_not_timed() -> None:
     small = without(block("up", 64, 4, "inference", batch=2), COMPILE, *ENGINES)
     (expected,) = small.builders()[REFERENCE]()()
     for wrong in (expected.bfloat16().float(), expected.nan_to_num() * math.nan, expected[:1]):
@@ -84,7 +84,7 @@ def test_a_peer_that_computes_something_else_gets_no_figure() -> None:
 
 
 @needs_native
-def test_a_peer_that_fails_is_told_in_one_line() -> None:
+def test_a_peer_that_fails_is_reported_in_one_line() -> None:
     small = without(block("up", 64, 4, "inference", batch=2), COMPILE, *ENGINES)
     result = race(with_peer(small, "broken", RuntimeError("no C++ compiler\nand a long story")), rounds=1)
     assert result.left_out == {"broken": "RuntimeError: no C++ compiler"}
@@ -93,15 +93,15 @@ def test_a_peer_that_fails_is_told_in_one_line() -> None:
 @needs_native
 def test_scripts_and_ours_take_the_same_training_step() -> None:
     builders = steps.contestants(4)
-    found = {}
+    losses = {}
     for name in (NATIVE, REFERENCE, CHANNELS_LAST):
         step = builders[name]()
-        found[name] = [step(), step()]
+        losses[name] = [step(), step()]
     for name in (NATIVE, CHANNELS_LAST):
-        first, second = (difference(a, b) for a, b in zip(found[name], found[REFERENCE]))
+        first, second = (difference(a, b) for a, b in zip(losses[name], losses[REFERENCE]))
         assert first < cases.TOLERANCE
         assert second < 0.05  # after an update of every weight, in which rounding may flip a few signs
-    assert difference(*found[NATIVE]) > 0.01  # a step changes something
+    assert difference(*losses[NATIVE]) > 0.01  # a step changes the losses
 
 
 @needs_native

@@ -1,4 +1,4 @@
-"""The networks of the peers compute the same as ganzoo's without its code; the timed networks are those of the zoo."""
+"""The peers' networks compute the same as ganzoo's without its code; the timed networks are those of `dcgan`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_plain_and_folded_compute_the_same(make: type[nn.Module]) -> None:
         torch.testing.assert_close(folded(network)(x), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_plain_has_nothing_of_ours_and_folded_no_batch_norm() -> None:
+def test_plain_has_stock_modules_only_and_folded_has_no_batch_norm() -> None:
     (network,) = seeded(lambda: nn.Sequential(Generator(), Discriminator()))
     for ours in (FUSED, ConvTransposeTanh, ConvHead):
         assert any(isinstance(module, ours) for module in network.modules())
@@ -52,7 +52,7 @@ def test_seeded_repeats_and_leaves_the_global_state_alone() -> None:
         assert torch.equal(value, two.state_dict()[name])
 
 
-def test_they_are_the_networks_of_the_zoo() -> None:
+def test_the_timed_networks_are_those_of_dcgan() -> None:
     entry = registry.get_architecture("dcgan")
     gan = build(entry, entry.card.Config(), DataSpec(3, 64))
     for ours, zoo in ((Generator(), gan.generator), (Discriminator(), gan.discriminator)):

@@ -7,11 +7,11 @@ import pytest
 from ganzoo_benchmarks.timing import gauged_turns, interleaved, turns
 
 
-def test_contestants_take_turns_each_with_a_call_to_warm_up() -> None:
+def test_contestants_take_turns_and_each_turn_has_a_warm_up_call() -> None:
     order: list[str] = []
-    taken = turns({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, rounds=2, calls=2)
+    result = turns({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, rounds=2, calls=2)
     assert "".join(order) == "aaabbb" * 2
-    assert {name: len(times) for name, times in taken.items()} == {"a": 2, "b": 2}
+    assert {name: len(times) for name, times in result.items()} == {"a": 2, "b": 2}
 
 
 def test_one_slow_round_does_not_move_the_median() -> None:
@@ -54,18 +54,18 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def test_turns_next_to_a_slow_gauge_do_not_count(clock: Clock) -> None:
+def test_turns_before_or_after_a_slow_gauge_are_ignored(clock: Clock) -> None:
     gauge = clock.taking([1.0, 1.25, 1.08, *[1.0] * 10])
-    found = gauged_turns(
+    result = gauged_turns(
         {"a": clock.taking([9, 2, 2, 2, 2, 3]), "b": clock.taking([9, 5, 5, 7, 7, 7])}, gauge, rounds=6
     )
-    times = {name: [round(t, 6) for t in times] for name, times in found.times.items()}
+    times = {name: [round(t, 6) for t in times] for name, times in result.times.items()}
     assert times == {"a": [2, 2, 2, 2, 3], "b": [5, 5, 7, 7, 7]}
-    assert (found.gauge, found.total, found.disturbed, found.counted) == (pytest.approx(1), 12, 2, 10)
+    assert (result.gauge, result.total, result.disturbed, result.counted) == (pytest.approx(1), 12, 2, 10)
 
 
-def test_every_turn_counts_where_few_are_free(clock: Clock) -> None:
+def test_every_turn_counts_if_few_are_undisturbed(clock: Clock) -> None:
     gauge = clock.taking([*[1.0] * 5, 1.25, 1.25])
-    found = gauged_turns({"a": clock.taking([2, 2, 2, 2, 4, 4])}, gauge, rounds=6)
-    assert [round(t, 6) for t in found.times["a"]] == [2, 2, 2, 2, 4, 4]
-    assert (found.disturbed, found.counted) == (2, 6)
+    result = gauged_turns({"a": clock.taking([2, 2, 2, 2, 4, 4])}, gauge, rounds=6)
+    assert [round(t, 6) for t in result.times["a"]] == [2, 2, 2, 2, 4, 4]
+    assert (result.disturbed, result.counted) == (2, 6)

@@ -25,7 +25,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @needs_native
-def test_the_table_tells_what_the_figures_depend_on(ganzoo_cli: Command, small: str) -> None:
+def test_the_table_shows_versions_times_rates_and_ratios(ganzoo_cli: Command, small: str) -> None:
     result = ganzoo_cli("bench", "--rounds", 1)
     assert (result.code, result.err) == (0, "")
     lines = result.out.splitlines()
@@ -41,10 +41,10 @@ def test_the_table_tells_what_the_figures_depend_on(ganzoo_cli: Command, small: 
 def test_json(ganzoo_cli: Command, small: str) -> None:
     result = ganzoo_cli("bench", "--case", small, "--rounds", 1, "--json")
     assert (result.code, result.err) == (0, "")
-    found = json.loads(result.out)
-    assert found["machine"]["kernels"] == cpu_library.instruction_set()
-    assert found["rounds"] == 1
-    (row,) = found["cases"]
+    content = json.loads(result.out)
+    assert content["machine"]["kernels"] == cpu_library.instruction_set()
+    assert content["rounds"] == 1
+    (row,) = content["cases"]
     figures = ["gflop", "peak_gflops", "turns", "disturbed", "counted"]
     assert list(row) == ["case", "what", "batch", *figures, "contestants", "did_not_run"]
     assert row["turns"] == len(row["contestants"])
@@ -63,7 +63,7 @@ def test_an_unknown_case(ganzoo_cli: Command) -> None:
     assert re.match(r"Error: No case 'generator\.2'. Did you mean generator\.1 or generator\.64\?$", result.err.strip())
 
 
-def test_refuses_without_kernels(ganzoo_cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bench_is_refused_without_kernels(ganzoo_cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cpu_library.LIBRARY, "loaded", Loaded(None, None, "there is no C++ compiler"))
     result = ganzoo_cli("bench")
     assert (result.code, result.out) == (1, "")

@@ -1,4 +1,4 @@
-"""`ganzoo check`: what it prints and how it exits."""
+"""`ganzoo check`: its output and exit codes."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ def test_wrong_usage_is_one_message(arguments: tuple[str, ...], message: str, ga
     assert message in result.err
 
 
-def test_missing_data_are_no_failure_of_the_plugin(ganzoo_cli: Command) -> None:
+def test_missing_data_is_not_a_failure_of_the_plugin(ganzoo_cli: Command) -> None:
     result = ganzoo_cli("check", "--dataset", "folder:/no/such/folder")
     assert result.code == 1
     assert result.err == "Error: The folder /no/such/folder does not exist.\n"
 
 
-def test_a_failure_says_what_to_change_and_an_expected_one_why(
+def test_failures_say_what_to_change_and_expected_ones_give_their_reason(
     site: Site, install: Callable[[Site], None], ganzoo_cli: Command
 ) -> None:
     site.add("mistaken", MISTAKEN, {"boastful": "Boastful", "candid": "Candid"})

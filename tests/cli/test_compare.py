@@ -105,7 +105,7 @@ def test_no_word_is_broken_at_80_columns(
     assert numbered == [count > 2] * count
 
 
-def test_runs_that_do_not_fit_beside_each_other_follow_in_further_tables(
+def test_runs_that_do_not_fit_side_by_side_are_in_further_tables(
     ganzoo_cli: Command, runs: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "60")
@@ -115,7 +115,7 @@ def test_runs_that_do_not_fit_beside_each_other_follow_in_further_tables(
     assert values == ["12,345", "12,346", "12,347", "12,348"]
 
 
-def test_a_page_needs_a_directory(ganzoo_cli: Command, folder: Path) -> None:
+def test_a_page_in_a_missing_directory_is_refused(ganzoo_cli: Command, folder: Path) -> None:
     result = ganzoo_cli("compare", "a", "--html", "nowhere/page.html")
     assert result.code == 2
     assert "nowhere does not exist" in result.err

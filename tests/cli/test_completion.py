@@ -1,4 +1,4 @@
-"""Shell completion: values, and the scripts that ask for them."""
+"""Shell completion: values and shell scripts."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_plugin_that_prints_is_silent_while_settings_are_completed(
 
 
 @pytest.mark.parametrize("typed", ["ganzoo train cg", "ganzoo train cgan --set wid"])
-def test_completion_loads_nothing_heavy(typed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_completion_imports_no_heavy_package(typed: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "zsh_complete")
     monkeypatch.setenv("COMP_WORDS", typed)
     monkeypatch.setenv("COMP_CWORD", str(len(typed.split()) - 1))
@@ -121,7 +121,7 @@ def test_bash_completes_names_keys_and_values(ganzoo_cli: Command, tmp_path: Pat
     assert (done.stdout.splitlines(), done.stderr) == (list(lines.values()), "")
 
 
-def test_another_shell_is_wrong_usage(ganzoo_cli: Command) -> None:
+def test_an_unknown_shell_is_refused(ganzoo_cli: Command) -> None:
     result = ganzoo_cli("completion", "tcsh")
     assert result.code == 2
     assert "'tcsh' is not one of 'bash', 'zsh', 'fish'" in result.err

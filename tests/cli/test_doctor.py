@@ -94,7 +94,7 @@ def test_doctor_says_where_data_is_taken_from(
     assert re.search(r"^GANZOO_DATA +not set", ganzoo_cli("doctor").out, re.MULTILINE)
 
 
-def test_doctor_says_which_kernels_run_or_why_none(ganzoo_cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_says_which_kernels_run_or_why_none_do(ganzoo_cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GANZOO_OPS", raising=False)
     if cpu_library.unavailable_reason() is None:
         kernels = (

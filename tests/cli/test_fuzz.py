@@ -52,7 +52,7 @@ def options(draw: st.DrawFn, command: click.Command, skipped: set[str]) -> list[
 
 
 @st.composite
-def trainings(draw: st.DrawFn) -> list[str]:
+def train_commands(draw: st.DrawFn) -> list[str]:
     entry = draw(st.sampled_from(ARCHITECTURES))
     words = ["train", draw(st.one_of(st.just(entry.name), st.just(entry.name), TEXT)), "--dry-run"]
     words += options(draw, cli.commands["train"], {"overrides", "config", "dry_run", "image_size", "resume", "out"})
@@ -63,14 +63,14 @@ def trainings(draw: st.DrawFn) -> list[str]:
 
 
 @st.composite
-def others(draw: st.DrawFn) -> list[str]:
+def other_commands(draw: st.DrawFn) -> list[str]:
     command = draw(st.sampled_from(["list", "info", "datasets", "sample", draw(TEXT)]))
     words = [command, *draw(st.lists(st.one_of(WORDS, st.just("vanilla")), max_size=2))]
     return words + (options(draw, cli.commands[command], set()) if command in cli.commands else [])
 
 
 @settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(words=st.one_of(trainings(), trainings(), others()))
+@given(words=st.one_of(train_commands(), train_commands(), other_commands()))
 def test_random_arguments_are_accepted_or_refused_with_a_message(
     words: list[str], ganzoo_cli: Command, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any
 ) -> None:

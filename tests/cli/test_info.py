@@ -40,7 +40,7 @@ def test_info_shows_paper_origin_settings_and_networks(name: str, ganzoo_cli: Co
     assert ("needs data with labels" in result.out) is entry.card.conditional
 
 
-def test_info_counts_for_the_images_asked_for(ganzoo_cli: Command) -> None:
+def test_info_counts_parameters_for_the_given_images(ganzoo_cli: Command) -> None:
     result = ganzoo_cli("info", "cgan", "--image-size", "32", "--channels", "3", "--classes", "100", "--set", "width=8")
     for part, count in parameters("cgan", DataSpec(3, 32, 100), width=8).items():
         assert re.search(rf"^{part} +{count:,} *$", result.out, re.MULTILINE)
@@ -48,7 +48,7 @@ def test_info_counts_for_the_images_asked_for(ganzoo_cli: Command) -> None:
     assert re.search(r"^width +8 ", result.out, re.MULTILINE)
 
 
-def test_info_counts_for_the_image_size_that_is_set(ganzoo_cli: Command) -> None:
+def test_info_counts_parameters_for_the_image_size_setting(ganzoo_cli: Command) -> None:
     result = ganzoo_cli("info", "dcgan", "--set", "image_size=64")
     assert "1x64x64" in result.out
     (count, _) = parameters("dcgan", DataSpec(1, 64)).values()
@@ -59,8 +59,8 @@ def test_info_shows_the_defaults_that_a_choice_changes(ganzoo_cli: Command) -> N
     assert (
         "penalty=gradient changes the defaults to optimizer=adam, generator_lr=0.0001" in ganzoo_cli("info", "wgan").out
     )
-    chosen = ganzoo_cli("info", "wgan", "--set", "penalty=gradient").out
-    assert re.search(r"^optimizer +adam ", chosen, re.MULTILINE)
+    output = ganzoo_cli("info", "wgan", "--set", "penalty=gradient").out
+    assert re.search(r"^optimizer +adam ", output, re.MULTILINE)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_info_shows_the_defaults_that_a_choice_changes(ganzoo_cli: Command) -> N
         (("--classes", "none"), "--classes"),
     ],
 )
-def test_wrong_words_are_wrong_usage(arguments: tuple[str, ...], message: str, ganzoo_cli: Command) -> None:
+def test_wrong_arguments_are_refused(arguments: tuple[str, ...], message: str, ganzoo_cli: Command) -> None:
     result = ganzoo_cli("info", "dcgan", *arguments)
     assert result.code == 2
     assert message in result.err

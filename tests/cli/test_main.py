@@ -32,7 +32,7 @@ def test_help_names_every_command(flag: str, ganzoo_cli: Command) -> None:
     assert {"train", "sample", "evaluate", "list", "bench"} <= set(listed)
 
 
-def test_80_columns_hold_the_description_of_every_command() -> None:
+def test_every_description_of_a_command_fits_into_80_columns() -> None:
     environment = {**os.environ, "COLUMNS": "80"}
     words = [sys.executable, "-m", "ganzoo", "--help"]
     shown = subprocess.run(words, capture_output=True, text=True, env=environment, check=True).stdout
@@ -47,7 +47,7 @@ def test_every_command_has_help(command: str, ganzoo_cli: Command) -> None:
     assert f"ganzoo {command}" in result.out
 
 
-def test_no_command_shows_the_help(ganzoo_cli: Command) -> None:
+def test_ganzoo_without_a_command_shows_the_help(ganzoo_cli: Command) -> None:
     result = ganzoo_cli()
     assert (result.code, result.out) == (2, "")
     assert "Commands:" in result.err
@@ -91,7 +91,7 @@ def test_wrong_usage_is_code_2_with_one_message(arguments: tuple[str, ...], mess
 
 
 @pytest.mark.parametrize(("command", "code"), [("list", 0), ("list --json", 1), ("--help", 1), ("datasets", 0)])
-def test_a_closed_pipe_is_no_error_message(command: str, code: int) -> None:
+def test_a_closed_pipe_prints_no_error(command: str, code: int) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(
@@ -109,10 +109,10 @@ def test_a_process_started_without_stdout_works() -> None:
 
 
 def on_a_terminal(*arguments: str, **environment: str) -> str:
-    """What `ganzoo` writes when its output is a colour terminal."""
+    """The output of `ganzoo` on a colour terminal."""
     main_end, program_end = pty.openpty()
-    dropped = ("NO_COLOR", "FORCE_COLOR", "COLORTERM", "CI")
-    inherited = {name: value for name, value in os.environ.items() if name not in dropped}
+    excluded = ("NO_COLOR", "FORCE_COLOR", "COLORTERM", "CI")
+    inherited = {name: value for name, value in os.environ.items() if name not in excluded}
     process = subprocess.Popen(
         [sys.executable, "-m", "ganzoo", *arguments],
         stdout=program_end,
@@ -138,7 +138,7 @@ def test_colours_on_a_terminal_and_none_under_no_color() -> None:
     assert "\x1b" not in plain
 
 
-def test_80_columns_hold_the_step_the_speed_and_the_losses_of_a_training(tmp_path: Path) -> None:
+def test_step_speed_and_losses_fit_into_80_columns(tmp_path: Path) -> None:
     words = ["--dataset", "digits", "--steps", "60", "--batch-size", "16", "--out", str(tmp_path / "run")]
     shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", on_a_terminal("train", "vanilla", *words, COLUMNS="80"))
     assert re.search(r"step \d+/60 \S+ [\d,]+ images/s [\d:-]+", shown)

@@ -36,7 +36,7 @@ def test_arrays(run: Run, tmp_path: Path, ganzoo_cli: Command) -> None:
 
 
 @pytest.mark.parametrize("name", ["first.png", "first.npz"])
-def test_a_random_sample_can_be_repeated_from_what_is_stored(
+def test_random_samples_can_be_repeated_with_the_stored_seed(
     name: str, run: Run, tmp_path: Path, ganzoo_cli: Command
 ) -> None:
     first, again, other = tmp_path / name, tmp_path / f"again-{name}", tmp_path / f"other-{name}"
@@ -51,13 +51,13 @@ def test_a_random_sample_can_be_repeated_from_what_is_stored(
     assert not list(tmp_path.glob(".*"))
 
 
-def test_pictures_in_a_directory_store_where_they_come_from(run: Run, tmp_path: Path, ganzoo_cli: Command) -> None:
+def test_pictures_in_a_directory_store_run_step_and_seed(run: Run, tmp_path: Path, ganzoo_cli: Command) -> None:
     ganzoo_cli("sample", run.path, "--count", 2, "--label", 3, "--label", 7, "--seed", 5, "--out", tmp_path / "images")
     text = {"run": str(run.path), "step": "2", "seed": "5", "count": "2", "labels": "3,7"}
     assert [Image.open(file).info for file in sorted(tmp_path.glob("images/*/*.png"))] == [text] * 2
 
 
-def test_a_directory_that_feeds_a_training(run: Run, tmp_path: Path, ganzoo_cli: Command) -> None:
+def test_a_directory_of_samples_can_be_trained_on(run: Run, tmp_path: Path, ganzoo_cli: Command) -> None:
     out = tmp_path / "images"
     assert ganzoo_cli("sample", run.path, "--count", 40, "--out", out).code == 0
     assert sorted(path.name for path in out.iterdir()) == list("0123456789")
@@ -95,7 +95,7 @@ def test_a_directory_in_use_is_left_alone(run: Run, tmp_path: Path, ganzoo_cli: 
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
-def test_folders_are_named_by_number_where_a_class_name_would_lead_elsewhere() -> None:
+def test_folders_are_numbered_if_a_class_name_is_unsafe_as_a_path() -> None:
     from ganzoo.cli.sample import folder_names
 
     assert folder_names(["cat", "dog"]) == ["cat", "dog"]

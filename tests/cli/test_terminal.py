@@ -48,7 +48,7 @@ def test_a_light_image_is_not_a_solid_block() -> None:
     assert printed(light)[0].strip() == "██▓██"
 
 
-def test_with_colours_every_pixel_has_its_own() -> None:
+def test_with_colours_every_pixel_has_its_own_colour() -> None:
     rows = torch.tensor([[10, 20, 30], [40, 50, 60], [0, 0, 0], [0, 0, 0], [0, 0, 0]], dtype=torch.uint8)
     line = printed(rows.T[None, :, :, None].expand(1, 3, 5, 5), colours=True)[0]
     assert "38;2;10;20;30;48;2;40;50;60m▀" in line

@@ -21,7 +21,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_training_ends_with_the_grid_and_digits_in_the_terminal(ganzoo_cli: Command) -> None:
+def test_training_ends_with_a_sample_grid_and_a_preview_in_the_terminal(ganzoo_cli: Command) -> None:
     result = ganzoo_cli("train", "cgan", *FAST)
     assert result.code == 0
     assert "Trained 3 steps" in result.out
@@ -43,27 +43,27 @@ def test_json_keeps_stdout_to_one_object(ganzoo_cli: Command) -> None:
     assert "cgan on" in result.err
 
 
-def test_dry_run_shows_the_plan_and_writes_nothing(ganzoo_cli: Command, elsewhere: Path) -> None:
-    plan = json.loads(ganzoo_cli("train", "wgan", *FAST, "--set", "penalty=gradient", "--dry-run", "--json").out)
-    assert plan["settings"]["optimizer"] == "adam"
-    assert plan["settings"]["batch_size"] == 16
-    assert plan["schedule"]["steps"] == 3
-    assert plan["parameters"]["generator"] > 0
+def test_dry_run_shows_the_configuration_and_writes_nothing(ganzoo_cli: Command, elsewhere: Path) -> None:
+    shown = json.loads(ganzoo_cli("train", "wgan", *FAST, "--set", "penalty=gradient", "--dry-run", "--json").out)
+    assert shown["settings"]["optimizer"] == "adam"
+    assert shown["settings"]["batch_size"] == 16
+    assert shown["schedule"]["steps"] == 3
+    assert shown["parameters"]["generator"] > 0
     assert "settings.penalty" in ganzoo_cli("train", "wgan", *FAST, "--dry-run").out
     assert list(elsewhere.iterdir()) == []
 
 
-def test_a_config_file_stands_in_for_options_and_the_command_line_wins(ganzoo_cli: Command, elsewhere: Path) -> None:
+def test_a_config_file_replaces_options_and_the_command_line_overrides_it(ganzoo_cli: Command, elsewhere: Path) -> None:
     (elsewhere / "my.toml").write_text(
         'dataset = "digits"\nsteps = 5\nseed = 7\n[set]\nwidth = 8\nloss = "hinge"\nbatch_size = 9\n'
     )
     words = ["train", "cgan", "--config", "my.toml", "--minutes", 2, "--set", "loss=least_squares"]
-    plan = json.loads(ganzoo_cli(*words, "--dry-run", "--json").out)
-    assert plan["seed"] == 7
-    assert plan["schedule"]["steps"] is None
-    assert plan["schedule"]["minutes"] == 2
-    assert (plan["settings"]["width"], plan["settings"]["batch_size"]) == (8, 9)
-    assert plan["settings"]["loss"] == "least_squares"
+    shown = json.loads(ganzoo_cli(*words, "--dry-run", "--json").out)
+    assert shown["seed"] == 7
+    assert shown["schedule"]["steps"] is None
+    assert shown["schedule"]["minutes"] == 2
+    assert (shown["settings"]["width"], shown["settings"]["batch_size"]) == (8, 9)
+    assert shown["settings"]["loss"] == "least_squares"
 
 
 def test_resume_from_the_command_line(ganzoo_cli: Command) -> None:
@@ -124,7 +124,7 @@ def test_wrong_usage_is_one_message_exit_2_and_nothing_written(
         ("set = 3", "must be a table"),
     ],
 )
-def test_a_wrong_config_file_is_named(content: str, message: str, ganzoo_cli: Command, elsewhere: Path) -> None:
+def test_a_wrong_config_file_is_refused(content: str, message: str, ganzoo_cli: Command, elsewhere: Path) -> None:
     (elsewhere / "my.toml").write_text(content)
     result = ganzoo_cli("train", "cgan", "--dataset", "digits", "--config", "my.toml", "--dry-run")
     assert result.code == 2
@@ -133,7 +133,7 @@ def test_a_wrong_config_file_is_named(content: str, message: str, ganzoo_cli: Co
 
 def test_offline_without_data_says_what_to_fetch_and_where_to_put_it(elsewhere: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "GANZOO_DATA"}
-    environment |= {"https_proxy": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}  # nobody listens there
+    environment |= {"https_proxy": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}  # no proxy listens there
     environment["XDG_CACHE_HOME"] = str(elsewhere)
     words = [sys.executable, "-m", "ganzoo", "train", "cgan", "--dataset", "mnist"]
     result = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=120)
@@ -144,7 +144,7 @@ def test_offline_without_data_says_what_to_fetch_and_where_to_put_it(elsewhere: 
     assert not (elsewhere / "runs").exists()
 
 
-def test_a_reader_that_leaves_does_not_end_the_training(elsewhere: Path) -> None:
+def test_a_closed_pipe_does_not_end_training(elsewhere: Path) -> None:
     words = [sys.executable, "-m", "ganzoo", "train", "vanilla", *map(str, FAST[:2]), "--steps", "400", "--out", "run"]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
@@ -154,7 +154,7 @@ def test_a_reader_that_leaves_does_not_end_the_training(elsewhere: Path) -> None
     assert (elsewhere / "run" / "checkpoints" / "step-00000400").exists()
 
 
-def test_a_terminal_without_the_letters_is_no_obstacle(elsewhere: Path) -> None:
+def test_a_terminal_that_lacks_a_character_does_not_end_training(elsewhere: Path) -> None:
     environment = os.environ | {"PYTHONIOENCODING": "ascii"}
     words = [sys.executable, "-m", "ganzoo", "train", "vanilla", *map(str, FAST), "--out", "grün"]
     result = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=120)
@@ -162,7 +162,7 @@ def test_a_terminal_without_the_letters_is_no_obstacle(elsewhere: Path) -> None:
     assert (elsewhere / "grün" / "config.json").exists()
 
 
-def test_a_batch_too_small_for_batch_norm_is_told(ganzoo_cli: Command) -> None:
+def test_a_batch_too_small_for_batch_norm_is_refused(ganzoo_cli: Command) -> None:
     result = ganzoo_cli("train", "cgan", "--dataset", "digits", "--image-size", 28, "--batch-size", 1, "--steps", 1)
     assert result.code == 1
     assert "batch_size=1 with accumulate=1 gives batch norm one value" in result.err

@@ -251,7 +251,7 @@ static void check_passes(Type type, int pixels, int channels, bool affine) {
   std::vector<T> actual = back.to_host();
   for (size_t i = 0; i < y.size(); ++i)
     if (edge[i])
-      actual[i] = from_float<T>(static_cast<float>(dy[i]));  // on which side of 0 it is depends on rounding
+      actual[i] = from_float<T>(static_cast<float>(dy[i]));  // its sign depends on rounding
   compare("norm_act_backward", actual, dy, rounding, 1e-3);
   compare("dgamma", gradient_of_gamma.to_host(), dgamma, 1e-3, 1e-2);
   compare("dbeta", gradient_of_beta.to_host(), dbeta, 1e-3, 1e-2);

@@ -21,7 +21,7 @@ def rows(count: int, labelled: bool = True) -> Iterator[Row]:
         yield np.full((1, 2, 2), number, np.uint8), number % 2 if labelled else None
 
 
-def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+def test_written_images_are_read_back(tmp_path: Path) -> None:
     home = tmp_path / "cache/key"
     assert read_images(home) is None
     stored = write_images(home, rows(5), (1, 2, 2), ["a note"])

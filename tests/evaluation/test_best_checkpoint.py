@@ -69,7 +69,7 @@ def test_measuring_does_not_disturb_the_training(measured: Run, tmp_path: Path) 
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_a_resumed_run_knows_its_best(measured: Run, tmp_path: Path) -> None:
+def test_a_resumed_run_remembers_its_best_checkpoint(measured: Run, tmp_path: Path) -> None:
     run = ganzoo.train("vanilla", out=tmp_path / "run", **{**MEASURED, "steps": 6})
     ganzoo.train(resume=run.path, steps=12)
     lines = [{k: v for k, v in line.items() if k != "seconds"} for line in run.evaluations()]
@@ -155,4 +155,4 @@ def test_an_inapplicable_metric_is_refused_once_on_several_ranks(tmp_path: Path)
     words = ["vanilla", "--dataset", "ring", "--steps", 3, "--out", "run"]
     measured = ["--evaluate-every", 1, "--best-by", "frechet"]
     assert on_two_ranks(tmp_path, "frechet", *words, *measured) == [2, 2]
-    assert (tmp_path / "said").read_text().count("frechet needs images") == 1
+    assert (tmp_path / "output").read_text().count("frechet needs images") == 1

@@ -99,7 +99,7 @@ def test_text_from_runs_is_escaped(paths: list[str]) -> None:
     assert html.count("&lt;script&gt;alert(8)") > 3
 
 
-def test_pictures_of_a_run_lead_nowhere_else_and_their_names_are_escaped(paths: list[str], tmp_path: Path) -> None:
+def test_pictures_come_from_the_run_only_and_their_names_are_escaped(paths: list[str], tmp_path: Path) -> None:
     run = Run.open(paths[0])
     secret = tmp_path / "secret.png"
     secret.write_bytes(b"secret")

@@ -45,7 +45,7 @@ def test_a_resume_is_exact(dataset: str, tmp_path: Path) -> None:
     assert_same(last_state(parts.path), last_state(whole.path))
 
 
-def test_the_run_knows_its_inputs_and_logs_the_difference(run: Run) -> None:
+def test_the_run_records_its_inputs_and_logs_the_l1_distance(run: Run) -> None:
     gan = ganzoo.load(run.path)
     assert gan.spec == DataSpec(1, 8, 0, inputs=1) == run.spec
     assert (gan.paired, gan.conditional) == (True, False)

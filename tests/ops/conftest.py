@@ -49,10 +49,10 @@ def random(rng: torch.Generator, *shape: int, layout: str = "nchw") -> Tensor:
 LAYOUTS = ("nchw", "channels_last", "strided", "transposed")
 
 
-def close(found: Tensor, exact: Tensor) -> None:
+def close(actual: Tensor, exact: Tensor) -> None:
     """Assert equality within the rounding error of float32 sums of this magnitude."""
     scale = float(exact.detach().abs().max()) if exact.numel() else 0.0
-    torch.testing.assert_close(found.double(), exact.double(), rtol=1e-4, atol=1e-5 * max(1.0, scale))
+    torch.testing.assert_close(actual.double(), exact.double(), rtol=1e-4, atol=1e-5 * max(1.0, scale))
 
 
 def shaken(network: nn.Module, seed: int = 0) -> nn.Module:

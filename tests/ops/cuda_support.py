@@ -41,7 +41,7 @@ needs_cuda = pytest.mark.skipif(REASON is not None, reason=f"no CUDA kernels: {R
 only_on_a_gpu = pytest.mark.skipif(EMULATED is not None, reason="the emulator has no streams, graphs or second device")
 
 LIMITS = {"fp32": 2e-5, "tf32": 1e-3, "fp16": 1.5e-3, "bf16": 1e-2}
-"""Of ||found - exact|| / ||exact||, with `exact` computed in float64 from the same numbers."""
+"""Of ||actual - exact|| / ||exact||, with `exact` computed in float64 from the same numbers."""
 DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 every_precision = pytest.mark.parametrize("precision", LIMITS)
 
@@ -58,9 +58,9 @@ def products(precision: str) -> Iterator[None]:
         torch.backends.cudnn.allow_tf32 = before
 
 
-def near(found: Tensor, exact: Tensor, limit: float, size: Tensor | None = None) -> None:
-    """Assert ||found - exact|| <= limit ||size||; `size` is the magnitude of the rounded sums, by default `exact`."""
-    assert found.shape == exact.shape
-    found, exact = found.detach().double().cpu(), exact.detach().double().cpu()
+def near(actual: Tensor, exact: Tensor, limit: float, size: Tensor | None = None) -> None:
+    """Assert ||actual - exact|| <= limit ||size||; `size` is the magnitude of the rounded sums, by default `exact`."""
+    assert actual.shape == exact.shape
+    actual, exact = actual.detach().double().cpu(), exact.detach().double().cpu()
     size = exact if size is None else size.detach().double().cpu()
-    assert (found - exact).norm() <= limit * size.norm() + 1e-6, f"{float((found - exact).norm() / size.norm()):.2e}"
+    assert (actual - exact).norm() <= limit * size.norm() + 1e-6, f"{float((actual - exact).norm() / size.norm()):.2e}"

@@ -68,8 +68,8 @@ def test_values_gradients_and_statistics_match_float64(kind: str, training: bool
     x = random(torch.Generator().manual_seed(4), *x.shape, layout=layout)
     exact = plain(block)
     with ops.use_backend("native"):
-        found = gradients(block, x)
-    for tensor, expected in zip(found, gradients(exact, x.double())):
+        actual = gradients(block, x)
+    for tensor, expected in zip(actual, gradients(exact, x.double())):
         close(tensor, expected)
     for name, tensor in exact.state_dict().items():
         close(block.state_dict()[name], tensor)
@@ -118,8 +118,8 @@ def test_second_derivatives_match_float64(kind: str) -> None:
         return torch.autograd.grad(first.square().sum(), [x, *network.parameters()], allow_unused=True)
 
     with ops.use_backend("native"):
-        found = second(block, x)
-    for tensor, expected in zip(found, second(plain(block), x.double())):
+        actual = second(block, x)
+    for tensor, expected in zip(actual, second(plain(block), x.double())):
         assert (tensor is None) == (expected is None)
         if tensor is not None:
             scale = float(expected.abs().max())
@@ -236,7 +236,7 @@ def test_one_value_per_channel_is_refused_in_training() -> None:
 
 
 @every_block
-def test_hooks_and_replaced_modules_are_honoured(kind: str) -> None:
+def test_hooks_and_replaced_modules_are_called(kind: str) -> None:
     block, x = make(kind, training=False)
     called: list[int] = []
     block[0].register_forward_hook(lambda *_: called.append(1))

@@ -20,7 +20,7 @@ needs_compiler = pytest.mark.skipif(
     not any(map(shutil.which, ("c++", "g++", "clang++"))) or sys.platform == "win32", reason="no C++ compiler"
 )
 
-# Writes what a compiler would, after as many seconds as a test asks for.
+# A fake compiler: writes an output file after the delay that a test sets.
 COMPILER = """#!{python}
 import pathlib, sys, time
 if "--version" in sys.argv:
@@ -77,7 +77,7 @@ def test_a_binary_is_compiled_once_and_kept(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the cache is moved through XDG_CACHE_HOME")
-def test_of_processes_that_start_together_one_compiles(tmp_path: Path) -> None:
+def test_only_one_of_several_processes_compiles(tmp_path: Path) -> None:
     path, log = compiler(tmp_path / "bin", seconds=1)
     processes = [first_use(tmp_path, path) for _ in range(2)]
     results = {process.communicate()[0] for process in processes}
@@ -86,7 +86,7 @@ def test_of_processes_that_start_together_one_compiles(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the cache is moved through XDG_CACHE_HOME")
-def test_a_killed_compilation_is_done_again(tmp_path: Path) -> None:
+def test_a_killed_compilation_is_repeated(tmp_path: Path) -> None:
     path, log = compiler(tmp_path / "bin", seconds=30)
     process = first_use(tmp_path, path)
     while not log.exists():
@@ -99,7 +99,7 @@ def test_a_killed_compilation_is_done_again(tmp_path: Path) -> None:
     assert Path(out.strip()).read_text() == "a library", err
 
 
-def test_why_nothing_can_be_compiled(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reasons_why_nothing_can_be_compiled(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(BuildError, match="CXX=no-such-compiler does not exist"):
         LIBRARY.compile_on_first_use()
@@ -148,7 +148,7 @@ def test_a_binary_that_does_not_load_is_not_used(tmp_path: Path, monkeypatch: py
     assert "built at installation do not load" in loaded.status
 
 
-def test_setup_reads_the_recipe_without_torch_and_ganzoo() -> None:
+def test_setup_reads_the_build_config_without_torch_and_ganzoo() -> None:
     """Both are blocked, as in pip's isolated builds."""
     code = """
 import runpy, sys

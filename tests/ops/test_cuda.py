@@ -58,14 +58,14 @@ def test_the_products(precision: str, shape: tuple[int, ...], layout: str, seed:
         activated = F.leaky_relu(down * scale.double()[:, None, None] + shift.double()[:, None, None], 0.2)
         activated_size = (down_size * scale[:, None, None]).abs() + shift[:, None, None].abs()
         near(kernels.conv4x4s2(big, weight, None, scale, shift, 0.2), activated, limit, activated_size)
-        for found, y, size in (
+        for actual, y, size in (
             (kernels.conv_transpose4x4s2_stats(small, weight, height, width), up, up_size),
             (kernels.conv4x4s2_stats(big, weight), down, down_size),
         ):
             var, mean = torch.var_mean(y, (0, 2, 3), correction=0)
-            near(found[0], y, limit, size)
-            near(found[1], mean, limit, size.mean((0, 2, 3)))
-            near(found[2], var, limit, 2 * size.square().mean((0, 2, 3)))
+            near(actual[0], y, limit, size)
+            near(actual[1], mean, limit, size.mean((0, 2, 3)))
+            near(actual[2], var, limit, 2 * size.square().mean((0, 2, 3)))
 
 
 def in_float64(small: Tensor, big: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -88,10 +88,10 @@ def test_normalisation(precision: str, n: int, c: int, h: int, affine: bool, slo
     mean, var = kernels.channel_stats(y)
     near(kernels.batch_norm_act(y, mean, var, gamma, beta, 1e-5, slope), out, limit)
     gradients = torch.autograd.grad(out, exact, grad.double())
-    for found, expected in zip(
+    for actual, expected in zip(
         kernels.batch_norm_act_backward(grad, y, mean, var, gamma, beta, 1e-5, slope), gradients
     ):
-        near(found, expected, limit)
+        near(actual, expected, limit)
 
 
 def test_results_are_the_same_bits_every_time() -> None:
@@ -185,13 +185,13 @@ BAD: dict[str, tuple[str, tuple[Any, ...], str]] = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_what_does_not_fit_is_refused(case: str) -> None:
+def test_invalid_arguments_are_refused(case: str) -> None:
     name, arguments, message = BAD[case]
     with pytest.raises(RuntimeError, match=message):
         getattr(kernels, name)(*(t.to(DEVICE) if isinstance(t, Tensor) else t for t in arguments))
 
 
-def test_running_out_of_memory_is_called_so() -> None:
+def test_running_out_of_memory_raises_out_of_memory_error() -> None:
     small = torch.zeros(1, 1, 1 << 14, 1 << 14, dtype=torch.bfloat16, device=DEVICE)
     weight = torch.zeros(1, 1 << 17, 4, 4, device=DEVICE)
     with pytest.raises(RuntimeError, match=r"CUDA out of memory\. ganzoo's kernels"):

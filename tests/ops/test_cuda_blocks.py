@@ -57,12 +57,12 @@ def gradients(block: nn.Sequential, x: Tensor, precision: str | None) -> list[Te
 def test_the_blocks(kind: str, precision: str, training: bool) -> None:
     block, exact, x = make(kind, training)
     with ops.use_backend("native"), products(precision):
-        found = gradients(block, x.to(DEVICE), precision)
-        assert found[0].dtype == DTYPES[precision]
+        actual = gradients(block, x.to(DEVICE), precision)
+        assert actual[0].dtype == DTYPES[precision]
         with torch.no_grad():
             out = block.eval()(x.to(DEVICE, DTYPES[precision]))
             rounded = copy.deepcopy(block).to(DTYPES[precision])(x.to(DEVICE, DTYPES[precision]))
-    for tensor, expected in zip(found, gradients(exact, x.double(), None)):
+    for tensor, expected in zip(actual, gradients(exact, x.double(), None)):
         near(tensor, expected, 10 * LIMITS[precision])
     for name, tensor in exact.state_dict().items():
         near(block.state_dict()[name], tensor, LIMITS[precision])
@@ -80,8 +80,8 @@ def test_second_derivatives(kind: str) -> None:
         return torch.autograd.grad(first.square().sum(), [x, *network.parameters()], allow_unused=True)
 
     with ops.use_backend("native"), products("fp32"):
-        found = second(block, x.to(DEVICE))
-    for tensor, expected in zip(found, second(exact, x.double())):
+        actual = second(block, x.to(DEVICE))
+    for tensor, expected in zip(actual, second(exact, x.double())):
         assert (tensor is None) == (expected is None)
         if tensor is not None and expected is not None:
             near(tensor, expected, 1e-3)
@@ -143,6 +143,6 @@ def test_torch_compile_has_no_graph_break(kind: str, precision: str) -> None:
     with ops.use_backend("native"), products("fp32"):
         expected = gradients(block, x.to(DEVICE), precision)
         compiled = torch.compile(block, fullgraph=True, backend="aot_eager")
-        for found, tensor in zip(gradients(compiled, x.to(DEVICE), precision), expected):
-            near(found, tensor, LIMITS[precision])  # torch.compile may call cuBLAS for the transposed product
+        for actual, tensor in zip(gradients(compiled, x.to(DEVICE), precision), expected):
+            near(actual, tensor, LIMITS[precision])  # torch.compile may call cuBLAS for the transposed product
     torch.compiler.reset()

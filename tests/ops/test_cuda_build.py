@@ -92,7 +92,7 @@ def test_architectures(
         ("8.0 10.0+PTX", [(9, 0), (7, 5)], r"is 8.0 10.0\+PTX, which leaves out the 9.0 here"),
     ],
 )
-def test_architectures_that_cannot_be(
+def test_architectures_that_are_refused(
     listed: str,
     present: list[tuple[int, int]],
     message: str,
@@ -134,7 +134,7 @@ def test_every_source_is_compiled_once_and_kept_and_the_report_is_read(
     assert row.endswith(",sm_90,40,8,4")
 
 
-def test_why_there_are_no_kernels(home: Path, gpus: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reasons_for_missing_kernels(home: Path, gpus: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
     assert LIBRARY.find().status == f"CUDA_HOME={home / 'toolkit'} has no bin/nvcc"
     toolkit(home, fails=True)
     assert LIBRARY.find().status == "nvcc failed: ops.cpp(3): error: no such thing"
@@ -155,7 +155,7 @@ def test_why_there_are_no_kernels(home: Path, gpus: Callable[..., None], monkeyp
         ("10.0+PTX", [(10, 0), (12, 0)], [(9, 0)]),
     ],
 )
-def test_which_gpus_code_runs_on(names: str, runs: list[tuple[int, int]], does_not: list[tuple[int, int]]) -> None:
+def test_gpus_that_code_runs_on(names: str, runs: list[tuple[int, int]], does_not: list[tuple[int, int]]) -> None:
     assert all(build_config.runs_on(names.split(), card) for card in runs)
     assert not any(build_config.runs_on(names.split(), card) for card in does_not)
 
@@ -174,13 +174,13 @@ def test_kernels_built_for_another_gpu_are_not_loaded(
     assert LIBRARY.find().status == f"{built} from other sources; {missing}"
 
 
-def test_a_gpu_that_is_too_old_is_refused_where_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_that_is_too_old_is_refused_when_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cuda_library, "_capability_of_gpu", [(9, 0), (7, 5)].__getitem__)
     assert cuda_library._capability("cuda", 1) == (7, 5)
     assert cuda_library._capability("cpu", None) == build_config.OLDEST_GPU
 
 
-def test_what_doctor_says(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_description_for_doctor(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Binary:
         def ganzoo_cuda_toolkit(self) -> int:
             return 13040

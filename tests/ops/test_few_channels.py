@@ -38,8 +38,8 @@ def test_against_float64(instruction_set: str, shape: tuple[int, ...], layout: s
     close(out, exact)
     gradients = torch.autograd.grad(exact, leaves, big.double())
     close(ops.few_channels_input_grad(big, out, weight, True, 1.0, h, w), gradients[0])
-    for found, expected in zip(ops.few_channels_weight_grad(big, out, small, True, 1.0), gradients[1:]):
-        close(found, expected)
+    for actual, expected in zip(ops.few_channels_weight_grad(big, out, small, True, 1.0), gradients[1:]):
+        close(actual, expected)
 
     shift = random(rng, cs)
     leaves = [t.double().requires_grad_() for t in (big, weight, shift)]
@@ -49,8 +49,8 @@ def test_against_float64(instruction_set: str, shape: tuple[int, ...], layout: s
     out = exact.detach().float()
     gradients = torch.autograd.grad(exact, leaves, small.double())
     close(ops.few_channels_input_grad(small, out, weight, False, slope, height, width), gradients[0])
-    for found, expected in zip(ops.few_channels_weight_grad(small, out, big, False, slope), gradients[1:]):
-        close(found, expected)
+    for actual, expected in zip(ops.few_channels_weight_grad(small, out, big, False, slope), gradients[1:]):
+        close(actual, expected)
 
 
 def test_tanh_to_the_last_places(instruction_set: str) -> None:
@@ -58,11 +58,11 @@ def test_tanh_to_the_last_places(instruction_set: str) -> None:
     x = values.view(1, 1, 1, -1).contiguous()
     weight = torch.zeros(1, 1, 4, 4)
     weight[0, 0, 1, 1] = 1  # the even pixels of an even row are x
-    found = ops.conv_transpose4x4s2_tanh(x, weight, None, 2, 2 * x.shape[3])[0, 0, 0, ::2]
+    actual = ops.conv_transpose4x4s2_tanh(x, weight, None, 2, 2 * x.shape[3])[0, 0, 0, ::2]
     exact = values.double().tanh()
     spacing = torch.nextafter(exact.float().abs(), torch.tensor(torch.inf)) - exact.float().abs()
-    assert float(((found.double() - exact).abs() / spacing.double()).max()) < 4
-    assert float(found.abs().max()) == 1
+    assert float(((actual.double() - exact).abs() / spacing.double()).max()) < 4
+    assert float(actual.abs().max()) == 1
 
 
 def test_infinities_saturate_and_nan_stays(instruction_set: str) -> None:
@@ -106,9 +106,9 @@ def test_an_empty_batch_is_empty() -> None:
     out = ops.conv_transpose4x4s2_tanh(empty, weight, None, 4, 4)
     assert out.shape == (0, 2, 4, 4)
     assert ops.few_channels_input_grad(out, out, weight, True, 1.0, 2, 2).shape == (0, 3, 2, 2)
-    found = ops.few_channels_weight_grad(out, out, empty, True, 1.0)
-    assert torch.equal(found[0], torch.zeros(3, 2, 4, 4))
-    assert torch.equal(found[1], torch.zeros(2))
+    actual = ops.few_channels_weight_grad(out, out, empty, True, 1.0)
+    assert torch.equal(actual[0], torch.zeros(3, 2, 4, 4))
+    assert torch.equal(actual[1], torch.zeros(2))
 
 
 S, B, W = torch.zeros(2, 3, 2, 2), torch.zeros(2, 4, 4, 4), torch.zeros(3, 4, 4, 4)
@@ -134,7 +134,7 @@ BAD: dict[str, tuple[str, tuple[Any, ...]]] = {
 
 @needs_native
 @pytest.mark.parametrize("case", BAD)
-def test_what_does_not_fit_is_refused(case: str) -> None:
+def test_invalid_arguments_are_refused(case: str) -> None:
     name, arguments = BAD[case]
     with pytest.raises((RuntimeError, NotImplementedError)):
         getattr(ops, name)(*arguments)

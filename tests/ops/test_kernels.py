@@ -48,14 +48,14 @@ def test_against_float64(instruction_set: str, shape: tuple[int, ...], layout: s
         ops.conv_transpose4x4s2(small, weight, ops.conv4x4s2_pack_weight(weight, True), None, None, 1.0, height, width),
         up,
     )
-    for found, y in (
+    for actual, y in (
         (ops.conv_transpose4x4s2_stats(small, weight, height, width), up),
         (ops.conv4x4s2_stats(big, weight), down),
     ):
         var, mean = torch.var_mean(y, (0, 2, 3), correction=0)
-        for tensor, expected in zip(found, (y, mean, var)):
+        for tensor, expected in zip(actual, (y, mean, var)):
             close(tensor, expected)
-        for tensor, expected in zip(ops.channel_stats(found[0]), (mean, var)):
+        for tensor, expected in zip(ops.channel_stats(actual[0]), (mean, var)):
             close(tensor, expected)
 
 
@@ -70,8 +70,8 @@ def test_winograd_sums_over_many_tiles(instruction_set: str, n: int, cs: int, cb
     exact = F.conv2d(big.double(), weight.double(), None, 2, 1)
     y, mean, var = ops.conv4x4s2_stats(big, weight)
     close(y, exact)
-    for found, expected in zip((var, mean), torch.var_mean(exact, (0, 2, 3), correction=0)):
-        close(found, expected)
+    for actual, expected in zip((var, mean), torch.var_mean(exact, (0, 2, 3), correction=0)):
+        close(actual, expected)
     close(
         ops.conv4x4s2_weight_grad(small, big),
         torch.nn.grad.conv2d_weight(big.double(), weight.shape, small.double(), 2, 1),
@@ -94,8 +94,8 @@ def test_winograd_loses_no_more_than_documented(instruction_set: str, size: int,
         (ops.conv4x4s2_weight_grad(small, big),
          torch.nn.grad.conv2d_weight(exact["b"], weight.shape, exact["s"], 2, 1)),
     ]  # fmt: skip
-    for found, expected in pairs:
-        off = float((found.double() - expected).abs().max() / expected.abs().max())
+    for actual, expected in pairs:
+        off = float((actual.double() - expected).abs().max() / expected.abs().max())
         assert off < 3e-6
 
 
@@ -138,8 +138,8 @@ def test_normalisation_against_float64(
     gradients = torch.autograd.grad(out, exact, grad.double())
     mean, var = ops.channel_stats(y)
     close(ops.batch_norm_act(y, mean, var, gamma, beta, 1e-5, slope), out)
-    found = ops.batch_norm_act_backward(grad, y, mean, var, gamma, beta, 1e-5, slope)
-    for tensor, expected in zip(found, gradients):
+    actual = ops.batch_norm_act_backward(grad, y, mean, var, gamma, beta, 1e-5, slope)
+    for tensor, expected in zip(actual, gradients):
         close(tensor, expected)
 
 
@@ -228,7 +228,7 @@ BAD: dict[str, tuple[str, tuple[Any, ...]]] = {
 
 @needs_native
 @pytest.mark.parametrize("case", BAD)
-def test_what_does_not_fit_is_refused(case: str) -> None:
+def test_invalid_arguments_are_refused(case: str) -> None:
     name, arguments = BAD[case]
     with pytest.raises((RuntimeError, NotImplementedError)):
         getattr(ops, name)(*arguments)

@@ -36,8 +36,8 @@ def test_against_float64(n: int, inputs: int, outputs: int, bias: bool, seed: in
     grad = torch.randn(n, outputs, generator=rng)
     y.backward(grad)
     exact.backward(grad.double())
-    for found, expected in ((y, exact), (x.grad, exact_x.grad), (weight.grad, exact_weight.grad)):
-        torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-4)
+    for actual, expected in ((y, exact), (x.grad, exact_x.grad), (weight.grad, exact_weight.grad)):
+        torch.testing.assert_close(actual.double(), expected, rtol=1e-5, atol=1e-4)
 
 
 @needs_native
@@ -51,8 +51,8 @@ def test_second_derivatives_match_the_reference() -> None:
         (first,) = torch.autograd.grad(y, leaves[0], create_graph=True)
         return list(torch.autograd.grad(first.square().sum(), leaves))
 
-    for found, expected in zip(second(partial(linear, backend="native")), second(F.linear)):
-        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-3)
+    for actual, expected in zip(second(partial(linear, backend="native")), second(F.linear)):
+        torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-3)
 
 
 def test_large_products_agree_with_the_reference_through_the_public_function() -> None:
@@ -67,7 +67,7 @@ def test_other_dtypes_go_to_the_reference(dtype: torch.dtype) -> None:
     assert torch.equal(linear(x, weight), F.linear(x, weight))
 
 
-def test_autocast_is_honoured() -> None:
+def test_autocast_is_respected() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         assert linear(torch.randn(64, 512), torch.randn(256, 512)).dtype == torch.bfloat16
 
@@ -96,9 +96,9 @@ def test_an_empty_batch_works() -> None:
 def test_torch_compile_has_no_graph_break(backend: str) -> None:
     compiled = torch.compile(lambda x, w: linear(x, w, backend=backend).relu(), fullgraph=True, backend="aot_eager")
     x, weight = torch.randn(64, 512, requires_grad=True), torch.randn(256, 512, requires_grad=True)
-    found, expected = compiled(x, weight), F.linear(x, weight).relu()
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
-    grads = [torch.autograd.grad(y.sum(), (x, weight)) for y in (found, expected)]
+    actual, expected = compiled(x, weight), F.linear(x, weight).relu()
+    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)
+    grads = [torch.autograd.grad(y.sum(), (x, weight)) for y in (actual, expected)]
     for ours, theirs in zip(*grads):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-3)
 

@@ -52,7 +52,7 @@ def test_torch_compile_has_no_graph_break(kind: str, training: bool) -> None:
 @needs_native
 @every_block
 @pytest.mark.parametrize("differentiated", [True, False])
-def test_transforms_take_the_reference(kind: str, differentiated: bool) -> None:
+def test_transforms_use_the_reference(kind: str, differentiated: bool) -> None:
     block, x = make(kind, training=False)
     exact = plain(block)
     if not differentiated:
@@ -100,6 +100,6 @@ def test_an_exported_program_is_for_every_batch_size(n: int, strict: bool) -> No
 
 
 @needs_native
-def test_fake_tensors_go_through() -> None:
+def test_the_operators_accept_fake_tensors() -> None:
     with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad(), ops.use_backend("native"):
         assert ConvTransposeBNReLU(4, 8).eval()(torch.empty(2, 4, 3, 3)).shape == (2, 8, 6, 6)

@@ -1,4 +1,4 @@
-"""A batch taken in parts: the same training in less memory. That gradients are equal is a check of `ganzoo.testing`."""
+"""Gradient accumulation: the same training in less memory. `ganzoo.testing` checks that gradients are equal."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 def with_sgd(gan: GAN) -> Any:
-    """Adam turns a gradient's rounding error into a step of full length; SGD lets trainings be compared closely."""
+    """SGD, so that runs can be compared closely: Adam turns a gradient's rounding error into a step of full length."""
     return tuple(torch.optim.SGD(network.parameters(), 0.02) for network in (gan.generator, gan.discriminator))
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_training_in_parts_is_the_training_in_one(
+def test_accumulation_trains_as_the_whole_batch_does(
     case: str, ganzoo_cli: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(GAN, "optimizers", with_sgd)
@@ -54,48 +54,49 @@ def test_a_training_in_parts_is_the_training_in_one(
     )
 
 
-class Kept:
-    """Bytes that autograd keeps for backward passes, now and at most."""
+class SavedBytes:
+    """Counts the bytes that autograd saves for backward passes."""
 
     def __init__(self) -> None:
-        self.now = self.most = 0
+        self.current = self.peak = 0
 
     def pack(self, tensor: torch.Tensor) -> Any:
         box = Box(tensor)
         size = tensor.numel() * tensor.element_size()
-        self.now += size
-        self.most = max(self.most, self.now)
-        weakref.finalize(box, self.drop, size)
+        self.current += size
+        self.peak = max(self.peak, self.current)
+        weakref.finalize(box, self.free, size)
         return box
 
-    def drop(self, size: int) -> None:
-        self.now -= size
+    def free(self, size: int) -> None:
+        self.current -= size
 
 
 class Box:
+    """A saved tensor whose end of life can be observed."""
+
     def __init__(self, tensor: torch.Tensor):
         self.tensor = tensor
 
 
-def most_kept(parts: int) -> int:
+def peak_saved_bytes(parts: int) -> int:
     fixture = ArchitectureFixture(registry.get_architecture("vanilla").card, {"batch_size": 512, "accumulate": parts})
-    state, kept = fixture.state(), Kept()
+    state, saved = fixture.state(), SavedBytes()
     weights = {p.data_ptr() for p in state.gan.parameters()}
 
-    def pack(tensor: torch.Tensor) -> Any:  # weights are there anyway
-        return tensor if tensor.data_ptr() in weights else kept.pack(tensor)
+    def pack(tensor: torch.Tensor) -> Any:  # saving a weight takes no memory
+        return tensor if tensor.data_ptr() in weights else saved.pack(tensor)
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda box: box.tensor if isinstance(box, Box) else box):
         fixture.step(state)
-    return kept.most
+    return saved.peak
 
 
-def test_parts_save_memory() -> None:
-    whole, parts = most_kept(1), most_kept(8)
-    assert parts < whole / 7
+def test_accumulation_saves_memory() -> None:
+    assert peak_saved_bytes(8) < peak_saved_bytes(1) / 7
 
 
-def test_batches_that_do_not_fall_into_equal_parts_are_refused(ganzoo_cli: Command, tmp_path: Path) -> None:
+def test_batches_that_cannot_be_divided_equally_are_refused(ganzoo_cli: Command, tmp_path: Path) -> None:
     words = ["train", "vanilla", "--dataset", "digits", "--steps", 1, "--batch-size", 16, "--out", tmp_path / "run"]
     refused = ganzoo_cli(*words, "--accumulate", 3)
     assert refused.code == 2
@@ -105,7 +106,7 @@ def test_batches_that_do_not_fall_into_equal_parts_are_refused(ganzoo_cli: Comma
     assert not (tmp_path / "run").exists()
 
 
-def test_what_batch_norm_sees_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_note_says_how_many_images_batch_norm_sees(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     options = {"dataset": "digits", "batch_size": 16, "steps": 1, "accumulate": 4}
     ganzoo.train("vanilla", out=tmp_path / "plain", **options)
     assert "batch norm" not in caplog.text
@@ -113,7 +114,7 @@ def test_what_batch_norm_sees_is_said(tmp_path: Path, caplog: pytest.LogCaptureF
     assert "statistics are computed over 4 images at a time, so results differ slightly" in caplog.text
 
 
-def test_a_run_from_before_there_was_the_setting_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_from_before_the_setting_existed_can_be_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from ganzoo.training.session import Session
 
     identity = Session.identity.fget  # type: ignore[attr-defined]

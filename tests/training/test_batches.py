@@ -30,7 +30,7 @@ def test_an_epoch_shows_every_image_once_and_drops_the_incomplete_batch() -> Non
     assert len(seen) == len(set(seen)) == 9
 
 
-def test_the_order_is_a_function_of_seed_and_epoch_alone() -> None:
+def test_the_order_depends_on_seed_and_epoch_alone() -> None:
     one, other = (Batches(numbered(50), 5, seed=4, device=CPU) for _ in range(2))
     backwards = {number: indices(other(number)[0]) for number in reversed(range(20))}
     assert backwards == {number: indices(one(number)[0]) for number in range(20)}
@@ -47,7 +47,7 @@ def test_labels_belong_to_their_images_and_values_span_minus_one_to_one() -> Non
     assert images.dtype == torch.float32
 
 
-def test_unlabelled_data_gives_none() -> None:
+def test_labels_of_unlabelled_data_are_none() -> None:
     assert Batches(numbered(4, labelled=False), 2, seed=0, device=CPU)(0)[1] is None
 
 
@@ -66,7 +66,7 @@ def test_a_batch_larger_than_the_data_is_refused() -> None:
         Batches(numbered(10), 11, 0, CPU)
 
 
-def test_inputs_belong_to_their_images_also_from_a_memory_map(tmp_path: Path) -> None:
+def test_inputs_belong_to_their_images_in_memory_and_from_a_memory_map(tmp_path: Path) -> None:
     plain = numbered(20)
     both = np.concatenate([plain.images + 100, plain.images], axis=1)
     both.tofile(tmp_path / "pairs")

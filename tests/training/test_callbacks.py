@@ -18,7 +18,7 @@ SMALL: dict[str, Any] = {"dataset": "digits", "batch_size": 16}
 
 
 class CSVLog(Callback):
-    """A logger as somebody else would write it."""
+    """A logger as a user would write it."""
 
     def __init__(self, file: Path):
         self.file = file
@@ -35,13 +35,13 @@ class CSVLog(Callback):
             file.write("# end\n")
 
 
-def test_a_logger_of_ones_own(tmp_path: Path) -> None:
+def test_a_users_logger_gets_run_and_metrics(tmp_path: Path) -> None:
     run = ganzoo.train("vanilla", steps=3, out=tmp_path / "run", callbacks=[CSVLog(tmp_path / "log.csv")], **SMALL)
     (row,) = run.metrics()
     assert (tmp_path / "log.csv").read_text() == f"# run from step 0\n3,{row['generator_loss']}\n# end\n"
 
 
-def test_it_ends_when_training_fails_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_end_is_called_if_training_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(self: Any, step: int, seconds: float) -> None:
         raise ZeroDivisionError
 

@@ -44,15 +44,16 @@ def test_any_damage_to_any_file_is_found(name: str, damage: str, tmp_path: Path)
     assert name in problem
 
 
-def test_the_newest_valid_one_is_found_past_damaged_ones(tmp_path: Path) -> None:
+def test_newest_valid_skips_damaged_checkpoints(tmp_path: Path) -> None:
     good = write(tmp_path, 10)
     (write(tmp_path, 20) / "state.pt").write_bytes(b"")
-    found, problems = checkpoint.newest_valid(tmp_path)
-    assert found == good
-    assert len(problems) == 1
+    path, problems = checkpoint.newest_valid(tmp_path)
+    assert path == good
+    (problem,) = problems
+    assert problem.startswith("step-00000020/state.pt is damaged")
 
 
-def test_an_unfinished_write_is_no_checkpoint_and_is_swept(tmp_path: Path) -> None:
+def test_an_unfinished_write_is_not_a_checkpoint_and_is_pruned(tmp_path: Path) -> None:
     write(tmp_path, 10)
     unfinished = tmp_path / ".writing-00000020-123"
     unfinished.mkdir()

@@ -1,4 +1,4 @@
-"""Every option of a training is declared once: the rest follows from `TrainConfig`."""
+"""Training options are declared once, in `TrainConfig`; command line, docstring and config.json follow from it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Steps replayed from a graph: on the CPU with a recorder that plays the step again, on a GPU with the real one."""
+"""Steps replayed from a graph: on a GPU a CUDA graph, on the CPU a stand-in that computes the step again."""
 
 from __future__ import annotations
 
@@ -44,21 +44,21 @@ def start(case: str, device: str = "cpu", **options: Any) -> tuple[TrainingState
     return new_state(prepared), prepared.make_batches()
 
 
-def played_again(state: TrainingState, work: Callable[[], graph.Logs]) -> tuple[graph.Logs, Callable[[], None]]:
-    """What a graph is, without one: the signals stay where they are, and the step is played on every replay."""
-    signals = {name: value.clone() for name, value in work().items()}
+def record_eagerly(state: TrainingState, work: Callable[[], graph.Logs]) -> tuple[graph.Logs, Callable[[], None]]:
+    """A stand-in for a graph: every replay computes the step and writes its logs to the same memory."""
+    logs = {name: value.clone() for name, value in work().items()}
 
     def replay() -> None:
         for name, value in work().items():
-            signals[name].copy_(value)
+            logs[name].copy_(value)
 
-    return signals, replay
+    return logs, replay
 
 
-def wrong(state: TrainingState, work: Callable[[], graph.Logs]) -> tuple[graph.Logs, Callable[[], None]]:
-    """A graph that leaves the weights alone."""
-    signals = {name: value.clone() for name, value in work().items()}
-    return signals, lambda: None
+def record_nothing(state: TrainingState, work: Callable[[], graph.Logs]) -> tuple[graph.Logs, Callable[[], None]]:
+    """A wrong graph: its replay does nothing."""
+    logs = {name: value.clone() for name, value in work().items()}
+    return logs, lambda: None
 
 
 def run(step: Callable[[], graph.Logs], state: TrainingState, steps: int) -> list[dict[str, Tensor]]:
@@ -75,34 +75,34 @@ def eager(state: TrainingState, batches: Batches) -> Callable[[], graph.Logs]:
 
 
 @every_case
-def test_a_graphed_training_is_the_training_bit_for_bit(case: str) -> None:
+def test_replayed_steps_equal_eager_steps_bit_for_bit(case: str) -> None:
     plain, graphed = start(case), start(case)
     expected = run(eager(*plain), plain[0], 5)
-    for attempt in range(2):  # the second one begins in the middle of a training, as a resume does
-        step = graph.GraphedStep(*graphed, loop.compute_step, played_again)
+    for attempt in range(2):  # the second one starts in the middle of a run, as a resume does
+        step = graph.GraphedStep(*graphed, loop.compute_step, record_eagerly)
         assert_same(run(step, graphed[0], 2 + attempt), expected[2 * attempt : 2 + 3 * attempt])
     assert_same(Snapshot(graphed[0]).tensors, Snapshot(plain[0]).tensors)
     assert_same(graphed[0].ema.network.state_dict(), plain[0].ema.network.state_dict())
 
 
 @every_case
-def test_a_graph_that_does_something_else_is_not_used(case: str) -> None:
+def test_a_graph_that_differs_from_the_eager_step_is_not_used(case: str) -> None:
     plain, other = start(case), start(case)
     with pytest.raises(graph.NotCapturedError, match="did not equal"):
-        graph.GraphedStep(*other, loop.compute_step, wrong)
+        graph.GraphedStep(*other, loop.compute_step, record_nothing)
     assert_same(run(eager(*other), other[0], 3), run(eager(*plain), plain[0], 3))
     assert_same(Snapshot(other[0]).tensors, Snapshot(plain[0]).tensors)
 
 
-class Waits(TorchDispatchMode):
-    """Notes what a capture cannot hold: copies from the CPU, and numbers or sizes that the CPU must wait for.
+class Synchronizations(TorchDispatchMode):
+    """Records operations that cannot be captured: copies from the CPU, and values or sizes that the CPU waits for.
 
     The meta device stands for the GPU.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: list[str] = []
+        self.operations: list[str] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func.name().removeprefix("aten::").partition(".")[0]
@@ -110,22 +110,23 @@ class Waits(TorchDispatchMode):
         on_device = any(t.is_meta for t in inputs)
         masked = name == "index" and any(t is not None and t.dtype == torch.bool for t in args[1])
         if on_device and (masked or name in ("_local_scalar_dense", "nonzero", "masked_select", "equal")):
-            self.found.append(name)
+            self.operations.append(name)
         out = func(*args, **(kwargs or {}))
         places = {t.device.type for t in tree_leaves((inputs, out)) if isinstance(t, Tensor)}
         if name in ("_to_copy", "copy_") and len(places) > 1:
-            self.found.append(name)
+            self.operations.append(name)
         return out
 
 
 @pytest.mark.parametrize("name", ["_local_scalar_dense", "_to_copy", "copy_", "nonzero", "index"])
-def test_what_a_capture_cannot_hold_is_noticed(name: str) -> None:
+def test_operations_that_cannot_be_captured_are_recorded(name: str) -> None:
     there, here = torch.zeros(3, device="meta"), torch.zeros(3)
-    with Waits() as waits, contextlib.suppress(NotImplementedError, RuntimeError):  # meta has no values to wait for
+    # meta tensors have no values to wait for
+    with Synchronizations() as recorded, contextlib.suppress(NotImplementedError, RuntimeError):
         calls = {"_local_scalar_dense": lambda: there[0].item(), "index": lambda: there[there > 0]}
         calls |= {"_to_copy": lambda: here.to("meta"), "copy_": lambda: there.copy_(here), "nonzero": there.nonzero}
         calls[name]()
-    assert waits.found == [name]
+    assert recorded.operations == [name]
 
 
 @pytest.mark.parametrize(
@@ -143,15 +144,15 @@ def test_a_step_can_be_captured(name: str, settings: dict[str, Any], monkeypatch
     rng = torch.Generator()
     monkeypatch.setattr(torch, "Generator", lambda device: rng)  # nor have generators
     state = TrainingState(prepared.build().train().to("meta"), 0)
-    with use_backend("reference"), Waits() as waits:
-        signals = loop.compute_step(state, lambda k: tuple(batch))  # type: ignore[arg-type, return-value]
-    assert not waits.found
-    assert not any(value.requires_grad for value in signals.values())  # else they would keep all of a step's memory
+    with use_backend("reference"), Synchronizations() as recorded:
+        logs = loop.compute_step(state, lambda k: tuple(batch))  # type: ignore[arg-type, return-value]
+    assert not recorded.operations
+    assert not any(value.requires_grad for value in logs.values())  # else they would keep the step's whole graph alive
 
 
-def test_a_graph_that_is_wrong_leads_to_a_note_or_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_graph_leads_to_a_note_or_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(graph, "_unsupported_reason", lambda state, batches: None)
-    monkeypatch.setattr(graph, "record_graph", wrong)
+    monkeypatch.setattr(graph, "record_graph", record_nothing)
     notes: list[str] = []
     step = graph.stepper(*start("dcgan"), loop.compute_step, None, notes.append)
     assert step().keys() >= {"generator_loss"}
@@ -162,7 +163,7 @@ def test_a_graph_that_is_wrong_leads_to_a_note_or_an_error(monkeypatch: pytest.M
         graph.stepper(*start("dcgan"), loop.compute_step, True, notes.append)
 
 
-def test_on_a_cpu_a_graph_is_refused_by_name_and_else_not_missed(ganzoo_cli: Command, tmp_path: Path) -> None:
+def test_on_a_cpu_only_an_explicit_cuda_graph_is_refused(ganzoo_cli: Command, tmp_path: Path) -> None:
     words = ["train", "cgan", "--dataset", "digits", "--steps", 1, "--device", "cpu", "--out", tmp_path / "run"]
     refused = ganzoo_cli(*words, "--cuda-graph")
     assert refused.code == 2
@@ -175,7 +176,7 @@ def test_tf32_is_for_gpus() -> None:
         ganzoo.train("cgan", dataset="digits", device="cpu", precision="tf32", steps=1)
 
 
-def test_running_out_of_memory_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_out_of_memory_says_which_options_to_try(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def full(*_: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
@@ -194,8 +195,8 @@ def test_on_a_gpu_graphs_train_the_same_and_resume_exactly(backend: str, precisi
     options |= {"precision": precision, "device": "cuda", "checkpoint_every": 3}
     with ganzoo.ops.use_backend(backend):
         runs = {
-            wanted: ganzoo.train("dcgan", steps=7, cuda_graph=wanted, out=tmp_path / str(wanted), **options)
-            for wanted in (True, False)
+            graphed: ganzoo.train("dcgan", steps=7, cuda_graph=graphed, out=tmp_path / str(graphed), **options)
+            for graphed in (True, False)
         }
         ganzoo.train("dcgan", steps=3, cuda_graph=True, out=tmp_path / "parts", **options)
         parts = ganzoo.train(resume=tmp_path / "parts", steps=7, cuda_graph=True)
@@ -207,7 +208,7 @@ def test_on_a_gpu_graphs_train_the_same_and_resume_exactly(backend: str, precisi
 
 @pytest.fixture
 def deterministic() -> Iterator[None]:
-    """The same bits every time, as `ganzoo.train` has them: else a graph may differ from what it was captured from."""
+    """Deterministic kernels, as in `ganzoo.train`: without them a replay may differ from the captured step."""
     torch.use_deterministic_algorithms(True, warn_only=True)
     yield
     torch.use_deterministic_algorithms(False)
@@ -216,7 +217,7 @@ def deterministic() -> Iterator[None]:
 @needs_gpu
 @every_case
 @pytest.mark.usefixtures("deterministic")
-def test_on_a_gpu_every_case_is_the_training_bit_for_bit(case: str) -> None:
+def test_on_a_gpu_replayed_steps_equal_eager_steps_bit_for_bit(case: str) -> None:
     plain, graphed = start(case, "cuda"), start(case, "cuda")
     if case == "cgan":  # RMSprop with a capturable step
         assert graph._unsupported_reason(*graphed) is None

@@ -1,4 +1,4 @@
-"""Signals of health: what they say of networks whose state is known."""
+"""Diagnostics of generators whose samples are known; learning rates and penalties that decay."""
 
 from __future__ import annotations
 
@@ -25,82 +25,81 @@ def training(architecture: str = "vanilla", dataset: str = "digits", **settings:
 
 
 class Fixed(nn.Module):
-    """A generator that draws what it is told to."""
+    """A generator that returns the given samples."""
 
     def __init__(self, samples: Tensor):
         super().__init__()
-        self.samples = nn.Parameter(samples)
+        self.samples = samples
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         return self.samples[: len(z)]
 
 
-def seen(samples: Tensor) -> dict[str, float]:
+def measure(samples: Tensor) -> dict[str, float]:
     state, batches = training()
-    train_step(state, batches)
-    health = Diagnostics(state, batches)
-    fixed = Fixed(samples)
-    fixed.samples.grad = torch.full_like(samples, 0.5)
-    state.gan.generator = fixed
-    return {name: float(value) for name, value in health.measure().items()}
+    diagnostics = Diagnostics(state, batches)
+    state.gan.generator = Fixed(samples)
+    return {name: float(value) for name, value in diagnostics.measure().items()}
 
 
 def real(count: int) -> Tensor:
+    """Real images other than those that `Diagnostics` compares with."""
     _, batches = training()
     return torch.cat([batches(4 + number)[0] for number in range(-(-count // 16))])[:count]
 
 
 def test_real_data_are_as_diverse_as_real_data() -> None:
-    found = seen(real(64))
-    assert found["diversity"] == pytest.approx(1, abs=0.1)
-    assert found["duplicates"] == 0
+    diagnostics = measure(real(64))
+    assert diagnostics["diversity"] == pytest.approx(1, abs=0.1)
+    assert diagnostics["duplicates"] == 0
 
 
-def test_one_picture_has_no_diversity_and_is_all_twins() -> None:
-    found = seen(real(1).expand(64, -1, -1, -1).clone())
-    assert found["diversity"] == 0
-    assert found["duplicates"] == 1
+def test_a_single_picture_has_no_diversity_and_only_duplicates() -> None:
+    diagnostics = measure(real(1).expand(64, -1, -1, -1).clone())
+    assert diagnostics["diversity"] == 0
+    assert diagnostics["duplicates"] == 1
 
 
-def test_twins_are_counted() -> None:
+def test_duplicates_are_counted() -> None:
     samples = real(64)
     samples[:16] = samples[16:32]
-    assert seen(samples)["duplicates"] == pytest.approx(0.5)
+    assert measure(samples)["duplicates"] == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("architecture", ganzoo.architectures())
 def test_measuring_changes_nothing(architecture: str) -> None:
-    dataset = "mosaic:2:digits" if make_paired(architecture) else "digits"
+    dataset = "mosaic:2:digits" if is_paired(architecture) else "digits"
     state, batches = training(architecture, dataset)
     train_step(state, batches)
-    health = Diagnostics(state, batches)
+    diagnostics = Diagnostics(state, batches)
     before = {name: tensor.clone() for name, tensor in state.gan.state_dict().items()}
     random, mode = torch.get_rng_state(), state.gan.generator.training
-    first, second = health.measure(), health.measure()
+    first, second = diagnostics.measure(), diagnostics.measure()
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert all(torch.equal(before[name], tensor) for name, tensor in state.gan.state_dict().items())
     assert torch.equal(random, torch.get_rng_state())
     assert state.gan.generator.training is mode
 
 
-def make_paired(architecture: str) -> bool:
+def is_paired(architecture: str) -> bool:
     from ganzoo.core import registry
 
     paired: bool = registry.get_architecture(architecture).card.paired
     return paired
 
 
-def test_every_line_of_metrics_has_the_signals(tmp_path: Path) -> None:
+def test_every_row_of_metrics_has_the_diagnostics(tmp_path: Path) -> None:
     run = ganzoo.train("vanilla", dataset="ring", steps=60, batch_size=32, out=tmp_path / "run")
     for row in run.metrics():
         assert {"diversity", "duplicates", "generator_gradient", "discriminator_gradient"} <= set(row)
-        beliefs = abs(row["d_real"] - 0.5), abs(row["d_fake"] - 0.5)
-        assert sum(beliefs) / 2 <= row["equilibrium_distance"] + 1e-6  # a mean of distances is at least that of means
+        distances = abs(row["d_real"] - 0.5), abs(row["d_fake"] - 0.5)
+        # the distance of a mean is at most the mean of distances
+        assert sum(distances) / 2 <= row["equilibrium_distance"] + 1e-6
     scores = ganzoo.train("vanilla", dataset="ring", steps=2, batch_size=32, loss="hinge", out=tmp_path / "hinge")
     assert "equilibrium_distance" not in scores.metrics()[-1]
 
 
-def test_learning_rates_halve_as_they_should() -> None:
+def test_learning_rates_halve_after_a_half_life() -> None:
     state, batches = training(lr_half_life=32, generator_lr=1e-3, discriminator_lr=4e-3)
     for _ in range(5):
         train_step(state, batches)
@@ -112,23 +111,23 @@ def test_learning_rates_halve_as_they_should() -> None:
 
 
 @pytest.mark.parametrize(("architecture", "penalty"), [("vanilla", "r1"), ("r3gan", "r1r2")])
-def test_the_weight_of_a_penalty_halves_as_it_should(architecture: str, penalty: str) -> None:
-    """The loss itself, weighed at one place for most architectures and at another by those that override it."""
+def test_the_weight_of_a_penalty_halves_after_a_half_life(architecture: str, penalty: str) -> None:
+    """Measured in the loss, to which some architectures add the penalty themselves."""
     state, batches = training(architecture, penalty=penalty, penalty_weight=8.0, penalty_half_life=32)
     (real, condition), fake = batches(0), state.gan.generate(state.gan.latent(batches.batch_size, state.rng)).detach()
-    state.gan.eval()  # dropout would make every loss another
+    state.gan.eval()  # dropout would make the losses differ
     parts = {}
     for step in (0, 4):  # 64 images later
         state.step = step
         state.apply_schedules()
-        loss, signals = state.gan.discriminator_loss(real, fake, condition)
+        loss, logs = state.gan.discriminator_loss(real, fake, condition)
         state.gan.penalty_weight = 0.0
-        parts[step] = (loss - state.gan.discriminator_loss(real, fake, condition)[0]) / signals["penalty"]
+        parts[step] = (loss - state.gan.discriminator_loss(real, fake, condition)[0]) / logs["penalty"]
     torch.testing.assert_close(parts[0], torch.tensor(8.0), rtol=1e-3, atol=0)
     torch.testing.assert_close(parts[4], torch.tensor(2.0), rtol=1e-3, atol=0)
 
 
-def test_what_falls_resumes_exactly(tmp_path: Path) -> None:
+def test_decaying_rates_and_penalties_resume_exactly(tmp_path: Path) -> None:
     settings: dict[str, Any] = {"dataset": "digits", "batch_size": 16, "lr_half_life": 100, "penalty": "r1"}
     settings["penalty_half_life"] = 100
     whole = ganzoo.train("vanilla", steps=6, out=tmp_path / "whole", **settings)

@@ -26,7 +26,7 @@ def test_buffers_are_averaged_and_counters_copied() -> None:
     assert ema.network.num_batches_tracked == 1
 
 
-def test_zero_half_life_is_a_copy_and_the_average_takes_no_gradient() -> None:
+def test_zero_half_life_is_a_copy_and_the_average_needs_no_gradient() -> None:
     network = nn.Linear(2, 2)
     ema = EMA(network, half_life=0)
     nn.init.ones_(network.weight)
@@ -35,7 +35,7 @@ def test_zero_half_life_is_a_copy_and_the_average_takes_no_gradient() -> None:
     assert not any(parameter.requires_grad for parameter in ema.network.parameters())
 
 
-def test_the_first_images_are_forgotten_fast() -> None:
+def test_the_initial_weights_are_forgotten_fast() -> None:
     network = nn.Linear(1, 1, bias=False)
     nn.init.zeros_(network.weight)
     ema = EMA(network, half_life=10**9)

@@ -1,4 +1,4 @@
-"""Alarms: raised by trainings that are driven into each failure, silent where nothing is wrong."""
+"""Alarms: raised by training that is driven into each failure, and not by healthy training."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ DRIVEN: dict[str, dict[str, Any]] = {
 
 
 def shown(rows: Iterable[dict[str, Any]], loss: str = "nonsaturating", half_life: float = math.inf) -> list[Alarm]:
-    """The alarms that these lines raise, one every 50 steps."""
+    """The alarms raised when a detector is shown these rows, one every 50 steps."""
     detector = FailureDetector(loss, penalty_half_life=half_life)
     alarms = [
         detector.update({**HEALTHY, **row, "step": 50 * (i + 1), "images": 3200 * (i + 1)})
@@ -53,6 +53,7 @@ def shown(rows: Iterable[dict[str, Any]], loss: str = "nonsaturating", half_life
 
 
 def after_warm_up(*changes: dict[str, Any], lines: int = 2 * WINDOW) -> Iterator[dict[str, Any]]:
+    """Healthy rows of the warm-up, then `lines` rows that repeat these changes."""
     return itertools.chain([{}] * WARM_UP, itertools.islice(itertools.cycle(changes), lines))
 
 
@@ -67,7 +68,7 @@ def after_warm_up(*changes: dict[str, Any], lines: int = 2 * WINDOW) -> Iterator
         ("oscillation", [{"d_real": 0.9, "d_fake": 0.1}] * 3 + [{"d_real": 0.55}] * 3 + [{"d_real": 0.42}] * 3),
     ],
 )
-def test_each_sign_raises_its_alarm_once(name: str, changes: list[dict[str, Any]]) -> None:
+def test_each_failure_raises_its_alarm_once(name: str, changes: list[dict[str, Any]]) -> None:
     (alarm,) = shown(after_warm_up(*changes, lines=LONG_WINDOW + 5))
     assert alarm.name == name
     assert WARM_UP * 50 < alarm.step <= (WARM_UP + LONG_WINDOW + 5) * 50
@@ -75,7 +76,7 @@ def test_each_sign_raises_its_alarm_once(name: str, changes: list[dict[str, Any]
     assert "--set" in alarm.remedy
 
 
-def test_scores_without_bound_are_divergence() -> None:
+def test_huge_scores_are_divergence() -> None:
     (alarm,) = shown(after_warm_up({"d_real": 1e5, "d_fake": -1e5}), loss="wasserstein")
     assert alarm.name == "divergence"
 
@@ -105,17 +106,17 @@ def test_gradients_may_grow_as_much_as_a_penalty_has_fallen() -> None:
     assert alarm.name == "divergence"
 
 
-def test_trembling_around_one_half_is_no_oscillation() -> None:
+def test_small_fluctuations_around_one_half_are_not_oscillation() -> None:
     assert not shown(
         after_warm_up({"d_real": 0.51, "d_fake": 0.49}, {"d_real": 0.5, "d_fake": 0.4999}, lines=3 * LONG_WINDOW)
     )
 
 
-def test_a_sign_must_last() -> None:
+def test_a_failure_must_last_to_raise_an_alarm() -> None:
     assert not shown([*[{}] * WARM_UP, *[{"diversity": 0.02}] * (WINDOW - 1), *[{}] * WINDOW])
 
 
-def test_what_came_back_after_a_quiet_time_is_said_again() -> None:
+def test_a_failure_that_returns_after_a_quiet_time_raises_its_alarm_again() -> None:
     collapse = [{"diversity": 0.02}] * (WINDOW + 5)
     assert len(shown([*[{}] * WARM_UP, *collapse, *[{}] * (REPEAT_AFTER // 4), *collapse])) == 1
     assert len(shown([*[{}] * WARM_UP, *collapse, *[{}] * (REPEAT_AFTER + 5), *collapse])) == 2
@@ -126,7 +127,7 @@ def test_a_generator_that_is_still_learning_has_not_collapsed() -> None:
     assert not shown(growing)
 
 
-def test_scores_are_no_probabilities() -> None:
+def test_scores_are_not_taken_for_probabilities() -> None:
     assert not shown(after_warm_up({"d_real": 5.0, "d_fake": -5.0}), loss="hinge")
     assert not shown(after_warm_up({"d_real": 0.999, "d_fake": 0.001}), loss="wasserstein")
 
@@ -146,7 +147,7 @@ class Recorder(Callback):
 
 
 @pytest.mark.parametrize("name", DRIVEN)
-def test_a_training_driven_into_failure_says_which(name: str, tmp_path: Path) -> None:
+def test_training_driven_into_a_failure_raises_its_alarm(name: str, tmp_path: Path) -> None:
     recorder = Recorder()
     run = ganzoo.train("vanilla", out=tmp_path / "run", callbacks=[recorder], **{**SMALL, **DRIVEN[name]})
     assert [alarm.name for alarm in recorder.alarms][:1] == [name]
@@ -167,12 +168,12 @@ def test_a_training_driven_into_failure_says_which(name: str, tmp_path: Path) ->
         ("wgan", {"dataset": "digits", "width": 16, "penalty": "gradient"}),
     ],
 )
-def test_a_healthy_training_is_silent(architecture: str, settings: dict[str, Any], tmp_path: Path) -> None:
+def test_healthy_training_raises_no_alarm(architecture: str, settings: dict[str, Any], tmp_path: Path) -> None:
     run = ganzoo.train(architecture, steps=4000, out=tmp_path / "run", **settings)
     assert run.alarms() == []
 
 
-def test_a_resumed_run_watches_on_from_where_it_was(tmp_path: Path) -> None:
+def test_a_resumed_run_raises_the_alarms_of_an_uninterrupted_one(tmp_path: Path) -> None:
     failing: dict[str, Any] = {**SMALL, **DRIVEN["discriminator won"]}
     whole = ganzoo.train("vanilla", out=tmp_path / "whole", **{**failing, "steps": 300})
     assert whole.alarms()

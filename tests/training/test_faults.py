@@ -1,4 +1,4 @@
-"""What happens to trainings: killed anywhere, disks full, directories gone, two in one place."""
+"""Faults during training: kills at any moment, full disks, removed directories, concurrent runs."""
 
 from __future__ import annotations
 
@@ -30,31 +30,31 @@ from tests.training.test_resume import assert_same, last_state, timeless
 SMALL = {"dataset": "digits", "batch_size": 16, "generator_widths": (16,), "discriminator_widths": (16,)}
 
 
-def train(out: Path, **options: Any) -> None:
-    """A training of `out`: begun, or gone on with where there is a run."""
+def train_or_resume(out: Path, **options: Any) -> None:
+    """Train a new run in `out`, or resume the run that is there."""
     if (out / "config.json").exists():
         ganzoo.train(resume=out)
     else:
         ganzoo.train("vanilla", out=out, **{**SMALL, **options})
 
 
-def begin_or_go_on(out: Path, options: dict[str, Any]) -> None:
-    train(out, **options)
+def train_in_process(out: Path, options: dict[str, Any]) -> None:
+    train_or_resume(out, **options)
 
 
 def command(folder: Path, *words: object) -> None:
-    """The command line, in `folder`; what it says goes into the file "said". LARGEST limits the size of files."""
+    """Run `ganzoo` in `folder`, with its output in the file "output". LARGEST limits the size of files."""
     os.chdir(folder)
     if "LARGEST" in os.environ:
         largest = int(os.environ["LARGEST"])
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
-    sys.stderr = sys.stdout = (folder / "said").open("a", buffering=1)
+    sys.stderr = sys.stdout = (folder / "output").open("a", buffering=1)
     sys.argv = ["ganzoo", *map(str, words)]
     main()
 
 
 def killed_at(event: int, out: Path, options: dict[str, Any]) -> None:
-    """Train, and die at this file system event (open, rename, remove, ...) of writing the checkpoint of step 4."""
+    """Train until the process kills itself at file system event `event` (open, rename, ...) of saving step 4."""
     save, prune, events = checkpoint.save, checkpoint.prune, itertools.count()
     writing = False
 
@@ -74,20 +74,20 @@ def killed_at(event: int, out: Path, options: dict[str, Any]) -> None:
 
     checkpoint.save, checkpoint.prune = watched, last
     sys.addaudithook(watch)
-    train(out, **options)
+    train_or_resume(out, **options)
 
 
 @pytest.mark.parametrize("kills", [6, pytest.param(30, marks=pytest.mark.slow)])
 def test_killed_at_random_moments_and_resumed_equals_uninterrupted(kills: int, tmp_path: Path) -> None:
     options = {"steps": 150, "checkpoint_every": 2, "sample_every": 9}
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    uninterrupted, chance = start(begin_or_go_on, whole, options), random.Random(0)
+    uninterrupted, chance = start(train_in_process, whole, options), random.Random(0)
     for _ in range(kills):
-        process = start(begin_or_go_on, killed, options)
+        process = start(train_in_process, killed, options)
         process.join(chance.uniform(0.05, 1.0))
         process.kill()
         process.join()
-    assert join(start(begin_or_go_on, killed, options)) == 0
+    assert join(start(train_in_process, killed, options)) == 0
     assert join(uninterrupted) == 0
     assert_same(last_state(killed), last_state(whole))
     assert timeless(killed) == timeless(whole)
@@ -99,10 +99,10 @@ def test_killed_at_random_moments_and_resumed_equals_uninterrupted(kills: int, t
 
 @pytest.mark.parametrize("every", [6, pytest.param(1, marks=pytest.mark.slow)])
 def test_killed_inside_a_checkpoint_write(every: int, tmp_path: Path) -> None:
-    """Events are counted until a training outlives its checkpoint: then all of the write has been killed somewhere."""
+    """Every `every`th file system event of the write is the last, until a process survives all of them."""
     options = {"steps": 6, "checkpoint_every": 2}
-    # a process of the same kind, since how many threads a new one starts with depends on the one it comes from
-    assert join(start(begin_or_go_on, tmp_path / "whole", options)) == 0
+    # in a process as well, because it determines the number of threads
+    assert join(start(train_in_process, tmp_path / "whole", options)) == 0
     expected = last_state(tmp_path / "whole")
     for event in itertools.count(0, every):
         run = tmp_path / str(event)
@@ -112,7 +112,7 @@ def test_killed_inside_a_checkpoint_write(every: int, tmp_path: Path) -> None:
         assert code == -signal.SIGKILL
         path, _ = checkpoint.newest_valid(run / "checkpoints")
         assert path.name in ("step-00000002", "step-00000004")
-        train(run)
+        train_or_resume(run)
         assert_same(last_state(run), expected)
         assert not list(run.glob("checkpoints/.*"))
     assert event >= 12
@@ -132,11 +132,11 @@ def test_a_second_interrupt_tears_nothing(tmp_path: Path) -> None:
     path, problems = checkpoint.newest_valid(tmp_path / "run" / "checkpoints")
     assert not problems
     assert checkpoint.read_state(path)["step"] == Run.open(tmp_path / "run").metrics()[-1]["step"]
-    assert "Traceback" not in (tmp_path / "said").read_text()
+    assert "Traceback" not in (tmp_path / "output").read_text()
 
 
 def interrupted_by(number: signal.Signals, out: Path) -> None:
-    """Train, with this signal coming at every file system event of writing the checkpoint of step 4."""
+    """Train, with this signal sent at every file system event of writing the checkpoint of step 4."""
     save, writing = checkpoint.save, False
 
     def watch(name: str, _: tuple[Any, ...]) -> None:
@@ -152,7 +152,7 @@ def interrupted_by(number: signal.Signals, out: Path) -> None:
 
     checkpoint.save = watched
     sys.addaudithook(watch)
-    train(out, steps=9, checkpoint_every=2)
+    train_or_resume(out, steps=9, checkpoint_every=2)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -160,14 +160,14 @@ def test_signals_at_every_moment_of_a_write_do_not_tear_it(number: signal.Signal
     assert join(start(interrupted_by, number, tmp_path / "run")) == code
     path, problems = checkpoint.newest_valid(tmp_path / "run" / "checkpoints")
     assert (path.name, problems) == ("step-00000004", [])
-    train(tmp_path / "run")
-    assert join(start(begin_or_go_on, tmp_path / "whole", {"steps": 9, "checkpoint_every": 2})) == 0
+    train_or_resume(tmp_path / "run")
+    assert join(start(train_in_process, tmp_path / "whole", {"steps": 9, "checkpoint_every": 2})) == 0
     assert_same(last_state(tmp_path / "run"), last_state(tmp_path / "whole"))
 
 
 @pytest.fixture(params=["512k"])
 def disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
-    """A file system of this size, or one that is read-only."""
+    """A file system of the requested size, or a read-only one."""
     folder = tmp_path / "disk"
     folder.mkdir()
     option = request.param if request.param == "ro" else f"size={request.param}"
@@ -187,9 +187,9 @@ def test_a_full_disk_is_one_message_and_the_last_checkpoint_stays(disk: Path, tm
     code = join(
         start(command, tmp_path, *words, "--steps", 30, "--checkpoint-every", 5, "--out", run, XDG_CACHE_HOME=tmp_path)
     )
-    said = (tmp_path / "said").read_text()
-    assert (code, said.count("Error:")) == (1, 1), said
-    assert "Traceback" not in said
+    output = (tmp_path / "output").read_text()
+    assert (code, output.count("Error:")) == (1, 1), output
+    assert "Traceback" not in output
     path, problems = checkpoint.newest_valid(run / "checkpoints")
     assert not problems
     assert not list(run.rglob(".*-*"))
@@ -202,13 +202,13 @@ def test_a_full_disk_is_one_message_and_the_last_checkpoint_stays(disk: Path, tm
 
 def test_files_that_cannot_grow_are_one_message(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    train(run, steps=2)
+    train_or_resume(run, steps=2)
     before = last_state(run)
     code = join(start(command, tmp_path, "train", "--resume", "run", "--steps", 9, LARGEST=9000))
-    said = (tmp_path / "said").read_text()
-    assert (code, said.count("Error:")) == (1, 1), said
-    assert "Cannot write the checkpoint of step 9" in said
-    assert "Traceback" not in said
+    output = (tmp_path / "output").read_text()
+    assert (code, output.count("Error:")) == (1, 1), output
+    assert "Cannot write the checkpoint of step 9" in output
+    assert "Traceback" not in output
     assert_same(last_state(run), before)
 
 
@@ -216,9 +216,9 @@ def test_files_that_cannot_grow_are_one_message(tmp_path: Path) -> None:
 def test_a_read_only_directory_is_one_message(disk: Path, tmp_path: Path) -> None:
     words = ("train", "vanilla", "--dataset", "digits", "--steps", 1, "--out", disk / "run")
     assert join(start(command, tmp_path, *words)) == 1
-    said = (tmp_path / "said").read_text()
-    assert said.startswith("Error: Cannot create the run directory: [Errno 30] Read-only file system")
-    assert said.count("\n") == 1
+    output = (tmp_path / "output").read_text()
+    assert output.startswith("Error: Cannot create the run directory: [Errno 30] Read-only file system")
+    assert output.count("\n") == 1
 
 
 class Remover(Callback):
@@ -234,13 +234,13 @@ class Remover(Callback):
 def test_a_directory_removed_while_training_stays_removed(option: str, tmp_path: Path) -> None:
     run = tmp_path / "run"
     with pytest.raises(GanzooError, match=r"Cannot write .*(metrics\.jsonl|step-00000005)"):
-        train(run, steps=9, callbacks=[Remover(run)], **{option: 5})
+        train_or_resume(run, steps=9, callbacks=[Remover(run)], **{option: 5})
     assert not run.exists()
 
 
-def test_a_lock_that_is_a_link_is_refused_and_its_target_stays_as_it_was(tmp_path: Path) -> None:
+def test_a_lock_that_is_a_link_is_refused_and_its_target_unchanged(tmp_path: Path) -> None:
     run, precious = tmp_path / "run", tmp_path / "precious"
-    train(run, steps=1)
+    train_or_resume(run, steps=1)
     precious.write_text("mine")
     (run / ".lock").unlink()
     (run / ".lock").symlink_to(precious)
@@ -249,7 +249,7 @@ def test_a_lock_that_is_a_link_is_refused_and_its_target_stays_as_it_was(tmp_pat
     assert precious.read_text() == "mine"
 
 
-def test_of_trainings_that_start_in_one_directory_one_trains(tmp_path: Path) -> None:
+def test_of_runs_started_in_one_directory_only_one_trains(tmp_path: Path) -> None:
     words = ("train", "vanilla", "--dataset", "digits", "--steps", 3, "--out", "run", "--seed")
     processes = [start(command, tmp_path, *words, seed) for seed in range(4)]
     codes = [join(process) for process in processes]
@@ -267,28 +267,28 @@ def resident_bytes() -> int:
 
 
 class Clock:
-    """Time that goes by so many seconds whenever somebody looks."""
+    """A clock that advances by `seconds` whenever it is read."""
 
     def __init__(self, seconds: float):
         self.seconds = seconds
-        self.now = 0.0
+        self.time = 0.0
 
     def monotonic(self) -> float:
-        self.now += self.seconds
-        return self.now
+        self.time += self.seconds
+        return self.time
 
 
 class ResourceWatch(Callback):
-    """At every checkpoint: how many files are open, how much memory is in use, and what lies on the disk."""
+    """Records open files and memory at every checkpoint, and checks which files the run directory holds."""
 
     def __init__(self) -> None:
-        self.seen: list[tuple[int, int]] = []
+        self.usage: list[tuple[int, int]] = []
 
     def on_checkpoint(self, path: Path, step: int) -> None:
-        self.seen.append((open_files(), resident_bytes()))
+        self.usage.append((open_files(), resident_bytes()))
         run = path.parents[1]
-        assert sorted(found.name for found in path.parent.iterdir()) == [
-            f"step-{kept:08d}" for kept in (step - 1, step) if kept >= 0
+        assert sorted(entry.name for entry in path.parent.iterdir()) == [
+            f"step-{number:08d}" for number in (step - 1, step) if number >= 0
         ]
         assert len(list(run.glob("best/*"))) <= 2
         assert len(list(run.glob(".*"))) == 1  # the lock
@@ -299,7 +299,7 @@ class ResourceWatch(Callback):
 def test_twelve_hours_and_a_checkpoint_a_step_grow_nothing(
     steps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # the disk is not what is tested
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # the speed of the disk is not tested
     monkeypatch.setattr(loop, "time", Clock(12 * 3600 / steps))
     watch, run = ResourceWatch(), tmp_path / "run"
     ganzoo.train(
@@ -307,12 +307,12 @@ def test_twelve_hours_and_a_checkpoint_a_step_grow_nothing(
         checkpoint_every=1, sample_every=steps // 4, evaluate_every=steps // 12, best_by="modes",
     )  # fmt: skip
     assert Run.open(run).metrics()[-1]["seconds"] == pytest.approx(12 * 3600)
-    assert len(watch.seen) == steps + 1
-    middle, last = watch.seen[steps // 2], watch.seen[-1]
+    assert len(watch.usage) == steps + 1
+    middle, last = watch.usage[steps // 2], watch.usage[-1]
     assert last[0] <= middle[0]
     assert last[1] - middle[1] < 8 << 20
     evaluations = Run.open(run).evaluations()
     assert len(evaluations) >= 12
-    best = max(evaluations, key=lambda line: (line["rank"], -line["step"]))
+    best = max(evaluations, key=lambda row: (row["rank"], -row["step"]))
     assert checkpoint.newest_valid(run / "best")[0].name == f"step-{best['step']:08d}"
     assert len(list(run.glob("samples/*"))) <= 6

@@ -26,7 +26,7 @@ from tests.sessions import session
 SMALL = {"batch_size": 16}
 
 
-class Diary(Callback):
+class EventLog(Callback):
     def __init__(self) -> None:
         self.events: list[tuple[str, int]] = []
 
@@ -42,8 +42,8 @@ class Diary(Callback):
         self.events.append(("checkpoint", step))
 
 
-def test_what_happens_when(tmp_path: Path) -> None:
-    diary = Diary()
+def test_samples_metrics_and_checkpoints_are_written_at_their_intervals(tmp_path: Path) -> None:
+    log = EventLog()
     ganzoo.train(
         "cgan",
         dataset="digits",
@@ -51,10 +51,10 @@ def test_what_happens_when(tmp_path: Path) -> None:
         sample_every=3,
         checkpoint_every=4,
         out=tmp_path / "run",
-        callbacks=[diary],
+        callbacks=[log],
         **SMALL,
     )
-    assert diary.events == [
+    assert log.events == [
         ("samples", 0), ("checkpoint", 0), ("samples", 3), ("metrics", 4), ("checkpoint", 4), ("samples", 6),
         ("samples", 7), ("metrics", 7), ("checkpoint", 7),
     ]  # fmt: skip
@@ -80,7 +80,7 @@ def test_the_run_directory_is_complete(tmp_path: Path) -> None:
     assert grid.shape == (10 * (8 + 2) + 2, 10 * (8 + 2) + 2)
 
 
-def test_epochs_are_passes_over_the_data_whatever_the_critic_steps(tmp_path: Path) -> None:
+def test_epochs_count_passes_over_the_data_for_any_number_of_critic_steps(tmp_path: Path) -> None:
     options = {"dataset": "digits", "batch_size": 100, "width": 8, "out": tmp_path / "run"}
     run = ganzoo.train("wgan", epochs=2, **options)
     last = run.metrics()[-1]
@@ -94,16 +94,16 @@ def test_minutes_end_a_run(tmp_path: Path) -> None:
 
 
 def test_every_step_of_the_discriminator_sees_the_next_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen, take = [], Batches.take
+    numbers, take = [], Batches.take
 
     def spy(batches: Batches, batch: torch.Tensor, number: int) -> Any:
-        seen.append(number)
+        numbers.append(number)
         return take(batches, batch, number)
 
     monkeypatch.setattr(Batches, "take", spy)
     options = {"discriminator_steps": 2, "batch_size": 4, "width": 8}
     ganzoo.train("wgan", dataset="digits", steps=3, out=tmp_path / "run", **options)
-    assert seen == list(range(6))
+    assert numbers == list(range(6))
 
 
 def test_grids_are_drawn_by_the_moving_average(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_a_clipped_critic_stays_within_its_bound(tmp_path: Path) -> None:
     assert max(weight.abs().max().item() for weight in weights) == pytest.approx(0.015)
 
 
-def test_every_term_of_the_discriminators_loss_goes_backward() -> None:
+def test_backward_runs_through_every_term_of_the_discriminators_loss() -> None:
     settings = {"batch_size": 8, "width": 8, "penalty": "r1"}  # of two terms: the logits' and the penalty's
     prepared = session("dcgan", "digits", settings)
     gan = prepared.build()
@@ -128,9 +128,9 @@ def test_every_term_of_the_discriminators_loss_goes_backward() -> None:
     loss, _ = gan.discriminator_loss(real, fake)
     expected = torch.autograd.grad(loss, state.discriminator_parameters)
     state.select_network("discriminator")
-    signals = state.backward_discriminator(gan.discriminator_losses(real, fake))
+    logs = state.backward_discriminator(gan.discriminator_losses(real, fake))
     torch.testing.assert_close([p.grad for p in state.discriminator_parameters], list(expected), rtol=1e-4, atol=1e-6)
-    torch.testing.assert_close(signals["discriminator_loss"], loss.detach())
+    torch.testing.assert_close(logs["discriminator_loss"], loss.detach())
 
 
 def test_the_moving_average_follows_the_generator_by_its_half_life_in_images(tmp_path: Path) -> None:
@@ -139,13 +139,13 @@ def test_the_moving_average_follows_the_generator_by_its_half_life_in_images(tmp
     before, after = (load_file(run.checkpoints / f"step-{step:08d}" / "ema.safetensors") for step in (11, 12))
     trained = load_file(run.checkpoints / "step-00000012" / "model.safetensors")
     for name, average in after.items():
-        now = trained[f"generator.{name}"]
-        expected = torch.lerp(before[name], now, 0.75) if now.is_floating_point() else now
+        weight = trained[f"generator.{name}"]
+        expected = torch.lerp(before[name], weight, 0.75) if weight.is_floating_point() else weight
         torch.testing.assert_close(average, expected, rtol=1e-5, atol=1e-7)
 
 
 class Spoiled(registry.get_architecture("vanilla").card.__class__):  # type: ignore[misc]
-    """Its losses are not finite from a given step on."""
+    """Its losses are NaN from call number `at` on."""
 
     phase = "generator"
     at = 5
@@ -182,17 +182,18 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
 def test_the_generators_step_leaves_no_gradient_in_the_discriminator(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen = []
+    without_gradient = []
     backward = TrainingState.backward_generator
 
     def spy(state: TrainingState, loss: torch.Tensor) -> dict[str, torch.Tensor]:
-        signals = backward(state, loss)
-        seen.append(all(p.grad is None and not p.requires_grad for p in state.gan.discriminator.parameters()))
-        return signals
+        logs = backward(state, loss)
+        parameters = state.gan.discriminator.parameters()
+        without_gradient.append(all(p.grad is None and not p.requires_grad for p in parameters))
+        return logs
 
     monkeypatch.setattr(TrainingState, "backward_generator", spy)
     ganzoo.train("cgan", dataset="digits", steps=2, out=tmp_path / "run", **SMALL)
-    assert seen == [True, True]
+    assert without_gradient == [True, True]
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
@@ -232,7 +233,7 @@ def test_runs_are_numbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert paths == ["runs/vanilla-digits-001", "runs/vanilla-digits-002"]
 
 
-def test_notes_of_the_data_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_notes_of_the_data_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for i in range(4):
         Image.new("L", (8, 8), 50 * i).save(tmp_path / f"{i}.png")
     (tmp_path / "broken.png").write_bytes(b"no image")
@@ -264,14 +265,14 @@ def test_a_conditional_architecture_refuses_data_without_labels(tmp_path: Path) 
         ({"settings": {"batch_size": 5000}}, "batch_size=5000 is larger than the data set"),
     ],
 )
-def test_a_wrong_request_is_refused_before_anything_is_written(
+def test_wrong_arguments_are_refused_before_anything_is_written(
     wrong: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    request: dict[str, Any] = {"architecture": "cgan", "dataset": "digits", **wrong}
-    settings = request.pop("settings", {})
+    arguments: dict[str, Any] = {"architecture": "cgan", "dataset": "digits", **wrong}
+    settings = arguments.pop("settings", {})
     with pytest.raises(UsageError, match=message):
-        ganzoo.train(**request, **settings)
+        ganzoo.train(**arguments, **settings)
     assert not (tmp_path / "runs").exists()
 
 
@@ -280,7 +281,7 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
         ganzoo.train("vanilla", dataset="digits", steps=1, generator_lr=1e39, out=tmp_path / "run", **SMALL)
 
 
-def test_what_a_plugin_froze_in_its_discriminator_stays_frozen(tmp_path: Path) -> None:
+def test_frozen_parameters_of_a_discriminator_stay_frozen(tmp_path: Path) -> None:
     from ganzoo.training.loop import train_step
 
     prepared = session("vanilla", "digits", {"batch_size": 16})
@@ -293,7 +294,7 @@ def test_what_a_plugin_froze_in_its_discriminator_stays_frozen(tmp_path: Path) -
     assert not frozen.requires_grad
 
 
-def test_a_data_directory_is_remembered_for_the_resume(tmp_path: Path) -> None:
+def test_resume_uses_the_data_directory_of_the_run(tmp_path: Path) -> None:
     run = ganzoo.train("vanilla", dataset="digits", steps=1, data_dir=tmp_path, out=tmp_path / "run", **SMALL)
     assert Run.open(run.path).config["data_dir"] == str(tmp_path)
     assert ganzoo.train(resume=run.path, steps=2).config["data_dir"] == str(tmp_path)

@@ -1,4 +1,4 @@
-"""NaN in weights, images or gradients: no optimizer step takes it in, and step and phase are named."""
+"""NaN in weights, images or gradients: the optimizer skips the step, and the error names step and phase."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def into_weights(state: TrainingState, network: str) -> None:
 
 
 def into_gradients(state: TrainingState, network: str) -> None:
-    """One gradient of one weight, on the last way back, while the loss stays a number."""
-    state.select_network("discriminator")  # else its parameters take no hook
+    """NaN in one gradient of one weight, while the loss stays finite."""
+    state.select_network("discriminator")  # its parameters accept hooks only if they require gradients
     weight = list(getattr(state.gan, network).parameters())[-1]
 
     def spoil(p: Tensor) -> None:
@@ -47,30 +47,31 @@ def weights(state: TrainingState) -> list[Tensor]:
 def test_nan_is_stopped_before_the_optimizer(
     architecture: str, network: str, inject: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step, seen = loop.compute_step, []
+    step, history = loop.compute_step, []
 
-    def spoil(state: TrainingState, draw: Any) -> dict[str, Tensor]:
+    def spoil(state: TrainingState, get_batch: Any) -> dict[str, Tensor]:
         if state.step + 1 == AT:
             inject(state, network)
-            seen.append(weights(state))
-        signals = step(state, draw)
+            history.append(weights(state))
+        logs = step(state, get_batch)
         if state.step + 1 >= AT:
-            seen.append(weights(state))
-        return signals
+            history.append(weights(state))
+        return logs
 
     monkeypatch.setattr(loop, "compute_step", spoil)
     small = {"batch_size": 16, **({"width": 8} if architecture == "wgan" else {})}
-    # NaN in the generator's weights is in its images, which the discriminator meets first
+    # NaN in the generator's weights is in its images, which the discriminator gets first
     phase = "generator" if network == "generator" and inject is into_gradients else "discriminator"
     with pytest.raises(TrainingError, match=rf"at step {AT}, in the {phase}'s phase.*step-00000004"):
         ganzoo.train(architecture, dataset="digits", steps=8, checkpoint_every=4, out=tmp_path / "run", **small)
-    before, *after = seen
+    before, *after = history
     assert len(after) == 3  # steps 6, 7 and 8, read together at the end
-    kept = [i for i, p in enumerate(before) if p.isfinite().all()]
-    others = [i for i in kept if phase == "discriminator"]  # the generator's phase comes after the discriminator's step
+    finite = [i for i, p in enumerate(before) if p.isfinite().all()]
+    # the generator's phase comes after the discriminator's step
+    unchanged = [i for i in finite if phase == "discriminator"]
     for state in after:
-        assert all(torch.equal(state[i], before[i]) for i in others)
-        assert all(state[i].isfinite().all() for i in kept)
+        assert all(torch.equal(state[i], before[i]) for i in unchanged)
+        assert all(state[i].isfinite().all() for i in finite)
     path, problems = checkpoint.newest_valid(tmp_path / "run" / "checkpoints")
     assert path.name == "step-00000004"
     assert not problems
@@ -87,38 +88,38 @@ def test_nan_in_the_inputs_is_stopped(where: str, tmp_path: Path, monkeypatch: p
         read = Batches.__call__
         monkeypatch.setattr(Batches, "__call__", lambda self, n: (poison(read(self, n)[0]), read(self, n)[1]))
     else:
-        build = ganzoo.gan.GAN.generate
-        monkeypatch.setattr(ganzoo.gan.GAN, "generate", lambda self, z, labels=None: build(self, poison(z), labels))
-        next(calls)  # the grid of step 0 is drawn first
+        generate = ganzoo.gan.GAN.generate
+        monkeypatch.setattr(ganzoo.gan.GAN, "generate", lambda self, z, labels=None: generate(self, poison(z), labels))
+        next(calls)  # the sample grid of step 0 comes first
     with pytest.raises(TrainingError, match=r"in the discriminator's phase, discriminator_loss became nan"):
         ganzoo.train("vanilla", dataset="digits", steps=8, batch_size=16, sample_every=100, out=tmp_path / "run")
 
 
-def test_a_step_left_out_leaves_the_optimizer_where_it_was() -> None:
+def test_a_skipped_step_does_not_change_the_optimizer() -> None:
     prepared = session("vanilla", "digits", {"batch_size": 16})
     state = TrainingState(prepared.build(), 0)
     batches = Batches(prepared.data, 16, 0, state.device)
     loop.train_step(state, batches)
     state.all_finite.fill_(False)
     before = [slot["step"].clone() for slot in state.generator_optimizer.state.values()]
-    signals = loop.train_step(state, batches)
+    logs = loop.train_step(state, batches)
     assert before == [slot["step"] for slot in state.generator_optimizer.state.values()]
-    assert signals["generator_gradient"].isnan()
-    assert signals["generator_loss"].isfinite()
+    assert logs["generator_gradient"].isnan()
+    assert logs["generator_loss"].isfinite()
 
 
-def test_gradient_norms_are_the_gradients_norms() -> None:
+def test_logged_gradient_norms_are_those_of_the_gradients() -> None:
     prepared = session("vanilla", "digits", {"batch_size": 16})
     state = TrainingState(prepared.build(), 0)
     gradients: dict[Tensor, Tensor] = {}
 
-    def note(p: Tensor) -> None:
+    def record(p: Tensor) -> None:
         assert p.grad is not None
         gradients[p] = p.grad.flatten().clone()
 
     for p in state.gan.parameters():
-        p.register_post_accumulate_grad_hook(note)
-    signals = loop.train_step(state, Batches(prepared.data, 16, 0, state.device))
+        p.register_post_accumulate_grad_hook(record)
+    logs = loop.train_step(state, Batches(prepared.data, 16, 0, state.device))
     for name in ("generator", "discriminator"):
         flat = torch.cat([gradients[p] for p in getattr(state.gan, name).parameters()])
-        torch.testing.assert_close(signals[f"{name}_gradient"], flat.norm())
+        torch.testing.assert_close(logs[f"{name}_gradient"], flat.norm())

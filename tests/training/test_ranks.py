@@ -1,4 +1,4 @@
-"""Ranks that die, stall, drift or meet NaN; and runs that go on with another number of them."""
+"""Ranks that die, stall, drift apart or get NaN, and resuming with a different number of ranks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LONG = {"steps": 10**6, "checkpoint_every": 20, "sample_every": 10**6}
 
 
 def train(out: Path, options: dict[str, Any]) -> None:
-    """A training of `out`: begun, or gone on with where there is a run."""
+    """Train a new run in `out`, or resume the run that is there."""
     small = {"architecture": "vanilla", "dataset": "digits", "batch_size": 24}
     if (out / "config.json").exists():
         ganzoo.train(resume=out, steps=options["steps"])
@@ -68,9 +68,9 @@ def test_resumed_on_another_number_of_ranks(tmp_path: Path) -> None:
     for steps, ranks in ((2, 2), (4, 1), (6, 4)):
         codes = together(ranks, with_sgd, tmp_path / "many", {"steps": steps, **options}, folder=tmp_path)
         assert codes == [0] * ranks
-    said = (tmp_path / "said").read_text()
-    assert "step-00000002 was written by 2 ranks and is resumed by 1" in said
-    assert "step-00000004 was written by 1 ranks and is resumed by 4" in said
+    output = (tmp_path / "output").read_text()
+    assert "step-00000002 was written by 2 ranks and is resumed by 1" in output
+    assert "step-00000004 was written by 1 ranks and is resumed by 4" in output
     ours, theirs = (
         load_file(tmp_path / run / "checkpoints/step-00000006/model.safetensors") for run in ("many", "one")
     )
@@ -82,12 +82,12 @@ def test_resumed_on_another_number_of_ranks(tmp_path: Path) -> None:
 def drifting(out: Path, options: dict[str, Any]) -> None:
     step = loop.compute_step
 
-    def drift(state: Any, draw: Any) -> Any:
-        signals = step(state, draw)
+    def drift(state: Any, get_batch: Any) -> Any:
+        logs = step(state, get_batch)
         if state.step == 2 and distributed.rank() == 1:
             with torch.no_grad():
                 next(state.gan.generator.parameters())[0, 0] *= 1 + 1e-6
-        return signals
+        return logs
 
     loop.compute_step = drift
     train(out, options)
@@ -96,7 +96,7 @@ def drifting(out: Path, options: dict[str, Any]) -> None:
 def test_ranks_that_drift_apart_are_stopped(tmp_path: Path) -> None:
     options = {"steps": 8, "checkpoint_every": 4, "sample_every": 100}
     assert together(2, drifting, tmp_path / "run", options, folder=tmp_path) == [1, 1]
-    assert "after step 4 their values of generator" in (tmp_path / "said").read_text()
+    assert "after step 4 their values of generator" in (tmp_path / "output").read_text()
     assert [path.name for path in checkpoint.checkpoints(tmp_path / "run" / "checkpoints")] == ["step-00000000"]
 
 
@@ -116,7 +116,7 @@ def poisoned(out: Path, options: dict[str, Any]) -> None:
 def test_nan_on_one_rank_stops_all_before_the_optimizer(tmp_path: Path) -> None:
     options = {"steps": 8, "checkpoint_every": 2, "sample_every": 100}
     assert together(2, poisoned, tmp_path / "run", options, folder=tmp_path) == [1, 1]
-    assert (tmp_path / "said").read_text().count(
+    assert (tmp_path / "output").read_text().count(
         "at step 3, in the discriminator's phase, discriminator_loss became nan"
     ) == 2
     assert checkpoint.newest_valid(tmp_path / "run" / "checkpoints")[0].name == "step-00000002"
@@ -132,7 +132,7 @@ def test_a_rank_that_dies_or_stalls_ends_the_others_in_time(fault: signal.Signal
         began = time.monotonic()
         assert [join(processes[i], 30) for i in (0, 2)] == [1, 1]
         assert time.monotonic() - began < 20
-    assert "Rank 0 of 3 lost another one" in (tmp_path / "said").read_text()
+    assert "Rank 0 of 3 lost another one" in (tmp_path / "output").read_text()
     path, problems = checkpoint.newest_valid(run / "checkpoints")
     assert not problems
     step = checkpoint.read_state(path)["step"]
@@ -169,13 +169,11 @@ def is_alive(pid: int) -> bool:
 
 @contextlib.contextmanager
 def launched(run: Path, **environment: object) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
-    """A training of `run` by `ganzoo train --nproc 2` that has written checkpoints, and its ranks' process ids."""
+    """`ganzoo train --nproc 2 --out RUN` once it has written a checkpoint, and the process ids of its ranks."""
     words = command(sys.executable, "-m", "ganzoo")
     words += ["--steps", "1000000", "--checkpoint-every", "20", "--nproc", "2", "--out", str(run)]
-    more = {name: str(value) for name, value in environment.items()}
-    launcher = subprocess.Popen(
-        words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={**os.environ, **more}
-    )
+    variables = os.environ | {name: str(value) for name, value in environment.items()}
+    launcher = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=variables)
     try:
         deadline = time.monotonic() + 60
         while not (run / "checkpoints" / "step-00000020").exists() and time.monotonic() < deadline:
@@ -200,14 +198,14 @@ in_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks
 @in_proc
 @pytest.mark.parametrize(
     "fault",
-    [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.slow)],  # torch waits 30 s to kill the deaf
+    [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.slow)],  # torch kills a stopped process after 30 s
 )
-def test_nproc_a_rank_lost_ends_the_job_without_orphans_and_resume_works(fault: signal.Signals, tmp_path: Path) -> None:
+def test_nproc_a_lost_rank_ends_the_job_without_orphans_and_resume_works(fault: signal.Signals, tmp_path: Path) -> None:
     run = tmp_path / "run"
     with launched(run, GANZOO_TIMEOUT=5) as (launcher, ranks):
         os.kill(ranks[0 if fault == signal.SIGKILL else 1], fault)
-        said = launcher.communicate(timeout=90)[1]
-        assert launcher.returncode == (128 + signal.SIGKILL if fault == signal.SIGKILL else 1), said
+        output = launcher.communicate(timeout=90)[1]
+        assert launcher.returncode == (128 + signal.SIGKILL if fault == signal.SIGKILL else 1), output
     ganzoo.train(resume=run, steps=saved_step(run) + 2)
 
 
@@ -223,15 +221,15 @@ def test_nproc_a_signal_saves_a_checkpoint_and_sets_the_exit_code(
         launcher.send_signal(number)
         time.sleep(0.02)
         launcher.send_signal(number)
-        said = launcher.communicate(timeout=60)[1]
-        assert launcher.returncode == code, said
-        assert "Traceback" not in said
+        output = launcher.communicate(timeout=60)[1]
+        assert launcher.returncode == code, output
+        assert "Traceback" not in output
     assert saved_step(run) == Run.open(run).metrics()[-1]["step"]
 
 
 @pytest.mark.slow
-def test_torchrun_restarts_from_the_last_checkpoint_by_itself(tmp_path: Path) -> None:
-    """Equal to a training that nobody disturbed, bit for bit."""
+def test_torchrun_restarts_from_the_last_checkpoint(tmp_path: Path) -> None:
+    """The result equals that of an uninterrupted run, bit for bit."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     options = ["--steps", "600", "--checkpoint-every", "20"]
     whole, run = tmp_path / "whole", tmp_path / "run"
@@ -257,7 +255,7 @@ def test_torchrun_restarts_from_the_last_checkpoint_by_itself(tmp_path: Path) ->
     assert_same(last_state(run), last_state(whole))
 
 
-def test_what_a_restart_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_restart_resumes_the_output_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = str(tmp_path)
     assert launch.after_restart(None, out) == (None, out)
     monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", "2")

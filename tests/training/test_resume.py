@@ -1,4 +1,4 @@
-"""Killed and resumed is never killed, bit for bit."""
+"""A run that was stopped or killed and resumed equals an uninterrupted one, bit for bit."""
 
 from __future__ import annotations
 
@@ -115,9 +115,9 @@ def command(*words: object) -> list[str]:
 
 def start_and_kill(run: Path, words: list[str], after_step: int, how: signal.Signals) -> int:
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wanted = run / "checkpoints" / f"step-{after_step:08d}" / "manifest.json"
+    manifest = run / "checkpoints" / f"step-{after_step:08d}" / "manifest.json"
     deadline = time.monotonic() + 60
-    while not wanted.exists() and process.poll() is None and time.monotonic() < deadline:
+    while not manifest.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.002)
     process.send_signal(how)
     return process.wait(timeout=60)
@@ -231,7 +231,7 @@ def test_a_damaged_config_is_one_message(changes: dict[str, Any], message: str, 
             use()
 
 
-def test_killed_before_the_first_interval_it_still_resumes(tmp_path: Path) -> None:
+def test_a_run_killed_before_its_first_interval_can_be_resumed(tmp_path: Path) -> None:
     options = ["--dataset", "digits", "--batch-size", 16, "--checkpoint-every", 100000, "--steps", 100000]
     run = tmp_path / "run"
     assert start_and_kill(run, command("vanilla", *options, "--out", run), 0, signal.SIGKILL) == -signal.SIGKILL
@@ -240,7 +240,7 @@ def test_killed_before_the_first_interval_it_still_resumes(tmp_path: Path) -> No
     assert_same(last_state(run)["model"], last_state(whole.path)["model"])
 
 
-def test_a_resume_is_written_down(tmp_path: Path) -> None:
+def test_a_resume_is_recorded_in_config_json(tmp_path: Path) -> None:
     run = ganzoo.train("cgan", dataset="digits", steps=2, out=tmp_path / "run", **SMALL)
     (resume,) = ganzoo.train(resume=run.path, steps=3).config["resumes"]
     assert resume["step"] == 2

@@ -1,4 +1,4 @@
-"""Checkpoints and configs that are damaged, or made to do harm."""
+"""Checkpoints and configs that are damaged or malicious."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def test_a_flipped_bit_anywhere_is_found(data: st.DataObject, tmp_path_factory: 
     path = checkpoint.save(folder, 1, tensors, tensors, {"step": 1})
     file = data.draw(st.sampled_from(sorted(path.iterdir())))
     content = bytearray(file.read_bytes())
-    meaning = json.loads(content) if file.suffix == ".json" else None
+    original = json.loads(content) if file.suffix == ".json" else None
     content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
     file.write_bytes(content)
     if checkpoint.verify(path) is None:
-        assert meaning == json.loads(content), "white space of the manifest alone may change"
+        assert original == json.loads(content), "only the manifest's white space may change unnoticed"
 
 
 def test_deep_nesting_is_refused(tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ def test_deep_nesting_is_refused(tmp_path: Path) -> None:
         Run.open(tmp_path)
 
 
-def test_a_compressed_state_is_refused_before_it_unfolds(tmp_path: Path) -> None:
+def test_a_compressed_state_is_refused_before_it_is_decompressed(tmp_path: Path) -> None:
     path = checkpoint.save(tmp_path, 1, {}, {}, {"step": 1})
     packed = io.BytesIO()
     with zipfile.ZipFile(path / "state.pt") as old, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as new:
@@ -55,7 +55,7 @@ def test_a_compressed_state_is_refused_before_it_unfolds(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("header", [(1 << 62).to_bytes(8, "little"), (99).to_bytes(8, "little") + b"{" * 99])
-def test_a_wild_header_of_weights_is_refused(header: bytes, tmp_path: Path) -> None:
+def test_a_malformed_header_of_weights_is_refused(header: bytes, tmp_path: Path) -> None:
     path = checkpoint.save(tmp_path, 1, {}, {}, {})
     (path / "model.safetensors").write_bytes(header)
     with pytest.raises(CheckpointError, match="cannot be read"):

@@ -12,7 +12,7 @@ from ganzoo_pix2pix import Pix2PixConfig
 
 
 def halvings(size: int, limit: int) -> int:
-    """How often `size` can be halved, down to 2 pixels and at most `limit` times. Raises UsageError for 0 times."""
+    """Number of times that `size` can be halved, down to 2 pixels, at most `limit`. Raises UsageError if it is 0."""
     if size % 2 or size < 4:
         nearest = " or ".join(str(even) for even in (size - 1, size + 1) if even >= 4) or "4"
         raise UsageError(f"Image size {size} cannot be halved. Set image_size={nearest} instead.")

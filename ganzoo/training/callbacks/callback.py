@@ -1,4 +1,4 @@
-"""The callback protocol: what can be done along the way of a training without touching its loop."""
+"""The callback protocol: code that runs at the events of training, outside of its loop."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EVENTS = (
 
 
 class Training(Protocol):
-    """What callbacks see of a training."""
+    """The attributes of a `Session` that callbacks may use."""
 
     @property
     def config(self) -> TrainConfig: ...
@@ -65,7 +65,7 @@ class Callback:
         """A checkpoint was written to `path`."""
 
     def on_alarm(self, alarm: Alarm) -> None:
-        """Training is failing in a known way."""
+        """Training shows signs of a known failure."""
 
     def on_note(self, text: str) -> None:
         """A note for the user."""

@@ -1,4 +1,4 @@
-"""Raises an alarm when the metrics show that training is failing, and writes alarms.jsonl."""
+"""Detects failing training from its metrics, raises alarms and writes alarms.jsonl."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ganzoo.training.failure_detection import FailureDetector
 
 
 class FailureAlarms(Callback):
-    """Shows every row of metrics to a `FailureDetector`; a resumed run first shows it the rows it already has."""
+    """Passes every row of metrics to a `FailureDetector`; a resumed run first passes the rows of metrics.jsonl."""
 
     def on_start(self, training: Training) -> None:
         self.training = training

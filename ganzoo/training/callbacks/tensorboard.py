@@ -15,8 +15,8 @@ from ganzoo.training.failure_detection import Alarm
 class TensorBoard(Callback):
     """Scalars, sample grids and alarms for TensorBoard, in the run's folder `tensorboard`.
 
-    Does nothing if the package tensorboard is not installed. A disk that is full, or a TensorBoard that fails, never
-    ends a training.
+    Does nothing if the package tensorboard is not installed. A full disk or an error in TensorBoard never ends
+    training.
     """
 
     def __init__(self) -> None:
@@ -29,14 +29,14 @@ class TensorBoard(Callback):
             from torch.utils.tensorboard import SummaryWriter
 
             self.writer = SummaryWriter(str(training.run.path / "tensorboard"), purge_step=training.state.step + 1)
-        except Exception as failure:  # an optional library must not end a training, whatever it raises
+        except Exception as failure:  # an optional library must not end training, whatever it raises
             training.callbacks.on_note(f"TensorBoard event files are not written: {failure}")
             return
         self.excepthook = threading.excepthook
         threading.excepthook = self._ignore_full_disk
 
     def _ignore_full_disk(self, failure: Any) -> None:
-        """Keep quiet about an OSError in TensorBoard's writer thread: the training reports a full disk itself."""
+        """Ignore OSErrors of TensorBoard's writer thread: training itself reports a full disk."""
         of_writer = type(failure.thread).__module__.startswith("tensorboard")
         if not (of_writer and isinstance(failure.exc_value, OSError)):
             self.excepthook(failure)

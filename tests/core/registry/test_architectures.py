@@ -332,7 +332,7 @@ def test_an_architecture_that_was_written_but_not_installed_says_so(
     assert result.err.endswith("The package in ./ganzoo-my-gan is not installed: pip install -e ganzoo-my-gan\n")
 
 
-def test_name_like_nothing_lists_what_there_is() -> None:
+def test_a_name_like_no_other_lists_all_names() -> None:
     with pytest.raises(UsageError, match="Known: " + ", ".join(BUILT_IN)):
         registry.get_architecture("zzzzzzzz")
 
