@@ -26,6 +26,7 @@ from ganzoo.cli.train import train
 from ganzoo.core import config as configs
 from ganzoo.core.errors import GanzooError, did_you_mean, memory_exhausted
 from ganzoo.core.plugin import Config
+from ganzoo.core.text import printable
 from ganzoo.core.version import __version__
 
 SYNONYMS = {"create": "new", "generate": "sample", "init": "new"}
@@ -85,7 +86,10 @@ def _run() -> int:
     except click.ClickException as error:
         if isinstance(error, click.NoSuchOption):
             error = _suggest_setting(error)
-        error.show()
+        text = io.StringIO()
+        error.show(text)
+        with contextlib.suppress(OSError):
+            click.echo(printable(text.getvalue()), err=True, nl=False)
         return error.exit_code
     except GanzooError as error:
         if os.environ.get("RANK", "0") != "0" and error.on_every_rank:
@@ -114,7 +118,7 @@ def _suggest_setting(error: click.NoSuchOption) -> click.NoSuchOption:
 
 def _fail(message: str, code: int = 1) -> int:
     with contextlib.suppress(OSError):
-        click.echo(f"Error: {message}", err=True)
+        click.echo(printable(f"Error: {message}"), err=True)
     return code
 
 

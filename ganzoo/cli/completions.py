@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from ganzoo.core import config as configs
 from ganzoo.core import registry
 from ganzoo.core.errors import GanzooError
 
+WORD = re.compile(r"[\w@%+=:,./-]+")
+"""A path that no shell changes or executes."""
 Complete = Callable[[click.Context, click.Parameter, str], list[str]]
 
 
@@ -26,10 +29,10 @@ datasets = names(registry.DATASETS)
 
 
 def runs(ctx: click.Context, parameter: click.Parameter, word: str) -> list[str]:
-    """Complete run directories in `runs`, or in the directory typed so far."""
+    """Complete run directories in `runs`, or in the directory typed so far; those to be quoted are left out."""
     folder = Path(os.path.dirname(word) or "runs")
     directories = sorted(str(file.parent) for file in folder.glob("*/config.json"))
-    return [run for run in directories if run.startswith(word)]
+    return [run for run in directories if run.startswith(word) and WORD.fullmatch(run)]
 
 
 def settings(ctx: click.Context, parameter: click.Parameter, word: str) -> list[str]:

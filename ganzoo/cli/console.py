@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import rich.console
 from rich.markup import escape
+from rich.segment import Segment
 from rich.table import Table
+
+from ganzoo.core.text import printable
 
 __all__ = ["Console", "escape", "table"]
 
 
 class Console(rich.console.Console):
-    """A rich console that writes plain text if NO_COLOR is set; rich itself would keep bold."""
+    """A rich console that writes no control characters from the text it is given.
+
+    It writes plain text if NO_COLOR is set; rich itself would keep bold.
+    """
 
     def __init__(self, **options: Any):
         plain = {"color_system": None} if os.environ.get("NO_COLOR") else {}
         super().__init__(**(plain | options))
+
+    def render(self, renderable: Any, options: rich.console.ConsoleOptions | None = None) -> Iterator[Segment]:
+        """Render as rich does, and escape what would control the terminal: text may come from any run."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(printable(segment.text), segment.style)
 
     def print_line(self, text: str) -> None:
         """Print one line without markup and without line breaks, so that a path in it can be copied."""

@@ -11,6 +11,12 @@ from types import FrameType
 
 from ganzoo.core.errors import UsageError
 
+RANK = "import sys; sys.path[:] = filter(None, sys.path); from ganzoo.cli import main; main()"
+"""The program of a rank: `-m ganzoo`, but without importing from the working directory, which may be an unpacked run.
+
+Python's own option for this, -P, is new in 3.11.
+"""
+
 
 def launched() -> bool:
     """Whether torchrun started this process."""
@@ -50,7 +56,7 @@ def launch(ranks: int, batch_size: int, parts: int) -> int:
             signals_to_handle="SIGHUP", logs_specs=DefaultLogsSpecs(log_dir=logs),
         )  # fmt: skip
         try:
-            elastic_launch(config, sys.executable)("-m", "ganzoo", *sys.argv[1:])
+            elastic_launch(config, sys.executable)("-c", RANK, *sys.argv[1:])
         except SignalException as stopped:
             return 128 + stopped.sigval
         except ChildFailedError as failed:

@@ -1,14 +1,21 @@
-"""Atomic writing, hashing and locking of files."""
+"""Atomic writing, bounded reading, hashing and locking of files."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
+import json
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import filelock
+
+MAX_JSON_BYTES = 1 << 24
+MAX_JSON_DEPTH = 50
 
 
 @contextlib.contextmanager
@@ -19,6 +26,7 @@ def atomic(path: Path, new: bool = False) -> Iterator[Path]:
     if `path` exists by then.
     """
     temporary = path.with_name(f".{path.name}-{os.getpid()}")
+    temporary.unlink(missing_ok=True)  # a link of this name must not be written through
     try:
         yield temporary
         flush(temporary)
@@ -32,9 +40,71 @@ def atomic(path: Path, new: bool = False) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str, new: bool = False) -> None:
-    """Write `text` to `path` as UTF-8, atomically; `new` as in `atomic`."""
+    """Write `text` to `path` as UTF-8, atomically, surrogates as backslash escapes; `new` as in `atomic`."""
     with atomic(path, new) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def check_regular(path: Path) -> None:
+    """Raise OSError unless `path`, or the target of a link, is a regular file: others may block, or never end."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(errno.EINVAL, "Not a regular file", str(path))
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file for reading; OSError for anything else, such as a FIFO, a device or a directory."""
+    check_regular(path)  # before it is opened, which may block or have effects on a device
+
+    def opener(name: str, flags: int) -> int:
+        return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
+
+    file = open(path, "rb", opener=opener)  # noqa: SIM115  # the caller closes it
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # it was replaced in between
+        file.close()
+        raise OSError(errno.EINVAL, "Not a regular file", str(path))
+    return file
+
+
+def read_text(path: Path, limit: int, errors: str = "strict") -> str:
+    """The UTF-8 text of a regular file. OSError if it is longer than `limit` bytes, ValueError if it is not UTF-8."""
+    with open_regular(path) as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise OSError(errno.EFBIG, f"Larger than {limit:,} bytes", str(path))
+    return content.decode("utf-8", errors)
+
+
+def read_json(path: Path) -> Any:
+    """The JSON value in a regular file that may come from anywhere.
+
+    Raises OSError, or ValueError if it is not JSON, is nested too deeply or holds an integer of more than 64 bits.
+    """
+    return parse_json(read_text(path, MAX_JSON_BYTES))
+
+
+def parse_json(text: str) -> Any:
+    """The value of a JSON text; ValueError as in `read_json`."""
+    try:
+        value = json.loads(text, parse_int=_int64)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    _check_depth(value, MAX_JSON_DEPTH)
+    return value
+
+
+def _int64(digits: str) -> int:
+    number = int(digits)
+    if abs(number) >= 1 << 63:
+        raise ValueError("it holds an integer of more than 64 bits")
+    return number
+
+
+def _check_depth(value: Any, depth: int) -> None:
+    if depth == 0:
+        raise ValueError("it is nested too deeply")
+    if isinstance(value, (dict, list)):
+        for inner in value.values() if isinstance(value, dict) else value:
+            _check_depth(inner, depth - 1)
 
 
 def flush(path: Path) -> None:
@@ -47,9 +117,9 @@ def flush(path: Path) -> None:
 
 
 def sha256(path: Path) -> str:
-    """The sha256 of a file's content, in hexadecimal."""
+    """The sha256 of a regular file's content, in hexadecimal."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
@@ -59,8 +129,13 @@ def sha256(path: Path) -> str:
 def lock(path: Path, wait: bool = True) -> Iterator[None]:
     """Hold a lock on the file at `path`, created if missing; the operating system releases it if the process dies.
 
-    If another process holds it, wait, or raise BlockingIOError.
+    If another process holds it, wait, or raise BlockingIOError. Raises OSError if `path` is anything but an empty
+    regular file: taking the lock truncates it.
     """
+    with contextlib.suppress(FileNotFoundError):
+        status = os.lstat(path)
+        if not stat.S_ISREG(status.st_mode) or status.st_size:
+            raise OSError(errno.EINVAL, "Not a lock, which is an empty regular file", str(path))
     holder = filelock.FileLock(path)
     try:
         holder.acquire(blocking=wait)

@@ -9,7 +9,7 @@ from typing import Any
 
 from ganzoo.core.config import format_value
 from ganzoo.core.errors import GanzooError
-from ganzoo.core.files import lock, write_text
+from ganzoo.core.files import lock, read_json, write_text
 from ganzoo.data import imaging
 from ganzoo.evaluation.metric import MetricResult
 from ganzoo.training.run import Run
@@ -17,6 +17,7 @@ from ganzoo.training.run import Run
 FILE = "evaluation.json"
 FOLDER = "evaluation"
 FORMAT = 1
+LOCK = f".{FILE}.lock"
 BETTER = {"higher": "higher", "lower": "lower", "real": "as real data"}
 
 
@@ -45,6 +46,7 @@ class Evaluation:
 
     def add(self, run: Run, metric: str, result: MetricResult, seconds: float) -> None:
         """Add the result of `metric`, and write its pictures to the run."""
+        run.check_links((), (FOLDER,))
         pictures = []
         for name, picture in result.pictures.items():
             path = run.path / FOLDER / f"{name}.png"
@@ -63,7 +65,8 @@ class Evaluation:
 
     def write(self, run: Run) -> None:
         """Write evaluation.json atomically, merged with the results that other processes wrote for the checkpoint."""
-        with lock(run.path / f".{FILE}.lock"):
+        run.check_links((FILE, LOCK), (FOLDER,))
+        with lock(run.path / LOCK):
             merged = self._merged_with(read(run))
             write_text(run.path / FILE, json.dumps({"format": FORMAT, **dataclasses.asdict(merged)}, indent=2) + "\n")
 
@@ -78,14 +81,45 @@ class Evaluation:
 def read(run: Run) -> Evaluation | None:
     """Read the results stored in `run`; None if it was never evaluated. Raises GanzooError if the file is damaged."""
     try:
-        content = json.loads((run.path / FILE).read_text())
+        content = read_json(run.path / FILE)
         if content.pop("format") != FORMAT:
             raise GanzooError(f"{run.path / FILE} was written by another version of ganzoo. Delete it.")
+        _check(content)
         return Evaluation(**content)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise GanzooError(f"{run.path / FILE} is damaged ({error}). Delete it to evaluate again.") from None
+
+
+def _check(content: dict[str, Any]) -> None:
+    """Raise ValueError unless `content` has the form of evaluation.json without its format number."""
+    _expect(content.keys() == {field.name for field in dataclasses.fields(Evaluation)}, "the entries of the file")
+    for name in ("run", "checkpoint"):
+        _expect(isinstance(content[name], str), name)
+    for name in ("findings", "skipped"):
+        _expect(isinstance(content[name], dict), name)
+    _expect(all(isinstance(reason, str) for reason in content["skipped"].values()), "skipped")
+    for metric, result in content["findings"].items():
+        _expect(isinstance(result, dict), metric)
+        for part in ("figures", "protocol"):
+            _expect(isinstance(result.setdefault(part, {}), dict), f"{metric}.{part}")
+        _expect(isinstance(result.get("verdict", ""), str), f"{metric}.verdict")
+        pictures = result.get("pictures", [])
+        _expect(isinstance(pictures, list) and all(map(_is_plain_path, pictures)), f"{metric}.pictures")
+        for name, figure in result["figures"].items():
+            _expect(isinstance(figure, dict) and figure.get("better") in BETTER and "value" in figure, name)
+            numbers = [figure[key] for key in ("value", "real", "spread") if key in figure]
+            _expect(all(isinstance(n, (int, float)) and not isinstance(n, bool) for n in numbers), name)
+
+
+def _expect(condition: bool, what: str) -> None:
+    if not condition:
+        raise ValueError(f"{what} is not valid")
+
+
+def _is_plain_path(path: Any) -> bool:
+    return isinstance(path, str) and "\0" not in path
 
 
 def format_number(value: float | None, digits: int = 4) -> str:

@@ -34,7 +34,7 @@ def metadata(fixture: Any) -> None:
     module = type(card).__module__
     if module == "__main__":
         raise CheckError("the card is in a script", "move it into a module of a package.")
-    command = [sys.executable, "-c", IMPORT, json.dumps([module, sys.path, HEAVY])]
+    command = [sys.executable, "-I", "-c", IMPORT, json.dumps([module, sys.path, HEAVY])]
     process = subprocess.run(command, capture_output=True, text=True)
     if process.returncode:
         raise CheckError(

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ganzoo.core.errors import CheckpointError
-from ganzoo.core.files import flush, sha256
+from ganzoo.core.files import check_regular, flush, read_json, sha256
+from ganzoo.training.archive import check_archive, check_state
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -78,8 +79,8 @@ def prune(directory: Path, keep: int) -> None:
 
 def checkpoints(directory: Path) -> list[Path]:
     """The checkpoints in `directory`, newest first, valid or not."""
-    paths = [p for p in directory.glob(f"{PREFIX}*") if p.name.removeprefix(PREFIX).isdecimal() and p.is_dir()]
-    return sorted(paths, reverse=True)
+    paths = [p for p in directory.glob(f"{PREFIX}*") if re.fullmatch("[0-9]{8,15}", p.name.removeprefix(PREFIX))]
+    return sorted((p for p in paths if p.is_dir()), key=lambda p: int(p.name.removeprefix(PREFIX)), reverse=True)
 
 
 def newest_valid(directory: Path) -> tuple[Path, list[str]]:
@@ -98,7 +99,7 @@ def newest_valid(directory: Path) -> tuple[Path, list[str]]:
 def verify(path: Path) -> str | None:
     """The problem with the checkpoint at `path`, or None if every file matches the manifest."""
     try:
-        manifest = json.loads((path / MANIFEST).read_text())
+        manifest = read_json(path / MANIFEST)
         if not {"step", "files"} <= set(manifest) <= {"format", "step", "files"}:
             return f"{path.name}/{MANIFEST} is damaged"
         if manifest.get("format", FORMAT) != FORMAT:
@@ -109,29 +110,31 @@ def verify(path: Path) -> str | None:
         if set(files) != {"model.safetensors", "ema.safetensors", "state.pt"}:
             return f"{path.name}: its manifest does not list the files of a checkpoint"
         for name, expected in files.items():
-            digest = sha256(path / name)
-            if digest != expected["sha256"] or (path / name).stat().st_size != expected["bytes"]:
-                return f"{path.name}/{name} is damaged: sha256 {digest}, expected {expected['sha256']}"
+            size, digest = expected["bytes"], expected["sha256"]
+            if not (isinstance(size, int) and re.fullmatch("[0-9a-f]{64}", digest)):
+                return f"{path.name}/{MANIFEST} is damaged"
+            found = sha256(path / name)
+            if found != digest or (path / name).stat().st_size != size:
+                return f"{path.name}/{name} is damaged: sha256 {found}, expected {digest}"
     except OSError as failure:
         return f"{path.name}: {failure.strerror}: {failure.filename}"
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         return f"{path.name}/{MANIFEST} is damaged"
     return None
 
 
 def read_state(path: Path) -> dict[str, Any]:
-    """The contents of state.pt. Only tensors and plain values are accepted; code is refused."""
+    """The contents of state.pt. Only tensors and plain values are accepted; code is refused.
+
+    What the training state is restored from is checked by `TrainingState.restore`.
+    """
+    file = path / "state.pt"
     try:
-        with zipfile.ZipFile(
-            path / "state.pt"
-        ) as archive:  # torch.save never compresses; compressed entries may be a bomb
-            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-                raise ValueError("it is compressed, which torch.save never does")
-        state = torch.load(path / "state.pt", map_location="cpu", weights_only=True)
+        check_archive(file)
+        state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+        check_state(state)
     except Exception as failure:  # torch raises many kinds of errors for damaged or unsafe files
-        raise CheckpointError(f"{path / 'state.pt'} cannot be read safely: {failure}") from failure
-    if not isinstance(state, dict):
-        raise CheckpointError(f"{path / 'state.pt'} does not hold a training state.")
+        raise CheckpointError(f"{file} cannot be read safely: {failure}") from failure
     return state
 
 
@@ -139,6 +142,7 @@ def read_weights(path: Path, name: str, network: nn.Module) -> None:
     """Load `path`/`name`.safetensors into `network`; every tensor must be present and of the right shape."""
     file = path / f"{name}.safetensors"
     try:
+        check_regular(file)
         tensors = load_file(file)
         network.load_state_dict(tensors)
     except (OSError, SafetensorError) as failure:

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from ganzoo import data
 from ganzoo.core import config as configs
-from ganzoo.core.errors import UsageError
+from ganzoo.core.errors import GanzooError, UsageError, no_memory
 from ganzoo.core.spec import Split
+from ganzoo.core.text import printable
 from ganzoo.gan import GAN, build
 from ganzoo.training import checkpoint
 from ganzoo.training.config import find_device
@@ -39,17 +40,28 @@ def newest_checkpoint(run: Run, best: bool = False) -> Path:
     """The newest intact checkpoint of `run`, or its best one; logs a warning for each damaged checkpoint it skips."""
     path, problems = checkpoint.newest_valid(run.checkpoint_dir(best))
     for problem in problems:
-        logging.getLogger("ganzoo").warning(f"{problem}; the previous checkpoint is used instead.")
+        logging.getLogger("ganzoo").warning(printable(f"{problem}; the previous checkpoint is used instead."))
     return path
 
 
 def load_checkpoint(run: Run, path: Path, device: str | None = None) -> GAN:
     """The GAN of `run` from the verified checkpoint at `path`, with the moving average as its generator."""
-    entry = architecture_of(run.config)
-    gan = build(entry, configs.make(entry.card.Config, run.config["settings"]), run.spec)
+    gan = _build(run)
     checkpoint.read_weights(path, "model", gan)
     checkpoint.read_weights(path, "ema", gan.generator)
     return gan.to(find_device(device)).eval()
+
+
+def _build(run: Run) -> GAN:
+    """The networks of `run`, untrained. GanzooError if they cannot be built from its config.json."""
+    entry = architecture_of(run.config)
+    settings = configs.make(entry.card.Config, run.config["settings"])
+    try:
+        return build(entry, settings, run.spec)
+    except Exception as failure:  # settings of an edited run may make any code of a plugin fail
+        if isinstance(failure, GanzooError) or no_memory(failure):
+            raise
+        raise GanzooError(f"The networks of {run.path} cannot be built from its config.json: {failure}") from failure
 
 
 def generate_from_inputs(

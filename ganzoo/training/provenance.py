@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime
 import importlib.metadata
+import os
 import platform
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -36,9 +38,36 @@ def provenance(entry: Entry) -> dict[str, Any]:
     }
 
 
+GIT_ENVIRONMENT = {"GIT_OPTIONAL_LOCKS": "0", "GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "", "GIT_PAGER": "cat"}
+GIT = ("git", "-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "diff.ignoreSubmodules=all")
+HARMLESS = re.compile(
+    r"core\.(repositoryformatversion|filemode|bare|logallrefupdates|ignorecase|precomposeunicode|symlinks|autocrlf|eol)"
+    r"|remote\..*\.(url|pushurl|fetch)|branch\..*\.(remote|merge|rebase)|user\.(name|email)|init\.defaultbranch"
+    r"|(pull|push|fetch|gc|color|advice)\..*",
+    re.DOTALL,
+)
+"""Keys of a repository's configuration that run nothing when git compares its files."""
+
+
 def _git_revision() -> str | None:
-    try:
-        result = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, timeout=5)
-    except (OSError, subprocess.TimeoutExpired):
+    """The revision of the working directory, which may be an archive from anywhere, without running anything from it.
+
+    Comparing files, for the suffix -dirty, runs the filters that a repository configures; so it is done only where the
+    configuration is known to be harmless.
+    """
+    top, keys = _git("rev-parse", "--show-toplevel"), _git("config", "--local", "--list", "--name-only", "--null")
+    if not top or keys is None:
         return None
-    return result.stdout.strip() or None
+    harmless = all(HARMLESS.fullmatch(key) for key in keys.split("\0") if key)
+    compare = harmless and not os.path.lexists(Path(top, ".gitmodules"))
+    return _git("describe", "--always", *(["--dirty"] if compare else [])) or None
+
+
+def _git(*arguments: str) -> str | None:
+    """What git writes, or None if it fails. Hooks, monitors and downloads are off."""
+    environment = {**os.environ, **GIT_ENVIRONMENT}
+    try:
+        result = subprocess.run([*GIT, *arguments], capture_output=True, text=True, timeout=5, env=environment)
+    except (OSError, ValueError, subprocess.TimeoutExpired):
+        return None
+    return result.stdout.strip() if result.returncode == 0 else None

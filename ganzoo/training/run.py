@@ -15,18 +15,21 @@ import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ganzoo.core.errors import GanzooError, UsageError
-from ganzoo.core.files import lock, write_text
+from ganzoo.core.files import lock, parse_json, read_json, read_text, write_text
 from ganzoo.core.spec import DataSpec
 from ganzoo.training.failure_detection import Alarm
 from ganzoo.training.run_config import CONFIG, FORMAT, check_run_config, fill_in
 
 TRUNCATED = 1 << 62
 """The step of a row that a crash cut short: later than any."""
+MAX_ROWS_BYTES = 1 << 30
+WRITTEN_FILES = (CONFIG, "metrics.jsonl", "evaluations.jsonl", "alarms.jsonl", ".lock")
+WRITTEN_FOLDERS = ("samples", "checkpoints", "best", "tensorboard")
 
 
 class Run:
@@ -60,10 +63,10 @@ class Run:
         """The run at `path`. UsageError if there is none, GanzooError if its config.json is damaged."""
         directory = Path(path)
         try:
-            config = json.loads((directory / CONFIG).read_text())
-        except FileNotFoundError:
+            config = read_json(directory / CONFIG)
+        except (FileNotFoundError, NotADirectoryError):
             raise UsageError(f"{directory} is not a run directory: it has no {CONFIG}.{_newest_run_here()}") from None
-        except (OSError, ValueError, RecursionError) as failure:
+        except (OSError, ValueError) as failure:
             raise GanzooError(f"{directory / CONFIG} cannot be read: {failure}") from failure
         if not isinstance(config, dict) or config.get("format") != FORMAT:
             raise GanzooError(f"{directory / CONFIG} is not a run of this version of ganzoo (format {FORMAT}).")
@@ -114,15 +117,15 @@ class Run:
 
     def metrics(self) -> list[dict[str, Any]]:
         """The rows of metrics.jsonl."""
-        return _rows(self.metrics_file)
+        return _rows(self.metrics_file, lambda row: all(value is None or _is_number(value) for value in row.values()))
 
     def evaluations(self) -> list[dict[str, Any]]:
         """The rows of evaluations.jsonl."""
-        return _rows(self.evaluations_file)
+        return _rows(self.evaluations_file, _is_evaluation)
 
     def alarms(self) -> list[Alarm]:
         """The alarms of alarms.jsonl."""
-        return [Alarm(**row) for row in _rows(self.alarms_file)]
+        return [Alarm(**row) for row in _rows(self.alarms_file, _is_alarm)]
 
     def add_metrics(self, row: dict[str, Any]) -> None:
         """Append a row to metrics.jsonl."""
@@ -165,9 +168,29 @@ class Run:
             if int(path.name.removeprefix(checkpoint.PREFIX)) > step:
                 shutil.rmtree(path)
 
+    def check_links(self, files: Sequence[str] = WRITTEN_FILES, folders: Sequence[str] = WRITTEN_FOLDERS) -> None:
+        """Refuse to write to a run in which one of these `files` or `folders`, or anything in them, is a link.
+
+        The run's own directory may be reached through one.
+        """
+        paths = [self.path / name for name in (*files, *folders)]
+        for folder in folders:
+            for parent, subfolders, names in os.walk(self.path / folder):
+                paths += [Path(parent, name) for name in (*subfolders, *names)]
+        for path in paths:
+            if path.is_symlink():
+                raise GanzooError(
+                    f"{path} is a symbolic link, and ganzoo writes only to files inside the run directory. "
+                    "Replace the link by what it points to."
+                )
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Lock the run for this process. UsageError if another process trains it; a lock dies with its process."""
+        """Lock the run for this process. UsageError if another process trains it; a lock dies with its process.
+
+        GanzooError if there is a link where training writes.
+        """
+        self.check_links()
         with contextlib.ExitStack() as stack:
             try:
                 stack.enter_context(lock(self.path / ".lock", wait=False))
@@ -205,11 +228,37 @@ def _newest_run_here() -> str:
 
 
 def _lines(file: Path) -> list[str]:
-    return file.read_text(encoding="utf-8", errors="replace").splitlines() if file.exists() else []
+    if not file.exists():
+        return []
+    try:
+        return read_text(file, MAX_ROWS_BYTES, errors="replace").splitlines()
+    except OSError as failure:
+        raise GanzooError(f"{file} cannot be read: {failure.strerror or failure}") from failure
 
 
-def _rows(file: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in _lines(file) if _step_of(line) < TRUNCATED]
+def _rows(file: Path, valid: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
+    """The complete rows of a file. GanzooError if one of them is not `valid`."""
+    rows = []
+    for number, line in enumerate(_lines(file), 1):
+        if _step_of(line) < TRUNCATED:
+            rows.append(parse_json(line))
+            if not valid(rows[-1]):
+                raise GanzooError(f"{file} is damaged: line {number} is not one that ganzoo writes.")
+    return rows
+
+
+def _is_evaluation(row: dict[str, Any]) -> bool:
+    metric, rank = row.get("metric"), row.get("rank")
+    return isinstance(metric, str) and isinstance(rank, list) and all(map(_is_number, rank))
+
+
+def _is_alarm(row: dict[str, Any]) -> bool:
+    texts = [value for name, value in row.items() if name != "step"]
+    return row.keys() == Alarm.__dataclass_fields__.keys() and all(isinstance(text, str) for text in texts)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _append(path: Path, row: dict[str, Any]) -> None:
@@ -222,6 +271,7 @@ def _append(path: Path, row: dict[str, Any]) -> None:
 
 def _step_of(line: str) -> int:
     try:
-        return int(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError, RecursionError):
+        step = parse_json(line)["step"]
+    except (ValueError, KeyError, TypeError):
         return TRUNCATED
+    return step if isinstance(step, int) and not isinstance(step, bool) and step >= 0 else TRUNCATED

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,9 +18,20 @@ FORMAT = 1
 TYPES: dict[str, tuple[type, ...]] = {
     "architecture": (str,), "distribution": (str,), "settings": (dict,), "schedule": (dict,), "dataset": (dict,),
     "dataset.name": (str,), "dataset.channels": (int,), "dataset.size": (int,), "dataset.classes": (int,),
-    "dataset.class_names": (list,), "dataset.inputs": (int,), "dataset.scale": (int, float),
+    "dataset.class_names": (list,), "dataset.inputs": (int,), "dataset.scale": (int, float), "dataset.images": (int,),
 }  # fmt: skip
 """The types of what describes the architecture and the data; those of options follow from `TrainConfig`."""
+OPTIONAL_TYPES: dict[str, tuple[type, ...]] = {
+    "dataset.split": (str,), "dataset.sha256": (str,), "versions": (dict,), "resumes": (list,), "threads": (int,),
+    "ranks": (int,),
+}  # fmt: skip
+RANGES: dict[str, tuple[float, float]] = {
+    "dataset.channels": (1, 1 << 12), "dataset.size": (0, 1 << 14), "dataset.classes": (0, 1 << 20),
+    "dataset.inputs": (0, 1 << 12), "dataset.images": (0, 1 << 48), "dataset.scale": (1e-30, 1e30),
+    "threads": (1, 1 << 10), "ranks": (1, 1 << 16),
+}  # fmt: skip
+DISTRIBUTION = re.compile("[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+"""The name of a distribution that pip would accept (PEP 508)."""
 
 
 def to_run_config(config: TrainConfig) -> dict[str, Any]:
@@ -56,9 +69,10 @@ def architecture_of(run_config: Mapping[str, Any]) -> registry.Entry:
     try:
         return registry.get_architecture(f"{distribution}:{name}")
     except UsageError:
+        command = f" Install it: pip install {distribution}" if DISTRIBUTION.fullmatch(distribution) else ""
         raise PluginError(
             f"This run was trained with the architecture {name!r} of the package {distribution!r}, which is not "
-            f"installed. Install it: pip install {distribution}"
+            f"installed.{command}"
         ) from None
 
 
@@ -69,10 +83,23 @@ def check_run_config(config: dict[str, Any], file: Path) -> None:
         if name not in values:
             raise GanzooError(f"{file} is damaged: it lacks {name}.")
         _check_type(file, name, values[name], types)
+    for name, types in OPTIONAL_TYPES.items():
+        if name in values:
+            _check_type(file, name, values[name], types)
+    for name, (least, most) in RANGES.items():
+        if name in values and not least <= values[name] <= most:
+            raise GanzooError(f"{file} is damaged: {name} is {values[name]}, expected {least:,} to {most:,}.")
     for name in STORED:
         stored = f"schedule.{name}" if OPTIONS[name].section == SCHEDULE else name
         if stored in values:
             _check_type(file, stored, values[stored], json_types(OPTIONS[name].type))
+    for name in ("architecture", "distribution", "dataset.name", "data_dir"):
+        if "\0" in (values.get(name) or ""):
+            raise GanzooError(f"{file} is damaged: {name} is {values[name]!r}.")
+    _check_type(file, "settings.image_size", config["settings"].get("image_size"), (int, type(None)))
+    resumes = config.get("resumes", [])
+    if not all(isinstance(resume, dict) and isinstance(resume.get("versions", {}), dict) for resume in resumes):
+        raise GanzooError(f"{file} is damaged: resumes is not a list of tables.")
     class_names = config["dataset"]["class_names"]
     if len(class_names) != config["dataset"]["classes"] or not all(isinstance(name, str) for name in class_names):
         raise GanzooError(
@@ -96,4 +123,4 @@ def _with_tables(config: dict[str, Any]) -> dict[str, Any]:
 def _check_type(file: Path, name: str, value: Any, types: tuple[type, ...]) -> None:
     if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
         expected = " or ".join("none" if kind is type(None) else kind.__name__ for kind in types)
-        raise GanzooError(f"{file} is damaged: {name} is {value!r}, expected {expected}.")
+        raise GanzooError(f"{file} is damaged: {name} is {reprlib.repr(value)}, expected {expected}.")

@@ -16,6 +16,7 @@ from ganzoo.core.errors import CheckpointError
 from ganzoo.gan import GAN, Logs
 from ganzoo.training import checkpoint
 from ganzoo.training.ema import EMA
+from ganzoo.training.optimizer_state import checked_rng_state, restore_optimizer, restore_scaler, stepped_optimizers
 
 DTYPES = {"fp32": None, "tf32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -172,25 +173,36 @@ class TrainingState:
 
     def restore(self, path: Path, state: dict[str, Any]) -> None:
         """Restore the checkpoint at `path`, whose state.pt holds `state`. CheckpointError if any part does not fit."""
+        stepped = stepped_optimizers(self.gan)  # before the weights are read, which it may change
         checkpoint.read_weights(path, "model", self.gan)
         checkpoint.read_weights(path, "ema", self.ema.network)
+        part = "state"
         try:
-            self.generator_optimizer.load_state_dict(state["generator_optimizer"])
-            self.discriminator_optimizer.load_state_dict(state["discriminator_optimizer"])
-            self.generator_scaler.load_state_dict(state["generator_scaler"])
-            self.discriminator_scaler.load_state_dict(state["discriminator_scaler"])
-            self.rng.set_state(state["rng"])
-            self.step, self.seconds = int(state["step"]), float(state["seconds"])
+            for network, like in zip(("generator", "discriminator"), stepped):
+                part = f"{network}_optimizer"
+                restore_optimizer(getattr(self, part), like, state[part])
+                part = f"{network}_scaler"
+                restore_scaler(getattr(self, part), state[part])
+            part = "step"
+            self.step, self.seconds = state["step"], float(state["seconds"])
+            if checkpoint.path_of(path.parent, self.step) != path:
+                raise ValueError(f"it is {self.step}")
             self.saved_step = self.step
+            part = "rng"
+            self.rng.set_state(checked_rng_state(state["rng"], self.rng.get_state()))
+            part = "torch_rng"
             if not isinstance(state["torch_rng"], list):
                 raise TypeError("it was written before ganzoo supported ranks")
             if len(state["torch_rng"]) != distributed.size():
                 return self.seed_rank()
-            torch.set_rng_state(state["torch_rng"][distributed.rank()])
+            torch.set_rng_state(checked_rng_state(state["torch_rng"][distributed.rank()], torch.get_rng_state()))
+            part = "cuda_rng"
             if self.device.type == "cuda":
-                torch.cuda.set_rng_state(state["cuda_rng"][distributed.rank()], self.device)
+                saved = state["cuda_rng"][distributed.rank()]
+                torch.cuda.set_rng_state(checked_rng_state(saved, torch.cuda.get_rng_state(self.device)), self.device)
         except (KeyError, ValueError, TypeError, IndexError, RuntimeError) as failure:
-            raise CheckpointError(f"{path / 'state.pt'} does not fit this training: {failure}") from failure
+            what = "it is missing" if isinstance(failure, KeyError) else failure
+            raise CheckpointError(f"{path / 'state.pt'} does not fit this training: {part}: {what}") from failure
 
 
 def _step(optimizer: Any, gradients: list[Tensor], all_finite: Tensor) -> None:

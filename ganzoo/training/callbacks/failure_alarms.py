@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ganzoo.core.errors import GanzooError
 from ganzoo.training.callbacks.callback import Callback, Training
 from ganzoo.training.failure_detection import FailureDetector
 
@@ -15,7 +16,10 @@ class FailureAlarms(Callback):
         self.training = training
         self.detector = FailureDetector.of(training.state.gan.config)
         for row in training.run.metrics():
-            self.detector.update(row)
+            try:
+                self.detector.update(row)
+            except (LookupError, TypeError, ArithmeticError) as failure:
+                raise GanzooError(f"{training.run.metrics_file} is damaged: {failure!r}.") from failure
 
     def on_metrics(self, row: dict[str, Any]) -> None:
         alarm = self.detector.update(row)
