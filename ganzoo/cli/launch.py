@@ -11,7 +11,7 @@ from types import FrameType
 
 from ganzoo.core.errors import UsageError
 
-RANK = "import sys; sys.path[:] = filter(None, sys.path); from ganzoo.cli import main; main()"
+RANK = "import sys; sys.path[:] = filter(None, sys.path); sys.argv[0] = 'ganzoo'; from ganzoo.cli import main; main()"
 """The program of a rank: `-m ganzoo`, but without importing from the working directory, which may be an unpacked run.
 
 Python's own option for this, -P, is new in 3.11.

@@ -56,6 +56,20 @@ def test_runs_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert words("evaluate", "elsewhere/") == ["elsewhere/mine"]
 
 
+def test_runs_whose_names_a_shell_would_execute_or_change_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    commands = ("a$(id)", "a`id`", "a;id", "a|id", "a&", "a\nplain,id", "a\x1b[1m")
+    for name in (*commands, "a b", "a'", 'a"', "a*", "a~", "a!x"):
+        Path("runs", name).mkdir(parents=True)
+        Path("runs", name, "config.json").touch()
+    for name in ("a-1", "año", "a.b_c@d%e+f"):
+        Path("runs", name).mkdir(parents=True)
+        Path("runs", name, "config.json").touch()
+    assert words("sample", "") == sorted(["runs/a-1", "runs/a.b_c@d%e+f", "runs/año"])
+
+
 def test_names_are_completed_without_importing_a_plugin(site: Site, install: Callable[[Site], None]) -> None:
     site.add("stuck", 'raise RuntimeError("stuck")', {"stuck": "X"})
     install(site)

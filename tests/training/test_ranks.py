@@ -157,7 +157,7 @@ def command(*words: object) -> list[str]:
 
 def ranks_of(launcher: subprocess.Popen[Any]) -> list[int]:
     children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()
-    return [int(pid) for pid in children if b"-m\0ganzoo" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [int(pid) for pid in children if b"from ganzoo.cli import main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def is_alive(pid: int) -> bool:

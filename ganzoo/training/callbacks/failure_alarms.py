@@ -6,7 +6,7 @@ from typing import Any
 
 from ganzoo.core.errors import GanzooError
 from ganzoo.training.callbacks.callback import Callback, Training
-from ganzoo.training.failure_detection import FailureDetector
+from ganzoo.training.failure_detection import Alarm, FailureDetector
 
 
 class FailureAlarms(Callback):
@@ -16,13 +16,16 @@ class FailureAlarms(Callback):
         self.training = training
         self.detector = FailureDetector.of(training.state.gan.config)
         for row in training.run.metrics():
-            try:
-                self.detector.update(row)
-            except (LookupError, TypeError, ArithmeticError) as failure:
-                raise GanzooError(f"{training.run.metrics_file} is damaged: {failure!r}.") from failure
+            self._update(row)
 
     def on_metrics(self, row: dict[str, Any]) -> None:
-        alarm = self.detector.update(row)
+        alarm = self._update(row)
         if alarm is not None:
             self.training.run.add_alarm(alarm)
             self.training.callbacks.on_alarm(alarm)
+
+    def _update(self, row: dict[str, Any]) -> Alarm | None:
+        try:
+            return self.detector.update(row)
+        except (LookupError, TypeError, ArithmeticError) as failure:  # earlier rows are from the file
+            raise GanzooError(f"{self.training.run.metrics_file} has rows that do not fit: {failure!r}.") from failure

@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from ganzoo.core.files import open_regular
 from ganzoo.training.callbacks.callback import Callback, Training
 from ganzoo.training.failure_detection import Alarm
 
@@ -54,8 +55,9 @@ class TensorBoard(Callback):
         import numpy as np
         from PIL import Image
 
-        pixels = np.asarray(Image.open(path))
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError, SyntaxError):  # a resumed run may bring any file of this name
+            with open_regular(path) as file, Image.open(file, formats=["PNG"]) as picture:
+                pixels = np.asarray(picture)
             self.writer.add_image("samples", pixels, step, dataformats="HW" if pixels.ndim == 2 else "HWC")
 
     def on_alarm(self, alarm: Alarm) -> None:
