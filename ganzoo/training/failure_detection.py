@@ -15,6 +15,8 @@ from ganzoo.penalties import PENALTIES
 
 Row = Mapping[str, Any]
 
+NEUTRAL = {"d_real": 0.5, "d_fake": 0.5}
+"""Scores that show no failure, for a GAN that logs none."""
 WARM_UP = 20
 """Rows before any alarm: an untrained generator looks like a collapsed one."""
 WINDOW = 20
@@ -90,6 +92,7 @@ class FailureDetector:
         If several failures show, the first in order is the cause of the others: a generator that gets no gradient also
         draws one picture only.
         """
+        row = {**NEUTRAL, **row}
         self.rows += 1
         self.last.append(row)
         if self.rows <= WARM_UP:

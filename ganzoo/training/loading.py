@@ -15,6 +15,7 @@ from ganzoo.core.spec import Split
 from ganzoo.gan import GAN, build
 from ganzoo.training import checkpoint
 from ganzoo.training.config import find_device
+from ganzoo.training.ema import AveragedNetworks
 from ganzoo.training.run import Run
 from ganzoo.training.run_config import architecture_of
 
@@ -48,7 +49,7 @@ def load_checkpoint(run: Run, path: Path, device: str | None = None) -> GAN:
     entry = architecture_of(run.config)
     gan = build(entry, configs.make(entry.card.Config, run.config["settings"]), run.spec)
     checkpoint.read_weights(path, "model", gan)
-    checkpoint.read_weights(path, "ema", gan.generator)
+    checkpoint.read_weights(path, "ema", AveragedNetworks(dict(gan.named_children())))
     return gan.to(find_device(device)).eval()
 
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 import ganzoo
 from ganzoo.core import registry
 from ganzoo.gan import GAN
-from ganzoo.testing.subject import Subject
+from ganzoo.testing.fixtures import ArchitectureFixture
 from ganzoo.training.run import Run
 from tests.conftest import Command
 
@@ -78,15 +78,15 @@ class Box:
 
 
 def most_kept(parts: int) -> int:
-    subject = Subject(registry.get_architecture("vanilla").card, {"batch_size": 512, "accumulate": parts})
-    state, kept = subject.state(), Kept()
+    fixture = ArchitectureFixture(registry.get_architecture("vanilla").card, {"batch_size": 512, "accumulate": parts})
+    state, kept = fixture.state(), Kept()
     weights = {p.data_ptr() for p in state.gan.parameters()}
 
     def pack(tensor: torch.Tensor) -> Any:  # weights are there anyway
         return tensor if tensor.data_ptr() in weights else kept.pack(tensor)
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda box: box.tensor if isinstance(box, Box) else box):
-        subject.step(state)
+        fixture.step(state)
     return kept.most
 
 

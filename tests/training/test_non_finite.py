@@ -27,7 +27,6 @@ def into_weights(state: TrainingState, network: str) -> None:
 
 def into_gradients(state: TrainingState, network: str) -> None:
     """One gradient of one weight, on the last way back, while the loss stays a number."""
-    state.select_network("discriminator")  # else its parameters take no hook
     weight = list(getattr(state.gan, network).parameters())[-1]
 
     def spoil(p: Tensor) -> None:
@@ -100,9 +99,9 @@ def test_a_step_left_out_leaves_the_optimizer_where_it_was() -> None:
     batches = Batches(prepared.data, 16, 0, state.device)
     loop.train_step(state, batches)
     state.all_finite.fill_(False)
-    before = [slot["step"].clone() for slot in state.generator_optimizer.state.values()]
+    before = [slot["step"].clone() for slot in state.players["generator"].optimizer.state.values()]
     signals = loop.train_step(state, batches)
-    assert before == [slot["step"] for slot in state.generator_optimizer.state.values()]
+    assert before == [slot["step"] for slot in state.players["generator"].optimizer.state.values()]
     assert signals["generator_gradient"].isnan()
     assert signals["generator_loss"].isfinite()
 
