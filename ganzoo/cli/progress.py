@@ -121,11 +121,12 @@ class Progress(Callback):
 
 
 def describe(row: dict[str, Any]) -> str:
-    """The losses and diagnostics of a row of metrics."""
-    return (
-        f"loss D {row['discriminator_loss']:.3f} G {row['generator_loss']:.3f}  "
-        f"D(real) {row['d_real']:.2f} D(fake) {row['d_fake']:.2f}  diversity {row['diversity']:.2f}"
-    )
+    """The losses and diagnostics of a row of metrics; a GAN with rules of its own may log others."""
+    losses = {"loss D": "discriminator_loss", "G": "generator_loss"}
+    shown = [f"{label} {row[name]:.3f}" for label, name in losses.items() if name in row]
+    scores = {"D(real)": "d_real", "D(fake)": "d_fake", "diversity": "diversity"}
+    scored = [f"{label} {row[name]:.2f}" for label, name in scores.items() if name in row]
+    return "  ".join(part for part in (" ".join(shown), " ".join(scored[:-1]), scored[-1]) if part)
 
 
 def _describe_run(run: Run) -> str:

@@ -7,7 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ganzoo.gan.base import GAN, Logs
+from ganzoo.gan.base import GAN
+from ganzoo.gan.step import Logs
 from ganzoo.losses import LOSSES
 
 

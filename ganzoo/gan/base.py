@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,12 +10,11 @@ from torch import Tensor, nn
 
 from ganzoo.core.errors import UsageError
 from ganzoo.core.spec import DataSpec
-from ganzoo.data.normalization import decode, from_uint8
+from ganzoo.data.normalization import decode
+from ganzoo.gan.sampling import checked_inputs, checked_labels, evaluating
+from ganzoo.gan.step import Logs, Player, StepContext
 from ganzoo.losses import LOSSES, PENALTIES, clip_weights
 from ganzoo.nn import uses_batch_statistics
-
-Logs = dict[str, Tensor]
-"""Values to log for one step: detached scalars by name."""
 
 
 class GAN(nn.Module):
@@ -48,6 +46,60 @@ class GAN(nn.Module):
                 f"penalty={config.penalty} with batch norm in the discriminator: the penalty is on each image's own "
                 "gradient, and batch norm mixes the images of a batch. Choose discriminator_norm=none, or penalty=none."
             )
+
+    step_context: StepContext
+    """The current training step: inside losses, where training stands and which z they are for. Set by the trainer."""
+
+    def training_step(self, step: StepContext) -> Logs:
+        """One training step: `discriminator_steps` updates of the discriminator, then one of the generator.
+
+        Override it to train by other rules. Returns the logs, the same names whenever `phase` is the same.
+        """
+        for k in range(self.config.discriminator_steps):
+            batch = step.batches(k)
+            last = k == self.config.discriminator_steps - 1
+            with step.update("discriminator") as update:
+                for micro in batch:
+                    # the generator learns from the same images; graphs of many microbatches would cost their memory
+                    fake = step.generate(micro, keep_graph=last and len(batch) == 1).detach()
+                    for loss, logs in self.discriminator_losses(micro.real, fake, micro.condition, step.rng):
+                        update.backward(loss, logs)
+        with step.update("generator") as update:
+            for micro in batch:
+                fake = step.generate(micro)
+                update.backward(*self.generator_loss(micro.real, fake, micro.condition))
+        return step.logs
+
+    def players(self) -> dict[str, Player]:
+        """What is trained, by name: "discriminator", "generator", and any further players."""
+        generator, discriminator = self.optimizers()
+        return {
+            "discriminator": Player(discriminator, ("discriminator",)),
+            "generator": Player(generator, ("generator",), average=True),
+        }
+
+    def phase(self, step: int) -> Hashable:
+        """What decides the course of the Python code in `training_step` besides the settings, e.g. `step % 16 == 0`.
+
+        Steps of one phase do the same work on the device, so that each phase can be one CUDA graph.
+        """
+        return None
+
+    def after_step(self, player: str) -> None:
+        """Called after every optimizer step of a player."""
+        if player == "discriminator":
+            self.after_discriminator_step()
+
+    def state(self) -> dict[str, Any]:
+        """What training changes besides parameters and buffers: numbers, strings, tensors, lists and dicts of them.
+
+        It is saved with every checkpoint and passed to `load_state` on resume; `ganzoo.load` does not read it. It must
+        be the same on all ranks: use `StepContext.mean_over_ranks` for what comes from a batch.
+        """
+        return {}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Continue from what `state` returned."""
 
     @property
     def device(self) -> torch.device:
@@ -118,6 +170,8 @@ class GAN(nn.Module):
         penalty, logs = self.penalty(real, fake, condition, rng)
         if isinstance(penalty, Tensor):
             yield penalty, logs
+        elif penalty or logs:  # a constant: no gradient, but a part of the loss
+            yield real.new_full((), penalty), logs
 
     def _overrides(self, method: str) -> bool:
         """Whether a plugin overrides this method of `GAN`."""
@@ -202,7 +256,7 @@ class GAN(nn.Module):
         """
         if count < 0:
             raise UsageError(f"Cannot generate {count} {self.spec.kind}: expected a count of 0 or more.")
-        conditioning = self._sample_inputs(count, inputs) if self.paired else self._sample_labels(count, labels)
+        conditioning = self._conditioning(count, labels, inputs)
         if (self.paired and labels is not None) or (inputs is not None and not self.paired):
             kind, arguments = ("paired", "inputs and no labels") if self.paired else ("not paired", "no inputs")
             raise UsageError(f"This GAN is {kind}: it takes {arguments}.")
@@ -225,41 +279,16 @@ class GAN(nn.Module):
         """Labels int64 [count] that cycle through the classes; None if the GAN is not conditional."""
         return torch.arange(count) % self.classes if self.conditional else None
 
-    def _sample_labels(self, count: int, labels: Sequence[int] | Tensor | None) -> Tensor | None:
-        if labels is None:
-            labels = self.class_labels(count)
-        elif not self.conditional:
+    def _conditioning(self, count: int, labels: Sequence[int] | Tensor | None, inputs: Tensor | None) -> Tensor | None:
+        if self.paired:
+            return checked_inputs(inputs, count, self.spec).to(self.device)
+        if labels is not None and not self.conditional:
             raise UsageError("This GAN is not conditional: it takes no labels.")
-        if labels is None:
-            return None
-        result = torch.as_tensor(labels, dtype=torch.int64)
-        if result.shape != (count,):
-            raise UsageError(f"Expected {count} labels, one per sample, but got {result.numel()}.")
-        if count and not (int(result.min()) >= 0 and int(result.max()) < self.classes):
-            raise UsageError(f"Labels must lie in 0..{self.classes - 1}.")
-        return result.to(self.device)
-
-    def _sample_inputs(self, count: int, inputs: Tensor | None) -> Tensor:
-        shape = (count, self.spec.inputs, self.spec.size, self.spec.size)
-        if inputs is None or inputs.dtype != torch.uint8 or inputs.shape != shape:
-            actual = "none" if inputs is None else f"{inputs.dtype} {list(inputs.shape)}".removeprefix("torch.")
-            raise UsageError(f"This GAN is paired and needs inputs, uint8 {list(shape)}, but got {actual}.")
-        return from_uint8(inputs.to(self.device))
+        labels = self.class_labels(count) if labels is None else labels
+        return None if labels is None else checked_labels(labels, count, self.classes).to(self.device)
 
     def _optimizer(self, network: nn.Module, lr: float) -> torch.optim.Optimizer:
         parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
         if self.config.optimizer == "rmsprop":
             return torch.optim.RMSprop(parameters, lr)
         return torch.optim.Adam(parameters, lr, (self.config.beta1, self.config.beta2), fused=True)
-
-
-@contextlib.contextmanager
-def evaluating(network: nn.Module) -> Iterator[None]:
-    """Put `network` into eval mode; on exit, restore the mode of each of its modules."""
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training

@@ -17,6 +17,7 @@ from ganzoo.data.normalization import encode
 from ganzoo.gan import GAN
 from ganzoo.testing.fixtures import CLASSES, ArchitectureFixture
 from ganzoo.testing.kit import CheckError, rule
+from ganzoo.training.step import TrainingStep
 
 IMAGE_SHAPES = ((1, 8, 10), (3, 16, 1), (1, 28, 10), (3, 32, 100), (3, 64, 2))
 POINT_SHAPES = ((2, 0, 10), (5, 0, 3))
@@ -69,7 +70,9 @@ def logits(fixture: ArchitectureFixture) -> None:
 @rule("use the condition in the generator and the discriminator, or declare neither conditional nor paired.")
 def condition(fixture: ArchitectureFixture) -> None:
     """Both networks depend on the condition, labels or input images."""
-    gan = fixture.build().eval()
+    state = fixture.state()
+    gan = state.gan.eval()
+    gan.step_context = TrainingStep(state, fixture.batches(gan))
     n = N * CLASSES
     real = encode(torch.from_numpy(fixture.data(gan.spec).values[:n]), gan.spec)
     first = fixture.condition(gan, n)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 import traceback
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,12 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ganzoo.core.errors import UsageError
-from ganzoo.gan import GAN
+from ganzoo.gan import GAN, MicroBatch
 from ganzoo.testing.fixtures import ArchitectureFixture
 from ganzoo.testing.kit import CheckError, location, rule
 from ganzoo.training import checkpoint
 from ganzoo.training.state import TrainingState
+from ganzoo.training.step import TrainingStep
 
 STEPS = 20
 OWN_PARAMETERS = "give each optimizer of optimizers() all parameters of its own network and no others."
@@ -28,27 +28,25 @@ OWN_PARAMETERS = "give each optimizer of optimizers() all parameters of its own 
 @rule(OWN_PARAMETERS)
 def generator_step(fixture: ArchitectureFixture) -> None:
     """A generator step changes only the generator."""
-    state, gan, real, condition = _prepared(fixture)
-    _check_owned(state.generator_optimizer, "generator", gan)
+    gan, step, micro = _prepared(fixture)
+    _check_owned(step.state.players["generator"].optimizer, "generator", gan)
     before = _copy(gan)
-    state.select_network("generator")
-    fake = gan.generate(gan.latent(len(real), state.rng), condition)
-    state.backward_generator(gan.generator_loss(real, fake, condition)[0])
-    state.update_generator()
+    with step.update("generator") as update:
+        fake = step.generate(micro)
+        update.backward(*gan.generator_loss(micro.real, fake, micro.condition))
     _check_only_changed("generator", gan, before)
 
 
 @rule(OWN_PARAMETERS)
 def discriminator_step(fixture: ArchitectureFixture) -> None:
     """A discriminator step changes only the discriminator."""
-    state, gan, real, condition = _prepared(fixture)
-    _check_owned(state.discriminator_optimizer, "discriminator", gan)
+    gan, step, micro = _prepared(fixture)
+    _check_owned(step.state.players["discriminator"].optimizer, "discriminator", gan)
     before = _copy(gan)
-    with torch.no_grad():
-        fake = gan.generate(gan.latent(len(real), state.rng), condition)
-    state.backward_discriminator(gan.discriminator_losses(real, fake, condition, state.rng))
-    state.update_discriminator()
-    gan.after_discriminator_step()
+    with step.update("discriminator") as update:
+        fake = step.generate(micro)
+        for loss, logs in gan.discriminator_losses(micro.real, fake, micro.condition, step.rng):
+            update.backward(loss, logs)
     _check_only_changed("discriminator", gan, before)
 
 
@@ -58,16 +56,16 @@ def gradients(fixture: ArchitectureFixture) -> None:
     state = fixture.state()
     gan = state.gan
     waiting = {name for name, parameter in gan.named_parameters() if parameter.requires_grad}
-    gradients = _watch_gradients(gan)
+    gradients = _watch_gradients(state)
     for _ in range(3):  # layers inside blocks that start at zero get gradients later
         fixture.step(state)
         waiting -= _not_zero(gradients)
-    state.select_network("discriminator")
+    gan.zero_grad()
     real, labels_or_inputs = fixture.batches(gan)(0)
     gan.discriminator(
         real, gan.condition(labels_or_inputs, len(real), state.rng)
     ).sum().backward()  # a Wasserstein loss does not depend on the last bias
-    waiting -= _not_zero(gradients)
+    waiting -= _not_zero({name: p.grad for name, p in gan.named_parameters() if p.grad is not None})
     if waiting:
         raise CheckError(f"no gradient reaches {', '.join(sorted(waiting))}")
 
@@ -161,38 +159,39 @@ def trains(fixture: ArchitectureFixture) -> None:
         fixture.sample(gan, 2, seed=0)
 
 
-def _prepared(fixture: ArchitectureFixture) -> tuple[TrainingState, GAN, Tensor, Tensor | None]:
-    """A training state before the first step, its networks, and a batch with its condition."""
+def _prepared(fixture: ArchitectureFixture) -> tuple[GAN, TrainingStep, MicroBatch]:
+    """New networks, their first training step, and its first microbatch."""
     state = fixture.state()
-    real, labels_or_inputs = fixture.batches(state.gan)(0)
-    return state, state.gan, real, state.gan.condition(labels_or_inputs, len(real), state.rng)
+    step = TrainingStep(state, fixture.batches(state.gan))
+    state.gan.step_context = step
+    return state.gan, step, step.batches()[0]
 
 
 def _gradients(fixture: ArchitectureFixture, parts: int) -> dict[str, Tensor]:
     """The gradients of a step with learning rate 0, in eval mode: without dropout and batch statistics."""
     state = fixture.state(accumulate=parts)
     state.gan.eval()
-    for optimizer in (state.generator_optimizer, state.discriminator_optimizer):
-        for group in optimizer.param_groups:
+    for player in state.players.values():
+        for group in player.optimizer.param_groups:
             group["lr"] = 0.0
-    gradients = _watch_gradients(state.gan)
+    gradients = _watch_gradients(state)
     fixture.step(state)
     return gradients
 
 
-def _watch_gradients(network: GAN) -> dict[str, Tensor]:
-    """A dict that collects each parameter's gradient from its own network's steps, which zero_grad clears later."""
+def _watch_gradients(state: TrainingState) -> dict[str, Tensor]:
+    """A dict that collects the gradients that parameters are updated with."""
     gradients: dict[str, Tensor] = {}
-    of_discriminator = next(p for p in network.discriminator.parameters() if p.requires_grad)
+    update = state.update
 
-    def note(name: str, parameter: Tensor) -> None:
-        own_turn = name.startswith("discriminator.") == of_discriminator.requires_grad
-        if own_turn and parameter.grad is not None:
-            gradients[name] = parameter.grad.clone()
+    def watched(*players: str) -> dict[str, Tensor]:
+        own = {id(p) for name in players for p in state.parameters[name]}
+        for name, parameter in state.gan.named_parameters():
+            if id(parameter) in own and parameter.grad is not None:
+                gradients[name] = parameter.grad.clone()
+        return update(*players)
 
-    for name, parameter in network.named_parameters():
-        if parameter.requires_grad:
-            parameter.register_post_accumulate_grad_hook(partial(note, name))
+    state.update = watched  # type: ignore[method-assign]
     return gradients
 
 
@@ -230,10 +229,12 @@ def _check_finite(logs: dict[str, Tensor], when: str = "") -> None:
 
 def _all_tensors(state: TrainingState) -> dict[str, Tensor]:
     """Every tensor of a training state, by name."""
-    tensors = {**state.gan.state_dict(), **{f"ema.{k}": v for k, v in state.ema.network.state_dict().items()}}
-    for name in ("generator_optimizer", "discriminator_optimizer"):
-        for index, values in getattr(state, name).state_dict()["state"].items():
-            tensors |= {f"{name}.{index}.{key}": torch.as_tensor(value) for key, value in values.items()}
+    tensors = dict(state.gan.state_dict())
+    for network, average in state.averages.items():
+        tensors |= {f"average.{network}.{name}": tensor for name, tensor in average.network.state_dict().items()}
+    for name, player in state.players.items():
+        for index, values in player.optimizer.state_dict()["state"].items():
+            tensors |= {f"{name}_optimizer.{index}.{key}": torch.as_tensor(value) for key, value in values.items()}
     tensors["rng"] = state.rng.get_state()
     return {name: tensor.detach().clone() for name, tensor in tensors.items()}
 

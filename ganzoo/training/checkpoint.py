@@ -3,7 +3,7 @@
 A checkpoint is a directory `step-00001000` with
 
     model.safetensors    the GAN's parameters and buffers
-    ema.safetensors      the generator's moving average
+    ema.safetensors      the moving averages of the generator and, as NETWORK/NAME, of further networks
     state.pt             optimizers, random states, counters; read with torch.load(weights_only=True)
     manifest.json        format number, size and sha256 of each file; written last
 
@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from ganzoo.core.errors import CheckpointError
 from ganzoo.core.files import check_regular, flush, read_json, sha256
 from ganzoo.training.archive import check_archive, check_state
+from ganzoo.training.ema import AveragedNetworks
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -138,7 +139,7 @@ def read_state(path: Path) -> dict[str, Any]:
     return state
 
 
-def read_weights(path: Path, name: str, network: nn.Module) -> None:
+def read_weights(path: Path, name: str, network: nn.Module | AveragedNetworks) -> None:
     """Load `path`/`name`.safetensors into `network`; every tensor must be present and of the right shape."""
     file = path / f"{name}.safetensors"
     try:

@@ -1,17 +1,19 @@
 """A training step captured once as a CUDA graph and then replayed: one launch instead of hundreds.
 
 What changes from step to step is either drawn on the GPU by generators that are registered with the graph, or lies in
-memory that is written before each replay (which images to train on). Everything else stays as it was captured: a
-plugin whose Python code does something different in later steps must be trained with `cuda_graph=False`. Before a graph
-is used, its replays must give the same bits as steps without it, from the same state.
+memory that is written before each replay (which images to train on). Everything else stays as it was captured. Where
+the Python code of a GAN does something else in some steps, its `phase` says so, and every phase gets a graph of its
+own. Before a graph is used, its replays must give the same bits as the next steps of its phase without it, from the
+same state.
 """
 
 from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from functools import partial
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -21,11 +23,15 @@ from ganzoo.core.errors import TrainingError, UsageError, out_of_memory
 from ganzoo.gan import Logs
 from ganzoo.training.batches import Batches
 from ganzoo.training.state import TrainingState
-from ganzoo.training.state_snapshot import Snapshot, optimizers, same, scalers
+from ganzoo.training.state_snapshot import Snapshot, same
+from ganzoo.training.step import GetBatch
 
 WARM_UP = 3  # steps without the graph: they allocate what is allocated on first use, and replays must equal them
+LOOK_AHEAD = 1000
+"""Steps in which to look for further steps of a phase; a phase that is rarer is compared at one step."""
+MAX_GRAPHS = 8
+"""Phases that may have a graph; each graph has its own memory."""
 
-GetBatch = Callable[[int], tuple[Tensor, Tensor | None]]
 StepFn = Callable[[TrainingState, GetBatch], Logs]
 Record = Callable[[TrainingState, Callable[[], Logs]], tuple[Logs, Callable[[], None]]]
 
@@ -35,57 +41,106 @@ class NotCapturedError(Exception):
 
 
 class GraphedStep:
-    """One step on the device as a CUDA graph; a call replays it for the current `state.step`."""
+    """A step of one phase as a CUDA graph; a call replays it for the current `state.step`."""
 
     def __init__(self, state: TrainingState, batches: Batches, compute: StepFn, record: Record | None = None):
         self.state, self.batches = state, batches
         count, config = state.gan.config.discriminator_steps, state.gan.config
         self.chosen = torch.empty(count, config.batch_size, dtype=torch.int64, device=state.device)
         _make_capturable(state, state.device.type == "cuda")
+        now, steps = state.step, _steps_of_phase(state)
         before = Snapshot(state)
 
         def work() -> Logs:
             return compute(state, lambda k: batches.take(self.chosen[k]))
 
         try:
-            expected = self._warm_up(work)
+            expected = self._warm_up(work, steps)
+            if state.step_was_read and state.gan.phase(now) is None:
+                raise NotCapturedError("it depends on the number of the step; GAN.phase can say how")
             after = Snapshot(state)
+            state.step = now
             self.logs, self._replay = (record or record_graph)(state, work)
             before.restore(state)
-            self._choose(0)
-            for step in range(WARM_UP):
-                self._choose(step)
+            for state.step in steps:
+                self._choose()
                 self._replay()
             if not after.equals(Snapshot(state)) or not same(self.logs, expected):
                 raise NotCapturedError("its replay did not equal the step it was captured from")
         except NotCapturedError:
             before.restore(state, fresh=True)
-            _make_capturable(state, False)
             raise
+        finally:
+            state.step = now
         before.restore(state)
 
     def __call__(self) -> Logs:
         """One step. The next call overwrites the returned logs."""
-        self._choose(0)
+        self._choose()
         self._replay()
         return self.logs
 
-    def _warm_up(self, work: Callable[[], Logs]) -> Logs:
+    def _warm_up(self, work: Callable[[], Logs], steps: list[int]) -> Logs:
         logs: Logs = {}
         with _side_stream(self.state.device), warnings.catch_warnings():
             # the optimizer is already set to capturable, but not captured yet
             warnings.filterwarnings("ignore", "This instance was constructed with capturable=True")
-            for step in range(WARM_UP):
-                self._choose(step)
-                with _forbid_synchronization(self.state.device, step == WARM_UP - 1):
+            for n, self.state.step in enumerate(steps):
+                self._choose()
+                with _forbid_synchronization(self.state.device, n == len(steps) - 1):
                     logs = work()
         return {name: value.clone() for name, value in logs.items()}
 
-    def _choose(self, ahead: int) -> None:
-        """Write the numbers of the images that the step `ahead` of the current one trains on."""
-        first = (self.state.step + ahead) * len(self.chosen)
+    def _choose(self) -> None:
+        """Write the numbers of the images that the current step trains on."""
+        first = self.state.step * len(self.chosen)
         for k, row in enumerate(self.chosen):
             row.copy_(self.batches.chosen(first + k))
+
+
+class GraphedPhases:
+    """The current step, from the graph of its phase, which is captured when the phase first occurs.
+
+    If a later phase cannot be captured, all steps run without a graph from then on, or with `wanted` training ends.
+    """
+
+    def __init__(
+        self, state: TrainingState, batches: Batches, compute: StepFn, wanted: bool, note: Callable[[str], None]
+    ):
+        self.state, self.batches, self.compute = state, batches, compute
+        self.wanted, self.note = wanted, note
+        self.graphs: dict[Hashable, GraphedStep] = {}
+        self.failed = False
+        self._graph()
+
+    def __call__(self) -> Logs:
+        """One step. The next call overwrites the returned logs."""
+        step = self._graph()
+        return step() if step is not None else eager_step(self.state, self.batches, self.compute)
+
+    def _graph(self) -> GraphedStep | None:
+        phase = self.state.gan.phase(self.state.step)
+        if phase not in self.graphs and not self.failed:
+            try:
+                if len(self.graphs) == MAX_GRAPHS:
+                    raise NotCapturedError(f"it has more than {MAX_GRAPHS} phases")
+                self.graphs[phase] = GraphedStep(self.state, self.batches, self.compute)
+            except NotCapturedError as why:
+                self.failed = True
+                self.graphs.clear()
+                _make_capturable(self.state, False)
+                if self.wanted:
+                    raise TrainingError(f"The training step has no CUDA graph: {why}. Leave out --cuda-graph.") from why
+                self.note(f"Steps run without a CUDA graph, which is slower: {why}.")
+        return self.graphs.get(phase)
+
+
+def _steps_of_phase(state: TrainingState) -> list[int]:
+    """The current step and the next ones of its phase, WARM_UP in all; the current one again if the phase is rare."""
+    now, phase = state.step, state.gan.phase(state.step)
+    later = (step for step in range(now + 1, now + LOOK_AHEAD) if state.gan.phase(step) == phase)
+    steps = [now, *islice(later, WARM_UP - 1)]
+    return steps + [now] * (WARM_UP - len(steps))
 
 
 def stepper(
@@ -96,20 +151,13 @@ def stepper(
     `wanted` None uses a graph where it works, with a `note` if capturing failed; True raises UsageError or
     TrainingError if there can be none; False never uses one.
     """
-    eager = partial(eager_step, state, batches, compute)
     reason = _unsupported_reason(state, batches)
     if wanted and reason:
         raise UsageError(f"This training cannot use a CUDA graph: {reason}. Leave out --cuda-graph.")
     if reason or wanted is False:
         _make_capturable(state, False)  # a resumed run may have been capturable
-        return eager
-    try:
-        return GraphedStep(state, batches, compute)
-    except NotCapturedError as why:
-        if wanted:
-            raise TrainingError(f"The training step has no CUDA graph: {why}. Leave out --cuda-graph.") from why
-        note(f"Steps run without a CUDA graph, which is slower: {why}.")
-        return eager
+        return partial(eager_step, state, batches, compute)
+    return GraphedPhases(state, batches, compute, bool(wanted), note)
 
 
 def eager_step(state: TrainingState, batches: Batches, compute: StepFn) -> Logs:
@@ -147,7 +195,8 @@ def _unsupported_reason(state: TrainingState, batches: Batches) -> str | None:
         return "its input images are computed for every batch"
     if state.gan.config.lr_half_life or state.gan.config.penalty_half_life:
         return "its learning rates or penalty weight change, and a graph keeps the captured values"
-    for optimizer, scaler in zip(optimizers(state), scalers(state)):
+    for name, player in state.players.items():
+        optimizer, scaler = player.optimizer, state.scalers[name]
         if "capturable" not in optimizer.defaults:
             return f"{type(optimizer).__name__} cannot be captured"
         if scaler.is_enabled() and not getattr(optimizer, "_step_supports_amp_scaling", False):
@@ -157,11 +206,11 @@ def _unsupported_reason(state: TrainingState, batches: Batches) -> str | None:
 
 def _make_capturable(state: TrainingState, on: bool) -> None:
     """Let optimizers count their steps on the device, as a capture requires, or on the CPU."""
-    for optimizer in optimizers(state):
-        for group in optimizer.param_groups:
+    for player in state.players.values():
+        for group in player.optimizer.param_groups:
             if "capturable" in group:
                 group["capturable"] = on
-        for parameter, values in optimizer.state.items():
+        for parameter, values in player.optimizer.state.items():
             if on and isinstance(values.get("step"), Tensor):
                 values["step"] = values["step"].to(parameter.device)
 

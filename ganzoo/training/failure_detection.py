@@ -15,6 +15,8 @@ from ganzoo.penalties import PENALTIES
 
 Row = Mapping[str, Any]
 
+NEUTRAL = {"d_real": 0.5, "d_fake": 0.5}
+"""Scores that show no failure, for a GAN that logs none."""
 WARM_UP = 20
 """Rows before any alarm: an untrained generator looks like a collapsed one."""
 WINDOW = 20
@@ -92,6 +94,7 @@ class FailureDetector:
         Of several failures, only the first is reported, because it causes the others: a generator that gets no gradient
         also generates a single picture.
         """
+        row = {**NEUTRAL, **row}
         self.rows += 1
         self.last.append(row)
         if evidence := explosion(row):

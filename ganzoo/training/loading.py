@@ -10,12 +10,13 @@ from torch import Tensor
 
 from ganzoo import data
 from ganzoo.core import config as configs
-from ganzoo.core.errors import GanzooError, UsageError, no_memory
+from ganzoo.core.errors import GanzooError, UsageError, memory_exhausted
 from ganzoo.core.spec import Split
 from ganzoo.core.text import printable
 from ganzoo.gan import GAN, build
 from ganzoo.training import checkpoint
 from ganzoo.training.config import find_device
+from ganzoo.training.ema import AveragedNetworks
 from ganzoo.training.run import Run
 from ganzoo.training.run_config import architecture_of
 
@@ -48,7 +49,7 @@ def load_checkpoint(run: Run, path: Path, device: str | None = None) -> GAN:
     """The GAN of `run` from the verified checkpoint at `path`, with the moving average as its generator."""
     gan = _build(run)
     checkpoint.read_weights(path, "model", gan)
-    checkpoint.read_weights(path, "ema", gan.generator)
+    checkpoint.read_weights(path, "ema", AveragedNetworks(dict(gan.named_children())))
     return gan.to(find_device(device)).eval()
 
 
@@ -59,7 +60,7 @@ def _build(run: Run) -> GAN:
     try:
         return build(entry, settings, run.spec)
     except Exception as failure:  # settings of an edited run may make any code of a plugin fail
-        if isinstance(failure, GanzooError) or no_memory(failure):
+        if isinstance(failure, GanzooError) or memory_exhausted(failure):
             raise
         raise GanzooError(f"The networks of {run.path} cannot be built from its config.json: {failure}") from failure
 

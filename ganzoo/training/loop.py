@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-
-import torch
-from torch import Tensor
 
 from ganzoo.core import distributed
 from ganzoo.gan import Logs
@@ -20,6 +16,7 @@ from ganzoo.training.metrics import MetricsAccumulator, diverged
 from ganzoo.training.run import Run
 from ganzoo.training.samples import write_samples
 from ganzoo.training.state import TrainingState
+from ganzoo.training.step import GetBatch, TrainingStep
 
 AGREE_EVERY = 10
 KEEP_CHECKPOINTS = 2
@@ -83,68 +80,21 @@ def train_step(state: TrainingState, batches: Batches) -> Logs:
     return logs
 
 
-def compute_step(state: TrainingState, get_batch: cuda_graph.GetBatch) -> Logs:
-    """All of a step but the moving average; `get_batch(k)` gives the real examples of discriminator step k.
-
-    It does the same work on the device in every step, so that it can be captured in a CUDA graph.
-    """
-    gan, config = state.gan, state.gan.config
-
-    for k in range(config.discriminator_steps):
-        state.select_network("discriminator")
-        microbatches, logs = split_batch(state, *get_batch(k)), []
-        last = k == config.discriminator_steps - 1  # the generator learns from the fakes of the last step, graph
-        reuse_fakes = last and len(microbatches) == 1  # included; with microbatches that would cost their memory
-        for micro in microbatches:
-            with state.autocast(), torch.set_grad_enabled(reuse_fakes):
-                fake = gan.generate(micro.z, micro.condition)
-            losses = gan.discriminator_losses(micro.real, fake.detach(), micro.condition, state.rng)
-            logs.append(state.backward_discriminator(losses))
-        discriminator_logs = mean_of_microbatches(logs) | state.update_discriminator()
-        gan.after_discriminator_step()
-
-    state.select_network("generator")
-    logs = []
-    for micro in microbatches:
-        with state.autocast():
-            if not reuse_fakes:
-                fake = gan.generate(micro.z, micro.condition)
-            loss, extra_logs = gan.generator_loss(micro.real, fake, micro.condition)
-        logs.append(state.backward_generator(loss) | extra_logs)
-    return discriminator_logs | mean_of_microbatches(logs) | state.update_generator()
-
-
-@dataclass(frozen=True)
-class MicroBatch:
-    """The part of a batch that goes through the networks at once."""
-
-    real: Tensor
-    condition: Tensor | None
-    z: Tensor
-
-
-def split_batch(state: TrainingState, real: Tensor, given: Tensor | None) -> list[MicroBatch]:
-    """Split this rank's batch into microbatches; noise and codes are drawn for the global batch, then sharded."""
-    gan, n, parts = state.gan, state.gan.config.batch_size, state.gan.config.accumulate
-    condition = gan.condition(given, n, state.rng)
-    if given is None and condition is not None:  # drawn by the GAN, for the global batch
-        condition = distributed.shard(condition, parts)
-    z = distributed.shard(gan.latent(n, state.rng), parts)
-    conditions = [None] * parts if condition is None else condition.chunk(parts)
-    return [MicroBatch(*part) for part in zip(real.chunk(parts), conditions, z.chunk(parts))]
-
-
-def mean_of_microbatches(logs: list[Logs]) -> Logs:
-    """Mean of the microbatches' logs."""
-    if len(logs) == 1:
-        return logs[0]
-    return {name: torch.stack([micro[name] for micro in logs]).mean(0) for name in logs[0]}
+def compute_step(state: TrainingState, get_batch: GetBatch) -> Logs:
+    """All of a step but the moving average; `get_batch(k)` gives the real examples of discriminator step k."""
+    gan = state.gan
+    gan.step_context = TrainingStep(state, get_batch)
+    try:
+        return gan.training_step(gan.step_context)
+    finally:
+        del gan.step_context
 
 
 def update_ema(state: TrainingState) -> None:
-    """Fold the generator that a step has trained into the moving average."""
+    """Fold the networks that a step has trained into their moving averages."""
     images = state.gan.config.discriminator_steps * state.gan.config.batch_size
-    state.ema.update(state.images_seen + images, images)
+    for average in state.averages.values():
+        average.update(state.images_seen + images, images)
 
 
 def log_metrics(metrics: MetricsAccumulator, callbacks: Callback) -> None:

@@ -27,49 +27,67 @@ class MetricsAccumulator:
         self.state = state
         self.diagnostics = diagnostics
         self.probabilities = LOSSES[state.gan.config.loss].probability
-        self.names: list[str] = []
+        self.names: list[tuple[str, ...]] = []
         self.steps: list[Tensor] = []
         self.last_row_at = time.monotonic()
 
     def add(self, logs: Logs) -> None:
-        """Add the logs of one step."""
-        self.names = list(logs)
+        """Add the logs of one step. Steps may log different names; those of one step are the same on all ranks."""
+        self.names.append(tuple(logs))
         self.steps.append(torch.stack([value.float() for value in logs.values()]))
 
     def row(self) -> dict[str, Any] | None:
-        """The mean of the steps added since the last row; None if there were none.
+        """The mean of every log over the steps since the last row that have it; None if there were no steps.
 
         Raises TrainingError, naming step and phase, if a value is not finite.
         """
         if not self.steps:
             return None
         diagnostics = self.diagnostics.measure()
-        table = torch.stack(self.steps)
+        values = torch.cat(self.steps)
+        distributed.all_reduce_mean([values])
+        names, table, present = _table(self.names, values.cpu())
+        self.names.clear()
         self.steps.clear()
-        distributed.all_reduce_mean([table])
-        table = table.cpu()
-        self._check_finite(table)
+        self._check_finite(names, table)
         now = time.monotonic()
         config = self.state.gan.config
         images = len(table) * config.discriminator_steps * config.batch_size
         row = {"step": self.state.step, "images": self.state.images_seen, "seconds": round(self.state.seconds, 3)}
-        row |= {name: round(value, 6) for name, value in zip(self.names, table.mean(dim=0).tolist())}
-        if self.probabilities:
-            probabilities = table[:, [self.names.index("d_real"), self.names.index("d_fake")]]
+        means = table.sum(dim=0) / present.sum(dim=0)
+        row |= {name: round(value, 6) for name, value in zip(names, means.tolist())}
+        if self.probabilities and {"d_real", "d_fake"} <= set(names):
+            sides = [names.index("d_real"), names.index("d_fake")]
+            probabilities = table[present[:, sides].all(dim=1)][:, sides]
             row["equilibrium_distance"] = round(float((probabilities - 0.5).abs().mean()), 6)
-        values = torch.stack(list(diagnostics.values())).tolist()
-        row |= {name: float(f"{value:.4g}") for name, value in zip(diagnostics, values)}
+        measured = torch.stack(list(diagnostics.values())).tolist()
+        row |= {name: float(f"{value:.4g}") for name, value in zip(diagnostics, measured)}
         row["images_per_second"] = round(images / max(now - self.last_row_at, 1e-9), 1)
         self.last_row_at = now
         return row
 
-    def _check_finite(self, table: Tensor) -> None:
+    def _check_finite(self, names: list[str], table: Tensor) -> None:
         for back, row in enumerate(table.tolist()):
-            for name, value in zip(self.names, row):
+            for name, value in zip(names, row):
                 if not math.isfinite(value):
                     step = self.state.step - len(table) + back + 1
-                    phase = "generator" if name.startswith("generator") else "discriminator"
-                    raise diverged(self.run, f"at step {step}, in the {phase}'s phase, {name} became {value}")
+                    player = next((p for p in self.state.players if name.startswith(f"{p}_")), "discriminator")
+                    raise diverged(self.run, f"at step {step}, in the {player}'s phase, {name} became {value}")
+
+
+def _table(names: list[tuple[str, ...]], values: Tensor) -> tuple[list[str], Tensor, Tensor]:
+    """All names, their values [steps, names] with 0 where a step lacks one, and whether it has it, bool.
+
+    `values` are those of the first step in the order of its names, then those of the second, and so on.
+    """
+    columns = {name: i for i, name in enumerate(dict.fromkeys(name for step in names for name in step))}
+    table = torch.zeros(len(names), len(columns))
+    present = torch.zeros(len(names), len(columns), dtype=torch.bool)
+    for row, (step, logs) in enumerate(zip(names, values.split([len(step) for step in names]))):
+        of_step = [columns[name] for name in step]
+        table[row, of_step] = logs
+        present[row, of_step] = True
+    return list(columns), table, present
 
 
 def diverged(run: Run, what: str) -> TrainingError:

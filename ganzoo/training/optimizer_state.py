@@ -20,13 +20,13 @@ CPU_STATE_BYTES = 5056
 MT19937_WORDS = 624
 
 
-def stepped_optimizers(gan: GAN) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
-    """Optimizers as `gan.optimizers()` makes them, after a step along zero gradients, which creates all their state.
+def stepped_optimizers(gan: GAN) -> dict[str, torch.optim.Optimizer]:
+    """Optimizers as `gan.players()` makes them, after a step along zero gradients, which creates all their state.
 
     The step may change the weights of `gan`: load these afterwards.
     """
-    optimizers = gan.optimizers()
-    for optimizer in optimizers:
+    optimizers = {name: player.optimizer for name, player in gan.players().items()}
+    for optimizer in optimizers.values():
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         for parameter in parameters:
             parameter.grad = torch.zeros_like(parameter)

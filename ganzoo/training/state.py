@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import io
+import pickle
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ganzoo.core import distributed
-from ganzoo.core.errors import CheckpointError
-from ganzoo.gan import GAN, Logs
+from ganzoo.core.errors import CheckpointError, PluginError
+from ganzoo.gan import GAN, Logs, Player
 from ganzoo.training import checkpoint
-from ganzoo.training.ema import EMA
+from ganzoo.training.ema import EMA, AveragedNetworks
 from ganzoo.training.optimizer_state import checked_rng_state, restore_optimizer, restore_scaler, stepped_optimizers
 
 DTYPES = {"fp32": None, "tf32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -26,27 +28,38 @@ class TrainingState:
 
     `rng` draws the noise of the training, separately from torch's global state, which dropout and the like use; both
     are saved, the global state for every rank. `seconds` is the training time over all resumes. `all_finite` is true
-    until a gradient is not finite; from then on no update changes a weight.
+    until a gradient is not finite; from then on no update changes a weight. `step_was_read` is true once the GAN's code
+    has asked for the number of a step.
     """
 
     def __init__(self, gan: GAN, seed: int, precision: str = "fp32", identity: dict[str, Any] | None = None):
         self.gan = gan
         self.seed = seed
         self.identity = identity or {}
-        self.discriminator_parameters = [p for p in gan.discriminator.parameters() if p.requires_grad]
+        self.players = _checked_players(gan)
+        self.parameters = {name: _trainable(gan, player) for name, player in self.players.items()}
         self.device = gan.device
-        self.ema = EMA(gan.generator, gan.config.ema_half_life)
-        self.generator_optimizer, self.discriminator_optimizer = gan.optimizers()
+        self.averages = {
+            network: EMA(getattr(gan, network), gan.config.ema_half_life if player.average else 0)
+            for player in self.players.values()
+            for network in player.networks
+            if player.average or network == "generator"
+        }
         self.dtype = DTYPES[precision]
         scaled = precision == "fp16"  # half precision underflows on small gradients, bfloat16 does not
-        self.generator_scaler = torch.amp.GradScaler(self.device.type, enabled=scaled)
-        self.discriminator_scaler = torch.amp.GradScaler(self.device.type, enabled=scaled)
+        self.scalers = {name: torch.amp.GradScaler(self.device.type, enabled=scaled) for name in self.players}
         self.rng = torch.Generator(self.device).manual_seed(seed)
         self.all_finite = torch.ones((), dtype=torch.bool, device=self.device)
         self.step = 0
         self.seconds = 0.0
         self.saved_step: int | None = None
+        self.step_was_read = False
         self.seed_rank()
+
+    @property
+    def ema(self) -> EMA:
+        """The moving average of the generator."""
+        return self.averages["generator"]
 
     @property
     def images_seen(self) -> int:
@@ -67,12 +80,15 @@ class TrainingState:
 
     @contextlib.contextmanager
     def average(self) -> Iterator[None]:
-        """While entered, the GAN's generator is the moving average."""
-        trained, self.gan.generator = self.gan.generator, self.ema.network
+        """While entered, the GAN's generator and other averaged networks are their moving averages."""
+        trained = {name: getattr(self.gan, name) for name in self.averages}
         try:
+            for name, ema in self.averages.items():
+                setattr(self.gan, name, ema.network)
             yield
         finally:
-            self.gan.generator = trained
+            for name, network in trained.items():
+                setattr(self.gan, name, network)
 
     def apply_schedules(self) -> None:
         """Set learning rates and penalty weight for this step; they depend on the number of images seen alone."""
@@ -80,75 +96,59 @@ class TrainingState:
         if config.penalty_half_life:
             self.gan.penalty_weight = config.penalty_weight * 0.5 ** (self.images_seen / config.penalty_half_life)
         if config.lr_half_life:
-            for optimizer in (self.generator_optimizer, self.discriminator_optimizer):
-                for group in optimizer.param_groups:
+            for player in self.players.values():
+                for group in player.optimizer.param_groups:
                     initial = group.setdefault("initial_lr", group["lr"])
                     group["lr"] = initial * 0.5 ** (self.images_seen / config.lr_half_life)
 
-    def select_network(self, name: Literal["generator", "discriminator"]) -> None:
-        """Clear all gradients; in the generator's turn the discriminator's parameters collect none.
+    @contextlib.contextmanager
+    def select_players(self, *names: str) -> Iterator[None]:
+        """Clear all gradients; while entered, the parameters of players not named collect none.
 
-        Parameters that a plugin froze stay frozen in either turn.
+        The generator's always may: its graph can be kept from the discriminator's update for its own. Parameters that
+        a plugin froze stay frozen.
         """
-        self.discriminator_optimizer.zero_grad(set_to_none=True)
-        self.generator_optimizer.zero_grad(set_to_none=True)
-        for parameter in self.discriminator_parameters:
-            parameter.requires_grad_(name == "discriminator")
+        for player in self.players.values():
+            player.optimizer.zero_grad(set_to_none=True)
+        selected = {id(p) for name in (*names, "generator") for p in self.parameters[name]}
+        frozen = [p for own in self.parameters.values() for p in own if p.requires_grad and id(p) not in selected]
+        for parameter in frozen:
+            parameter.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for parameter in frozen:
+                parameter.requires_grad_(True)
 
     def weights_are_finite(self) -> bool:
-        """Whether every weight of the networks and of the moving average is finite."""
-        tensors = (*self.gan.state_dict().values(), *self.ema.network.state_dict().values())
+        """Whether every weight of the networks and of the moving averages is finite."""
+        networks = (self.gan, *(ema.network for ema in self.averages.values()))
+        tensors = (tensor for network in networks for tensor in network.state_dict().values())
         return bool(torch.stack([tensor.isfinite().all() for tensor in tensors]).all())
 
-    def backward_generator(self, loss: Tensor) -> Logs:
-        """Add the gradients of `loss`, a mean over one microbatch. Returns the loss as a log."""
-        return {"generator_loss": self._backward(self.generator_scaler, loss)}
+    def update(self, *names: str) -> Logs:
+        """Step the optimizers of these players, unless a gradient was ever not finite.
 
-    def backward_discriminator(self, losses: Iterator[tuple[Tensor, Logs]]) -> Logs:
-        """The same for the discriminator's loss, term by term: each goes backward before the next is computed.
-
-        Returns the sum of the terms as a log, and the logs of the terms.
+        The device decides that, so that the CPU need not wait for it. The logs are the norms of the gradients, NaN if
+        the step was skipped. With fp16 there are none: overflowing gradients are normal there, and the scaler of the
+        first player skips their steps.
         """
-        values: list[Tensor] = []
-        logs: Logs = {}
-        while True:
-            with self.autocast():
-                term = next(losses, None)
-            if term is None:
-                return {"discriminator_loss": torch.stack(values).sum(), **logs}
-            loss, term_logs = term
-            values.append(self._backward(self.discriminator_scaler, loss))
-            logs |= term_logs
-
-    def update_generator(self) -> Logs:
-        """One step of the generator's optimizer along the gradients it has. Returns the log of `_update`."""
-        return self._update("generator", self.generator_optimizer, self.generator_scaler)
-
-    def update_discriminator(self) -> Logs:
-        """The same for the discriminator."""
-        return self._update("discriminator", self.discriminator_optimizer, self.discriminator_scaler)
-
-    def _backward(self, scaler: torch.amp.GradScaler, loss: Tensor) -> Tensor:
-        parts = self.gan.config.accumulate
-        torch.autograd.backward(scaler.scale(loss if parts == 1 else loss / parts))
-        return loss.detach()
-
-    def _update(self, name: str, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> Logs:
-        """Step, unless a gradient was ever not finite. The device decides, so that the CPU need not wait for it.
-
-        The log is the norm of the gradients, NaN if the step was skipped. With fp16 there is no log: overflowing
-        gradients are normal there, and the scaler skips their steps.
-        """
-        gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-        distributed.all_reduce_mean(gradients)
+        gradients = {name: _gradients(self.players[name].optimizer, name) for name in names}
+        distributed.all_reduce_mean([gradient for own in gradients.values() for gradient in own])
+        scaler = self.scalers[names[0]]
         if scaler.is_enabled():
-            scaler.step(optimizer)
+            for name in names:
+                scaler.step(self.players[name].optimizer)
             scaler.update()
             return {}
-        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
-        self.all_finite.logical_and_(norm.isfinite())
-        _step(optimizer, gradients, self.all_finite)
-        return {f"{name}_gradient": torch.where(self.all_finite, norm, torch.nan)}
+        norms = {
+            name: torch.linalg.vector_norm(torch.stack(torch._foreach_norm(own))) for name, own in gradients.items()
+        }
+        for norm in norms.values():
+            self.all_finite.logical_and_(norm.isfinite())
+        for name, own in gradients.items():
+            _step(self.players[name].optimizer, own, self.all_finite)
+        return {f"{name}_gradient": torch.where(self.all_finite, norm, torch.nan) for name, norm in norms.items()}
 
     def save(self, directory: Path) -> Path:
         """Write a checkpoint into `directory` (rank 0 does) and return its path."""
@@ -161,28 +161,33 @@ class TrainingState:
             "threads": torch.get_num_threads(),
             "step": self.step,
             "seconds": self.seconds,
-            "generator_optimizer": self.generator_optimizer.state_dict(),
-            "discriminator_optimizer": self.discriminator_optimizer.state_dict(),
-            "generator_scaler": self.generator_scaler.state_dict(),
-            "discriminator_scaler": self.discriminator_scaler.state_dict(),
+            **{f"{name}_optimizer": player.optimizer.state_dict() for name, player in self.players.items()},
+            **{f"{name}_scaler": scaler.state_dict() for name, scaler in self.scalers.items()},
             "rng": self.rng.get_state(),
             "torch_rng": torch_rng,
             "cuda_rng": cuda_rng,
         }
-        return checkpoint.save(directory, self.step, self.gan.state_dict(), self.ema.network.state_dict(), state)
+        if plain := self.gan.state():
+            state["gan"] = _checked_plain(plain)
+        averages = AveragedNetworks({name: ema.network for name, ema in self.averages.items()}).state_dict()
+        return checkpoint.save(directory, self.step, self.gan.state_dict(), averages, state)
 
     def restore(self, path: Path, state: dict[str, Any]) -> None:
         """Restore the checkpoint at `path`, whose state.pt holds `state`. CheckpointError if any part does not fit."""
         stepped = stepped_optimizers(self.gan)  # before the weights are read, which it may change
         checkpoint.read_weights(path, "model", self.gan)
-        checkpoint.read_weights(path, "ema", self.ema.network)
+        averages = AveragedNetworks({name: ema.network for name, ema in self.averages.items()})
+        checkpoint.read_weights(path, "ema", averages)
         part = "state"
         try:
-            for network, like in zip(("generator", "discriminator"), stepped):
-                part = f"{network}_optimizer"
-                restore_optimizer(getattr(self, part), like, state[part])
-                part = f"{network}_scaler"
-                restore_scaler(getattr(self, part), state[part])
+            for name, player in self.players.items():
+                part = f"{name}_optimizer"
+                restore_optimizer(player.optimizer, stepped[name], state[part])
+                part = f"{name}_scaler"
+                restore_scaler(self.scalers[name], state[part])
+            part = "gan"
+            if "gan" in state or self.gan.state():
+                self.gan.load_state(state["gan"])
             part = "step"
             self.step, self.seconds = state["step"], float(state["seconds"])
             if checkpoint.path_of(path.parent, self.step) != path:
@@ -211,7 +216,51 @@ def _step(optimizer: Any, gradients: list[Tensor], all_finite: Tensor) -> None:
         optimizer.found_inf = (~all_finite).float()
         optimizer.step()
         del optimizer.found_inf
-    else:
-        for gradient in gradients:
-            gradient.copy_(torch.where(all_finite, gradient, 0))
-        optimizer.step()
+        return
+    weights: list[Tensor] = []
+    for group in optimizer.param_groups:
+        if group.get("momentum", 1) or group.get("weight_decay"):  # such steps go on without a gradient
+            weights += [parameter.detach() for parameter in group["params"] if parameter.grad is not None]
+    before = [weight.clone() for weight in weights]
+    for gradient in gradients:
+        gradient.copy_(torch.where(all_finite, gradient, 0))
+    optimizer.step()
+    for weight, old in zip(weights, before):
+        weight.copy_(torch.where(all_finite, weight, old))
+
+
+def _checked_players(gan: GAN) -> dict[str, Player]:
+    """The players of `gan`. PluginError unless the generator and the discriminator are among them."""
+    players = gan.players()
+    missing = {"generator", "discriminator"} - players.keys()
+    if missing:
+        raise PluginError(f"players() lacks {' and '.join(sorted(missing))}; it returns {', '.join(players)}.")
+    return players
+
+
+def _trainable(gan: GAN, player: Player) -> list[Tensor]:
+    return [p for network in player.networks for p in getattr(gan, network).parameters() if p.requires_grad]
+
+
+def _gradients(optimizer: torch.optim.Optimizer, player: str) -> list[Tensor]:
+    gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    if not gradients:
+        raise PluginError(
+            f"An update of the {player} has no gradient: "
+            "call update.backward(loss) with a loss that depends on its parameters."
+        )
+    return gradients
+
+
+def _checked_plain(state: Mapping[str, Any]) -> dict[str, Any]:
+    """What `GAN.state` returned. PluginError unless it can be read again without running code."""
+    file = io.BytesIO()
+    try:
+        torch.save(dict(state), file)
+        file.seek(0)
+        torch.load(file, weights_only=True)
+    except (pickle.PickleError, TypeError, AttributeError) as failure:
+        raise PluginError(
+            f"state() may hold numbers, strings, tensors, lists and dicts of them: {str(failure).splitlines()[0]}"
+        ) from failure
+    return dict(state)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_flatten
 
 from ganzoo.training.state import TrainingState
 
 
 class Snapshot:
-    """A copy of what a step changes besides its number and the moving average: weights, optimizers, random states."""
+    """A copy of what a step changes besides its number and the moving averages."""
 
     def __init__(self, state: TrainingState):
         self.tensors = {name: tensor.detach().clone() for name, tensor in _tensors(state).items()}
-        self.scalers = [scaler.state_dict() for scaler in scalers(state)]
+        self.scalers = {name: scaler.state_dict() for name, scaler in state.scalers.items()}
+        self.plain = copy.deepcopy(state.gan.state())
         self.rng = state.rng.get_state()
         self.torch_rng = torch.get_rng_state()
         self.cuda_rng = torch.cuda.get_rng_state(state.device) if state.device.type == "cuda" else torch.empty(0)
@@ -32,10 +35,12 @@ class Snapshot:
             else:
                 tensor.zero_()
         if fresh and not any(name.startswith("optimizer") for name in self.tensors):
-            for optimizer in optimizers(state):
-                optimizer.state.clear()
-        for scaler, saved in zip(scalers(state), self.scalers):
-            scaler.load_state_dict(saved)
+            for player in state.players.values():
+                player.optimizer.state.clear()
+        for name, scaler in state.scalers.items():
+            scaler.load_state_dict(self.scalers[name])
+        if self.plain:
+            state.gan.load_state(copy.deepcopy(self.plain))
         state.rng.set_state(self.rng)
         torch.set_rng_state(self.torch_rng)
         if state.device.type == "cuda":
@@ -45,6 +50,7 @@ class Snapshot:
         return (
             same(self.tensors, other.tensors)
             and self.scalers == other.scalers
+            and _same_values(self.plain, other.plain)
             and torch.equal(self.rng, other.rng)
             and torch.equal(self.torch_rng, other.torch_rng)
             and torch.equal(self.cuda_rng, other.cuda_rng)
@@ -54,24 +60,23 @@ class Snapshot:
 def _tensors(state: TrainingState) -> dict[str, Tensor]:
     tensors = {f"gan.{name}": tensor for name, tensor in state.gan.state_dict().items()}
     tensors["all_finite"] = state.all_finite
-    for n, optimizer in enumerate(optimizers(state)):
+    for name, player in state.players.items():
+        optimizer = player.optimizer
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         for i, parameter in enumerate(parameters):
             values: dict[str, Any] = optimizer.state.get(parameter, {})
-            tensors |= {f"optimizer.{n}.{i}.{k}": v for k, v in values.items() if isinstance(v, Tensor)}
+            tensors |= {f"optimizer.{name}.{i}.{k}": v for k, v in values.items() if isinstance(v, Tensor)}
     return tensors
-
-
-def optimizers(state: TrainingState) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
-    """The optimizers of generator and discriminator."""
-    return state.generator_optimizer, state.discriminator_optimizer
-
-
-def scalers(state: TrainingState) -> tuple[torch.amp.GradScaler, torch.amp.GradScaler]:
-    """The gradient scalers of generator and discriminator."""
-    return state.generator_scaler, state.discriminator_scaler
 
 
 def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     """Whether both have the same names and bitwise equal tensors."""
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def _same_values(one: Any, other: Any) -> bool:
+    """Whether two nested structures hold equal values and bitwise equal tensors."""
+    (ours, shape), (theirs, other_shape) = tree_flatten(one), tree_flatten(other)
+    return shape == other_shape and all(
+        torch.equal(a, b) if isinstance(a, Tensor) and isinstance(b, Tensor) else a == b for a, b in zip(ours, theirs)
+    )

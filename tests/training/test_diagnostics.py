@@ -104,10 +104,10 @@ def test_learning_rates_halve_after_a_half_life() -> None:
     for _ in range(5):
         train_step(state, batches)
         state.step += 1
-    rates = [
-        group["lr"] for o in (state.generator_optimizer, state.discriminator_optimizer) for group in o.param_groups
-    ]
-    assert rates == pytest.approx([1e-3 / 4, 4e-3 / 4])  # the fifth step begins after 64 images
+    rates = {name: player.optimizer.param_groups[0]["lr"] for name, player in state.players.items()}
+    assert rates == pytest.approx(
+        {"generator": 1e-3 / 4, "discriminator": 4e-3 / 4}
+    )  # the fifth step begins after 64 images
 
 
 @pytest.mark.parametrize(("architecture", "penalty"), [("vanilla", "r1"), ("r3gan", "r1r2")])

@@ -21,6 +21,7 @@ from ganzoo.training.callbacks import Callback
 from ganzoo.training.run import Run
 from ganzoo.training.samples import sample_picture
 from ganzoo.training.state import TrainingState
+from ganzoo.training.step import GradientUpdate
 from tests.sessions import session
 
 SMALL = {"batch_size": 16}
@@ -126,11 +127,17 @@ def test_backward_runs_through_every_term_of_the_discriminators_loss() -> None:
     real, _ = prepared.make_batches()(0)
     fake = gan.generate(gan.latent(8, state.rng)).detach()
     loss, _ = gan.discriminator_loss(real, fake)
-    expected = torch.autograd.grad(loss, state.discriminator_parameters)
-    state.select_network("discriminator")
-    logs = state.backward_discriminator(gan.discriminator_losses(real, fake))
-    torch.testing.assert_close([p.grad for p in state.discriminator_parameters], list(expected), rtol=1e-4, atol=1e-6)
-    torch.testing.assert_close(logs["discriminator_loss"], loss.detach())
+    parameters = list(gan.discriminator.parameters())
+    expected = torch.autograd.grad(loss, parameters)
+    terms = 0
+    with state.select_players("discriminator"):
+        update = GradientUpdate(state, ("discriminator",))
+        for term, logs in gan.discriminator_losses(real, fake):
+            update.backward(term, logs)
+            terms += 1
+    assert terms == 2
+    torch.testing.assert_close([p.grad for p in parameters], list(expected), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(update.logs()["discriminator_loss"], loss.detach())
 
 
 def test_the_moving_average_follows_the_generator_by_its_half_life_in_images(tmp_path: Path) -> None:
@@ -182,18 +189,16 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
 def test_the_generators_step_leaves_no_gradient_in_the_discriminator(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    without_gradient = []
-    backward = TrainingState.backward_generator
+    seen = []
+    update = TrainingState.update
 
-    def spy(state: TrainingState, loss: torch.Tensor) -> dict[str, torch.Tensor]:
-        logs = backward(state, loss)
-        parameters = state.gan.discriminator.parameters()
-        without_gradient.append(all(p.grad is None and not p.requires_grad for p in parameters))
-        return logs
+    def spy(state: TrainingState, *players: str) -> dict[str, torch.Tensor]:
+        seen.append((players, any(p.grad is not None for p in state.gan.discriminator.parameters())))
+        return update(state, *players)
 
-    monkeypatch.setattr(TrainingState, "backward_generator", spy)
+    monkeypatch.setattr(TrainingState, "update", spy)
     ganzoo.train("cgan", dataset="digits", steps=2, out=tmp_path / "run", **SMALL)
-    assert without_gradient == [True, True]
+    assert seen == [(("discriminator",), True), (("generator",), False)] * 2
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])

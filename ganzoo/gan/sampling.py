@@ -1,0 +1,44 @@
+"""Checks of what `GAN.sample` is asked for, and eval mode for a while."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ganzoo.core.errors import UsageError
+from ganzoo.core.spec import DataSpec
+from ganzoo.data.normalization import from_uint8
+
+
+def checked_labels(labels: Sequence[int] | Tensor, count: int, classes: int) -> Tensor:
+    """The labels as int64 [count]. UsageError unless there are `count`, each of one of the classes."""
+    result = torch.as_tensor(labels, dtype=torch.int64)
+    if result.shape != (count,):
+        raise UsageError(f"Expected {count} labels, one per sample, but got {result.numel()}.")
+    if count and not (int(result.min()) >= 0 and int(result.max()) < classes):
+        raise UsageError(f"Labels must lie in 0..{classes - 1}.")
+    return result
+
+
+def checked_inputs(inputs: Tensor | None, count: int, spec: DataSpec) -> Tensor:
+    """The input images in [-1, 1], [count, spec.inputs, size, size]. UsageError if they are missing or do not fit."""
+    shape = (count, spec.inputs, spec.size, spec.size)
+    if inputs is None or inputs.dtype != torch.uint8 or inputs.shape != shape:
+        actual = "none" if inputs is None else f"{inputs.dtype} {list(inputs.shape)}".removeprefix("torch.")
+        raise UsageError(f"This GAN is paired and needs inputs, uint8 {list(shape)}, but got {actual}.")
+    return from_uint8(inputs)
+
+
+@contextlib.contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Put `network` into eval mode; on exit, restore the mode of each of its modules."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
