@@ -199,7 +199,7 @@ def test_the_revision_says_whether_files_were_changed(repository: Path) -> None:
 
 @needs_git
 @pytest.mark.parametrize(
-    "kind", ["core.fsmonitor", "core.hooksPath", "hook", "filter", "include", "pager", "submodule"]
+    "kind", ["core.fsmonitor", "core.hooksPath", "hook", "filter", "include", "core.pager", "submodule"]
 )
 def test_git_runs_nothing_from_the_repository(kind: str, repository: Path, tmp_path: Path) -> None:
     """For each kind `git describe --dirty`, or `git status`, would run the program."""
