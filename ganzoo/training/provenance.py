@@ -7,6 +7,7 @@ import importlib.metadata
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,12 @@ from ganzoo.ops import cpu_library
 from ganzoo.ops.backend import resolve
 
 
-def provenance(entry: Entry) -> dict[str, Any]:
-    """Versions, kernels, git revision of the working directory, threads and command line of this process."""
-    packages = {"torch", "numpy", entry.distribution} - {OWN_DISTRIBUTION}
+def provenance(entry: Entry, plugins: Mapping[str, str]) -> dict[str, Any]:
+    """Versions, kernels, git revision of the working directory, threads and command line of this process.
+
+    `plugins` are the packages of its loss and penalty, if these are not built in.
+    """
+    packages = {"torch", "numpy", entry.distribution, *plugins.values()} - {OWN_DISTRIBUTION}
     return {
         "threads": torch.get_num_threads(),
         "ranks": distributed.size(),
@@ -33,7 +37,7 @@ def provenance(entry: Entry) -> dict[str, Any]:
         | {"kernels": cpu_library.instruction_set() or "none", "backend": resolve("auto")},
         "platform": platform.platform(),
         "git": _git_revision(),
-    }
+    } | ({"plugins": dict(plugins)} if plugins else {})
 
 
 def _git_revision() -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ganzoo.core import registry
+from ganzoo.core import entry_points, registry
 from ganzoo.core.config import flatten, json_types
 from ganzoo.core.errors import GanzooError, PluginError, UsageError
 from ganzoo.training.config import LENGTHS, OPTIONS, SCHEDULE, STORED, TrainConfig
@@ -19,6 +19,8 @@ TYPES: dict[str, tuple[type, ...]] = {
     "dataset.class_names": (list,), "dataset.inputs": (int,), "dataset.scale": (int, float),
 }  # fmt: skip
 """The types of what describes the architecture and the data; those of options follow from `TrainConfig`."""
+NAMED_PLUGINS = {"loss": entry_points.LOSSES, "penalty": entry_points.PENALTIES}
+"""The settings of every architecture that name a plugin, and the groups they name it from."""
 
 
 def to_run_config(config: TrainConfig) -> dict[str, Any]:
@@ -53,6 +55,7 @@ def resumed_options(run_config: Mapping[str, Any], changes: Mapping[str, Any]) -
 def architecture_of(run_config: Mapping[str, Any]) -> registry.Entry:
     """The architecture a run was trained with. PluginError names the package to install if it is missing."""
     name, distribution = run_config["architecture"], run_config["distribution"]
+    _require_plugins(run_config)
     try:
         return registry.get_architecture(f"{distribution}:{name}")
     except UsageError:
@@ -62,6 +65,27 @@ def architecture_of(run_config: Mapping[str, Any]) -> registry.Entry:
         ) from None
 
 
+def plugins_of(settings: Any) -> dict[str, str]:
+    """The packages that the loss and the penalty come from, by setting; built-in ones are left out."""
+    owners = {name: entry_points.owner(group, getattr(settings, name)) for name, group in NAMED_PLUGINS.items()}
+    return {name: owner for name, owner in owners.items() if owner is not None}
+
+
+def _require_plugins(run_config: Mapping[str, Any]) -> None:
+    """PluginError, with the package to install, if the loss or the penalty of a run is missing."""
+    for name, distribution in run_config.get("plugins", {}).items():
+        group, value = NAMED_PLUGINS.get(name), run_config["settings"].get(name)
+        if (
+            group
+            and isinstance(value, str)
+            and entry_points.shortest_name(group, value) not in entry_points.choices(group)
+        ):
+            raise PluginError(
+                f"This run was trained with the {name} {value!r} of the package {distribution!r}, which is not "
+                f"installed. Install it: pip install {distribution}"
+            )
+
+
 def check_run_config(config: dict[str, Any], file: Path) -> None:
     """Refuse a config.json, which may come from anywhere, that lacks something or holds it in another type."""
     values = _with_tables(config)
@@ -69,6 +93,7 @@ def check_run_config(config: dict[str, Any], file: Path) -> None:
         if name not in values:
             raise GanzooError(f"{file} is damaged: it lacks {name}.")
         _check_type(file, name, values[name], types)
+    _check_type(file, "plugins", config.get("plugins", {}), (dict,))
     for name in STORED:
         stored = f"schedule.{name}" if OPTIONS[name].section == SCHEDULE else name
         if stored in values:

@@ -17,6 +17,7 @@ from ganzoo import data, gan, nn
 from ganzoo.core import config as configs
 from ganzoo.core import distributed, registry
 from ganzoo.core.errors import UsageError
+from ganzoo.losses import get_loss, get_penalty
 from ganzoo.training import checkpoint, loop
 from ganzoo.training.batch_advice import explain_batch_failures, note_on_accumulation
 from ganzoo.training.batches import Batches
@@ -26,7 +27,7 @@ from ganzoo.training.determinism import deterministic
 from ganzoo.training.interrupts import StopRequest
 from ganzoo.training.provenance import provenance
 from ganzoo.training.run import Run
-from ganzoo.training.run_config import architecture_of, resumed_options, to_run_config
+from ganzoo.training.run_config import architecture_of, plugins_of, resumed_options, to_run_config
 from ganzoo.training.state import TrainingState
 
 
@@ -63,6 +64,7 @@ class Session:
                 f"Choose {' or '.join(able)}."
             )
         self.settings = configs.make(self.entry.card.Config, settings, kind)
+        get_loss(self.settings.loss), get_penalty(self.settings.penalty)  # imports them: a broken one is refused here
         device = str(find_device(config.device))
         if config.precision == "tf32" and not device.startswith("cuda"):
             raise UsageError(f"precision=tf32 is for NVIDIA GPUs, and this trains on {device}. Choose fp32 or bf16.")
@@ -173,7 +175,7 @@ class Session:
         self.state = TrainingState(self.build(), self.config.seed, self.config.precision, self.identity)
         self.batches = self.make_batches()
         name = f"{self.entry.name}-{str(self.config.dataset).partition(':')[0]}"
-        content = {**self.run_config, **provenance(self.entry)}
+        content = {**self.run_config, **provenance(self.entry, plugins_of(self.settings))}
         self.run = distributed.on_rank0(lambda: Run.create(self.out, name, content))
         stack.enter_context(_locked(self.run))
         return list(self.data.notes)
@@ -191,7 +193,7 @@ class Session:
         if path is not None:
             self.state.restore(path, saved)
         self.batches = self.make_batches()
-        now = provenance(self.entry)
+        now = provenance(self.entry, plugins_of(self.settings))
         notes = [*self.data.notes, *(f"{problem}; the previous checkpoint is used instead." for problem in problems)]
         notes += _changed_versions(run, now)
         if self.config.finished(self.state.step, self.state.seconds):
