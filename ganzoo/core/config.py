@@ -98,8 +98,10 @@ def settings(config_type: type) -> list[Setting]:
 
 
 def describe(setting: Setting) -> str:
-    """The help text of a setting with its default, unless that is none."""
-    return setting.help if setting.default is None else f"{setting.help} (default {format_value(setting.default)})"
+    """The help text of a setting with its default, unless that is none or nothing."""
+    return (
+        setting.help if setting.default in (None, ()) else f"{setting.help} (default {format_value(setting.default)})"
+    )
 
 
 def make(config_type: type[C], overrides: Mapping[str, Any], data: str = "images") -> C:
@@ -266,10 +268,12 @@ def _expected(setting: Setting, value: Any) -> str:
         for sign, bound in ((">=", setting.ge), (">", setting.gt), ("<=", setting.le))
         if bound is not None
     ]
-    one_of = _one_of(setting.type)
-    if one_of is not None and isinstance(value, str):
-        hint = did_you_mean(value, one_of.choices())
-        return f"{setting.name}={value} is not valid: no {one_of.kind} is called {value!r}. {hint}"
+    one_of = _one_of(get_args(setting.type)[0] if get_origin(setting.type) is tuple else setting.type)
+    if one_of is not None and isinstance(value, (str, list, tuple)):
+        words = [str(word).strip() for word in (value.split(",") if isinstance(value, str) else value)]
+        unknown = next((word for word in words if one_of.normalise(word) not in one_of.choices()), "")
+        hint = did_you_mean(unknown, one_of.choices())
+        return f"{setting.name}={format_value(value)} is not valid: no {one_of.kind} is called {unknown!r}. {hint}"
     expected = " ".join([_type_name(setting.type), " and ".join(bounds)]).strip()
     return f"{setting.name}={format_value(value)} is not valid: expected {expected}."
 

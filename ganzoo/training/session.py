@@ -21,7 +21,7 @@ from ganzoo.losses import get_loss, get_penalty
 from ganzoo.training import checkpoint, loop
 from ganzoo.training.batch_advice import explain_batch_failures, note_on_accumulation
 from ganzoo.training.batches import Batches
-from ganzoo.training.callbacks import Callback, Callbacks, FailureAlarms, MetricsLog, TensorBoard
+from ganzoo.training.callbacks import Callback, Callbacks, FailureAlarms, MetricsLog, TensorBoard, get_logger
 from ganzoo.training.config import OPTIONS, STORED, TrainConfig, find_device
 from ganzoo.training.determinism import deterministic
 from ganzoo.training.interrupts import StopRequest
@@ -65,6 +65,7 @@ class Session:
             )
         self.settings = configs.make(self.entry.card.Config, settings, kind)
         get_loss(self.settings.loss), get_penalty(self.settings.penalty)  # imports them: a broken one is refused here
+        self.loggers = [get_logger(name) for name in config.logger if name != "tensorboard"]  # that one is always there
         device = str(find_device(config.device))
         if config.precision == "tf32" and not device.startswith("cuda"):
             raise UsageError(f"precision=tf32 is for NVIDIA GPUs, and this trains on {device}. Choose fp32 or bf16.")
@@ -150,9 +151,10 @@ class Session:
 
         SIGINT and SIGTERM write a checkpoint before KeyboardInterrupt or SystemExit(143) is raised.
         """
+        loggers = [logger() for logger in self.loggers]  # one that lacks its library is refused before a run exists
         with contextlib.ExitStack() as stack:
             notes = self._start(stack) if self.resumed is None else self._restore(self.resumed, stack)
-            built_in = [MetricsLog(), *callbacks, TensorBoard(), FailureAlarms()]
+            built_in = [MetricsLog(), *callbacks, *loggers, TensorBoard(), FailureAlarms()]
             rank = distributed.rank()
             self.callbacks = Callbacks(member for member in built_in if rank == 0 or member.every_rank)
             with StopRequest() as stop:
