@@ -81,7 +81,7 @@ def _option(*declarations: str, section: str, **attributes: Any) -> Callable[[F]
 @_option("--json", "as_json", is_flag=True, section="Run", help="print one JSON object; progress goes to stderr")
 @click.pass_context  # type: ignore[arg-type]  # click passes the options by name
 def train(ctx: click.Context, **options: Any) -> None:
-    """Train the architecture ARCH.
+    """Train the architecture ARCH, a name from `ganzoo list` or FILE.py:CLASS.
 
     \b
     ganzoo train cgan --dataset mnist
@@ -115,6 +115,7 @@ def _train(options: Mapping[str, Any], as_json: bool) -> None:
     from ganzoo.cli.console import Console
     from ganzoo.cli.launch import is_first_rank
     from ganzoo.cli.progress import Progress
+    from ganzoo.training.run_config import architecture_name
 
     console = Console(stderr=as_json, highlight=False, quiet=not is_first_rank())
     progress = Progress(console)
@@ -128,7 +129,7 @@ def _train(options: Mapping[str, Any], as_json: bool) -> None:
         raise
     except Exception as failure:  # a plugin's code may raise anything; the whole traceback is shown
         training = progress.training
-        name = options["architecture"] if training is None else training.run.config["architecture"]
+        name = options["architecture"] if training is None else architecture_name(training.run.config)
         if name is None or no_memory(failure) or isinstance(failure, (GanzooError, OSError)):
             raise
         raise PluginError(

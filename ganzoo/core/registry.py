@@ -11,7 +11,7 @@ import importlib.util
 import os
 from dataclasses import replace
 
-from ganzoo.core import entry_points
+from ganzoo.core import entry_points, plugin_file
 from ganzoo.core.entry_points import (
     ARCHITECTURES,
     DATASETS,
@@ -37,6 +37,7 @@ __all__ = [
     "canonical_name",
     "datasets",
     "entries",
+    "find_architecture",
     "get",
     "get_architecture",
     "get_dataset",
@@ -91,6 +92,11 @@ def get_architecture(name: str) -> Entry:
     Raises UsageError for an unknown name, and PluginError with the full cause for a broken plugin.
     """
     return get(ARCHITECTURES, name, _as_architecture)
+
+
+def find_architecture(name: str) -> Entry:
+    """The architecture that the user named: as for `get_architecture`, or PATH.py:CLASS, which runs that file."""
+    return plugin_file.load_named(name) if plugin_file.names_file(name) else get_architecture(name)
 
 
 def get_dataset(name: str) -> tuple[Dataset, str | None]:

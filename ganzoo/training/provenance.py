@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from ganzoo.core import distributed
+from ganzoo.core.plugin_file import DISTRIBUTION
 from ganzoo.core.registry import OWN_DISTRIBUTION, Entry
 from ganzoo.core.version import __version__
 from ganzoo.ops import cpu_library
@@ -25,7 +26,7 @@ def provenance(entry: Entry, plugins: Mapping[str, str]) -> dict[str, Any]:
 
     `plugins` are the packages of its loss and penalty, if these are not built in.
     """
-    packages = {"torch", "numpy", entry.distribution, *plugins.values()} - {OWN_DISTRIBUTION}
+    packages = {"torch", "numpy", entry.distribution, *plugins.values()} - {OWN_DISTRIBUTION, DISTRIBUTION}
     return {
         "threads": torch.get_num_threads(),
         "ranks": distributed.size(),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ganzoo.core import entry_points, registry
+from ganzoo.core import entry_points, plugin_file, registry
 from ganzoo.core.config import flatten, json_types
 from ganzoo.core.errors import GanzooError, PluginError, UsageError
 from ganzoo.training.config import LENGTHS, OPTIONS, SCHEDULE, STORED, TrainConfig
@@ -56,6 +56,8 @@ def architecture_of(run_config: Mapping[str, Any]) -> registry.Entry:
     """The architecture a run was trained with. PluginError names the package to install if it is missing."""
     name, distribution = run_config["architecture"], run_config["distribution"]
     _require_plugins(run_config)
+    if distribution == plugin_file.DISTRIBUTION:
+        return plugin_file.load_recorded(run_config["file"])
     try:
         return registry.get_architecture(f"{distribution}:{name}")
     except UsageError:
@@ -63,6 +65,13 @@ def architecture_of(run_config: Mapping[str, Any]) -> registry.Entry:
             f"This run was trained with the architecture {name!r} of the package {distribution!r}, which is not "
             f"installed. Install it: pip install {distribution}"
         ) from None
+
+
+def architecture_name(run_config: Mapping[str, Any]) -> str:
+    """The architecture of a run as users type it: its name, or FILE.py:CLASS."""
+    if run_config["distribution"] == plugin_file.DISTRIBUTION:
+        return f"{run_config['file']['path']}:{run_config['file']['class']}"
+    return str(run_config["architecture"])
 
 
 def plugins_of(settings: Any) -> dict[str, str]:
@@ -93,6 +102,11 @@ def check_run_config(config: dict[str, Any], file: Path) -> None:
         if name not in values:
             raise GanzooError(f"{file} is damaged: it lacks {name}.")
         _check_type(file, name, values[name], types)
+    if config["distribution"] == plugin_file.DISTRIBUTION:
+        record: Any = config.get("file")
+        _check_type(file, "file", record, (dict,))
+        for name in ("path", "class", "sha256"):
+            _check_type(file, f"file.{name}", record.get(name), (str,))
     _check_type(file, "plugins", config.get("plugins", {}), (dict,))
     for name in STORED:
         stored = f"schedule.{name}" if OPTIONS[name].section == SCHEDULE else name

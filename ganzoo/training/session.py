@@ -15,7 +15,7 @@ import torch
 
 from ganzoo import data, gan, nn
 from ganzoo.core import config as configs
-from ganzoo.core import distributed, registry
+from ganzoo.core import distributed, plugin_file, registry
 from ganzoo.core.errors import UsageError
 from ganzoo.losses import get_loss, get_penalty
 from ganzoo.training import checkpoint, loop
@@ -27,7 +27,7 @@ from ganzoo.training.determinism import deterministic
 from ganzoo.training.interrupts import StopRequest
 from ganzoo.training.provenance import provenance
 from ganzoo.training.run import Run
-from ganzoo.training.run_config import architecture_of, plugins_of, resumed_options, to_run_config
+from ganzoo.training.run_config import architecture_name, architecture_of, plugins_of, resumed_options, to_run_config
 from ganzoo.training.state import TrainingState
 
 
@@ -49,13 +49,19 @@ class Session:
     batches: Batches
     callbacks: Callbacks
 
-    def __init__(self, config: TrainConfig, settings: Mapping[str, Any], out: str | os.PathLike[str] | None = None):
+    def __init__(
+        self,
+        config: TrainConfig,
+        settings: Mapping[str, Any],
+        out: str | os.PathLike[str] | None = None,
+        entry: registry.Entry | None = None,
+    ):
         if config.architecture is None or config.dataset is None:
             missing = "an architecture" if config.architecture is None else "--dataset"
             raise UsageError(f"Training needs {missing}; see ganzoo list and ganzoo datasets.")
         self.out = out
         self.resumed: Run | None = None
-        self.entry = registry.get_architecture(config.architecture)
+        self.entry = entry or registry.find_architecture(config.architecture)
         kind = registry.get_dataset(config.dataset)[0].kind
         if kind not in self.entry.card.kinds:
             able = [e.name for e in registry.architectures() if e.error is None and kind in e.card.kinds]
@@ -98,9 +104,13 @@ class Session:
     ) -> Session:
         """The training of the run at `path`, continued; only `resumable` options may differ from the run's."""
         run = Run.open(path)
-        architecture_of(run.config)  # if its package is missing, that is the message
+        asked = options.get("architecture")
+        if asked is not None and plugin_file.names_file(asked):
+            same = registry.find_architecture(asked).target == architecture_name(run.config)
+            options = {**options, "architecture": run.config["architecture"] if same else asked}
+        entry = architecture_of(run.config)  # if its package is missing, that is the message
         config = configs.make(TrainConfig, resumed_options(run.config, options))
-        session = cls(config, {**run.config["settings"], **(settings or {})})
+        session = cls(config, {**run.config["settings"], **(settings or {})}, entry=entry)
         session.resumed = run
         return session
 
@@ -125,6 +135,11 @@ class Session:
                 "scale": spec.scale,
             },
             "settings": configs.to_dict(self.settings),
+            **(
+                {"file": plugin_file.record_of(self.entry)}
+                if self.entry.distribution == plugin_file.DISTRIBUTION
+                else {}
+            ),
             **fixed,
         }
 
