@@ -2,19 +2,32 @@
 
 A discriminator's loss is the sum of a term on the logits of real images and a term on those of generated ones, each
 [N]; a generator's loss takes the logits of generated images. Relativistic losses take both. All return a scalar to be
-minimised. The penalties that go with them are in `ganzoo.penalties` and can be imported from here.
+minimised. The penalties that go with them are in `ganzoo.penalties` and can be imported from here. Any package can add
+a loss with an entry point in the group `ganzoo.losses`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganzoo.core.plugin import LossName
-from ganzoo.penalties import PENALTIES, Score, clip_weights, gradient_penalty, r1_penalty, r1r2_penalty, r2_penalty
+from ganzoo.core import registry
+from ganzoo.core.entry_points import LOSSES as GROUP
+from ganzoo.core.errors import PluginError
+from ganzoo.penalties import (
+    PENALTIES,
+    Score,
+    clip_weights,
+    get_penalty,
+    gradient_penalty,
+    r1_penalty,
+    r1r2_penalty,
+    r2_penalty,
+)
 
 __all__ = [
     "LOSSES",
@@ -22,6 +35,8 @@ __all__ = [
     "Loss",
     "Score",
     "clip_weights",
+    "get_loss",
+    "get_penalty",
     "gradient_penalty",
     "hinge_fake",
     "hinge_real",
@@ -147,11 +162,33 @@ class Loss:
     relativistic: bool = False
 
 
-LOSSES: dict[LossName, Loss] = {
-    "nonsaturating": Loss(in_terms(logistic_real, logistic_fake), nonsaturating_generator, probability=True),
-    "minimax": Loss(in_terms(logistic_real, logistic_fake), minimax_generator, probability=True),
-    "least_squares": Loss(in_terms(least_squares_real, least_squares_fake), least_squares_generator),
-    "wasserstein": Loss(in_terms(wasserstein_real, wasserstein_fake), score_generator),
-    "hinge": Loss(in_terms(hinge_real, hinge_fake), score_generator),
-    "relativistic": Loss(relativistic_discriminator, relativistic_generator, relativistic=True),
+nonsaturating = Loss(in_terms(logistic_real, logistic_fake), nonsaturating_generator, probability=True)
+minimax = Loss(in_terms(logistic_real, logistic_fake), minimax_generator, probability=True)
+least_squares = Loss(in_terms(least_squares_real, least_squares_fake), least_squares_generator)
+wasserstein = Loss(in_terms(wasserstein_real, wasserstein_fake), score_generator)
+hinge = Loss(in_terms(hinge_real, hinge_fake), score_generator)
+relativistic = Loss(relativistic_discriminator, relativistic_generator, relativistic=True)
+
+LOSSES: dict[str, Loss] = {
+    "nonsaturating": nonsaturating,
+    "minimax": minimax,
+    "least_squares": least_squares,
+    "wasserstein": wasserstein,
+    "hinge": hinge,
+    "relativistic": relativistic,
 }
+"""The built-in losses by name; `get_loss` finds those of other packages as well."""
+
+
+def get_loss(name: str) -> Loss:
+    """The loss called `name`. Raises UsageError for an unknown name, and PluginError for one that cannot be used."""
+    loss: Loss = registry.get(GROUP, name, _as_loss).card
+    return loss
+
+
+def _as_loss(target: Any) -> Loss:
+    if not isinstance(target, Loss):
+        raise PluginError(f"it must be a ganzoo.losses.Loss, but is a {type(target).__name__}")
+    if not (callable(target.discriminator) and callable(target.generator)):
+        raise PluginError("its discriminator and generator must be functions")
+    return target

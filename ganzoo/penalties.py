@@ -1,21 +1,46 @@
 """Regularisation of the discriminator: gradient penalties and weight clipping.
 
 A penalty takes the discriminator as a function of images, real images and generated ones, both [N, ...], and returns a
-scalar to be added to the discriminator's loss, in float32 or wider.
+scalar to be added to the discriminator's loss, in float32 or wider. Any package can add one with an entry point in the
+group `ganzoo.penalties`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ganzoo.core import distributed
-from ganzoo.core.plugin import PenaltyName
+from ganzoo.core import distributed, registry
+from ganzoo.core.entry_points import PENALTIES as GROUP
+from ganzoo.core.errors import PluginError
 
 Score = Callable[[Tensor], Tensor]
 """A discriminator with its conditions fixed: images [N, ...] -> logits."""
+Penalty = Callable[..., Tensor]
+"""Called as `penalty(discriminator, real, fake, generator)`."""
+
+
+def get_penalty(name: str) -> Penalty | None:
+    """The penalty called `name`; None for "none" and "clip", which add nothing to the loss.
+
+    Raises UsageError for an unknown name, and PluginError for one that cannot be used.
+    """
+    if name in ("none", "clip"):
+        return None
+    penalty: Penalty = registry.get(GROUP, name, _as_penalty).card
+    return penalty
+
+
+def _as_penalty(target: Any) -> Penalty:
+    if not callable(target) or isinstance(target, type):
+        raise PluginError(
+            f"it must be a function penalty(discriminator, real, fake, generator), but is a {type(target).__name__}"
+        )
+    penalty: Penalty = target
+    return penalty
 
 
 def gradient_penalty(
@@ -49,12 +74,12 @@ def r1r2_penalty(discriminator: Score, real: Tensor, fake: Tensor, generator: to
     return r1_penalty(discriminator, real) + r2_penalty(discriminator, real, fake)
 
 
-PENALTIES: dict[PenaltyName, Callable[..., Tensor]] = {
+PENALTIES: dict[str, Penalty] = {
     "gradient": gradient_penalty,
     "r1": r1_penalty,
     "r1r2": r1r2_penalty,
 }
-"""Gradient penalties by the setting's name, called as `penalty(discriminator, real, fake, generator)`."""
+"""The built-in gradient penalties by name; `get_penalty` finds those of other packages as well."""
 
 
 def _half_squared_gradient_norm(discriminator: Score, images: Tensor) -> Tensor:

@@ -90,8 +90,12 @@ class Site:
         architectures: Mapping[str, str] | None = None,
         datasets: Mapping[str, str] | None = None,
         version: str = "1.0",
+        **groups: Mapping[str, str],
     ) -> None:
-        """Install `code` as a module named after the distribution; entry points map a name to one of its objects."""
+        """Install `code` as a module named after the distribution; entry points map a name to one of its objects.
+
+        `groups` are other groups of entry points: `losses={"mine": "MINE"}`.
+        """
         module = distribution.replace("-", "_")
         self.modules.append(module)
         (self.path / f"{module}.py").write_text(textwrap.dedent(code))
@@ -99,8 +103,8 @@ class Site:
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
         points = ""
-        for group, names in (("ganzoo.architectures", architectures), ("ganzoo.datasets", datasets)):
-            points += f"[{group}]\n" + "".join(
+        for group, names in {"architectures": architectures, "datasets": datasets, **groups}.items():
+            points += f"[ganzoo.{group}]\n" + "".join(
                 f"{name} = {module}:{target}\n" for name, target in (names or {}).items()
             )
         (info / "entry_points.txt").write_text(points)

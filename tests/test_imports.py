@@ -85,6 +85,7 @@ def test_training_imports_two_plugins() -> None:
     ("arguments", "allowed"),
     [
         (("list", "--json"), set()),
+        (("list", "--all", "--json"), set()),
         (("list",), {"rich"}),
         (("datasets", "--json"), {"numpy"}),
         (("--help",), set()),

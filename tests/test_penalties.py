@@ -1,19 +1,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import get_args
 
 import pytest
 import torch
 from torch import Tensor
 
 from ganzoo import losses, penalties
-from ganzoo.core.plugin import PenaltyName
+from ganzoo.core import registry
+from ganzoo.core.entry_points import PENALTIES as GROUP
 from ganzoo.penalties import PENALTIES, clip_weights, gradient_penalty, r1_penalty, r1r2_penalty, r2_penalty
 
 
 def test_there_is_a_gradient_penalty_for_every_name_a_setting_can_have() -> None:
-    assert set(PENALTIES) == set(get_args(PenaltyName)) - {"none", "clip"}
+    assert set(PENALTIES) == set(registry.names(GROUP))
 
 
 @pytest.mark.parametrize(

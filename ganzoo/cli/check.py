@@ -38,6 +38,7 @@ def check(ctx: click.Context, name: str | None, dataset: str | None, overrides: 
     \b
     ganzoo check cgan
     ganzoo check cgan --set networks=mlp
+    ganzoo check ./mygan.py:MyGAN
     ganzoo check --dataset folder:photos
 
     Exits with 1 if any check fails that the plugin does not list in its expected_failures.

@@ -7,12 +7,19 @@ import json
 import click
 
 from ganzoo.core import registry
+from ganzoo.core.entry_points import KINDS
 
 
 @click.command("list")
+@click.option("--all", "everything", is_flag=True, help="List every plugin: data sets, losses, metrics, loggers, ...")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
-def list_(as_json: bool) -> None:
-    """List the architectures, including those of other packages."""
+def list_(everything: bool, as_json: bool) -> None:
+    """List the architectures, including those of other packages.
+
+    Losses, penalties, metrics and loggers are imported when they are used: `--all` lists them as "installed".
+    """
+    if everything:
+        return _list_all(as_json)
     entries = registry.architectures()
     if as_json:
         click.echo(json.dumps([_row(entry) for entry in entries], indent=2))
@@ -29,6 +36,39 @@ def list_(as_json: bool) -> None:
         for entry in entries
     ]
     Console().print(table(("name", "what it is", "needs", "from"), rows))
+
+
+def _list_all(as_json: bool) -> None:
+    loaded = {registry.ARCHITECTURES: registry.architectures, registry.DATASETS: registry.datasets}
+    entries = [entry for group in KINDS for entry in (loaded[group]() if group in loaded else registry.unloaded(group))]
+    rows = [
+        {
+            "kind": KINDS[entry.group],
+            "name": entry.name,
+            "summary": entry.card.summary if entry.card else None,
+            "target": entry.target,
+            "distribution": entry.distribution,
+            "version": entry.version,
+            "status": entry.status if entry.card or entry.error else "installed",
+            "error": entry.error,
+        }
+        for entry in entries
+    ]
+    if as_json:
+        return click.echo(json.dumps(rows, indent=2))
+    from ganzoo.cli.console import Console, table
+
+    cells = [
+        (
+            row["kind"],
+            row["name"],
+            f"broken: {row['error']}" if row["error"] else row["status"],
+            row["summary"] or "",
+            f"{row['distribution']} {row['version']}",
+        )
+        for row in rows
+    ]
+    Console().print(table(("kind", "name", "state", "what it is", "from"), cells))
 
 
 def _needs(entry: registry.Entry) -> str:

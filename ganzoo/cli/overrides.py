@@ -28,7 +28,7 @@ def key_values(words: Iterable[str]) -> dict[str, str]:
     return result
 
 
-def read_toml(path: str, options: Mapping[str, click.ParamType[Any]]) -> tuple[dict[str, Any], dict[str, Any]]:
+def read_toml(path: str, options: Mapping[str, click.Parameter]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The options of `ganzoo train` at the top of a TOML file, and its table [set]; only `options` are known."""
     try:
         content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
@@ -48,7 +48,12 @@ def read_toml(path: str, options: Mapping[str, click.ParamType[Any]]) -> tuple[d
     return content, settings
 
 
-def _check_type(path: str, name: str, value: Any, kind: click.ParamType[Any]) -> None:
+def _check_type(path: str, name: str, value: Any, option: click.Parameter) -> None:
+    if getattr(option, "multiple", False):
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise click.UsageError(f"--config {path}: {name} must be a list of texts, not {value!r}.")
+        return
+    kind = option.type
     kinds: tuple[type, ...] = (str,)
     expected = "text"
     if isinstance(kind, click.types.IntParamType):

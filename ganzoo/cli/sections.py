@@ -52,6 +52,8 @@ def option_for(setting: Setting, **attributes: Any) -> Callable[[F], F]:
         "metavar": setting.metavar or {int: "N", float: "X"}.get(kind),
         **attributes,
     }
+    if get_origin(kind) is tuple:
+        attributes |= {"multiple": True, "callback": lambda ctx, parameter, values: list(values) or None}
     return click.option(f"--{name}/--no-{name}" if kind is bool else f"--{name}", cls=SectionOption, **attributes)
 
 
@@ -68,7 +70,7 @@ def apply(options: Iterable[Callable[[F], F]]) -> Callable[[F], F]:
 
 def _alternatives(kind: Any) -> tuple[Any, ...]:
     """The types a value may have, without None: `int | None` -> (int,)."""
-    if get_origin(kind) in (None, Literal):
+    if get_origin(kind) in (None, Literal, tuple):
         return (kind,)
     return tuple(inner for inner in get_args(kind) if inner is not type(None))
 

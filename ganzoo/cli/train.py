@@ -15,6 +15,7 @@ from ganzoo.cli import completions
 from ganzoo.cli.overrides import key_values, read_toml
 from ganzoo.cli.sections import F, SectionedCommand, SectionOption, apply, option_for
 from ganzoo.core.config import settings
+from ganzoo.core.entry_points import LOGGERS
 from ganzoo.core.errors import GanzooError, PluginError, memory_exhausted
 from ganzoo.core.plugin import Config
 from ganzoo.training.config import LENGTHS, OPTIONS
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 SHORTCUTS = [setting for setting in settings(Config) if setting.name in ("batch_size", "accumulate", "image_size")]
 """Settings of every architecture that are common enough for an option of their own."""
-COMPLETIONS = {"dataset": completions.datasets}
+COMPLETIONS = {"dataset": completions.datasets, "logger": completions.names(LOGGERS)}
 NOT_IN_FILES = ("config", "overrides", "dry_run", "as_json", "resume")
 
 
@@ -34,7 +35,7 @@ def _config_file(ctx: click.Context, _: click.Parameter, path: str | None) -> No
     """Use the options of a TOML file as defaults of the command line."""
     if path is None:
         return
-    known = {p.name: p.type for p in ctx.command.params if p.name and p.name not in NOT_IN_FILES}
+    known = {p.name: p for p in ctx.command.params if p.name and p.name not in NOT_IN_FILES}
     ctx.default_map, ctx.meta["settings"] = read_toml(path, known)
 
 
@@ -54,10 +55,19 @@ def _option(*declarations: str, section: str, **attributes: Any) -> Callable[[F]
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", section="Model", shell_complete=completions.settings,
     help="change a setting; see `ganzoo info ARCH`",
 )  # fmt: skip
-@apply(option_for(option) for option in OPTIONS.values() if option.section not in ("", "Data"))
+@apply(
+    option_for(option, shell_complete=COMPLETIONS.get(name))
+    for name, option in OPTIONS.items()
+    if option.section not in ("", "Data", "Run")
+)
 @_option("--nproc", type=click.IntRange(min=1), metavar="N", section="Compute", help="train with N processes")
 @_option(
     "--out", metavar="DIR", section="Run", help="run directory, new or empty (default runs/ARCH-DATASET-001, -002, ...)"
+)
+@apply(
+    option_for(option, shell_complete=COMPLETIONS.get(name))
+    for name, option in OPTIONS.items()
+    if option.section == "Run"
 )
 @_option(
     "--resume", metavar="RUN", section="Run", shell_complete=completions.runs,
@@ -71,7 +81,7 @@ def _option(*declarations: str, section: str, **attributes: Any) -> Callable[[F]
 @_option("--json", "as_json", is_flag=True, section="Run", help="print one JSON object; progress goes to stderr")
 @click.pass_context  # type: ignore[arg-type]  # click passes the options by name
 def train(ctx: click.Context, **options: Any) -> None:
-    """Train the architecture ARCH.
+    """Train the architecture ARCH, a name from `ganzoo list` or FILE.py:CLASS.
 
     \b
     ganzoo train cgan --dataset mnist
@@ -105,6 +115,7 @@ def _train(options: Mapping[str, Any], as_json: bool) -> None:
     from ganzoo.cli.console import Console
     from ganzoo.cli.launch import is_first_rank
     from ganzoo.cli.progress import Progress
+    from ganzoo.training.run_config import architecture_name
 
     console = Console(stderr=as_json, highlight=False, quiet=not is_first_rank())
     progress = Progress(console)
@@ -118,7 +129,7 @@ def _train(options: Mapping[str, Any], as_json: bool) -> None:
         raise
     except Exception as failure:  # a plugin's code may raise anything; the whole traceback is shown
         training = progress.training
-        name = options["architecture"] if training is None else training.run.config["architecture"]
+        name = options["architecture"] if training is None else architecture_name(training.run.config)
         if name is None or memory_exhausted(failure) or isinstance(failure, (GanzooError, OSError)):
             raise
         raise PluginError(

@@ -11,9 +11,9 @@ import dataclasses
 import os
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from ganzoo.core.errors import UsageError, did_you_mean
 
@@ -42,6 +42,17 @@ def setting(
 
 
 @dataclass(frozen=True)
+class OneOf:
+    """Marks a text with choices that are known when the program runs: `Annotated[str, OneOf("loss", list_losses)]`."""
+
+    kind: str
+    """The word for a choice in messages."""
+    choices: Callable[[], Sequence[str]]
+    normalise: Callable[[str], str] = str
+    """Maps other spellings of a choice to the one in `choices`."""
+
+
+@dataclass(frozen=True)
 class Setting:
     """One field of a Config: its type, default, help text and range."""
 
@@ -62,7 +73,9 @@ class Setting:
 
     @property
     def choices(self) -> tuple[Any, ...]:
-        """The values of a setting with a fixed list of choices; empty for any other."""
+        """The values of a setting with a list of choices; empty for any other."""
+        if (one_of := _one_of(self.type)) is not None:
+            return tuple(one_of.choices())
         return get_args(self.type) if get_origin(self.type) is Literal else ()
 
 
@@ -71,7 +84,7 @@ def settings(config_type: type) -> list[Setting]:
 
     A subclass can change the default of a field without repeating help and range, which are inherited.
     """
-    hints = typing.get_type_hints(config_type)
+    hints = typing.get_type_hints(config_type, include_extras=True)
     result = []
     for field in dataclasses.fields(config_type):
         metadata: dict[str, Any] = {}
@@ -85,8 +98,10 @@ def settings(config_type: type) -> list[Setting]:
 
 
 def describe(setting: Setting) -> str:
-    """The help text of a setting with its default, unless that is none."""
-    return setting.help if setting.default is None else f"{setting.help} (default {format_value(setting.default)})"
+    """The help text of a setting with its default, unless that is none or nothing."""
+    return (
+        setting.help if setting.default in (None, ()) else f"{setting.help} (default {format_value(setting.default)})"
+    )
 
 
 def make(config_type: type[C], overrides: Mapping[str, Any], data: str = "images") -> C:
@@ -169,6 +184,11 @@ def _convert(kind: Any, value: Any) -> Any:
                 if inner is not type(None):
                     return _convert(inner, value)
         raise ValueError
+    if (one_of := _one_of(kind)) is not None:
+        name = one_of.normalise(value) if isinstance(value, str) else value
+        if name not in one_of.choices():
+            raise ValueError
+        return name
     if origin is Literal:
         for choice in get_args(kind):
             if value == choice or (isinstance(value, str) and value == str(choice)):
@@ -219,11 +239,19 @@ def json_types(kind: Any) -> tuple[type, ...]:
     origin = get_origin(kind)
     if origin in (Union, types.UnionType):
         return tuple(json_type for inner in get_args(kind) for json_type in json_types(inner))
+    if origin is Annotated:
+        return json_types(get_args(kind)[0])
     if origin is Literal:
         return tuple({type(choice) for choice in get_args(kind)})
     if origin is tuple:
         return (list,)
     return (int, float) if kind is float else (kind,)
+
+
+def _one_of(kind: Any) -> OneOf | None:
+    """The mark of a text with choices; None for any other type."""
+    marks = getattr(kind, "__metadata__", ())
+    return next((mark for mark in marks if isinstance(mark, OneOf)), None)
 
 
 def _in_range(setting: Setting, number: float) -> bool:
@@ -240,6 +268,12 @@ def _expected(setting: Setting, value: Any) -> str:
         for sign, bound in ((">=", setting.ge), (">", setting.gt), ("<=", setting.le))
         if bound is not None
     ]
+    one_of = _one_of(get_args(setting.type)[0] if get_origin(setting.type) is tuple else setting.type)
+    if one_of is not None and isinstance(value, (str, list, tuple)):
+        words = [str(word).strip() for word in (value.split(",") if isinstance(value, str) else value)]
+        unknown = next((word for word in words if one_of.normalise(word) not in one_of.choices()), "")
+        hint = did_you_mean(unknown, one_of.choices())
+        return f"{setting.name}={format_value(value)} is not valid: no {one_of.kind} is called {unknown!r}. {hint}"
     expected = " ".join([_type_name(setting.type), " and ".join(bounds)]).strip()
     return f"{setting.name}={format_value(value)} is not valid: expected {expected}."
 
@@ -248,6 +282,8 @@ def _type_name(kind: Any) -> str:
     origin = get_origin(kind)
     if origin in (Union, types.UnionType):
         return " or ".join("none" if arg is type(None) else _type_name(arg) for arg in get_args(kind))
+    if (one_of := _one_of(kind)) is not None:
+        return "one of " + ", ".join(one_of.choices())
     if origin is Literal:
         return "one of " + ", ".join(str(choice) for choice in get_args(kind))
     if origin is tuple:

@@ -8,6 +8,9 @@ A plugin package declares entry points:
     [project.entry-points."ganzoo.datasets"]
     mydata = "my_package:MyData"        # a subclass of Dataset
 
+and likewise for losses, penalties, metrics and loggers, which `ganzoo.losses`, `ganzoo.penalties`,
+`ganzoo.evaluation.metrics` and `ganzoo.training.callbacks` look up.
+
 The name of the entry point is the name users type. Import torch inside `build` or in a module that `build` imports,
 not at the top of the card's module.
 """
@@ -17,9 +20,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from ganzoo.core.config import setting
+from ganzoo.core import entry_points
+from ganzoo.core.config import OneOf, setting
 from ganzoo.core.errors import UsageError
 from ganzoo.core.spec import DataKind, DataLocation, DataSpec, LoadedData, Split
 
@@ -29,8 +33,20 @@ if TYPE_CHECKING:
 API_VERSION = 1
 """The version of this contract. A card states the version it was written for; any other is refused."""
 
-LossName = Literal["nonsaturating", "minimax", "least_squares", "wasserstein", "hinge", "relativistic"]
-PenaltyName = Literal["none", "clip", "gradient", "r1", "r1r2"]
+
+def names_in(group: str, *others: str) -> OneOf:
+    """The choices of a setting that names a plugin of `group`, after `others` that are no plugins."""
+    return OneOf(
+        entry_points.KINDS[group],
+        lambda: (*others, *entry_points.choices(group)),
+        lambda name: entry_points.shortest_name(group, name),
+    )
+
+
+LossName = Annotated[str, names_in(entry_points.LOSSES)]
+"""A loss of any installed package."""
+PenaltyName = Annotated[str, names_in(entry_points.PENALTIES, "none", "clip")]
+"""A penalty of any installed package, weight clipping, or none."""
 OptimizerName = Literal["adam", "rmsprop"]
 NormName = Literal["batch", "none"]
 Variants = Mapping[str, Mapping[str, Any]]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ganzoo import data
+from ganzoo.core.entry_points import METRICS, owner
 from ganzoo.core.errors import CheckpointError, DataError, SplitError, UsageError
 from ganzoo.core.spec import Split
 from ganzoo.evaluation.context import EvaluationContext
@@ -74,7 +76,15 @@ def evaluate(
         if metric.name not in skipped:
             progress(metric.name)
             start = time.monotonic()
-            evaluation.add(run, metric.name, metric.measure(context), time.monotonic() - start)
+            try:
+                result = metric.measure(context)
+            except Exception as failure:  # a metric of another package may raise anything
+                if metrics is not None or owner(METRICS, metric.name) is None:
+                    raise
+                evaluation.skipped[metric.name] = f"failed: {type(failure).__name__}: {failure}"
+                logging.getLogger("ganzoo").warning(f"The metric {metric.name} failed: {failure}")
+                continue
+            evaluation.add(run, metric.name, result, time.monotonic() - start)
     evaluation.write(run)
     return evaluation
 

@@ -40,11 +40,13 @@ class MetricResult:
 class Metric:
     """Base class of metrics: subclasses set the class attributes and implement `measure`.
 
-    A subclass in any module of `ganzoo.evaluation.metrics` is discovered automatically. `measure` must depend on the
-    context alone and take its random numbers from `context.rng(self.name)`, so that its values are reproducible.
+    An entry point in the group `ganzoo.metrics` makes it a metric of `ganzoo evaluate`, under its name. `measure` must
+    depend on the context alone and take its random numbers from `context.rng(self.name)`, so that its values are
+    reproducible.
     """
 
-    name: ClassVar[str]
+    name: str = ""
+    """The name of its entry point; users of the registry get an instance that has it."""
     summary: ClassVar[str]
     paper: ClassVar[str]
     needs: ClassVar[tuple[Need, ...]] = (Need.IMAGES,)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ganzoo.gan.base import GAN
 from ganzoo.gan.step import Logs
-from ganzoo.losses import LOSSES
+from ganzoo.losses import get_loss
 
 
 class AuxiliaryGAN(GAN):
@@ -42,7 +42,7 @@ class AuxiliaryGAN(GAN):
     def generator_loss(self, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Logs]:
         assert condition is not None
         fake_logits, prediction = self._predict(fake)
-        real_logits = self._predict(real)[0] if LOSSES[self.config.loss].relativistic else None
+        real_logits = self._predict(real)[0] if get_loss(self.config.loss).relativistic else None
         auxiliary, logs = self.auxiliary_loss(prediction, condition)
         return self.generator_objective(real_logits, fake_logits) + auxiliary, logs
 

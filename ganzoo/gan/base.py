@@ -13,7 +13,7 @@ from ganzoo.core.spec import DataSpec
 from ganzoo.data.normalization import decode
 from ganzoo.gan.sampling import checked_inputs, checked_labels, evaluating
 from ganzoo.gan.step import Logs, Player, StepContext
-from ganzoo.losses import LOSSES, PENALTIES, clip_weights
+from ganzoo.losses import clip_weights, get_loss, get_penalty
 from ganzoo.nn import uses_batch_statistics
 
 
@@ -41,7 +41,7 @@ class GAN(nn.Module):
         self.spec = spec
         self.penalty_weight: float = config.penalty_weight  # at the current step; the trainer applies penalty_half_life
         self.batch_statistics = uses_batch_statistics(discriminator)
-        if config.penalty in PENALTIES and self.batch_statistics:
+        if get_penalty(config.penalty) and self.batch_statistics:
             raise UsageError(
                 f"penalty={config.penalty} with batch norm in the discriminator: the penalty is on each image's own "
                 "gradient, and batch norm mixes the images of a batch. Choose discriminator_norm=none, or penalty=none."
@@ -160,7 +160,7 @@ class GAN(nn.Module):
     def _terms(
         self, real: Tensor, fake: Tensor, condition: Tensor | None, rng: torch.Generator | None
     ) -> Iterator[tuple[Tensor, Logs]]:
-        loss = LOSSES[self.config.loss]
+        loss = get_loss(self.config.loss)
         together = loss.relativistic or self._overrides("logits") or self._overrides("discriminator_objective")
         if self.batch_statistics and not together:
             yield self.discriminator_objective(self.discriminator(real, condition).float(), None)
@@ -182,7 +182,7 @@ class GAN(nn.Module):
 
         `real` and `fake` are [N, C, size, size] and share the `condition`.
         """
-        if LOSSES[self.config.loss].relativistic:
+        if get_loss(self.config.loss).relativistic:
             on_real, on_fake = self.logits(real, fake, condition)
             return self.generator_objective(on_real, on_fake), {}
         return self.generator_objective(None, self.discriminator(fake, condition).float()), {}
@@ -201,7 +201,7 @@ class GAN(nn.Module):
         These are mean probabilities of "real" if the loss defines them, else mean logits. If the logits of one side are
         None, the loss is the other side's term; a relativistic loss has no such terms.
         """
-        loss = LOSSES[self.config.loss]
+        loss = get_loss(self.config.loss)
         value = loss.discriminator(on_real, on_fake, self.config.real_label)
         sides = {"d_real": on_real, "d_fake": on_fake}
         scores = {name: logits.detach() for name, logits in sides.items() if logits is not None}
@@ -209,21 +209,22 @@ class GAN(nn.Module):
 
     def generator_objective(self, on_real: Tensor | None, on_fake: Tensor) -> Tensor:
         """The generator's adversarial loss; only a relativistic one uses `on_real`, the logits of real images."""
-        loss = LOSSES[self.config.loss]
+        loss = get_loss(self.config.loss)
         return loss.generator(on_real, on_fake) if loss.relativistic else loss.generator(on_fake)
 
     def penalty(
         self, real: Tensor, fake: Tensor, condition: Tensor | None, rng: torch.Generator | None
     ) -> tuple[Tensor | float, Logs]:
         """The weighted gradient penalty that the setting `penalty` selects, and its unweighted value in the logs."""
-        if self.config.penalty not in PENALTIES:
+        penalty = get_penalty(self.config.penalty)
+        if penalty is None:
             return 0.0, {}
 
         def score(images: Tensor) -> Tensor:
             logits: Tensor = self.discriminator(images, condition)
             return logits
 
-        value = PENALTIES[self.config.penalty](score, real, fake, rng)
+        value = penalty(score, real, fake, rng)
         return self.penalty_weight * value, {"penalty": value.detach()}
 
     def after_discriminator_step(self) -> None:

@@ -56,7 +56,7 @@ def architecture_checks(architecture: str | type[Architecture], **settings: Any)
     failure without a reason; PluginError if the plugin cannot be used.
     """
     if isinstance(architecture, str):
-        architecture_card = registry.get_architecture(architecture).card
+        architecture_card = registry.find_architecture(architecture).card
     else:
         architecture_card = registry.validate(architecture, Architecture)
     fixture = ArchitectureFixture(architecture_card, settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import traceback
-from typing import Any
+from typing import Any, Literal, get_origin
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from ganzoo.data.normalization import from_uint8
 from ganzoo.data.points import PointData
 from ganzoo.gan import GAN
 from ganzoo.gan.build import not_a_gan
+from ganzoo.losses import LOSSES, PENALTIES
 from ganzoo.testing.kit import CheckError, first_line, location
 from ganzoo.training.batches import Batches
 from ganzoo.training.loop import train_step
@@ -124,10 +125,17 @@ class ArchitectureFixture:
         return data.examples(n)[0] if isinstance(data, ImageData) and data.paired else None
 
     def choices(self, name: str) -> tuple[Any, ...]:
-        """The values of the setting `name` to try: the one under test, or else all choices."""
+        """The values of the setting `name` to try: the one under test, or else all choices.
+
+        Of losses and penalties, which any package can add, these are the built-in ones and the card's default.
+        """
         if name in self.overrides:
             return (self.overrides[name],)
-        return next(s.choices for s in configs.settings(self.card.Config) if s.name == name)
+        setting = next(s for s in configs.settings(self.card.Config) if s.name == name)
+        if get_origin(setting.type) is Literal:
+            return setting.choices
+        built_in = {*LOSSES, "none", "clip", *PENALTIES, setting.default}
+        return tuple(choice for choice in setting.choices if choice in built_in)
 
 
 @functools.cache

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from ganzoo.core.config import setting, settings
+from ganzoo.core.entry_points import LOGGERS
 from ganzoo.core.errors import UsageError
+from ganzoo.core.plugin import names_in
 
 if TYPE_CHECKING:
     import torch
@@ -15,6 +17,9 @@ DEVICES = ("cpu", "cuda", "mps")
 LENGTHS = ("steps", "epochs", "minutes")
 SCHEDULE = "Schedule"
 """The section whose options config.json holds in its table "schedule"; all others are at its top level."""
+
+LoggerName = Annotated[str, names_in(LOGGERS)]
+"""A logger of any installed package."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +61,11 @@ class TrainConfig:
     cuda_graph: bool | None = setting(
         None, "replay each GPU step from a captured graph; default if possible", section="Compute",
         resumable=True,
+    )  # fmt: skip
+
+    logger: tuple[LoggerName, ...] = setting(
+        (), "also send metrics to this logger, see `ganzoo list --all`; repeat for several", section="Run",
+        metavar="NAME", resumable=True,
     )  # fmt: skip
 
     def check(self) -> None:

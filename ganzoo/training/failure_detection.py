@@ -10,8 +10,8 @@ from functools import partial
 from statistics import median
 from typing import Any
 
-from ganzoo.losses import LOSSES
-from ganzoo.penalties import PENALTIES
+from ganzoo.losses import get_loss
+from ganzoo.penalties import get_penalty
 
 Row = Mapping[str, Any]
 
@@ -85,7 +85,7 @@ class FailureDetector:
     @classmethod
     def of(cls, config: Any) -> FailureDetector:
         """A detector for an architecture's settings."""
-        decays = config.penalty in PENALTIES and config.penalty_half_life > 0
+        decays = get_penalty(config.penalty) is not None and config.penalty_half_life > 0
         return cls(config.loss, config.real_label, float(config.penalty_half_life) if decays else math.inf)
 
     def update(self, row: Row) -> Alarm | None:
@@ -119,7 +119,7 @@ def failures(loss: str, real_label: float, penalty_half_life: float) -> list[Fai
     """The failures that can be detected with this loss, causes before consequences."""
     won = Failure("discriminator won", partial(discriminator_won, real_label=real_label), WON_REMEDY)
     return [
-        *([won] if LOSSES[loss].probability else []),  # type: ignore[index]
+        *([won] if get_loss(loss).probability else []),
         Failure("divergence", partial(divergence, half_life=penalty_half_life), DIVERGENCE_REMEDY),
         Failure("mode collapse", mode_collapse, COLLAPSE_REMEDY),
         Failure("oscillation", oscillation, OSCILLATION_REMEDY),

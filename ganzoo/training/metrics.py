@@ -12,7 +12,7 @@ from torch import Tensor
 from ganzoo.core import distributed
 from ganzoo.core.errors import TrainingError
 from ganzoo.gan import Logs
-from ganzoo.losses import LOSSES
+from ganzoo.losses import get_loss
 from ganzoo.training import checkpoint
 from ganzoo.training.diagnostics import Diagnostics
 from ganzoo.training.run import Run
@@ -26,7 +26,7 @@ class MetricsAccumulator:
         self.run = run
         self.state = state
         self.diagnostics = diagnostics
-        self.probabilities = LOSSES[state.gan.config.loss].probability
+        self.probabilities = get_loss(state.gan.config.loss).probability
         self.names: list[tuple[str, ...]] = []
         self.steps: list[Tensor] = []
         self.last_row_at = time.monotonic()

@@ -9,21 +9,26 @@ import platform
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ganzoo.core import distributed
+from ganzoo.core.plugin_file import DISTRIBUTION
 from ganzoo.core.registry import OWN_DISTRIBUTION, Entry
 from ganzoo.core.version import __version__
 from ganzoo.ops import cpu_library
 from ganzoo.ops.backend import resolve
 
 
-def provenance(entry: Entry) -> dict[str, Any]:
-    """Versions, kernels, git revision of the working directory, threads and command line of this process."""
-    packages = {"torch", "numpy", entry.distribution} - {OWN_DISTRIBUTION}
+def provenance(entry: Entry, plugins: Mapping[str, str]) -> dict[str, Any]:
+    """Versions, kernels, git revision of the working directory, threads and command line of this process.
+
+    `plugins` are the packages of its loss and penalty, if these are not built in.
+    """
+    packages = {"torch", "numpy", entry.distribution, *plugins.values()} - {OWN_DISTRIBUTION, DISTRIBUTION}
     return {
         "threads": torch.get_num_threads(),
         "ranks": distributed.size(),
@@ -35,7 +40,7 @@ def provenance(entry: Entry) -> dict[str, Any]:
         | {"kernels": cpu_library.instruction_set() or "none", "backend": resolve("auto")},
         "platform": platform.platform(),
         "git": _git_revision(),
-    }
+    } | ({"plugins": dict(plugins)} if plugins else {})
 
 
 GIT_ENVIRONMENT = {"GIT_OPTIONAL_LOCKS": "0", "GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "", "GIT_PAGER": "cat"}

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ganzoo.core import registry
+from ganzoo.core import entry_points, plugin_file, registry
 from ganzoo.core.config import flatten, json_types
 from ganzoo.core.errors import GanzooError, PluginError, UsageError
 from ganzoo.training.config import LENGTHS, OPTIONS, SCHEDULE, STORED, TrainConfig
@@ -32,6 +32,8 @@ RANGES: dict[str, tuple[float, float]] = {
 }  # fmt: skip
 DISTRIBUTION = re.compile("[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 """The name of a distribution that pip would accept (PEP 508)."""
+NAMED_PLUGINS = {"loss": entry_points.LOSSES, "penalty": entry_points.PENALTIES}
+"""The settings of every architecture that name a plugin, and the groups they name it from."""
 
 
 def to_run_config(config: TrainConfig) -> dict[str, Any]:
@@ -66,6 +68,9 @@ def resumed_options(run_config: Mapping[str, Any], changes: Mapping[str, Any]) -
 def architecture_of(run_config: Mapping[str, Any]) -> registry.Entry:
     """The architecture a run was trained with. PluginError names the package to install if it is missing."""
     name, distribution = run_config["architecture"], run_config["distribution"]
+    _require_plugins(run_config)
+    if distribution == plugin_file.DISTRIBUTION:
+        return plugin_file.load_recorded(run_config["file"])
     try:
         return registry.get_architecture(f"{distribution}:{name}")
     except UsageError:
@@ -74,6 +79,34 @@ def architecture_of(run_config: Mapping[str, Any]) -> registry.Entry:
             f"This run was trained with the architecture {name!r} of the package {distribution!r}, which is not "
             f"installed.{command}"
         ) from None
+
+
+def architecture_name(run_config: Mapping[str, Any]) -> str:
+    """The architecture of a run as users type it: its name, or FILE.py:CLASS."""
+    if run_config["distribution"] == plugin_file.DISTRIBUTION:
+        return f"{run_config['file']['path']}:{run_config['file']['class']}"
+    return str(run_config["architecture"])
+
+
+def plugins_of(settings: Any) -> dict[str, str]:
+    """The packages that the loss and the penalty come from, by setting; built-in ones are left out."""
+    owners = {name: entry_points.owner(group, getattr(settings, name)) for name, group in NAMED_PLUGINS.items()}
+    return {name: owner for name, owner in owners.items() if owner is not None}
+
+
+def _require_plugins(run_config: Mapping[str, Any]) -> None:
+    """PluginError, with the package to install, if the loss or the penalty of a run is missing."""
+    for name, distribution in run_config.get("plugins", {}).items():
+        group, value = NAMED_PLUGINS.get(name), run_config["settings"].get(name)
+        if (
+            group
+            and isinstance(value, str)
+            and entry_points.shortest_name(group, value) not in entry_points.choices(group)
+        ):
+            raise PluginError(
+                f"This run was trained with the {name} {value!r} of the package {distribution!r}, which is not "
+                f"installed. Install it: pip install {distribution}"
+            )
 
 
 def check_run_config(config: dict[str, Any], file: Path) -> None:
@@ -89,6 +122,12 @@ def check_run_config(config: dict[str, Any], file: Path) -> None:
     for name, (least, most) in RANGES.items():
         if name in values and not least <= values[name] <= most:
             raise GanzooError(f"{file} is damaged: {name} is {values[name]}, expected {least:,} to {most:,}.")
+    if config["distribution"] == plugin_file.DISTRIBUTION:
+        record: Any = config.get("file")
+        _check_type(file, "file", record, (dict,))
+        for name in ("path", "class", "sha256"):
+            _check_type(file, f"file.{name}", record.get(name), (str,))
+    _check_type(file, "plugins", config.get("plugins", {}), (dict,))
     for name in STORED:
         stored = f"schedule.{name}" if OPTIONS[name].section == SCHEDULE else name
         if stored in values:

@@ -15,18 +15,19 @@ import torch
 
 from ganzoo import data, gan, nn
 from ganzoo.core import config as configs
-from ganzoo.core import distributed, registry
+from ganzoo.core import distributed, plugin_file, registry
 from ganzoo.core.errors import UsageError
+from ganzoo.losses import get_loss, get_penalty
 from ganzoo.training import checkpoint, loop
 from ganzoo.training.batch_advice import explain_batch_failures, note_on_accumulation
 from ganzoo.training.batches import Batches
-from ganzoo.training.callbacks import Callback, Callbacks, FailureAlarms, MetricsLog, TensorBoard
+from ganzoo.training.callbacks import Callback, Callbacks, FailureAlarms, MetricsLog, TensorBoard, get_logger
 from ganzoo.training.config import OPTIONS, STORED, TrainConfig, find_device
 from ganzoo.training.determinism import deterministic
 from ganzoo.training.interrupts import StopRequest
 from ganzoo.training.provenance import provenance
 from ganzoo.training.run import Run
-from ganzoo.training.run_config import architecture_of, resumed_options, to_run_config
+from ganzoo.training.run_config import architecture_name, architecture_of, plugins_of, resumed_options, to_run_config
 from ganzoo.training.state import TrainingState
 
 
@@ -48,10 +49,16 @@ class Session:
     batches: Batches
     callbacks: Callbacks
 
-    def __init__(self, config: TrainConfig, settings: Mapping[str, Any], out: str | os.PathLike[str] | None = None):
+    def __init__(
+        self,
+        config: TrainConfig,
+        settings: Mapping[str, Any],
+        out: str | os.PathLike[str] | None = None,
+        entry: registry.Entry | None = None,
+    ):
         if config.architecture is None:
             raise UsageError("Training needs an architecture; see ganzoo list and ganzoo datasets.")
-        self.entry = registry.get_architecture(config.architecture)
+        self.entry = entry or registry.find_architecture(config.architecture)
         if config.dataset is None:
             raise UsageError("Training needs --dataset; see ganzoo list and ganzoo datasets.")
         self.out = out
@@ -64,6 +71,8 @@ class Session:
                 f"Choose {' or '.join(able)}."
             )
         self.settings = configs.make(self.entry.card.Config, settings, kind)
+        get_loss(self.settings.loss), get_penalty(self.settings.penalty)  # imports them: a broken one is refused here
+        self.loggers = [get_logger(name) for name in config.logger if name != "tensorboard"]  # that one is always there
         device = str(find_device(config.device))
         if config.precision == "tf32" and not device.startswith("cuda"):
             raise UsageError(f"precision=tf32 is for NVIDIA GPUs, and this trains on {device}. Choose fp32 or bf16.")
@@ -96,9 +105,13 @@ class Session:
     ) -> Session:
         """A session that continues the run at `path`; only `resumable` options may differ from the run's."""
         run = Run.open(path)
-        architecture_of(run.config)  # report a missing package before anything else
+        requested = options.get("architecture")
+        if requested is not None and plugin_file.names_file(requested):
+            same = registry.find_architecture(requested).target == architecture_name(run.config)
+            options = {**options, "architecture": run.config["architecture"] if same else requested}
+        entry = architecture_of(run.config)  # report a missing package before anything else
         config = configs.make(TrainConfig, resumed_options(run.config, options))
-        session = cls(config, {**run.config["settings"], **(settings or {})})
+        session = cls(config, {**run.config["settings"], **(settings or {})}, entry=entry)
         session.resumed = run
         return session
 
@@ -123,6 +136,11 @@ class Session:
                 "scale": spec.scale,
             },
             "settings": configs.to_dict(self.settings),
+            **(
+                {"file": plugin_file.record_of(self.entry)}
+                if self.entry.distribution == plugin_file.DISTRIBUTION
+                else {}
+            ),
             **fixed,
         }
 
@@ -149,9 +167,10 @@ class Session:
 
         SIGINT and SIGTERM write a checkpoint before KeyboardInterrupt or SystemExit(143) is raised.
         """
+        loggers = [logger() for logger in self.loggers]  # one that lacks its library is refused before a run exists
         with contextlib.ExitStack() as stack:
             notes = self._start(stack) if self.resumed is None else self._restore(self.resumed, stack)
-            built_in = [MetricsLog(), *callbacks, TensorBoard(), FailureAlarms()]
+            built_in = [MetricsLog(), *callbacks, *loggers, TensorBoard(), FailureAlarms()]
             rank = distributed.rank()
             self.callbacks = Callbacks(member for member in built_in if rank == 0 or member.every_rank)
             with StopRequest() as stop:
@@ -174,7 +193,7 @@ class Session:
         self.state = TrainingState(self.build(), self.config.seed, self.config.precision, self.identity)
         self.batches = self.make_batches()
         name = f"{self.entry.name}-{str(self.config.dataset).partition(':')[0]}"
-        content = {**self.run_config, **provenance(self.entry)}
+        content = {**self.run_config, **provenance(self.entry, plugins_of(self.settings))}
         self.run = distributed.on_rank0(lambda: Run.create(self.out, name, content))
         stack.enter_context(_locked(self.run))
         return list(self.data.notes)
@@ -192,7 +211,7 @@ class Session:
         if path is not None:
             self.state.restore(path, saved)
         self.batches = self.make_batches()
-        now = provenance(self.entry)
+        now = provenance(self.entry, plugins_of(self.settings))
         notes = [*self.data.notes, *(f"{problem}; the previous checkpoint is used instead." for problem in problems)]
         notes += _changed_versions(run, now)
         if self.config.finished(self.state.step, self.state.seconds):

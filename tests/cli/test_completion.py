@@ -110,9 +110,9 @@ def test_bash_completes_names_keys_and_values(ganzoo_cli: Command, tmp_path: Pat
     lines = {
         "ganzoo train cg": "cgan",
         "ganzoo train cgan --set wid": "width=",
-        "ganzoo train cgan --set los": "loss=nonsaturating loss=minimax loss=least_squares loss=wasserstein "
-        "loss=hinge loss=relativistic",
-        "ganzoo train cgan --set loss=": "nonsaturating minimax least_squares wasserstein hinge relativistic",
+        "ganzoo train cgan --set los": "loss=hinge loss=least_squares loss=minimax loss=nonsaturating "
+        "loss=relativistic loss=wasserstein",
+        "ganzoo train cgan --set loss=": "hinge least_squares minimax nonsaturating relativistic wasserstein",
         "ganzoo train cgan --set loss=h": "hinge",
         "ganzoo train cgan --set loss=hinge --set networks=m": "mlp",
         "ganzoo train --dataset folder:x=y vanil": "vanilla",

@@ -70,7 +70,7 @@ def test_info_shows_the_defaults_that_a_choice_changes(ganzoo_cli: Command) -> N
         (("--set", "=3"), "expected KEY=VALUE"),
         (("--set", "widht=3"), "Unknown setting 'widht'. Did you mean width?"),
         (("--set", "width=wide"), "width=wide is not valid: expected integer >= 1"),
-        (("--set", "loss=hnge"), "expected one of nonsaturating"),
+        (("--set", "loss=hnge"), "no loss is called 'hnge'. Did you mean hinge?"),
         (("--set", "penalty=gradient", "--set", "discriminator_norm=batch"), "batch norm in the discriminator"),
         (("--set", "loss=wasserstein"), "Choose penalty=gradient, clip, r1 or r1r2"),
         (("--image-size", "29"), "image_size=28 or 32"),

@@ -4,7 +4,7 @@ import json
 import re
 
 from ganzoo.core import registry
-from tests.conftest import Command
+from tests.conftest import Command, Site
 
 KEYS = ["name", "summary", "paper", "conditional", "paired", "distribution", "version", "status", "error"]
 
@@ -29,3 +29,25 @@ def test_table_has_a_line_for_each(ganzoo_cli: Command) -> None:
         line = rf"^{entry.name} +{re.escape(entry.card.summary)} .*{entry.distribution} {re.escape(entry.version)}"
         assert re.search(line, result.out, re.MULTILINE)
     assert re.search(r"^cgan .* labels ", result.out, re.MULTILINE)
+
+
+def test_all_lists_every_kind_with_origin_and_state_without_importing_what_needs_torch(site: Site) -> None:
+    site.add("stuck", 'raise RuntimeError("stuck")', {"stuck": "X"}, losses={"stuck_loss": "X", "hinge": "X"})
+    site.add("lost", "", metrics={"lost": "X"})
+    points = site.path / "lost-1.0.dist-info" / "entry_points.txt"
+    points.write_text("[ganzoo.metrics]\nlost = no_such_package.metrics:X\n[ganzoo.loggers]\nshapeless = lost\n")
+    result = site.run("list", "--all", "--json")
+    assert result.code == 0, result.err
+    rows = json.loads(result.out)
+    states = {(row["kind"], row["name"], row["distribution"]): (row["status"], row["error"]) for row in rows}
+    assert states["architecture", "cgan", "ganzoo-core"] == states["data set", "mnist", "ganzoo-core"] == ("ok", None)
+    for kind, name in (("loss", "hinge"), ("penalty", "r1"), ("metric", "fid"), ("logger", "tensorboard")):
+        assert states[kind, name, "ganzoo-core"] == ("installed", None)
+    assert states["architecture", "stuck", "stuck"] == ("broken", "RuntimeError: stuck")
+    assert states["loss", "stuck_loss", "stuck"] == ("installed", None)
+    assert re.search("also claimed by ganzoo-core .*use it as stuck:hinge", states["loss", "hinge", "stuck"][1])
+    assert states["metric", "lost", "lost"] == ("broken", "ModuleNotFoundError: No module named 'no_such_package'")
+    assert states["logger", "shapeless", "lost"][0] == "broken"
+    table = site.run("list", "--all").out
+    assert re.search(r"^metric +lost +broken: ModuleNotFoundError.* lost 1.0", table, re.MULTILINE)
+    assert re.search(r"^data set +mnist +ok +.*ganzoo-core", table, re.MULTILINE)

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from ganzoo.core import config as configs
 from ganzoo.core import plugin, registry
 from ganzoo.core.config import Setting, difference, format_value, make, setting, settings, to_dict
+from ganzoo.core.entry_points import LOSSES as LOSS_GROUP
+from ganzoo.core.entry_points import PENALTIES as PENALTY_GROUP
 from ganzoo.core.errors import UsageError
-from ganzoo.core.plugin import LossName, PenaltyName
 
 CARDS = {entry.name: entry.card for entry in registry.architectures() if entry.error is None}
-LOSSES = get_args(LossName)
-PENALTIES = get_args(PenaltyName)
+LOSSES = registry.names(LOSS_GROUP)
+PENALTIES = ["none", "clip", *registry.names(PENALTY_GROUP)]
 
 
 def refused(loss: str, penalty: str) -> bool:
@@ -160,6 +161,8 @@ def test_difference_names_each_change() -> None:
 def values(of: Setting, kind: Any = None) -> st.SearchStrategy[Any]:
     """Valid values of a setting."""
     kind = kind or of.type
+    if of.choices:
+        return st.sampled_from(of.choices)
     if get_origin(kind) is Literal:
         return st.sampled_from(get_args(kind))
     if get_origin(kind) is tuple:

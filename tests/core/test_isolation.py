@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ganzoo.core import registry
+from ganzoo.core import plugin_loading, registry
 from tests.conftest import GOOD_ARCHITECTURE, GOOD_DATASET, Command, Site
 
 CHATTY = """
@@ -43,7 +43,7 @@ def test_a_slow_import_is_named_while_it_lasts_and_its_time_is_in_doctor(
 ) -> None:
     site.add("sleepy", f"\n    import time\n    time.sleep(0.4)\n{GOOD_ARCHITECTURE}", {"sleepy": "Good"})
     install(site)
-    monkeypatch.setattr(registry, "SLOW_SECONDS", 0.1)
+    monkeypatch.setattr(plugin_loading, "SLOW_SECONDS", 0.1)
     registry.architectures()
     assert capsys.readouterr().err == "ganzoo: still importing the plugin sleepy from sleepy 1.0 ...\n"
     match = re.search(r"^sleepy +architecture +sleepy 1.0 +([\d.]+) ms +ok", ganzoo_cli("doctor").out, re.MULTILINE)
@@ -71,7 +71,7 @@ def test_an_entry_point_of_another_form_says_which_form(
     install(site)
     result = ganzoo_cli("info", "mine")
     assert result.code == 1
-    assert f"its entry point is '{target}', which is not of the form module:Class; perhaps {proposal}\n" in result.err
+    assert f"its entry point is '{target}', which is not of the form module:object; perhaps {proposal}\n" in result.err
     assert "Traceback" not in result.err
 
 

@@ -1,38 +1,57 @@
-"""The metrics, one file each.
+"""The built-in metrics, one file each, and metrics by name.
 
-To add a metric, add a module here with a subclass of `Metric` and the function that computes it. It is discovered
-automatically: there is no list to extend. docs/metrics.md has an example.
+A metric is a subclass of `Metric` with an entry point in the group `ganzoo.metrics`; docs/metrics.md has an example.
 """
 
 from __future__ import annotations
 
-import functools
-import importlib
-import pkgutil
+import copy
+import logging
 from collections.abc import Sequence
+from typing import Any
 
-from ganzoo.core.errors import UsageError, did_you_mean
+from ganzoo.core import registry
+from ganzoo.core.entry_points import METRICS, choices, shortest_name
+from ganzoo.core.errors import PluginError
 from ganzoo.evaluation.context import EvaluationContext, Need
 from ganzoo.evaluation.metric import Metric, MetricResult, MetricValue
 
 __all__ = ["EvaluationContext", "Metric", "MetricResult", "MetricValue", "Need", "all_metrics", "get_metrics"]
 
 
-@functools.cache
 def all_metrics() -> dict[str, Metric]:
-    """Return all metrics by name, in alphabetical order."""
+    """Return all metrics by name, in alphabetical order. A broken one is left out, with a warning in the log."""
     metrics: dict[str, Metric] = {}
-    for module in pkgutil.iter_modules(__path__):
-        for member in vars(importlib.import_module(f"{__name__}.{module.name}")).values():
-            if isinstance(member, type) and issubclass(member, Metric) and member is not Metric:
-                metrics[member.name] = member()
+    for name in choices(METRICS):
+        try:
+            metrics[name] = _get(name)
+        except PluginError as failure:
+            logging.getLogger("ganzoo").warning(str(failure).partition("\n")[0])
     return dict(sorted(metrics.items()))
 
 
 def get_metrics(names: Sequence[str]) -> list[Metric]:
-    """Return the metrics with these names. Raises UsageError, with the closest name, if one is unknown."""
-    known = all_metrics()
-    for name in names:
-        if name not in known:
-            raise UsageError(f"No metric is called {name!r}. {did_you_mean(name, known)}")
-    return [known[name] for name in dict.fromkeys(names)]
+    """Return the metrics with these names, importing no others.
+
+    Raises UsageError, with the closest name, if one is unknown, and PluginError if one is broken.
+    """
+    return [_get(name) for name in dict.fromkeys(shortest_name(METRICS, name) for name in names)]
+
+
+def as_metric(target: Any) -> Metric:
+    """An instance of the class `target`. Raises PluginError if it is not a complete subclass of `Metric`."""
+    if not (isinstance(target, type) and issubclass(target, Metric)):
+        actual = f"the class {target.__name__}" if isinstance(target, type) else f"a {type(target).__name__}"
+        raise PluginError(f"it must be a subclass of ganzoo.evaluation.metrics.Metric, but is {actual}")
+    if target.measure is Metric.measure:
+        raise PluginError("it does not implement measure")
+    for attribute in ("summary", "paper"):
+        if not isinstance(getattr(target, attribute, None), str):
+            raise PluginError(f"it lacks the text {attribute!r}")
+    return target()
+
+
+def _get(name: str) -> Metric:
+    metric: Metric = copy.copy(registry.get(METRICS, name, as_metric).card)
+    metric.name = name
+    return metric

@@ -14,7 +14,7 @@ from ganzoo.data.imaging import MARGIN, scatter
 from ganzoo.data.points import Mixture
 from ganzoo.evaluation.context import EvaluationContext, Need
 from ganzoo.evaluation.metric import Metric, MetricResult, MetricValue
-from ganzoo.losses import LOSSES
+from ganzoo.losses import get_loss
 
 MAX_SAMPLES = 10_000
 SIDE = 360
@@ -47,7 +47,7 @@ class OptimalDiscriminator(Metric):
         panels = {"real and generated": scatter(_tensor(samples), gan.spec.scale, _tensor(real), SIDE)}
         if plane:
             panels["optimal D* = p/(p+q)"] = _heat_map(ratio.discriminator(_pixel_centres(gan.spec.scale), EMPTY))
-        if LOSSES[gan.config.loss].probability:  # D* is the optimum of these losses only
+        if get_loss(gan.config.loss).probability:  # D* is the optimum of these losses only
             both = np.concatenate([real[: len(samples)], samples])
             distance = np.abs(_trained_discriminator(context, both) - ratio.discriminator(both)).mean()
             values["discriminator_distance"] = MetricValue(float(distance), "lower")

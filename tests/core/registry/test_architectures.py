@@ -115,7 +115,7 @@ BROKEN = {
     "config_unfinished": r"must has no default",
     "config_contradictory": r"loss=wasserstein with penalty=none",
     "config_plain": r"does not turn width into a setting: write @dataclass\(frozen=True, kw_only=True\)",
-    "config_clashes": r"loss=bce is not valid: expected one of nonsaturating, ",
+    "config_clashes": r"loss=bce is not valid: no loss is called 'bce'. Known: hinge, ",
     "contested": r"'contested' is also claimed by rival-[ab] 1.0; use it as rival-[ab]:contested",
 }
 WITH_TRACEBACK = ["raises", "exits", "syntax", "no_such_module", "no_such_object", "summary_raises"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ganzoo.core.errors import UsageError
-from ganzoo.evaluation import metrics
+from ganzoo.core.errors import PluginError, UsageError
 from ganzoo.evaluation.metrics import Metric, MetricResult, MetricValue, Need, all_metrics, get_metrics
+from tests.conftest import Site
 from tests.evaluation.metrics.conftest import Images, Workshop, blurred, few_images, few_modes, noisy
 
 SAMPLES_AGAINST_REAL = ("frechet", "kid", "swd", "ms_ssim")
@@ -50,16 +49,35 @@ def test_the_documentation_has_a_row_for_every_metric() -> None:
     }
 
 
-def test_a_metric_is_added_by_one_file(workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_documented_metric_is_found_by_its_entry_point(
+    workshop: Workshop, site: Site, install: Callable[[Site], None]
+) -> None:
     (example,) = re.findall(r"```python\n(.*?)```", DOCUMENTATION, flags=re.DOTALL)
-    (tmp_path / "brightness.py").write_text(example)
-    monkeypatch.setattr(metrics, "__path__", [*metrics.__path__, str(tmp_path)])
-    discovered = all_metrics.__wrapped__()
-    monkeypatch.delitem(sys.modules, "ganzoo.evaluation.metrics.brightness")
+    site.add("ganzoo-mine", example, metrics={"brightness": "Brightness"})
+    site.add("thief", example, metrics={"fid": "Brightness"})
+    install(site)
     context = workshop.context(workshop.good.images)
-    (value,) = discovered["brightness"].measure(context).values.values()
+    (metric,) = get_metrics(["brightness"])
+    (value,) = metric.measure(context).values.values()
     assert value.value == pytest.approx(workshop.good.images.mean())
     assert value.real == pytest.approx(workshop.test.images.mean())
+    assert get_metrics(["thief:fid"])[0].name == "thief:fid"
+    assert get_metrics(["fid"])[0].summary != metric.summary
+
+
+def test_a_broken_metric_breaks_itself_alone(
+    site: Site, install: Callable[[Site], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    known = set(all_metrics())
+    site.add("stuck", 'raise RuntimeError("stuck")', metrics={"stuck": "X"})
+    site.add("no-metric", "class X: pass", metrics={"no_metric": "X"})
+    install(site)
+    assert [metric.name for metric in get_metrics(["swd"])] == ["swd"]
+    assert caplog.text == ""
+    assert set(all_metrics()) == known
+    assert "The metric 'stuck' from stuck 1.0 cannot be used: RuntimeError: stuck" in caplog.text
+    with pytest.raises(PluginError, match=r"must be a subclass of .*Metric, but is the class X"):
+        get_metrics(["no_metric"])
 
 
 def test_metrics_are_found_by_name() -> None:

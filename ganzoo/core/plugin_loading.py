@@ -1,0 +1,179 @@
+"""Importing a plugin and checking that it fulfils its contract."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import os
+import re
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint
+from typing import Any, get_args
+
+from ganzoo.core import config as configs
+from ganzoo.core import entry_points
+from ganzoo.core.errors import PluginError, UsageError
+from ganzoo.core.plugin import API_VERSION, Architecture, Config, Dataset
+from ganzoo.core.spec import DataKind
+
+Validate = Callable[[Any], Any]
+"""Turns the object of an entry point into what users of the registry get; PluginError if it is not what it must be."""
+
+REQUIRED_METHOD: dict[type, str] = {Architecture: "build", Dataset: "load"}
+ATTRIBUTE_TYPES: dict[str, tuple[str, tuple[type, ...]]] = {
+    "summary": ("text", (str,)),
+    "paper": ("text", (str,)),
+    "source": ("text", (str,)),
+    "argument": ("text or None", (str, type(None))),
+    "conditional": ("True or False", (bool,)),
+    "kind": ("text", (str,)),
+    "kinds": ("a tuple", (tuple,)),
+    "paired": ("True or False", (bool,)),
+    "expected_failures": ("a dict from check to reason", (dict,)),
+}
+
+STDOUT, STDERR = 1, 2
+SLOW_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry point: a usable card, or the reason why there is none."""
+
+    name: str
+    group: str
+    distribution: str
+    version: str
+    target: str
+    card: Any = None
+    error: str | None = None
+    cause: str | None = field(default=None, repr=False)
+    """The full traceback if importing the plugin raised."""
+    import_seconds: float = 0.0
+
+    @property
+    def status(self) -> str:
+        return "ok" if self.error is None else "broken"
+
+    @property
+    def qualified_name(self) -> str:
+        return f"{self.distribution}:{self.name}"
+
+
+def load(point: EntryPoint, validate: Validate) -> Entry:
+    """Import the object of an entry point and `validate` it. The entry has the reason if either fails."""
+    distribution, version = entry_points.distribution(point)
+    start = time.perf_counter()
+    card = error = cause = None
+    try:
+        check_target(point.value)
+        with _stdout_to_stderr(), _notice_if_slow(f"{point.name} from {distribution} {version}"):
+            card = validate(point.load())
+    except PluginError as refusal:
+        error = str(refusal)
+    except (Exception, SystemExit) as failure:  # third-party code may raise anything; it is shown when the name is used
+        error = f"{type(failure).__name__}: {failure}" if str(failure) else type(failure).__name__
+        cause = traceback.format_exc()
+    seconds = time.perf_counter() - start
+    return Entry(point.name, point.group, distribution, version, point.value, card, error, cause, seconds)
+
+
+def check_target(value: str) -> None:
+    """Refuse an entry point that is not of the form module:object, with a proposal."""
+    if re.fullmatch(r"\w+(\.\w+)*\s*:\s*\w+(\.\w+)*", value):
+        return
+    module, colon, name = value.replace("-", "_").partition(":")
+    if not colon and "." in module:  # written as in an import statement
+        module, _, name = module.rpartition(".")
+    proposal = f"{module}:{name if name.isidentifier() else 'MyClass'}"
+    raise PluginError(f"its entry point is {value!r}, which is not of the form module:object; perhaps {proposal}")
+
+
+@contextlib.contextmanager
+def _stdout_to_stderr() -> Iterator[None]:
+    """Keep a plugin's output out of our JSON while it is imported, including output from C and from subprocesses."""
+    with contextlib.suppress(OSError, ValueError):
+        if sys.stdout is not None:  # None if the process was started with it closed
+            sys.stdout.flush()
+    try:
+        original = os.dup(STDOUT)
+        os.dup2(STDERR, STDOUT)
+    except OSError:  # one of the two is closed, so there is nothing to protect
+        original = None
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        if sys.__stdout__ is not None:  # its buffer may hold text that was written past the redirection
+            with contextlib.suppress(OSError, ValueError):
+                sys.__stdout__.flush()
+        if original is not None:
+            os.dup2(original, STDOUT)
+            os.close(original)
+
+
+@contextlib.contextmanager
+def _notice_if_slow(plugin: str) -> Iterator[None]:
+    """Print a notice if a plugin takes long to import."""
+    message = f"ganzoo: still importing the plugin {plugin} ..."
+    timer = threading.Timer(SLOW_SECONDS, print, (message,), {"file": sys.stderr, "flush": True})
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def validate(target: Any, contract: type) -> Any:
+    """An instance of the plugin class `target`. Raises PluginError if it does not fulfil `contract`."""
+    if not (isinstance(target, type) and issubclass(target, contract)):
+        actual = f"the class {target.__name__}" if isinstance(target, type) else f"a {type(target).__name__}"
+        raise PluginError(f"it must be a subclass of ganzoo.{contract.__name__}, but is {actual}")
+    version = getattr(target, "api_version", None)
+    if version != API_VERSION:
+        stated = "states no api_version" if version is None else f"was written for plugin API {version!r}"
+        raise PluginError(f"it {stated}; this ganzoo offers API {API_VERSION}")
+    method = REQUIRED_METHOD[contract]
+    if getattr(target, method) is getattr(contract, method):
+        raise PluginError(f"it does not implement {method}")
+    card: Any = target()
+    for attribute in contract.__annotations__:
+        if not hasattr(card, attribute):
+            raise PluginError(f"it lacks the attribute {attribute!r}")
+        expected, types = ATTRIBUTE_TYPES.get(attribute, ("", (object,)))
+        value = getattr(card, attribute)
+        if not isinstance(value, types):
+            raise PluginError(f"its {attribute} must be {expected}, but is a {type(value).__name__}")
+    for kind in card.kinds if contract is Architecture else (card.kind,):
+        if kind not in get_args(DataKind):
+            raise PluginError(f"it names {kind!r} as a kind of data; expected {' or '.join(get_args(DataKind))}")
+        if contract is Architecture:
+            _check_config(card.Config, kind)
+    if contract is Architecture and card.conditional and card.paired:
+        raise PluginError("it is both conditional and paired: its networks can be given labels or images, not both")
+    return card
+
+
+def _check_config(config_type: Any, kind: str) -> None:
+    """Refuse a Config that is not a complete dataclass of valid defaults for this kind of data."""
+    if not (isinstance(config_type, type) and issubclass(config_type, Config)):
+        raise PluginError("its Config must be a subclass of ganzoo.Config")
+    fields = config_type.__dataclass_fields__
+    undeclared = [name for name in inspect.get_annotations(config_type) if name not in fields]
+    if undeclared:
+        raise PluginError(
+            f"its Config does not turn {', '.join(undeclared)} into a setting: "
+            "write @dataclass(frozen=True, kw_only=True) above it"
+        )
+    try:
+        config = configs.make(config_type, {}, kind)
+        choices = [setting.name for setting in configs.settings(Config) if setting.choices]
+        configs.make(Config, {name: getattr(config, name) for name in choices})  # the core relies on these values
+    except UsageError as failure:
+        raise PluginError(f"its Config cannot be made from its defaults: {failure}") from failure
