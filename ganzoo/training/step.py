@@ -132,7 +132,7 @@ class GradientUpdate:
         }
         if not self._losses:
             return logs
-        loss = torch.stack(self._losses).sum()
+        loss = self._losses[0] if len(self._losses) == 1 else torch.stack(self._losses).sum()
         return {f"{self._players[0]}_loss": loss if parts == 1 else loss / parts, **logs}
 
 
