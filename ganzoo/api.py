@@ -40,7 +40,7 @@ def train(
     """Train a GAN and return its run.
 
     Args:
-        architecture: a name from `architectures()`.
+        architecture: a name from `architectures()`, or `FILE.py:CLASS`, which runs that file.
         out: run directory, new or empty; default `runs/ARCHITECTURE-DATASET-001` and so on.
         resume: directory of a run to continue exactly from its last checkpoint; everything else comes from the run.
         callbacks: see `ganzoo.training.callbacks`; default one that logs alarms and notes as warnings.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -31,10 +32,21 @@ def outputs(workbench: Workbench) -> dict[str, list[str]]:
 
 
 def test_the_page_runs_and_produces_images(outputs: dict[str, list[str]], workbench: Workbench) -> None:
-    assert len(outputs) == 7
-    for run in ("first", "stripes"):
+    assert len(outputs) == 11
+    for run in ("first", "stripes", "file", "named"):
         assert list((workbench.work / "runs" / run / "samples").glob("*.png"))
     assert (workbench.work / "samples.png").exists()
+
+
+def test_losses_metrics_and_loggers_are_used_by_name(outputs: dict[str, list[str]], workbench: Workbench) -> None:
+    run = workbench.work / "runs" / "named"
+    assert (run / "lines.txt").read_text().startswith("step ")
+    config = json.loads((run / "config.json").read_text())
+    assert config["plugins"] == {"loss": "ganzoo-mine", "penalty": "ganzoo-mine"}
+    assert list(json.loads((run / "evaluation.json").read_text())["findings"]) == ["brightness"]
+    shown = outputs["ganzoo list --all"][0]
+    for kind, name in (("loss", "soft_hinge"), ("penalty", "slope"), ("metric", "brightness"), ("logger", "lines")):
+        assert re.search(rf"^{kind} +{name} +installed +ganzoo-mine 0.1.0", shown, re.MULTILINE)
 
 
 def test_all_checks_pass_before_and_after_the_page_changed_the_package(outputs: dict[str, list[str]]) -> None:

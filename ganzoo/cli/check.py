@@ -1,4 +1,4 @@
-"""`ganzoo check ARCHITECTURE` and `ganzoo check --dataset NAME`."""
+"""`ganzoo check ARCHITECTURE`, `ganzoo check --dataset NAME` and `ganzoo check --loss NAME`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import click
 
 from ganzoo.cli import completions
 from ganzoo.cli.overrides import key_values
+from ganzoo.core.entry_points import LOSSES
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     shell_complete=completions.datasets,
     help="Check a data set instead. Loads it, which may download it.",
 )
+@click.option("--loss", metavar="NAME", shell_complete=completions.names(LOSSES), help="Check a loss instead.")
 @click.option(
     "--set",
     "overrides",
@@ -32,28 +34,35 @@ if TYPE_CHECKING:
     help="Check with this setting changed; repeat for several.",
 )
 @click.pass_context
-def check(ctx: click.Context, name: str | None, dataset: str | None, overrides: tuple[str, ...]) -> None:
-    """Check an architecture or a data set against the contract.
+def check(
+    ctx: click.Context, name: str | None, dataset: str | None, loss: str | None, overrides: tuple[str, ...]
+) -> None:
+    """Check an architecture, a data set or a loss against the contract.
 
     \b
     ganzoo check cgan
     ganzoo check cgan --set networks=mlp
     ganzoo check ./mygan.py:MyGAN
     ganzoo check --dataset folder:photos
+    ganzoo check --loss hinge
 
     Exits with 1 if any check fails that the plugin does not list in its expected_failures.
     """
     if dataset is not None and (name is not None or overrides):
         raise click.UsageError("--dataset NAME cannot be combined with an architecture or --set.")
+    if loss is not None and (name is not None or dataset is not None or overrides):
+        raise click.UsageError("--loss NAME cannot be combined with an architecture, --dataset or --set.")
     from ganzoo import testing
     from ganzoo.cli.console import Console
 
     if dataset is not None:
         checks = testing.dataset_checks(dataset)
+    elif loss is not None:
+        checks = testing.loss_checks(loss)
     elif name is not None:
         checks = testing.architecture_checks(name, **key_values(overrides))
     else:
-        raise click.UsageError("Give the name of an architecture, or --dataset NAME.")
+        raise click.UsageError("Give the name of an architecture, --dataset NAME or --loss NAME.")
     console = Console(highlight=False)
     counts = {"ok": 0, "expected": 0, "failed": 0}
     for result in map(testing.run, checks):

@@ -9,7 +9,7 @@
 `ganzoo check mygan` runs the same checks in the terminal, and `check_architecture(MyGAN)` runs them from Python.
 """
 
-from ganzoo.testing.checks import architecture_checks, check_architecture, check_dataset, dataset_checks
+from ganzoo.testing.checks import architecture_checks, check_architecture, check_dataset, dataset_checks, loss_checks
 from ganzoo.testing.kit import Check, CheckError, Result, run
 from ganzoo.testing.parametrize import parametrize_checks
 
@@ -21,6 +21,7 @@ __all__ = [
     "check_architecture",
     "check_dataset",
     "dataset_checks",
+    "loss_checks",
     "parametrize_checks",
     "run",
 ]

@@ -7,10 +7,12 @@ from typing import Any
 
 from ganzoo.core import registry
 from ganzoo.core.plugin import Architecture
-from ganzoo.testing import card, datasets, networks, training
+from ganzoo.losses import get_loss
+from ganzoo.testing import card, datasets, losses, networks, training
 from ganzoo.testing.datasets import DatasetFixture
 from ganzoo.testing.fixtures import ArchitectureFixture
 from ganzoo.testing.kit import Check, Rule, checks_of, run_all
+from ganzoo.testing.losses import LossFixture
 
 ARCHITECTURE: tuple[Rule[ArchitectureFixture], ...] = (
     card.metadata,
@@ -49,6 +51,9 @@ DATASET: tuple[Rule[DatasetFixture], ...] = (
 )
 
 
+LOSS: tuple[Rule[LossFixture], ...] = (losses.scalar, losses.finite, losses.directions)
+
+
 def architecture_checks(architecture: str | type[Architecture], **settings: Any) -> Iterator[Check]:
     """Every check of an architecture, given by its name or its class.
 
@@ -81,3 +86,8 @@ def dataset_checks(dataset: str) -> Iterator[Check]:
 def check_dataset(dataset: str) -> None:
     """Run all `dataset_checks`; raise one CheckError that lists the failures and what to change."""
     run_all(dataset_checks(dataset), f"the data set {dataset}")
+
+
+def loss_checks(loss: str) -> Iterator[Check]:
+    """Every check of the loss called `loss`. Raises UsageError and PluginError as `architecture_checks` does."""
+    return checks_of(LOSS, LossFixture(get_loss(loss)), {})

@@ -40,7 +40,7 @@ def test_a_good_data_set_passes_every_check(ganzoo_cli: Command) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "Give the name of an architecture, or --dataset NAME"),
+        ((), "Give the name of an architecture, --dataset NAME or --loss NAME"),
         (("cgan", "--dataset", "digits"), "--dataset NAME cannot be combined"),
         (("--dataset", "digits", "--set", "width=3"), "--dataset NAME cannot be combined"),
         (("cgna",), "Did you mean cgan"),

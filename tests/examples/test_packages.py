@@ -1,4 +1,4 @@
-"""The packages in examples/, installed as third-party packages and tested by their own tests."""
+"""The architectures in examples/, installed as third-party packages and tested by their own tests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.conftest import EXAMPLES as ROOT
 from tests.conftest import Command, Site
 from tests.workbench import Workbench
 
-EXAMPLES = sorted(path.parent for path in ROOT.glob("*/pyproject.toml"))
+EXAMPLES = sorted(path.parent for path in ROOT.glob("*/pyproject.toml") if "ganzoo.architectures" in path.read_text())
 
 
 @pytest.fixture(scope="module", params=EXAMPLES, ids=lambda path: path.name)
