@@ -28,7 +28,10 @@ COUNT = click.IntRange(min=1)
     help="Change a setting; repeat for several.",
 )
 def info(name: str, image_size: int, channels: int, classes: int, overrides: tuple[str, ...]) -> None:
-    """Show an architecture's paper, settings and networks. ARCHITECTURE is a name or FILE.py:CLASS."""
+    """Show an architecture's paper, settings and networks.
+
+    ARCHITECTURE is a name or FILE.py:CLASS.
+    """
     from ganzoo.cli.console import Console, escape, table
     from ganzoo.cli.overrides import key_values
     from ganzoo.gan import build
