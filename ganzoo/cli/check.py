@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 def check(
     ctx: click.Context, name: str | None, dataset: str | None, loss: str | None, overrides: tuple[str, ...]
 ) -> None:
-    """Check an architecture, a data set or a loss against the contract.
+    """Check an architecture, data set or loss against the contract.
 
     \b
     ganzoo check cgan

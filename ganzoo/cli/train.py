@@ -81,9 +81,7 @@ def _option(*declarations: str, section: str, **attributes: Any) -> Callable[[F]
 @_option("--json", "as_json", is_flag=True, section="Run", help="print one JSON object; progress goes to stderr")
 @click.pass_context  # type: ignore[arg-type]  # click passes the options by name
 def train(ctx: click.Context, **options: Any) -> None:
-    """Train the architecture ARCH.
-
-    ARCH is a name from `ganzoo list` or FILE.py:CLASS.
+    """Train an architecture. ARCH is a name from `ganzoo list`, or FILE.py:CLASS.
 
     \b
     ganzoo train cgan --dataset mnist

@@ -66,7 +66,7 @@ def test_ganzoo_without_a_command_shows_the_help(ganzoo_cli: Command) -> None:
         (("generate",), "No such command 'generate'. Did you mean sample?"),
         (("init", "mine"), "No such command 'init'. Did you mean new?"),
         (("train", "--lr", "0.1"), "No such option '--lr'. To change a setting, write --set generator_lr=VALUE or "),
-        (("check", "cgan", "--loss=hinge"), "No such option '--loss'. To change a setting, write --set loss=VALUE.\n"),
+        (("train", "cgan", "--loss=hinge"), "No such option '--loss'. To change a setting, write --set loss=VALUE.\n"),
         (("list", "--loss", "hinge"), "No such option '--loss'."),
         (("--verbose",), "No such option"),
         (("list", "--jsn"), "No such option"),
