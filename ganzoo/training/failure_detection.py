@@ -43,7 +43,9 @@ MAX_LOSS = 1e6
 """Losses beyond this are divergence at once, even in the first row: no objective of a healthy training comes near."""
 MIN_SWINGS = 6
 MIN_SWING = 0.1
-"""Smallest amplitude of D's swings that counts: small fluctuations around 1/2 are harmless."""
+"""Smallest amplitude of D's swings that counts, in probabilities: small fluctuations around 1/2 are harmless."""
+MIN_SCORE_SWING = 0.5
+"""The same in scores, for losses without probabilities: the margin of the hinge loss is 1."""
 
 
 @dataclass(frozen=True)
@@ -117,12 +119,14 @@ class FailureDetector:
 
 def failures(loss: str, real_label: float, penalty_half_life: float) -> list[Failure]:
     """The failures that can be detected with this loss, causes before consequences."""
+    probability = get_loss(loss).probability
+    swing = MIN_SWING if probability else MIN_SCORE_SWING
     won = Failure("discriminator won", partial(discriminator_won, real_label=real_label), WON_REMEDY)
     return [
-        *([won] if get_loss(loss).probability else []),
+        *([won] if probability else []),
         Failure("divergence", partial(divergence, half_life=penalty_half_life), DIVERGENCE_REMEDY),
         Failure("mode collapse", mode_collapse, COLLAPSE_REMEDY),
-        Failure("oscillation", oscillation, OSCILLATION_REMEDY),
+        Failure("oscillation", partial(oscillation, min_swing=swing), OSCILLATION_REMEDY),
     ]
 
 
@@ -178,10 +182,10 @@ def divergence(last: list[Row], first: list[Row], half_life: float = math.inf) -
     return None
 
 
-def oscillation(last: list[Row], first: list[Row]) -> str | None:
+def oscillation(last: list[Row], first: list[Row], min_swing: float = MIN_SWING) -> str | None:
     """The two networks keep taking the lead from each other."""
     margins = [abs(row["d_real"] - row["d_fake"]) for row in last]
-    count = swings(margins)
+    count = swings(margins, min_swing)
     if len(last) < LONG_WINDOW or count < MIN_SWINGS:
         return None
     return (
@@ -190,9 +194,12 @@ def oscillation(last: list[Row], first: list[Row]) -> str | None:
     )
 
 
-def swings(values: list[float], factor: float = 2.0) -> int:
-    """Number of times a series crosses from `factor` times below its median to `factor` times above, or back."""
-    if max(values) - min(values) < MIN_SWING:
+def swings(values: list[float], min_swing: float = MIN_SWING, factor: float = 2.0) -> int:
+    """Number of times a series crosses from `factor` times below its median to `factor` times above, or back.
+
+    0 if it stays within `min_swing`.
+    """
+    if max(values) - min(values) < min_swing:
         return 0
     middle = median(values)
     sides = [value > middle for value in values if value > factor * middle or value < middle / factor]

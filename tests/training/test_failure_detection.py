@@ -132,6 +132,13 @@ def test_scores_are_not_taken_for_probabilities() -> None:
     assert not shown(after_warm_up({"d_real": 0.999, "d_fake": 0.001}), loss="wasserstein")
 
 
+@pytest.mark.parametrize(("size", "count"), [(0.12, 0), (1.2, 1)])
+def test_swings_of_scores_are_measured_by_their_own_scale(size: float, count: int) -> None:
+    swinging = [{"d_real": size, "d_fake": 0.0}] * 3 + [{"d_real": 0.001, "d_fake": 0.0}] * 3
+    middle = [{"d_real": size / 3, "d_fake": 0.0}] * 3
+    assert len(shown(after_warm_up(*swinging, *middle, lines=LONG_WINDOW + 5), loss="hinge")) == count
+
+
 def test_swings() -> None:
     assert swings([1.0, 1.1, 0.9] * 10) == 0
     assert swings([0.1, 1, 10, 1] * 5) == 9
