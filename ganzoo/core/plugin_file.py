@@ -8,7 +8,6 @@ the content that the run records. A run directory from elsewhere therefore canno
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
 import sys
@@ -126,4 +125,6 @@ def _key(path: str, sha256: str) -> str:
 
 
 def _sha256(content: bytes) -> str:
+    import hashlib  # here, so that listing need not load OpenSSL
+
     return hashlib.sha256(content).hexdigest()
