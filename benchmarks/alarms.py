@@ -1,4 +1,4 @@
-"""How close runs came to each alarm: `python benchmarks/alarms.py RUN...` prints one row per run.
+"""Report how close runs came to each alarm: `python benchmarks/alarms.py RUN...` prints one row per run.
 
 Every value is the worst of any window of rows that an alarm considers, in the alarm's own measure: the alarm is raised
 if the value passes the limit in the heading. The limit of the gradient applies to penalties that do not decay.

@@ -43,9 +43,10 @@ def load_named(target: str) -> Entry:
     if not os.path.isfile(path):
         raise UsageError(f"There is no file {file}.")
     source = Path(path).read_bytes()
+    mark = _trust_mark(path, _sha256(source))
     with contextlib.suppress(OSError):  # without it, the file must be named again to resume
-        _trust_mark(path, _sha256(source)).parent.mkdir(parents=True, exist_ok=True)
-        _trust_mark(path, _sha256(source)).touch()
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
     return _load(path, name, source)
 
 

@@ -71,7 +71,7 @@ class GAN(nn.Module):
         return step.logs
 
     def players(self) -> dict[str, Player]:
-        """What is trained, by name: "discriminator", "generator", and any further players."""
+        """The players by name: "discriminator", "generator", and any further ones."""
         generator, discriminator = self.optimizers()
         return {
             "discriminator": Player(discriminator, ("discriminator",)),
@@ -79,7 +79,7 @@ class GAN(nn.Module):
         }
 
     def phase(self, step: int) -> Hashable:
-        """What decides the course of the Python code in `training_step` besides the settings, e.g. `step % 16 == 0`.
+        """A value that control flow in `training_step` may depend on besides the settings, e.g. `step % 16 == 0`.
 
         Steps of one phase do the same work on the device, so that each phase can be one CUDA graph.
         """
