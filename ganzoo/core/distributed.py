@@ -54,6 +54,10 @@ def process_group() -> Iterator[None]:
     if os.environ.get("WORLD_SIZE", "1") == "1" or dist.is_initialized():
         yield
         return
+    # Its default arguments are the process group at the time of its import, which torch.optim may trigger. Imported
+    # later, it would keep the group and its threads, which can abort the process while the interpreter exits.
+    import torch.distributed.nn.functional
+
     gpus = torch.cuda.device_count()
     if _local_rank() < gpus:
         torch.cuda.set_device(_local_rank())

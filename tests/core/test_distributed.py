@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,24 @@ from ganzoo.training.run import Run
 from ganzoo.training.state import TrainingState
 from tests.ranks import join, start, together
 from tests.sessions import session
+
+THREADS_AFTER_TRAINING = """
+import os, pathlib, ganzoo
+ganzoo.train("vanilla", dataset="ring", steps=1, batch_size=8)
+names = [path.read_text().strip() for path in pathlib.Path("/proc/self/task").glob("*/comm")]
+pathlib.Path(os.environ["RANK"]).write_text(" ".join(names))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="the threads of a process are read from /proc")
+def test_a_rank_leaves_no_thread_of_the_process_group(tmp_path: Path) -> None:
+    """Such a thread may release a tensor while the interpreter exits, which aborts the process."""
+    script = tmp_path / "train.py"
+    script.write_text(THREADS_AFTER_TRAINING)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    subprocess.run(torchrun, cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=True, timeout=300)
+    for rank in "01":
+        assert "gloo" not in (tmp_path / rank).read_text()
 
 
 def collectives() -> None:
