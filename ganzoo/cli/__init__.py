@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import os
 import signal
@@ -11,37 +12,48 @@ from types import FrameType
 
 import click
 
-from ganzoo.cli.bench import bench
-from ganzoo.cli.check import check
-from ganzoo.cli.compare import compare
-from ganzoo.cli.completion import completion
-from ganzoo.cli.datasets import datasets
-from ganzoo.cli.doctor import doctor
-from ganzoo.cli.evaluate import evaluate
-from ganzoo.cli.info import info
-from ganzoo.cli.list import list_
-from ganzoo.cli.new import new
-from ganzoo.cli.sample import sample
-from ganzoo.cli.train import train
-from ganzoo.core import config as configs
 from ganzoo.core.errors import GanzooError, did_you_mean, memory_exhausted
-from ganzoo.core.plugin import Config
 from ganzoo.core.text import printable
 from ganzoo.core.version import __version__
 
+COMMANDS = (
+    "train",
+    "sample",
+    "evaluate",
+    "compare",
+    "list",
+    "info",
+    "datasets",
+    "new",
+    "check",
+    "doctor",
+    "bench",
+    "completion",
+)
+"""In the order of the help. Each is in the module of its name, which is imported when the command is used."""
 SYNONYMS = {"create": "new", "generate": "sample", "init": "new"}
 """Words for our commands that other programs use."""
 
 
 class Commands(click.Group):
-    """A group that suggests a command in place of an unknown one."""
+    """A group that imports its commands when they are needed, and suggests one in place of an unknown one."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*COMMANDS]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"ganzoo.cli.{name}")
+        command: click.Command = getattr(module, f"{name}_" if hasattr(module, f"{name}_") else name)
+        return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
             name = SYNONYMS.get(args[0], args[0])
-            ctx.fail(f"No such command {args[0]!r}. {did_you_mean(name, self.commands)}")
+            ctx.fail(f"No such command {args[0]!r}. {did_you_mean(name, COMMANDS)}")
         return super().resolve_command(ctx, args)
 
 
@@ -57,10 +69,6 @@ def cli() -> None:
     """
 
 
-for command in (train, sample, evaluate, compare, list_, info, datasets, new, check, doctor, bench, completion):
-    cli.add_command(command)
-
-
 class Terminated(BaseException):
     """SIGTERM arrived. Not an Exception, so that no `except Exception` handles it."""
 
@@ -71,6 +79,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a character the terminal lacks must not stop a training run
+    if "_GANZOO_COMPLETE" in os.environ:
+        importlib.import_module("ganzoo.cli.completion")  # how each shell completes
     sys.exit(_run())
 
 
@@ -107,6 +117,9 @@ def _run() -> int:
 def _suggest_setting(error: click.NoSuchOption) -> click.NoSuchOption:
     """An error that explains `--set` if the unknown option is a setting or part of its name, else `error` itself."""
     word = error.option_name.lstrip("-").replace("-", "_")
+    from ganzoo.core import config as configs
+    from ganzoo.core.plugin import Config
+
     takes_settings = error.ctx is not None and any("--set" in parameter.opts for parameter in error.ctx.command.params)
     matches = [s.name for s in configs.settings(Config) if len(word) > 1 and word in s.name][:3]
     if not takes_settings or not matches:

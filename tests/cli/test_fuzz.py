@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ganzoo.cli import cli
+from ganzoo.cli import COMMANDS, cli
 from ganzoo.core import config, registry
 from tests.conftest import Command
 
@@ -40,7 +40,9 @@ def pairs(draw: st.DrawFn, settings: list[config.Setting]) -> list[str]:
     return words + (["--set", draw(TEXT)] if draw(st.integers(0, 9)) == 0 else [])
 
 
-def options(draw: st.DrawFn, command: click.Command, skipped: set[str]) -> list[str]:
+def options(draw: st.DrawFn, name: str, skipped: set[str]) -> list[str]:
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
     words: list[str] = []
     known = [p for p in command.params if isinstance(p, click.Option) and p.name not in skipped]
     for option in draw(st.lists(st.sampled_from(known), max_size=3, unique=True)):
@@ -55,7 +57,7 @@ def options(draw: st.DrawFn, command: click.Command, skipped: set[str]) -> list[
 def train_commands(draw: st.DrawFn) -> list[str]:
     entry = draw(st.sampled_from(ARCHITECTURES))
     words = ["train", draw(st.one_of(st.just(entry.name), st.just(entry.name), TEXT)), "--dry-run"]
-    words += options(draw, cli.commands["train"], {"overrides", "config", "dry_run", "image_size", "resume", "out"})
+    words += options(draw, "train", {"overrides", "config", "dry_run", "image_size", "resume", "out"})
     words += draw(pairs(config.settings(entry.card.Config)))
     return (
         words if "--dataset" in words else [*words, "--dataset", draw(st.sampled_from(["digits", "digits", "folder:"]))]
@@ -66,7 +68,7 @@ def train_commands(draw: st.DrawFn) -> list[str]:
 def other_commands(draw: st.DrawFn) -> list[str]:
     command = draw(st.sampled_from(["list", "info", "datasets", "sample", draw(TEXT)]))
     words = [command, *draw(st.lists(st.one_of(WORDS, st.just("vanilla")), max_size=2))]
-    return words + (options(draw, cli.commands[command], set()) if command in cli.commands else [])
+    return words + (options(draw, command, set()) if command in COMMANDS else [])
 
 
 @settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
