@@ -3,6 +3,7 @@
 from ganzoo.core.plugin import (
     API_VERSION,
     Architecture,
+    AugmentationName,
     Config,
     ConvolutionalConfig,
     Dataset,
@@ -17,6 +18,7 @@ from ganzoo.core.spec import DataKind, DataLocation, DataSpec, Split
 __all__ = [
     "API_VERSION",
     "Architecture",
+    "AugmentationName",
     "Config",
     "ConvolutionalConfig",
     "DataKind",

@@ -42,7 +42,7 @@ def test_losses_metrics_and_loggers_are_used_by_name(outputs: dict[str, list[str
     run = workbench.work / "runs" / "named"
     assert (run / "lines.txt").read_text().startswith("step ")
     config = json.loads((run / "config.json").read_text())
-    assert config["plugins"] == {"loss": "ganzoo-mine", "penalty": "ganzoo-mine"}
+    assert config["plugins"] == dict.fromkeys(("loss", "penalty", "augmentation"), "ganzoo-mine")
     assert list(json.loads((run / "evaluation.json").read_text())["findings"]) == ["brightness"]
     shown = outputs["ganzoo list --all"][0]
     for kind, name in (("loss", "soft_hinge"), ("penalty", "slope"), ("metric", "brightness"), ("logger", "lines")):

@@ -10,6 +10,7 @@ ARCHITECTURES = "ganzoo.architectures"
 DATASETS = "ganzoo.datasets"
 LOSSES = "ganzoo.losses"
 PENALTIES = "ganzoo.penalties"
+AUGMENTATIONS = "ganzoo.augmentations"
 METRICS = "ganzoo.metrics"
 LOGGERS = "ganzoo.loggers"
 KINDS = {
@@ -17,6 +18,7 @@ KINDS = {
     DATASETS: "data set",
     LOSSES: "loss",
     PENALTIES: "penalty",
+    AUGMENTATIONS: "augmentation",
     METRICS: "metric",
     LOGGERS: "logger",
 }

@@ -8,8 +8,8 @@ A plugin package declares entry points:
     [project.entry-points."ganzoo.datasets"]
     mydata = "my_package:MyData"        # a subclass of Dataset
 
-and likewise for losses, penalties, metrics and loggers, which `ganzoo.losses`, `ganzoo.penalties`,
-`ganzoo.evaluation.metrics` and `ganzoo.training.callbacks` look up.
+and likewise for losses, penalties, augmentations, metrics and loggers, which `ganzoo.losses`, `ganzoo.penalties`,
+`ganzoo.augmentations`, `ganzoo.evaluation.metrics` and `ganzoo.training.callbacks` look up.
 
 The name of the entry point is the name users type. Import torch inside `build` or in a module that `build` imports,
 not at the top of the card's module.
@@ -30,8 +30,10 @@ from ganzoo.core.spec import DataKind, DataLocation, DataSpec, LoadedData, Split
 if TYPE_CHECKING:
     from torch import nn
 
-API_VERSION = 1
-"""The version of this contract. A card states the version it was written for; any other is refused."""
+API_VERSION = 2
+"""The version of this contract. A card states the version it was written for."""
+SUPPORTED_VERSIONS = (1, 2)
+"""The versions whose cards can be used."""
 
 
 def names_in(group: str, *others: str) -> OneOf:
@@ -47,6 +49,8 @@ LossName = Annotated[str, names_in(entry_points.LOSSES)]
 """A loss of any installed package."""
 PenaltyName = Annotated[str, names_in(entry_points.PENALTIES, "none", "clip")]
 """A penalty of any installed package, weight clipping, or none."""
+AugmentationName = Annotated[str, names_in(entry_points.AUGMENTATIONS, "none")]
+"""An augmentation of any installed package, or none."""
 OptimizerName = Literal["adam", "rmsprop"]
 NormName = Literal["batch", "none"]
 Variants = Mapping[str, Mapping[str, Any]]
@@ -65,6 +69,7 @@ class Config:
     penalty_weight: float = setting(10.0, "weight of penalty=gradient (lambda), r1 or r1r2 (gamma)", ge=0)
     penalty_half_life: int = setting(0, "half-life in images of penalty_weight; 0 keeps it constant", ge=0)
     clip: float = setting(0.01, "with penalty=clip: bound on the absolute value of weights", gt=0)
+    augmentation: AugmentationName = setting("none", "augmentation of all images that the discriminator sees")
     real_label: float = setting(1.0, "target for real images; below 1 is one-sided label smoothing", gt=0, le=1)
     latent_dim: int = setting(100, "length of the noise vector z ~ N(0, 1)", ge=1, le=65536)
     image_size: int | None = setting(None, "image side in pixels; none keeps the data set's size", ge=1, le=4096)

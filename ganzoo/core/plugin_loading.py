@@ -18,7 +18,7 @@ from typing import Any, get_args
 from ganzoo.core import config as configs
 from ganzoo.core import entry_points
 from ganzoo.core.errors import PluginError, UsageError
-from ganzoo.core.plugin import API_VERSION, Architecture, Config, Dataset
+from ganzoo.core.plugin import SUPPORTED_VERSIONS, Architecture, Config, Dataset
 from ganzoo.core.spec import DataKind
 
 Validate = Callable[[Any], Any]
@@ -136,9 +136,10 @@ def validate(target: Any, contract: type) -> Any:
         actual = f"the class {target.__name__}" if isinstance(target, type) else f"a {type(target).__name__}"
         raise PluginError(f"it must be a subclass of ganzoo.{contract.__name__}, but is {actual}")
     version = getattr(target, "api_version", None)
-    if version != API_VERSION:
+    if not isinstance(version, int) or version not in SUPPORTED_VERSIONS:
         stated = "states no api_version" if version is None else f"was written for plugin API {version!r}"
-        raise PluginError(f"it {stated}; this ganzoo offers API {API_VERSION}")
+        offered = " and ".join(map(str, SUPPORTED_VERSIONS))
+        raise PluginError(f"it {stated}; this ganzoo offers API {offered}")
     method = REQUIRED_METHOD[contract]
     if getattr(target, method) is getattr(contract, method):
         raise PluginError(f"it does not implement {method}")

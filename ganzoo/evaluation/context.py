@@ -125,9 +125,9 @@ class EvaluationContext:
         """The needs that are met."""
         if self.gan.paired:
             kind = [Need.PAIRS]
-        elif self.gan.spec.classes:
+        elif self.gan.spec.classes and self.gan.classes == self.gan.spec.classes:
             kind = [Need.CONDITIONAL]
-        else:  # its categories, if any, are learnt without labels
+        else:  # its categories, if any, are its own
             kind = [Need.UNCONDITIONAL, *([Need.CODES] if self.gan.conditional else [])]
         if isinstance(self.data, PointData):
             return frozenset([*kind, *([Need.POINTS] if self.data.mixture else [])])

@@ -47,5 +47,5 @@ class AuxiliaryGAN(GAN):
         return self.generator_objective(real_logits, fake_logits) + auxiliary, logs
 
     def _predict(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        logits, prediction = self.discriminator.predict(images)  # type: ignore[operator]
+        logits, prediction = self.discriminator.predict(self.augment(images))  # type: ignore[operator]
         return logits.float(), prediction.float()

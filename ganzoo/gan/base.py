@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ganzoo.augmentations import Augmentation, get_augmentation
 from ganzoo.core.errors import UsageError
 from ganzoo.core.spec import DataSpec
 from ganzoo.data.normalization import decode
@@ -40,7 +41,11 @@ class GAN(nn.Module):
         self.config = config
         self.spec = spec
         self.penalty_weight: float = config.penalty_weight  # at the current step; the trainer applies penalty_half_life
+        self.augmentation = get_augmentation(config.augmentation)
+        self._signs: list[Tensor] = []
         self.batch_statistics = uses_batch_statistics(discriminator)
+        if self.augmentation and spec.kind != "images":
+            raise UsageError(f"augmentation={config.augmentation} is for images, and these data are {spec.kind}.")
         if get_penalty(config.penalty) and self.batch_statistics:
             raise UsageError(
                 f"penalty={config.penalty} with batch norm in the discriminator: the penalty is on each image's own "
@@ -89,6 +94,7 @@ class GAN(nn.Module):
         """Called after every optimizer step of a player."""
         if player == "discriminator":
             self.after_discriminator_step()
+            self._adapt_augmentation()
 
     def state(self) -> dict[str, Any]:
         """What training changes besides parameters and buffers: numbers, strings, tensors, lists and dicts of them.
@@ -163,8 +169,8 @@ class GAN(nn.Module):
         loss = get_loss(self.config.loss)
         together = loss.relativistic or self._overrides("logits") or self._overrides("discriminator_objective")
         if self.batch_statistics and not together:
-            yield self.discriminator_objective(self.discriminator(real, condition).float(), None)
-            yield self.discriminator_objective(None, self.discriminator(fake, condition).float())
+            yield self.discriminator_objective(self.discriminator(self.augment(real), condition).float(), None)
+            yield self.discriminator_objective(None, self.discriminator(self.augment(fake), condition).float())
         else:
             yield self.discriminator_objective(*self.logits(real, fake, condition))
         penalty, logs = self.penalty(real, fake, condition, rng)
@@ -185,10 +191,11 @@ class GAN(nn.Module):
         if get_loss(self.config.loss).relativistic:
             on_real, on_fake = self.logits(real, fake, condition)
             return self.generator_objective(on_real, on_fake), {}
-        return self.generator_objective(None, self.discriminator(fake, condition).float()), {}
+        return self.generator_objective(None, self.discriminator(self.augment(fake), condition).float()), {}
 
     def logits(self, real: Tensor, fake: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:
         """The discriminator's logits of real and of generated images that share the `condition`."""
+        real, fake = self.augment(real), self.augment(fake)
         if self.batch_statistics:  # separate passes: batch norm must not mix real and fake (Radford et al. 2016)
             return self.discriminator(real, condition).float(), self.discriminator(fake, condition).float()
         both = None if condition is None else torch.cat([condition, condition])
@@ -203,6 +210,8 @@ class GAN(nn.Module):
         """
         loss = get_loss(self.config.loss)
         value = loss.discriminator(on_real, on_fake, self.config.real_label)
+        if isinstance(self.augmentation, Augmentation) and on_real is not None:
+            self._signs.append(on_real.detach().sign().mean())
         sides = {"d_real": on_real, "d_fake": on_fake}
         scores = {name: logits.detach() for name, logits in sides.items() if logits is not None}
         return value, {name: (x.sigmoid() if loss.probability else x).mean() for name, x in scores.items()}
@@ -221,11 +230,23 @@ class GAN(nn.Module):
             return 0.0, {}
 
         def score(images: Tensor) -> Tensor:
-            logits: Tensor = self.discriminator(images, condition)
+            logits: Tensor = self.discriminator(self.augment(images), condition)
             return logits
 
         value = penalty(score, real, fake, rng)
         return self.penalty_weight * value, {"penalty": value.detach()}
+
+    def augment(self, images: Tensor) -> Tensor:
+        """The images as the discriminator sees them in training: augmented if the setting `augmentation` says so."""
+        return images if self.augmentation is None else self.augmentation(images, self.step_context.rng)
+
+    def _adapt_augmentation(self) -> None:
+        """Let an augmentation with state know how the discriminator judged the real images of its last update."""
+        if isinstance(self.augmentation, Augmentation) and self._signs:
+            overfitting = self.step_context.mean_over_ranks(torch.stack(self._signs).mean())
+            self._signs.clear()
+            with torch.no_grad():
+                self.augmentation.adapt(overfitting, self.config.batch_size)
 
     def after_discriminator_step(self) -> None:
         """Called after every optimizer step of the discriminator; clips its weights if penalty=clip."""

@@ -10,8 +10,18 @@ from ganzoo.core import distributed
 
 
 def uses_batch_statistics(network: nn.Module) -> bool:
-    """Whether, in training mode, the output for an image depends on the other images of the batch."""
-    return any(isinstance(module, _BatchNorm) for module in network.modules())
+    """Whether, in training mode, the output for an image depends on the other images of the batch.
+
+    Batch norm that stays in eval mode, as in frozen features whose `train` keeps them there, does not do that.
+    """
+    modes = [(module, module.training) for module in network.modules()]
+    network.train()
+    try:
+        norms = (module for module, _ in modes if isinstance(module, _BatchNorm))
+        return any(norm.training or norm.running_mean is None for norm in norms)
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 class SynchronisedBatchNorm(nn.SyncBatchNorm):

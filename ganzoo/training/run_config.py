@@ -32,7 +32,11 @@ RANGES: dict[str, tuple[float, float]] = {
 }  # fmt: skip
 DISTRIBUTION = re.compile("[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 """The name of a distribution that pip would accept (PEP 508)."""
-NAMED_PLUGINS = {"loss": entry_points.LOSSES, "penalty": entry_points.PENALTIES}
+NAMED_PLUGINS = {
+    "loss": entry_points.LOSSES,
+    "penalty": entry_points.PENALTIES,
+    "augmentation": entry_points.AUGMENTATIONS,
+}
 """The settings of every architecture that name a plugin, and the groups they name it from."""
 
 
@@ -89,13 +93,13 @@ def architecture_name(run_config: Mapping[str, Any]) -> str:
 
 
 def plugins_of(settings: Any) -> dict[str, str]:
-    """The packages that the loss and the penalty come from, by setting; built-in ones are left out."""
+    """The packages that loss, penalty and augmentation come from, by setting; built-in ones are left out."""
     owners = {name: entry_points.owner(group, getattr(settings, name)) for name, group in NAMED_PLUGINS.items()}
     return {name: owner for name, owner in owners.items() if owner is not None}
 
 
 def _require_plugins(run_config: Mapping[str, Any]) -> None:
-    """PluginError, with the package to install, if the loss or the penalty of a run is missing."""
+    """PluginError, with the package to install, if the loss, penalty or augmentation of a run is missing."""
     for name, distribution in run_config.get("plugins", {}).items():
         group, value = NAMED_PLUGINS.get(name), run_config["settings"].get(name)
         if (

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from ganzoo import data, gan, nn
+from ganzoo.augmentations import get_augmentation
 from ganzoo.core import config as configs
 from ganzoo.core import distributed, plugin_file, registry
 from ganzoo.core.errors import UsageError
@@ -72,6 +73,7 @@ class Session:
             )
         self.settings = configs.make(self.entry.card.Config, settings, kind)
         get_loss(self.settings.loss), get_penalty(self.settings.penalty)  # imports them: a broken one is refused here
+        get_augmentation(self.settings.augmentation)
         self.loggers = [get_logger(name) for name in config.logger if name != "tensorboard"]  # that one is always there
         device = str(find_device(config.device))
         if config.precision == "tf32" and not device.startswith("cuda"):

@@ -15,6 +15,19 @@ def test_batch_norm_is_found_at_any_depth(norm: type[nn.Module]) -> None:
     assert not uses_batch_statistics(nn.Sequential(nn.Linear(2, 2), nn.GroupNorm(1, 3), nn.InstanceNorm2d(3)))
 
 
+def test_frozen_features_do_not_count_unless_training_puts_them_into_training_mode() -> None:
+    class Frozen(nn.Sequential):
+        def train(self, mode: bool = True) -> Frozen:
+            return super().train(False)
+
+    norms = nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3)
+    assert not uses_batch_statistics(nn.Sequential(Frozen(*norms), nn.Flatten()))
+    network = nn.Sequential(*norms).eval()
+    assert uses_batch_statistics(network)
+    assert not any(module.training for module in network.modules())
+    assert uses_batch_statistics(Frozen(nn.BatchNorm2d(3, track_running_stats=False)))
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_a_synchronised_network_shares_its_tensors_and_computes_the_same_on_one_rank(training: bool) -> None:
     network = nn.Sequential(nn.Conv2d(2, 3, 3), nn.Sequential(nn.BatchNorm2d(3), nn.ReLU())).train(training)

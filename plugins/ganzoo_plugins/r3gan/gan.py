@@ -17,7 +17,8 @@ class SharedPassGAN(GAN):
         if self.config.penalty != "r1r2":
             return super().discriminator_loss(real, fake, condition, rng)
         images = torch.cat([real, fake.to(real.dtype)]).detach().requires_grad_()
-        logits = self.discriminator(images, condition).float()
+        seen = images if self.augmentation is None else torch.cat([self.augment(side) for side in images.chunk(2)])
+        logits = self.discriminator(seen, condition).float()
         gradients = torch.autograd.grad(logits.sum(), images, create_graph=True)[0].flatten(1).float()
         penalty = gradients.square().sum(dim=1).mean()  # mean over 2N images = R1 + R2, each half of a mean over N
         value, logs = self.discriminator_objective(*logits.chunk(2))
