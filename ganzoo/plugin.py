@@ -11,6 +11,7 @@ from ganzoo.core.plugin import (
     NormName,
     OptimizerName,
     PenaltyName,
+    Sampling,
     Variants,
 )
 from ganzoo.core.spec import DataKind, DataLocation, DataSpec, Split
@@ -29,6 +30,7 @@ __all__ = [
     "NormName",
     "OptimizerName",
     "PenaltyName",
+    "Sampling",
     "Split",
     "Variants",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 from collections.abc import Callable
@@ -33,6 +34,19 @@ def runs(ctx: click.Context, parameter: click.Parameter, word: str) -> list[str]
     folder = Path(os.path.dirname(word) or "runs")
     directories = sorted(str(file.parent) for file in folder.glob("*/config.json"))
     return [run for run in directories if run.startswith(word) and WORD.fullmatch(run)]
+
+
+def sampling(ctx: click.Context, parameter: click.Parameter, word: str) -> list[str]:
+    """Complete KEY= for the sampling settings of the run before it."""
+    run = ctx.params.get("run") or next(iter(ctx.args), None)
+    try:
+        config = json.loads(Path(str(run), "config.json").read_text(encoding="utf-8"))
+        name = f"{config['distribution']}:{config['architecture']}"
+        with open(os.devnull, "w") as devnull, contextlib.redirect_stderr(devnull):
+            known = configs.settings(registry.get_architecture(name).card.Sampling)
+    except (OSError, ValueError, KeyError, TypeError, GanzooError):
+        return []
+    return [f"{setting.name}=" for setting in known if setting.name.startswith(word)]
 
 
 def settings(ctx: click.Context, parameter: click.Parameter, word: str) -> list[str]:

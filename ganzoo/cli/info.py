@@ -60,6 +60,12 @@ def info(name: str, image_size: int, channels: int, classes: int, overrides: tup
         changes = ", ".join(f"{key}={configs.format_value(value)}" for key, value in defaults.items())
         console.print(f"{condition} changes the defaults to {changes}.", highlight=False)
 
+    sampling = configs.settings(card.Sampling)
+    if sampling:
+        rows = [(s.name, configs.format_value(s.default), s.type_name, s.help) for s in sampling]
+        console.print()
+        console.print(table(("sampling setting", "default", "type", "what it does, in ganzoo sample RUN --set"), rows))
+
     image_size = config.image_size or image_size
     spec = DataSpec(channels, image_size, classes if card.conditional else 0, channels if card.paired else 0)
     gan = build(entry, config, spec)

@@ -41,11 +41,15 @@ if TYPE_CHECKING:
     "--out", metavar="PATH", default="samples.png", show_default=True,
     help="FILE.png: one picture of all samples. FILE.npz: arrays. Any other path: a directory of PNG files.",
 )  # fmt: skip
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", shell_complete=completions.sampling,
+    help="Change a sampling setting of the architecture (see ganzoo info); repeat for several.",
+)  # fmt: skip
 @click.option("--best", is_flag=True, help="Use the best checkpoint (see train --evaluate-every), not the last.")
 @click.option("--device", metavar="auto|cpu|cuda|cuda:N", help="[default: auto]")
 def sample(
     run: str, count: int, labels: tuple[str, ...], inputs: str | None, split: Any, seed: int | None, out: str,
-    device: str | None, best: bool,
+    overrides: tuple[str, ...], device: str | None, best: bool,
 ) -> None:  # fmt: skip
     """Generate samples with a trained GAN.
 
@@ -57,11 +61,15 @@ def sample(
     ganzoo sample runs/cgan-mnist-001 --count 1000 --out samples.npz
     ganzoo sample runs/cgan-mnist-001 --count 1000 --out images/     # for --dataset folder:images
     ganzoo sample runs/pix2pix-mosaic-001 --count 10                 # from held-out images
+    ganzoo sample runs/stylegan2-001 --set truncation=0.5
     """
     import torch
 
     from ganzoo.cli.console import Console
+    from ganzoo.cli.overrides import key_values
     from ganzoo.cli.terminal import draw
+    from ganzoo.core import config as configs
+    from ganzoo.gan.sampling import checked_settings
     from ganzoo.training.checkpoint import PREFIX
     from ganzoo.training.loading import generate_from_inputs, load_checkpoint, newest_checkpoint
     from ganzoo.training.run import Run
@@ -76,17 +84,18 @@ def sample(
     checkpoint = newest_checkpoint(run_directory, best)
     gan = load_checkpoint(run_directory, checkpoint, device)
     seed = secrets.randbits(32) if seed is None else seed
+    sampling = configs.to_dict(checked_settings(gan.sampling_type, key_values(overrides)))
     names = run_directory.config["dataset"]["class_names"] or [str(number) for number in range(gan.classes)]
     class_labels = gan.class_labels(count)
     if labels:
         indices = [_class_index(label, gan, names) for label in labels]
         class_labels = torch.tensor([indices[i % len(indices)] for i in range(count)])
     if gan.paired:
-        kinds = generate_from_inputs(gan, run_directory, count, inputs, split, seed)
+        kinds = generate_from_inputs(gan, run_directory, count, inputs, split, seed, sampling)
     elif inputs is not None:
         raise UsageError("This GAN is not paired: it takes no --inputs.")
     else:
-        kinds = {spec.kind: gan.sample(count, class_labels, seed)}
+        kinds = {spec.kind: gan.sample(count, class_labels, seed, sampling=sampling)}
     origin: dict[str, str | int] = {
         "run": click.format_filename(run),
         "step": int(checkpoint.name.removeprefix(PREFIX)),
@@ -95,6 +104,8 @@ def sample(
     }
     if labels:
         origin["labels"] = ",".join(labels)
+    if sampling:
+        origin["sampling"] = " ".join(f"{name}={configs.format_value(value)}" for name, value in sampling.items())
 
     if kind == ".npz":
         _write_npz(target, kinds, class_labels, origin)
@@ -105,7 +116,11 @@ def sample(
     console = Console(highlight=False)
     if console.is_terminal:
         draw(list(kinds.values()), spec, console)
-    console.print_line(f"{count:,} {spec.kind} written to {target} (seed {seed})")
+    console.print_line(f"{count:,} {spec.kind} written to {target} ({_how(origin)})")
+
+
+def _how(origin: Mapping[str, str | int]) -> str:
+    return f"seed {origin['seed']}" + (f", {origin['sampling']}" if "sampling" in origin else "")
 
 
 def _class_index(label: str, gan: GAN, names: list[str]) -> int:

@@ -120,6 +120,11 @@ class ConvolutionalConfig(Config):
     discriminator_norm: NormName = setting("batch", "normalisation in the discriminator")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """The settings of sampling, `ganzoo sample RUN --set truncation=0.5`. Subclass it to add fields with `setting`."""
+
+
 class Architecture:
     """The card of an architecture: its description and settings, separate from its networks.
 
@@ -137,6 +142,8 @@ class Architecture:
     kinds: ClassVar[tuple[DataKind, ...]] = ("images",)
     """The kinds of data that `build` supports."""
     Config: ClassVar[type[Any]] = Config
+    Sampling: ClassVar[type[Any]] = Sampling
+    """The settings that `sample` takes; the GAN reads them from `self.sampling`."""
     expected_failures: ClassVar[Mapping[str, str]] = {}
     """Checks of `ganzoo check` that the architecture cannot pass, with the reasons: `{"compile": "..."}`."""
 

@@ -18,7 +18,7 @@ from typing import Any, get_args
 from ganzoo.core import config as configs
 from ganzoo.core import entry_points
 from ganzoo.core.errors import PluginError, UsageError
-from ganzoo.core.plugin import SUPPORTED_VERSIONS, Architecture, Config, Dataset
+from ganzoo.core.plugin import SUPPORTED_VERSIONS, Architecture, Config, Dataset, Sampling
 from ganzoo.core.spec import DataKind
 
 Validate = Callable[[Any], Any]
@@ -37,6 +37,7 @@ ATTRIBUTE_TYPES: dict[str, tuple[str, tuple[type, ...]]] = {
     "expected_failures": ("a dict from check to reason", (dict,)),
 }
 
+HOMES = {Config: "ganzoo.Config", Sampling: "ganzoo.plugin.Sampling"}
 STDOUT, STDERR = 1, 2
 SLOW_SECONDS = 3.0
 
@@ -156,6 +157,7 @@ def validate(target: Any, contract: type) -> Any:
             raise PluginError(f"it names {kind!r} as a kind of data; expected {' or '.join(get_args(DataKind))}")
         if contract is Architecture:
             _check_config(card.Config, kind)
+            _check_complete(card.Sampling, Sampling, "Sampling")
     if contract is Architecture and card.conditional and card.paired:
         raise PluginError("it is both conditional and paired: its networks can be given labels or images, not both")
     return card
@@ -163,18 +165,26 @@ def validate(target: Any, contract: type) -> Any:
 
 def _check_config(config_type: Any, kind: str) -> None:
     """Refuse a Config that is not a complete dataclass of valid defaults for this kind of data."""
-    if not (isinstance(config_type, type) and issubclass(config_type, Config)):
-        raise PluginError("its Config must be a subclass of ganzoo.Config")
-    fields = config_type.__dataclass_fields__
-    undeclared = [name for name in inspect.get_annotations(config_type) if name not in fields]
-    if undeclared:
-        raise PluginError(
-            f"its Config does not turn {', '.join(undeclared)} into a setting: "
-            "write @dataclass(frozen=True, kw_only=True) above it"
-        )
+    config = _check_complete(config_type, Config, "Config", kind)
     try:
-        config = configs.make(config_type, {}, kind)
         choices = [setting.name for setting in configs.settings(Config) if setting.choices]
         configs.make(Config, {name: getattr(config, name) for name in choices})  # the core relies on these values
     except UsageError as failure:
         raise PluginError(f"its Config cannot be made from its defaults: {failure}") from failure
+
+
+def _check_complete(config_type: Any, base: type, name: str, kind: str = "images") -> Any:
+    """The defaults of `config_type`. PluginError if it is not a dataclass of settings derived from `base`."""
+    if not (isinstance(config_type, type) and issubclass(config_type, base)):
+        raise PluginError(f"its {name} must be a subclass of {HOMES[base]}")
+    fields: Any = getattr(config_type, "__dataclass_fields__", {})
+    undeclared = [field for field in inspect.get_annotations(config_type) if field not in fields]
+    if undeclared:
+        raise PluginError(
+            f"its {name} does not turn {', '.join(undeclared)} into a setting: "
+            "write @dataclass(frozen=True, kw_only=True) above it"
+        )
+    try:
+        return configs.make(config_type, {}, kind)
+    except UsageError as failure:
+        raise PluginError(f"its {name} cannot be made from its defaults: {failure}") from failure

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from ganzoo.augmentations import Augmentation, get_augmentation
 from ganzoo.core.errors import UsageError
+from ganzoo.core.plugin import Sampling
 from ganzoo.core.spec import DataSpec
 from ganzoo.data.normalization import decode
-from ganzoo.gan.sampling import checked_inputs, checked_labels, evaluating
+from ganzoo.gan.sampling import checked_inputs, checked_labels, evaluating, sampling_with
 from ganzoo.gan.step import Logs, Player, StepContext
 from ganzoo.losses import clip_weights, get_loss, get_penalty
 from ganzoo.nn import uses_batch_statistics
@@ -54,6 +55,10 @@ class GAN(nn.Module):
 
     step_context: StepContext
     """The current training step: inside losses, where training stands and which z they are for. Set by the trainer."""
+    sampling_type: type[Any] = Sampling
+    """The card's `Sampling`."""
+    sampling: Any = None
+    """Inside `sample` its settings, for `latent`, `condition` and `generate`; None in training."""
 
     def training_step(self, step: StepContext) -> Logs:
         """One training step: `discriminator_steps` updates of the discriminator, then one of the generator.
@@ -268,13 +273,14 @@ class GAN(nn.Module):
         seed: int | None = None,
         chunk: int = 256,
         inputs: Tensor | None = None,
+        sampling: Mapping[str, Any] | None = None,
     ) -> Tensor:
         """Generate `count` images, uint8 [count, C, size, size], or points, float32 [count, C], on the CPU.
 
         `labels` (conditional GANs only) are `count` class indices; by default the classes alternate. `inputs` (paired
         GANs only, required) are the input images, uint8 [count, spec.inputs, size, size]. The same `seed` gives the
-        same samples; by default it is random. `chunk` is the number of samples generated at a time. The generator runs
-        in eval mode.
+        same samples; by default it is random. `chunk` is the number of samples generated at a time. `sampling` replaces
+        defaults of the card's sampling settings: `{"truncation": 0.5}`. The generator runs in eval mode.
         """
         if count < 0:
             raise UsageError(f"Cannot generate {count} {self.spec.kind}: expected a count of 0 or more.")
@@ -287,8 +293,8 @@ class GAN(nn.Module):
             rng.seed()
         else:
             rng.manual_seed(seed)
-        z, condition = self.latent(count, rng), self.condition(conditioning, count, rng)
-        with evaluating(self.generator):
+        with evaluating(self.generator), sampling_with(self, sampling or {}):
+            z, condition = self.latent(count, rng), self.condition(conditioning, count, rng)
             samples = [
                 decode(
                     self.generate(z[i : i + chunk], None if condition is None else condition[i : i + chunk]), self.spec

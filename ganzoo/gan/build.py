@@ -29,6 +29,7 @@ def build(entry: Entry, config: Config, spec: DataSpec) -> GAN:
         ) from failure
     if not isinstance(gan, GAN):
         raise PluginError(f"{entry.name} from {entry.distribution} {entry.version}: {not_a_gan(gan)}")
+    gan.sampling_type = entry.card.Sampling
     return gan
 
 

@@ -1,13 +1,15 @@
-"""Checks of what `GAN.sample` is asked for, and eval mode for a while."""
+"""Checks of what `GAN.sample` is asked for, and eval mode and sampling settings for a while."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ganzoo.core import config as configs
 from ganzoo.core.errors import UsageError
 from ganzoo.core.spec import DataSpec
 from ganzoo.data.normalization import from_uint8
@@ -42,3 +44,20 @@ def evaluating(network: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
+
+
+def checked_settings(sampling_type: type[Any], chosen: Mapping[str, Any]) -> Any:
+    """The sampling settings with `chosen` in place of defaults. UsageError if one is unknown or not valid."""
+    if chosen and not configs.settings(sampling_type):
+        raise UsageError(f"Unknown setting {next(iter(chosen))!r}: this GAN has no sampling settings.")
+    return configs.make(sampling_type, chosen)
+
+
+@contextlib.contextmanager
+def sampling_with(gan: Any, chosen: Mapping[str, Any]) -> Iterator[None]:
+    """While entered, `gan.sampling` holds the sampling settings of its card with `chosen` in place of defaults."""
+    before, gan.sampling = gan.sampling, checked_settings(gan.sampling_type, chosen)
+    try:
+        yield
+    finally:
+        gan.sampling = before

@@ -56,7 +56,7 @@ def metadata(fixture: Any) -> None:
 def settings(fixture: ArchitectureFixture) -> None:
     """Settings have help texts and survive a round trip through config.json and --set."""
     config_type = fixture.card.Config
-    for setting in configs.settings(config_type):
+    for setting in (*configs.settings(config_type), *configs.settings(fixture.card.Sampling)):
         if not setting.help:
             raise CheckError(
                 f"the setting {setting.name} has no help text",

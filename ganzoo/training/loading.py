@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -66,8 +68,9 @@ def _build(run: Run) -> GAN:
 
 
 def generate_from_inputs(
-    gan: GAN, run: Run, count: int, dataset: str | None = None, split: Split = "test", seed: int | None = None
-) -> dict[str, Tensor]:
+    gan: GAN, run: Run, count: int, dataset: str | None = None, split: Split = "test", seed: int | None = None,
+    sampling: Mapping[str, Any] | None = None,
+) -> dict[str, Tensor]:  # fmt: skip
     """Outputs of the paired `gan` of `run` for the first `count` inputs: "inputs", "images", "targets", all uint8.
 
     Inputs come from the run's data set, by default from its held-out part, or from `dataset`; if that has no pairs, its
@@ -81,5 +84,5 @@ def generate_from_inputs(
     inputs, targets = images.examples(count)
     if inputs.shape[1] != gan.spec.inputs:
         raise UsageError(f"{name} has input images of {inputs.shape[1]} channels; this GAN's have {gan.spec.inputs}.")
-    outputs = {"inputs": inputs, "images": gan.sample(count, seed=seed, inputs=inputs)}
+    outputs = {"inputs": inputs, "images": gan.sample(count, seed=seed, inputs=inputs, sampling=sampling)}
     return outputs | ({"targets": targets} if images.paired else {})
