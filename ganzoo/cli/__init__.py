@@ -19,6 +19,8 @@ from ganzoo.core.version import __version__
 COMMANDS = (
     "train",
     "sample",
+    "walk",
+    "film",
     "evaluate",
     "compare",
     "list",

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ganzoo.cli import completions
-from ganzoo.core.errors import UsageError, did_you_mean
+from ganzoo.cli.trained import class_index
+from ganzoo.core.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ganzoo.core.spec import DataSpec
-    from ganzoo.gan import GAN
 
 
 @click.command()
@@ -88,7 +88,7 @@ def sample(
     names = run_directory.config["dataset"]["class_names"] or [str(number) for number in range(gan.classes)]
     class_labels = gan.class_labels(count)
     if labels:
-        indices = [_class_index(label, gan, names) for label in labels]
+        indices = [class_index(label, gan, names) for label in labels]
         class_labels = torch.tensor([indices[i % len(indices)] for i in range(count)])
     if gan.paired:
         kinds = generate_from_inputs(gan, run_directory, count, inputs, split, seed, sampling)
@@ -121,16 +121,6 @@ def sample(
 
 def _how(origin: Mapping[str, str | int]) -> str:
     return f"seed {origin['seed']}" + (f", {origin['sampling']}" if "sampling" in origin else "")
-
-
-def _class_index(label: str, gan: GAN, names: list[str]) -> int:
-    if not gan.conditional:
-        raise UsageError("This GAN is not conditional: it takes no --label.")
-    if label in names:
-        return names.index(label)
-    if label.isdecimal() and int(label) < gan.classes:
-        return int(label)
-    raise UsageError(f"--label {label!r} is not a class of this GAN. {did_you_mean(label, names)}")
 
 
 def _check_target(target: Path) -> None:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from ganzoo.core.errors import GanzooError
-from ganzoo.core.files import atomic
+from ganzoo.core.files import atomic, open_regular
 
 MARGIN = 1.25
 """A scatter plot reaches this many times the data's scale from the origin in each direction."""
+CAPTION_HEIGHT = 20
 COLOURS = {"real": (214, 218, 224), "generated": (196, 30, 58)}
 
 
@@ -86,3 +88,28 @@ def save(picture: Tensor, path: Path, text: Mapping[str, object] | None = None) 
             to_pil(picture).save(temporary, format="PNG", pnginfo=info)
     except OSError as failure:
         raise GanzooError(f"Cannot write {path}: {failure}") from failure
+
+
+def read(path: Path) -> Tensor:
+    """The picture in a file that may come from anywhere, uint8 [1 or 3, H, W]: grey if its mode is, else RGB.
+
+    Raises GanzooError if it is no picture, or of far more pixels than pictures have.
+    """
+    try:
+        with open_regular(path) as file, warnings.catch_warnings():
+            warnings.simplefilter("error")  # Pillow only warns of a picture with too many pixels
+            image = Image.open(file)
+            pixels = np.array(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
+    except (OSError, ValueError, SyntaxError, Warning, Image.DecompressionBombError) as failure:
+        raise GanzooError(f"{path} cannot be read as a picture: {failure}") from failure
+    return torch.from_numpy(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1).copy())
+
+
+def captioned(picture: Tensor, text: str) -> Tensor:
+    """A picture uint8 [C, H, W] with `text` beneath it, in black on white."""
+    image = to_pil(picture)
+    result = Image.new(image.mode, (image.width, image.height + CAPTION_HEIGHT), "white")
+    result.paste(image)
+    ImageDraw.Draw(result).text((4, image.height + 2), text, fill="black", font=ImageFont.load_default(14))
+    pixels = np.array(result)
+    return torch.from_numpy(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1).copy())

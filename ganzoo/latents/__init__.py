@@ -1,0 +1,30 @@
+"""The latent space of a trained GAN, for any architecture that generates from noise.
+
+from ganzoo import latents
+gan = ganzoo.load("runs/cgan-mnist-001")
+points = latents.of_seeds(gan, [1, 7, 9], labels=[3, 3, 8])   # what `ganzoo sample --count 1 --seed 1 ...` draws
+images = latents.render(gan, latents.walk(points, frames=120))  # uint8 [120, C, S, S]
+"""
+
+from __future__ import annotations
+
+from ganzoo.latents.arithmetic import combine, mean, neighbours
+from ganzoo.latents.interpolation import between, corners, lerp, slerp, walk
+from ganzoo.latents.space import Latents, generate, of_seeds, render, require_latent, sample
+
+__all__ = [
+    "Latents",
+    "between",
+    "combine",
+    "corners",
+    "generate",
+    "lerp",
+    "mean",
+    "neighbours",
+    "of_seeds",
+    "render",
+    "require_latent",
+    "sample",
+    "slerp",
+    "walk",
+]
