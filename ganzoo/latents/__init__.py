@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from ganzoo.latents.arithmetic import combine, mean, neighbours
 from ganzoo.latents.interpolation import between, corners, lerp, slerp, walk
-from ganzoo.latents.space import Latents, generate, of_seeds, render, require_latent, sample
+from ganzoo.latents.space import Latents, as_sampling, generate, of_seeds, render, require_latent, sample
 
 __all__ = [
     "Latents",
+    "as_sampling",
     "between",
     "combine",
     "corners",

@@ -14,7 +14,7 @@ from ganzoo.core.errors import UsageError
 from ganzoo.core.spec import DataSpec
 from ganzoo.data.normalization import decode
 from ganzoo.gan import GAN
-from ganzoo.gan.sampling import checked_labels, evaluating
+from ganzoo.gan.sampling import checked_labels, evaluating, sampling_with
 
 MAX_REDRAWS = 1000
 """How often truncation draws values again; a bound of 0.005 standard deviations needs about as many."""
@@ -46,18 +46,22 @@ class Latents:
         return Latents(torch.cat([part.z for part in parts]), torch.cat(conditions) if conditions else None)
 
 
+@contextlib.contextmanager
+def as_sampling(gan: GAN) -> Iterator[None]:
+    """While entered, `gan` generates as in `gan.sample`: in eval mode, with its card's sampling settings."""
+    with evaluating(gan.generator), sampling_with(gan, {}):
+        yield
+
+
 def require_latent(gan: GAN) -> None:
     """Raise UsageError unless the images of `gan` depend on noise that can be chosen."""
     if gan.paired:
         raise UsageError("This GAN has no latent space: it generates images from input images, not from noise.")
     rng = torch.Generator(gan.device).manual_seed(0)
-    z = gan.latent(2, rng)
     given = torch.zeros(2, dtype=torch.int64, device=gan.device) if gan.conditional else None
-    condition = gan.condition(given, 2, rng)
-    if condition is not None:
-        condition = condition[:1].expand_as(condition)
-    with torch.no_grad(), evaluating(gan.generator):
-        first, second = gan.generate(z, condition)
+    with torch.no_grad(), as_sampling(gan):
+        z, condition = gan.latent(2, rng), gan.condition(given, 2, rng)
+        first, second = gan.generate(z, None if condition is None else condition[:1].expand_as(condition))
     if z.numel() == 0 or torch.equal(first, second):
         raise UsageError("This GAN has no latent space: its images do not depend on the noise.")
 
@@ -81,9 +85,9 @@ def sample(
     labels = gan.class_labels(count) if labels is None else labels
     given = None if labels is None else checked_labels(labels, count, gan.classes).to(gan.device)
     rng = torch.Generator(gan.device).manual_seed(seed)
-    z, condition = gan.latent(count, rng), gan.condition(given, count, rng)
-    if truncation is not None:
-        z = _truncated(gan, z, truncation, rng)
+    with as_sampling(gan):
+        z, condition = gan.latent(count, rng), gan.condition(given, count, rng)
+        z = z if truncation is None else _truncated(gan, z, truncation, rng)
     if condition is not None and not condition.is_floating_point():
         condition = nn.functional.one_hot(condition, gan.classes).float()
     return Latents(z, condition)
@@ -107,7 +111,7 @@ def of_seeds(
 def generate(gan: GAN, latents: Latents) -> Tensor:
     """Images in [-1, 1], [N, C, size, size], or points [N, C], differentiable in the latents.
 
-    The mode of the generator is the caller's. Mixed classes are mixed in the embeddings of the generator; UsageError if
+    Call it within `as_sampling`. Mixed classes are mixed in the embeddings of the generator; UsageError if
     it has none.
     """
     z, condition = latents.z, latents.condition
@@ -123,7 +127,7 @@ def generate(gan: GAN, latents: Latents) -> Tensor:
 @torch.no_grad()
 def render(gan: GAN, latents: Latents, chunk: int = 256) -> Tensor:
     """Images uint8 [N, C, size, size], or points float32 [N, C], on the CPU, generated `chunk` at a time."""
-    with evaluating(gan.generator):
+    with as_sampling(gan):
         parts = [decode(generate(gan, latents[i : i + chunk]), gan.spec) for i in range(0, len(latents), chunk)]
     return torch.cat(parts) if parts else _nothing(gan.spec)
 
