@@ -1,12 +1,20 @@
 """Building blocks for generators and discriminators, shared by the built-in architectures and plugins."""
 
 from ganzoo.nn.batch_norm import SynchronisedBatchNorm, synchronise, uses_batch_statistics
-from ganzoo.nn.blocks import ConvBNLeakyReLU, ConvHead, ConvTransposeBNReLU, ConvTransposeTanh
+from ganzoo.nn.blocks import (
+    ConvBNLeakyReLU,
+    ConvDownsample2d,
+    ConvHead,
+    ConvTransposeBNReLU,
+    ConvTransposeTanh,
+    UpsampleConv2d,
+)
 from ganzoo.nn.init import initialise, scaled_normal
 from ganzoo.nn.mlp import Linear, MLPDiscriminator, MLPGenerator, mlp
 
 __all__ = [
     "ConvBNLeakyReLU",
+    "ConvDownsample2d",
     "ConvHead",
     "ConvTransposeBNReLU",
     "ConvTransposeTanh",
@@ -14,6 +22,7 @@ __all__ = [
     "MLPDiscriminator",
     "MLPGenerator",
     "SynchronisedBatchNorm",
+    "UpsampleConv2d",
     "initialise",
     "mlp",
     "scaled_normal",

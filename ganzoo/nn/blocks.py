@@ -8,7 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from ganzoo.ops import conv_bn_leaky_relu, conv_leaky_relu, conv_transpose_bn_relu, conv_transpose_tanh
+from ganzoo.ops import (
+    conv_bn_leaky_relu,
+    conv_downsample,
+    conv_leaky_relu,
+    conv_transpose_bn_relu,
+    conv_transpose_tanh,
+    upsample_conv,
+)
 
 
 class ConvTransposeBNReLU(nn.Sequential):
@@ -109,6 +116,34 @@ class ConvHead(nn.Conv2d):
         channels_last = input.is_contiguous(memory_format=torch.channels_last)
         maps, weight = (t.permute(0, 2, 3, 1) if channels_last else t for t in (input, self.weight))  # avoids a copy
         return nn.functional.linear(maps.flatten(1), weight.flatten(1), self.bias)[:, :, None, None]
+
+
+class UpsampleConv2d(nn.Conv2d):
+    """Upsampling by 2 to the nearest neighbour, then Conv2d(3, padding=1): generators of residual networks.
+
+    Input [N, in_channels, H, W], output [N, out_channels, 2 H, 2 W]. The state dict is that of nn.Conv2d, and spectral
+    norm applies to the 3x3 weight as it does there. Computed by `ganzoo.ops.upsample_conv`.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, bias: bool = True):
+        super().__init__(in_channels, out_channels, 3, padding=1, bias=bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return upsample_conv(input, self.weight, self.bias)
+
+
+class ConvDownsample2d(nn.Conv2d):
+    """Conv2d(3, padding=1), then AvgPool2d(2): discriminators of residual networks.
+
+    Input [N, in_channels, H, W], output [N, out_channels, H // 2, W // 2]. The state dict is that of nn.Conv2d, and
+    spectral norm applies to the 3x3 weight as it does there. Computed by `ganzoo.ops.conv_downsample`.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, bias: bool = True):
+        super().__init__(in_channels, out_channels, 3, padding=1, bias=bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return conv_downsample(input, self.weight, self.bias)
 
 
 def _fusible(modules: list[Any], *types: type[nn.Module]) -> bool:

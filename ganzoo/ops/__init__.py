@@ -5,13 +5,16 @@ from ganzoo.ops.conv_bn import conv_bn_leaky_relu, conv_transpose_bn_relu
 from ganzoo.ops.convolution import conv_leaky_relu
 from ganzoo.ops.few_channels import conv_transpose_tanh
 from ganzoo.ops.linear import linear
+from ganzoo.ops.resample import conv_downsample, upsample_conv
 
 __all__ = [
     "NativeError",
     "conv_bn_leaky_relu",
+    "conv_downsample",
     "conv_leaky_relu",
     "conv_transpose_bn_relu",
     "conv_transpose_tanh",
     "linear",
+    "upsample_conv",
     "use_backend",
 ]

@@ -18,7 +18,7 @@ from ganzoo.ops.batch_norm import BatchNorm, fold, normalize, scale_shift_act
 from ganzoo.ops.cuda_library import compute_dtype
 from ganzoo.ops.dispatch import BlockRule, Kernels, below_autograd, dispatch, like_reference, needs_grad
 from ganzoo.ops.linear import linear
-from ganzoo.ops.packing import packed
+from ganzoo.ops.packing import pack_strided, pack_transposed, packed
 
 ops = torch.ops.ganzoo
 
@@ -127,6 +127,6 @@ def _conv_bn(
     if needs_grad(x, weight, scale, shift):
         return scale_shift_act(convolve(x, weight, None, None, None, 1.0, *size), scale, shift, slope)
     # scale and shift are applied in the epilogue: the packed weight does not depend on the batch norm
-    panels = packed(weight, transposed, kernels)
+    panels = packed(weight, pack_transposed if transposed else pack_strided, kernels)
     out: Tensor = below_autograd(convolve, x, weight, panels, scale, shift, slope, *size)
     return out

@@ -20,7 +20,7 @@ from ganzoo.ops.backend import NativeError, resolve
 from ganzoo.ops.batch_norm import fake_stats
 from ganzoo.ops.cuda_library import compute_dtype
 from ganzoo.ops.dispatch import FEW_CHANNELS, BlockRule, Kernels, below_autograd, dispatch, like_reference, needs_grad
-from ganzoo.ops.packing import packed
+from ganzoo.ops.packing import pack_strided, packed
 
 ops = torch.ops.ganzoo
 
@@ -54,7 +54,7 @@ def conv_leaky_relu(
     if needs_grad(x, weight, bias):
         out = operator(x, weight, None, None, shift, slope)
     else:
-        panels = None if rule.few_channels else packed(weight, False, kernels)
+        panels = None if rule.few_channels else packed(weight, pack_strided, kernels)
         out = below_autograd(operator, x, weight, panels, None, shift, slope)
     return like_reference(out, x, weight)
 

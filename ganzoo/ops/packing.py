@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.weak import WeakTensorKeyDictionary
+from torch.utils.weak import WeakIdKeyDictionary
 
 from ganzoo.ops.dispatch import Kernels
 
@@ -22,11 +23,13 @@ class CachedPanels(NamedTuple):
     panels: Tensor
 
 
-_cache: dict[bool, WeakTensorKeyDictionary] = {False: WeakTensorKeyDictionary(), True: WeakTensorKeyDictionary()}
+# By the weight's storage and, in it, the function that packed it. Not by the weight: PyTorch refuses to swap tensors
+# that have weak references (torch.utils.swap_tensors, which Module.to and load_state_dict can use).
+_cache: WeakIdKeyDictionary = WeakIdKeyDictionary()
 
 
-def packed(weight: Tensor, transposed: bool, kernels: Kernels) -> Tensor | None:
-    """`weight` packed for `conv_transpose4x4s2` or `conv4x4s2`; None if the call should pack it.
+def packed(weight: Tensor, pack: Callable[[Tensor], Tensor], kernels: Kernels) -> Tensor | None:
+    """`pack(weight)`, the weight as a kernel reads it; None if the call should pack it.
 
     Cached until the weight's version or its place in memory changes. Writes through `.data`, NumPy or another process
     leave no trace in the version. They are noticed if they touch one of `SAMPLES` or more values, among them some of
@@ -39,16 +42,27 @@ def packed(weight: Tensor, transposed: bool, kernels: Kernels) -> Tensor | None:
     real = type(weight) in (Tensor, torch.nn.Parameter)  # a fake tensor, for example, has no memory to read
     if torch.compiler.is_compiling() or not real or not dense or weight.is_inference() or not weight.is_leaf:
         return None
+    by_pack: dict[tuple[Any, ...], CachedPanels] = _cache.setdefault(weight.untyped_storage(), {})
+    key = (pack, weight.storage_offset(), weight.shape)
     state = (weight._version, weight.data_ptr(), weight.stride())
-    cached: CachedPanels | None = _cache[transposed].get(weight)
+    cached = by_pack.get(key)
     values = weight.detach().as_strided((weight.numel(),), (1,))
     if cached is not None and cached.state == state and torch.equal(values.take(cached.places), cached.samples):
         return cached.panels
     places = _places(weight)
     with torch.no_grad():
-        panels: Tensor = torch.ops.ganzoo.conv4x4s2_pack_weight(weight, transposed)
-        _cache[transposed][weight] = CachedPanels(state, places, values.take(places), panels)
-    return panels
+        by_pack[key] = CachedPanels(state, places, values.take(places), pack(weight))
+    return by_pack[key].panels
+
+
+def pack_transposed(weight: Tensor) -> Tensor:
+    """`weight` packed for `conv_transpose4x4s2`."""
+    return torch.ops.ganzoo.conv4x4s2_pack_weight(weight, True)  # type: ignore[no-any-return]
+
+
+def pack_strided(weight: Tensor) -> Tensor:
+    """`weight` packed for `conv4x4s2`."""
+    return torch.ops.ganzoo.conv4x4s2_pack_weight(weight, False)  # type: ignore[no-any-return]
 
 
 def _places(weight: Tensor) -> Tensor:

@@ -57,3 +57,15 @@ def conv_leaky_relu(
 def conv_transpose_tanh(x: Tensor, weight: Tensor, bias: Tensor | None, *, stride: int, padding: int) -> Tensor:
     """tanh(conv_transpose2d(x) + bias): arguments and errors are those of `ganzoo.ops.conv_transpose_tanh`."""
     return F.conv_transpose2d(x, weight, bias, stride, padding).tanh_()
+
+
+def upsample_conv(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """conv2d(upsample(x)): arguments and errors are those of `ganzoo.ops.upsample_conv`."""
+    if x.dim() == 3:  # an image without a batch, which interpolate would take for a batch of lines
+        return upsample_conv(x[None], weight, bias)[0]
+    return F.conv2d(F.interpolate(x, scale_factor=2.0), weight, bias, padding=1)
+
+
+def conv_downsample(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """avg_pool2d(conv2d(x)): arguments and errors are those of `ganzoo.ops.conv_downsample`."""
+    return F.avg_pool2d(F.conv2d(x, weight, bias, padding=1), 2)

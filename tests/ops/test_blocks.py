@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from ganzoo import ops
-from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU, ConvTransposeTanh
+from ganzoo.nn import ConvBNLeakyReLU, ConvDownsample2d, ConvTransposeBNReLU, ConvTransposeTanh, UpsampleConv2d
 from ganzoo.ops import NativeError, cpu_library
 from tests.ops.conftest import LAYOUTS, close, needs_native, random, shaken
 
@@ -23,6 +24,25 @@ BLOCKS: dict[str, tuple[Callable[[], nn.Sequential], tuple[int, ...]]] = {
     "plain": (lambda: ConvBNLeakyReLU(9, 20, norm=False), (3, 9, 7, 8)),
     "image": (lambda: ConvBNLeakyReLU(3, 20, norm=False), (3, 3, 7, 8)),
     "last": (lambda: nn.Sequential(ConvTransposeTanh(9, 3)), (3, 9, 4, 5)),
+    "upsample": (lambda: nn.Sequential(UpsampleConv2d(9, 20)), (3, 9, 4, 5)),
+    "downsample": (lambda: nn.Sequential(ConvDownsample2d(9, 20)), (3, 9, 7, 8)),
+}
+
+
+class PlainUpsample(nn.Conv2d):
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(F.interpolate(input, scale_factor=2.0))
+
+
+class PlainDownsample(nn.Conv2d):
+    def forward(self, input: Tensor) -> Tensor:
+        return F.avg_pool2d(super().forward(input), 2)
+
+
+PLAIN: dict[type[nn.Module], type[nn.Module]] = {
+    ConvTransposeTanh: nn.ConvTranspose2d,
+    UpsampleConv2d: PlainUpsample,
+    ConvDownsample2d: PlainDownsample,
 }
 every_block = pytest.mark.parametrize("kind", BLOCKS)
 
@@ -30,7 +50,7 @@ every_block = pytest.mark.parametrize("kind", BLOCKS)
 def plain(block: nn.Sequential) -> nn.Sequential:
     """A float64 copy that runs the same modules one after the other."""
     last = [nn.Tanh()] if isinstance(block[-1], ConvTransposeTanh) else []
-    kinds = [nn.ConvTranspose2d if type(m) is ConvTransposeTanh else type(m) for m in block]
+    kinds = [PLAIN.get(type(m), type(m)) for m in block]
     copy = nn.Sequential(*(kind(**arguments(m)) for kind, m in zip(kinds, block)), *last).double()
     copy.load_state_dict(block.state_dict())
     return copy.train(block.training)
@@ -141,6 +161,8 @@ def test_the_reference_passes_gradcheck_and_gradgradcheck(kind: str) -> None:
         "plain": lambda x, w, a, b: ops.conv_leaky_relu(x, w, a + b),
         "image": lambda x, w, a, b: ops.conv_leaky_relu(x, w, a - b),
         "last": lambda x, w, a, b: ops.conv_transpose_tanh(x, w, a + b),
+        "upsample": lambda x, w, a, b: ops.upsample_conv(x, w, a + b),
+        "downsample": lambda x, w, a, b: ops.conv_downsample(x, w, a + b),
     }
     inputs = (x, conv.weight, *norm)
     assert torch.autograd.gradcheck(functions[kind], inputs)
@@ -273,3 +295,18 @@ def test_the_last_layer_is_native_for_images_only() -> None:
     sized = ConvTransposeTanh(8, 3)
     assert sized(x, [7, 7]).shape == (2, 3, 7, 7)
     assert torch.equal(sized(x, [6, 6]), sized(x))
+
+
+@needs_native
+def test_weights_in_the_cache_can_be_swapped() -> None:
+    block, x = make("up", training=False)
+    with ops.use_backend("native"), torch.no_grad():
+        block(x)
+        torch.__future__.set_swap_module_params_on_conversion(True)
+        try:
+            block.load_state_dict(shaken(BLOCKS["up"][0](), seed=7).state_dict())
+            close(block(x), plain(block)(x.double()))
+            block.double().float()
+            close(block(x), plain(block)(x.double()))
+        finally:
+            torch.__future__.set_swap_module_params_on_conversion(False)

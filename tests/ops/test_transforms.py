@@ -17,6 +17,7 @@ from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU, ConvTransposeTanh, L
 from ganzoo.ops import NativeError
 from ganzoo.ops.dispatch import BlockRule
 from ganzoo.ops.linear import LinearRule
+from ganzoo.ops.resample import ResampleRule
 from tests.ops.conftest import close, needs_native, shaken
 from tests.ops.test_blocks import every_block, gradients, make, plain
 
@@ -27,6 +28,7 @@ def forced_auto() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(BlockRule, "is_profitable", lambda *_: True)
         patch.setattr(LinearRule, "is_profitable", lambda *_: True)
+        patch.setattr(ResampleRule, "is_profitable", lambda *_: True)
         yield
 
 
