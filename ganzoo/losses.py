@@ -180,8 +180,18 @@ LOSSES: dict[str, Loss] = {
 """The built-in losses by name; `get_loss` finds those of other packages as well."""
 
 
+def _undefined(*logits: Tensor | None) -> Tensor:
+    raise PluginError("loss=own: its GAN must compute the losses of both networks itself")
+
+
+own = Loss(_undefined, _undefined)
+"""Stands for the losses of an architecture that computes them itself: `loss: Literal["own"] = "own"` in its Config."""
+
+
 def get_loss(name: str) -> Loss:
     """The loss called `name`. Raises UsageError for an unknown name, and PluginError for one that cannot be used."""
+    if name == "own":
+        return own
     loss: Loss = registry.get(GROUP, name, _as_loss).card
     return loss
 

@@ -65,7 +65,7 @@ def check(
         raise click.UsageError("Give the name of an architecture, --dataset NAME or --loss NAME.")
     console = Console(highlight=False)
     counts = {"ok": 0, "expected": 0, "failed": 0}
-    for result in map(testing.run, checks):
+    for result in testing.without_repetitions(map(testing.run, checks)):
         console.print(_line(result))
         counts[result.status] += 1
     total, passed = sum(counts.values()), counts["ok"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -165,10 +166,16 @@ def all_gather(tensor: Tensor) -> list[Tensor]:
     return result
 
 
-def check_same(tensors: Mapping[str, Tensor], step: int) -> None:
-    """Compare checksums of every tensor between the ranks. Raises TrainingError for the first that differs."""
+def check_same(tensors: Mapping[str, Tensor], step: int, plain: Mapping[str, Any] | None = None) -> None:
+    """Compare checksums of every tensor, and of every `plain` value of `GAN.state`, between the ranks.
+
+    Raises TrainingError for the first that differs.
+    """
     if size() == 1:
         return
+    device = next(iter(tensors.values())).device
+    values = {f"state()[{name!r}]": _checksum_of_value(value).to(device) for name, value in (plain or {}).items()}
+    tensors = {**tensors, **values}
     sums = torch.stack([_checksum(tensor) for tensor in tensors.values()])
     both = torch.stack([sums, -sums])
     _all_reduce(both, dist.ReduceOp.MAX)
@@ -232,6 +239,27 @@ def _translate_failures() -> Iterator[None]:
 def _reason(failure: Exception) -> str:
     """The first sentence of the message, without the location in torch's sources."""
     return re.sub(r"^\[\S+\] ", "", str(failure).splitlines()[0]).partition(". ")[0].rstrip(".")
+
+
+def _checksum_of_value(value: Any) -> Tensor:
+    """Eight bytes of a hash of numbers, strings, tensors, lists and dicts of them, as a tensor."""
+    digest = hashlib.sha256()
+
+    def add(part: Any) -> None:
+        if isinstance(part, Tensor):
+            digest.update(part.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().tobytes())
+        elif isinstance(part, Mapping):
+            for name, inner in part.items():
+                digest.update(repr(name).encode())
+                add(inner)
+        elif isinstance(part, (list, tuple)):
+            for inner in part:
+                add(inner)
+        else:
+            digest.update(repr(part).encode())
+
+    add(value)
+    return torch.tensor(int.from_bytes(digest.digest()[:8], "big", signed=True))
 
 
 def _checksum(tensor: Tensor) -> Tensor:

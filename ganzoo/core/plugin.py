@@ -144,12 +144,26 @@ class Architecture:
     Config: ClassVar[type[Any]] = Config
     Sampling: ClassVar[type[Any]] = Sampling
     """The settings that `sample` takes; the GAN reads them from `self.sampling`."""
-    expected_failures: ClassVar[Mapping[str, str]] = {}
-    """Checks of `ganzoo check` that the architecture cannot pass, with the reasons: `{"compile": "..."}`."""
+    steers: ClassVar[tuple[str, ...]] = ("generator", "discriminator")
+    """Which networks see the condition, if there is one."""
+    expected_failures: ClassVar[Any] = {}
+    """Checks of `ganzoo check` that the architecture cannot pass, with the reasons: `{"compile": "..."}`; or a method
+    that returns them for some settings: `def expected_failures(self, config)`."""
+
+    def example(self, config: Any) -> DataSpec | None:
+        """The data to check the architecture with; by default the smallest images that `build` accepts."""
+        return None
 
     def build(self, config: Any, spec: DataSpec) -> nn.Module:
         """A `ganzoo.GAN` for `spec`, initialised from torch's global random state. Import torch inside this method."""
         raise NotImplementedError
+
+
+def expected_failures(card: Any, config: Any) -> Mapping[str, str]:
+    """The checks that a card with these settings cannot pass, with the reasons."""
+    declared = card.expected_failures
+    failures: Mapping[str, str] = declared(config) if callable(declared) else declared
+    return failures
 
 
 class Dataset:

@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
+from types import MethodType
 from typing import Any, get_args
 
 from ganzoo.core import config as configs
@@ -34,7 +35,8 @@ ATTRIBUTE_TYPES: dict[str, tuple[str, tuple[type, ...]]] = {
     "kind": ("text", (str,)),
     "kinds": ("a tuple", (tuple,)),
     "paired": ("True or False", (bool,)),
-    "expected_failures": ("a dict from check to reason", (dict,)),
+    "expected_failures": ("a dict from check to reason, or a method that returns one", (dict, MethodType)),
+    "steers": ("a tuple of names of networks", (tuple,)),
 }
 
 HOMES = {Config: "ganzoo.Config", Sampling: "ganzoo.plugin.Sampling"}
@@ -168,6 +170,7 @@ def _check_config(config_type: Any, kind: str) -> None:
     config = _check_complete(config_type, Config, "Config", kind)
     try:
         choices = [setting.name for setting in configs.settings(Config) if setting.choices]
+        choices = [name for name in choices if (name, getattr(config, name)) != ("loss", "own")]
         configs.make(Config, {name: getattr(config, name) for name in choices})  # the core relies on these values
     except UsageError as failure:
         raise PluginError(f"its Config cannot be made from its defaults: {failure}") from failure

@@ -10,7 +10,7 @@
 """
 
 from ganzoo.testing.checks import architecture_checks, check_architecture, check_dataset, dataset_checks, loss_checks
-from ganzoo.testing.kit import Check, CheckError, Result, run
+from ganzoo.testing.kit import Check, CheckError, Result, run, without_repetitions
 from ganzoo.testing.parametrize import parametrize_checks
 
 __all__ = [
@@ -24,4 +24,5 @@ __all__ = [
     "loss_checks",
     "parametrize_checks",
     "run",
+    "without_repetitions",
 ]

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from ganzoo.core import registry
-from ganzoo.core.plugin import Architecture
+from ganzoo.core.plugin import Architecture, expected_failures
 from ganzoo.losses import get_loss
-from ganzoo.testing import card, datasets, losses, networks, training
+from ganzoo.testing import card, datasets, losses, networks, ranks, training
 from ganzoo.testing.datasets import DatasetFixture
 from ganzoo.testing.fixtures import ArchitectureFixture
 from ganzoo.testing.kit import Check, Rule, checks_of, run_all
@@ -30,7 +30,9 @@ ARCHITECTURE: tuple[Rule[ArchitectureFixture], ...] = (
     training.accumulate,
     training.objectives,
     training.trains,
+    training.logs,
     training.resume,
+    ranks.ranks,
     training.no_sync,
     training.bf16,
     networks.channels_last,
@@ -65,8 +67,8 @@ def architecture_checks(architecture: str | type[Architecture], **settings: Any)
     else:
         architecture_card = registry.validate(architecture, Architecture)
     fixture = ArchitectureFixture(architecture_card, settings)
-    fixture.config()
-    return checks_of(ARCHITECTURE, fixture, architecture_card.expected_failures)
+    failures = expected_failures(architecture_card, fixture.config())
+    return checks_of(ARCHITECTURE, fixture, failures)
 
 
 def check_architecture(architecture: str | type[Architecture], **settings: Any) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import traceback
+from collections.abc import Hashable
 from typing import Any, Literal, get_origin
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ganzoo.core import config as configs
 from ganzoo.core.errors import UsageError
@@ -17,7 +19,7 @@ from ganzoo.core.spec import DataKind, DataSpec
 from ganzoo.data.images import ImageData, resize, sha256_of
 from ganzoo.data.normalization import from_uint8
 from ganzoo.data.points import PointData
-from ganzoo.gan import GAN
+from ganzoo.gan import GAN, Logs
 from ganzoo.gan.build import not_a_gan
 from ganzoo.losses import LOSSES, PENALTIES
 from ganzoo.testing.kit import CheckError, first_line, location
@@ -28,6 +30,7 @@ from ganzoo.training.state import TrainingState
 SIZES = (8, 16, 28, 32, 64)
 CLASSES = 10
 BATCH = 16
+STEPS = 20
 BUILD_ADVICE = "return networks for the given config and spec from build(), or raise UsageError with a size that works."
 """Replaces the advice of whichever check calls build()."""
 
@@ -69,7 +72,10 @@ class ArchitectureFixture:
 
     @functools.cached_property
     def smallest(self) -> DataSpec:
-        """The smallest images that the architecture accepts, preferably grey; points if it accepts no images."""
+        """The card's example, or the smallest images that the architecture accepts; points if it accepts no images."""
+        example = self.card.example(self.config())
+        if example is not None:
+            return example
         if "images" not in self.card.kinds:
             return self.spec(2, 0)
         refusals = []
@@ -90,7 +96,11 @@ class ArchitectureFixture:
         self, seed: int = 0, precision: str = "fp32", spec: DataSpec | None = None, **overrides: Any
     ) -> TrainingState:
         """The training state of new networks, before the first step."""
-        return TrainingState(self.build(spec, seed, **overrides).train(), seed, precision)
+        return self.training_state(self.build(spec, seed, **overrides), seed, precision)
+
+    def training_state(self, gan: GAN, seed: int = 0, precision: str = "fp32") -> TrainingState:
+        """The training state of `gan` before the first step."""
+        return TrainingState(gan.train(), seed, precision)
 
     def step(self, state: TrainingState) -> dict[str, Tensor]:
         """Run one step of the training loop on digits or points and return its logs."""
@@ -124,6 +134,46 @@ class ArchitectureFixture:
         data = self.data(gan.spec)
         return data.examples(n)[0] if isinstance(data, ImageData) and data.paired else None
 
+    @functools.cached_property
+    def trained(self) -> dict[str, tuple[TrainingState, list[tuple[Hashable, Logs]]]]:
+        """For each kind of data, the state after STEPS steps, and the phase and the logs of every step."""
+        specs = {"images": self.smallest, "points": self.spec(2, 0)}
+        result: dict[str, tuple[TrainingState, list[tuple[Hashable, Logs]]]] = {}
+        for kind in self.card.kinds:
+            state = self.state(spec=specs.get(kind, self.smallest))
+            history: list[tuple[Hashable, Logs]] = []
+            for _ in range(STEPS):
+                phase = state.gan.phase(state.step)
+                history.append((phase, self.step(state)))
+            result[kind] = state, history
+        return result
+
+    @functools.cached_property
+    def judges_images(self) -> bool:
+        """Whether training calls the discriminator as the contract says, with images and their condition."""
+        return self.judged(self.build()) is None
+
+    def judged(self, gan: GAN) -> tuple[Any, ...] | None:
+        """The arguments of the discriminator's first call in a step, if they are not images and their condition."""
+        other = copy.deepcopy(gan).train()
+        other.discriminator.register_forward_pre_hook(_raise_call, with_kwargs=True)
+        try:
+            self.step(TrainingState(other, 0))
+            return None
+        except _Call as call:
+            args, keywords = call.args
+        condition = self.condition(gan, 1)
+        given = [*args[1:], *keywords.values()]
+        usual = len(args) >= 1 and isinstance(args[0], Tensor) and args[0].shape[1:] == gan.spec.shape
+        usual = usual and len(given) <= 1 and all((value is None) == (condition is None) for value in given)
+        return None if usual else args
+
+    def logits(self, gan: GAN, images: Tensor) -> Tensor:
+        """The discriminator's output for these images, or for what training passes to it if that is something else."""
+        if self.judges_images:
+            return gan.discriminator(images, self.condition(gan, len(images)))  # type: ignore[no-any-return]
+        return gan.discriminator(*(self.judged(gan) or ()))  # type: ignore[no-any-return]
+
     def choices(self, name: str) -> tuple[Any, ...]:
         """The values of the setting `name` to try: the one under test, or else all choices.
 
@@ -136,6 +186,14 @@ class ArchitectureFixture:
             return setting.choices
         built_in = {*LOSSES, "none", "clip", *PENALTIES, setting.default}
         return tuple(choice for choice in setting.choices if choice in built_in)
+
+
+class _Call(Exception):  # noqa: N818
+    """Ends a step at a call, whose arguments it holds."""
+
+
+def _raise_call(module: nn.Module, args: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+    raise _Call(args, keywords)
 
 
 @functools.cache

@@ -6,7 +6,7 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, Literal, TypeVar
 
 import torch
@@ -15,6 +15,7 @@ from ganzoo.core.errors import DataError, UsageError, did_you_mean
 
 Fixture = TypeVar("Fixture")
 TORCH, KIT = (os.path.join(os.path.dirname(file), "") for file in (torch.__file__, __file__))
+REFUSAL_ADVICE = "serve these data and settings, or let `example` on the card name data that the networks are for."
 GANZOO = os.path.join(os.path.dirname(os.path.dirname(KIT)), "")
 
 
@@ -69,6 +70,8 @@ class Check:
                 raise  # missing or damaged files are not a mistake in the plugin
             except CheckError as failure:
                 raise CheckError(failure.problem, failure.change or self.rule.advice) from failure.__cause__
+            except UsageError as refusal:
+                raise CheckError(f"it is refused: {refusal}", REFUSAL_ADVICE) from refusal
             except Exception as error:  # third-party code may raise anything
                 place = location(traceback.extract_tb(error.__traceback__))
                 raise CheckError(f"{first_line(error)}{place}", self.rule.advice) from error
@@ -104,10 +107,19 @@ def run(check: Check) -> Result:
 
 def run_all(checks: Iterable[Check], plugin: str) -> None:
     """Run every check; raise one CheckError that lists all failures."""
-    failed = [result for result in map(run, checks) if result.status == "failed"]
+    failed = list(without_repetitions(result for result in map(run, checks) if result.status == "failed"))
     if failed:
         problems = "\n".join(f"{result.check.name}: {result.error}" for result in failed)
         raise CheckError(f"{plugin} fails {len(failed)} checks.\n{problems}", "as each of them says.")
+
+
+def without_repetitions(results: Iterable[Result]) -> Iterator[Result]:
+    """The results; an error that an earlier check has reported in full is replaced by a reference to that check."""
+    first: dict[str, str] = {}
+    for result in results:
+        earlier = first.setdefault(str(result.error), result.check.name)
+        repeated = result.error is not None and earlier != result.check.name
+        yield replace(result, error=CheckError(f"as {earlier}")) if repeated else result
 
 
 def checks_of(

@@ -6,6 +6,7 @@ import copy
 import re
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -13,11 +14,11 @@ from torch import Tensor, nn
 
 from ganzoo.core.errors import UsageError
 from ganzoo.core.spec import DataSpec
-from ganzoo.data.normalization import encode
 from ganzoo.gan import GAN
 from ganzoo.testing.fixtures import CLASSES, ArchitectureFixture
 from ganzoo.testing.kit import CheckError, rule
-from ganzoo.training.step import TrainingStep
+from ganzoo.training.state import TrainingState
+from ganzoo.training.state_snapshot import Snapshot
 
 IMAGE_SHAPES = ((1, 8, 10), (3, 16, 1), (1, 28, 10), (3, 32, 100), (3, 64, 2))
 POINT_SHAPES = ((2, 0, 10), (5, 0, 3))
@@ -30,7 +31,7 @@ N = 4
 def shapes(fixture: ArchitectureFixture) -> None:
     """Images and logits have the right shapes for any size, channels and classes."""
     shapes = {"images": IMAGE_SHAPES, "points": POINT_SHAPES}
-    for shape in (shape for kind in fixture.card.kinds for shape in shapes[kind]):
+    for shape in (shape for kind in fixture.card.kinds for shape in shapes.get(kind, ())):
         try:
             gan = fixture.build(fixture.spec(*shape))
         except UsageError:
@@ -59,8 +60,7 @@ def logits(fixture: ArchitectureFixture) -> None:
     """The discriminator returns finite logits, not probabilities."""
     gan = fixture.build().eval()
     torch.manual_seed(1)
-    images = torch.randn(64, *gan.spec.shape) * 1e6  # where any sigmoid is saturated
-    scores = gan.discriminator(images, fixture.condition(gan, 64))
+    scores = fixture.logits(gan, torch.randn(64, *gan.spec.shape) * 1e6)  # where any sigmoid is saturated
     if not scores.isfinite().all():
         raise CheckError("some logits are not finite", "look for an unbounded division or logarithm.")
     if scores.min() >= 0 and scores.max() <= 1:
@@ -69,27 +69,21 @@ def logits(fixture: ArchitectureFixture) -> None:
 
 @rule("use the condition in the generator and the discriminator, or declare neither conditional nor paired.")
 def condition(fixture: ArchitectureFixture) -> None:
-    """Both networks depend on the condition, labels or input images."""
+    """The networks that the card says are steered depend on the condition, labels or input images."""
+    unknown = set(fixture.card.steers) - {"generator", "discriminator"}
+    if unknown:
+        raise CheckError(f"steers names {unknown.pop()!r}", "name the generator, the discriminator, or both.")
     state = fixture.state()
-    gan = state.gan.eval()
-    gan.step_context = TrainingStep(state, fixture.batches(gan))
-    n = N * CLASSES
-    real = encode(torch.from_numpy(fixture.data(gan.spec).values[:n]), gan.spec)
-    first = fixture.condition(gan, n)
-    if first is None:
+    gan = state.gan
+    if fixture.condition(gan, N) is None:
         return
-    torch.manual_seed(1)
-    z, second = gan.latent(n), first.roll(1, 0)
-    images = gan.generate(z, first)
+    for _ in range(3):  # conditioning may start as the identity
+        fixture.step(state)
+    z, first = gan.eval().latent(N * CLASSES), fixture.condition(gan, N * CLASSES)
     kind = "inputs" if fixture.card.paired else "labels"
-    if torch.equal(images, gan.generate(z, second)):
+    if "generator" in fixture.card.steers and torch.equal(gan.generate(z, first), gan.generate(z, _rolled(first))):
         raise CheckError(f"different {kind} give the same images")
-    losses = []
-    for value in (first, second):
-        torch.manual_seed(0)
-        rng = torch.Generator().manual_seed(0)
-        losses.append(gan.discriminator_loss(real, images, value, rng)[0] + gan.generator_loss(real, images, value)[0])
-    if torch.equal(*losses):
+    if "discriminator" in fixture.card.steers and _losses(fixture, state, False) == _losses(fixture, state, True):
         raise CheckError(f"different {kind} for the same images give the same losses")
 
 
@@ -166,13 +160,45 @@ def compile(fixture: ArchitectureFixture) -> None:
 @rule("raise ganzoo.errors.UsageError from build() for a size that the networks do not support.")
 def impossible_size(fixture: ArchitectureFixture) -> None:
     """An unsupported size is refused, and the message names one that is supported."""
-    for size in ODD_SIZES if "images" in fixture.card.kinds else ():
+    smallest = fixture.smallest
+    for size in ODD_SIZES if smallest.kind == "images" and smallest == fixture.spec(*smallest.shape[:2]) else ():
         try:
             gan = fixture.build(fixture.spec(fixture.smallest.channels, size))
         except UsageError as refusal:
             _check_refusal(fixture, size, str(refusal))
         else:
             _check_shapes(fixture, gan)
+
+
+def _rolled(condition: Any) -> Any:
+    """The condition of the next example for every one; codes and several conditions are dicts of tensors."""
+    if isinstance(condition, dict):
+        return {name: _rolled(value) for name, value in condition.items()}
+    return condition.roll(1, 0)
+
+
+def _losses(fixture: ArchitectureFixture, state: TrainingState, rolled: bool) -> dict[str, float]:
+    """What a step logs of its losses, from the same images whatever the condition, which may be `rolled`."""
+    gan, given, before = state.gan, state.gan.condition, Snapshot(state)
+    images: dict[int, Tensor] = {}
+
+    def generate(z: Tensor, condition: Any) -> Tensor:
+        fake = type(gan).generate(gan, z, condition)
+        return images.setdefault(len(fake), torch.rand_like(fake)).detach() + 0 * fake
+
+    def condition(*args: Any) -> Any:
+        value = given(*args)
+        return _rolled(value) if rolled else value
+
+    gan.generate, gan.condition = generate, condition  # type: ignore[method-assign, assignment]
+    torch.manual_seed(0)
+    try:
+        logs = fixture.step(state)
+    finally:
+        del gan.generate, gan.condition
+    before.restore(state)
+    state.step -= 1
+    return {name: float(value) for name, value in logs.items() if name.endswith("_loss")}
 
 
 def _check_refusal(fixture: ArchitectureFixture, size: int, refusal: str) -> None:
@@ -194,11 +220,13 @@ def _check_shapes(fixture: ArchitectureFixture, gan: GAN) -> None:
     expected = (N, *spec.shape)
     if images.shape != expected:
         raise CheckError(f"the generator returns {list(images.shape)}, expected {list(expected)}")
-    logits = gan.discriminator(images, fixture.condition(gan, N))
-    if logits.shape[:1] != (N,):
+    if not fixture.judges_images:
+        return
+    logits = fixture.logits(gan, images)
+    if not logits.dim() or N % len(logits):
         raise CheckError(
             f"the discriminator returns {list(logits.shape)} for {N} images, expected [{N}] or [{N}, ...]",
-            "return one logit for each image, or one for each patch.",
+            "return one logit for each image, for each patch, or for each group of images.",
         )
 
 
@@ -219,8 +247,8 @@ def _same_outputs(fixture: ArchitectureFixture, gan: GAN, other: GAN, when: str,
         z, condition = each.latent(N), fixture.condition(each, N)
         images = each.generate(z, condition)
         inputs = images.contiguous(memory_format=torch.channels_last) if images.dim() == 4 else images
-        logits = each.discriminator(inputs, condition)
-        logits.square().sum().backward()
+        logits = fixture.logits(each, inputs)
+        (images.square().sum() + logits.square().sum()).backward()
         gradients = {f"the gradient of {name}": p.grad for name, p in each.named_parameters() if p.grad is not None}
         results.append({"the generator's images": images, "the discriminator's logits": logits, **gradients})
     for name, expected in results[0].items():

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any
 
@@ -14,40 +15,30 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ganzoo.core.errors import UsageError
-from ganzoo.gan import GAN, MicroBatch
-from ganzoo.testing.fixtures import ArchitectureFixture
+from ganzoo.testing.fixtures import STEPS, ArchitectureFixture
 from ganzoo.testing.kit import CheckError, location, rule
 from ganzoo.training import checkpoint
 from ganzoo.training.state import TrainingState
-from ganzoo.training.step import TrainingStep
+from ganzoo.training.state_snapshot import same_values
 
-STEPS = 20
+RESUMED_STEPS = 17
+"""Enough for what happens every 16 steps."""
 OWN_PARAMETERS = "give each optimizer of optimizers() all parameters of its own network and no others."
 
 
 @rule(OWN_PARAMETERS)
 def generator_step(fixture: ArchitectureFixture) -> None:
-    """A generator step changes only the generator."""
-    gan, step, micro = _prepared(fixture)
-    _check_owned(step.state.players["generator"].optimizer, "generator", gan)
-    before = _copy(gan)
-    with step.update("generator") as update:
-        fake = step.generate(micro)
-        update.backward(*gan.generator_loss(micro.real, fake, micro.condition))
-    _check_only_changed("generator", gan, before)
+    """An update of the generator, or of a further player, changes their networks and no others."""
+    state = fixture.state()
+    for player in state.players:
+        if player != "discriminator":
+            _check_player(fixture, state, player)
 
 
 @rule(OWN_PARAMETERS)
 def discriminator_step(fixture: ArchitectureFixture) -> None:
-    """A discriminator step changes only the discriminator."""
-    gan, step, micro = _prepared(fixture)
-    _check_owned(step.state.players["discriminator"].optimizer, "discriminator", gan)
-    before = _copy(gan)
-    with step.update("discriminator") as update:
-        fake = step.generate(micro)
-        for loss, logs in gan.discriminator_losses(micro.real, fake, micro.condition, step.rng):
-            update.backward(loss, logs)
-    _check_only_changed("discriminator", gan, before)
+    """An update of the discriminator changes only the discriminator."""
+    _check_player(fixture, fixture.state(), "discriminator")
 
 
 @rule("use the layer in forward(), remove it, or freeze it with requires_grad_(False).")
@@ -61,10 +52,8 @@ def gradients(fixture: ArchitectureFixture) -> None:
         fixture.step(state)
         waiting -= _not_zero(gradients)
     gan.zero_grad()
-    real, labels_or_inputs = fixture.batches(gan)(0)
-    gan.discriminator(
-        real, gan.condition(labels_or_inputs, len(real), state.rng)
-    ).sum().backward()  # a Wasserstein loss does not depend on the last bias
+    real, _ = fixture.batches(gan)(0)
+    fixture.logits(gan, real).sum().backward()  # a Wasserstein loss does not depend on the last bias
     waiting -= _not_zero({name: p.grad for name, p in gan.named_parameters() if p.grad is not None})
     if waiting:
         raise CheckError(f"no gradient reaches {', '.join(sorted(waiting))}")
@@ -123,48 +112,84 @@ def objectives(fixture: ArchitectureFixture) -> None:
                 raise CheckError(f"loss={twin} and loss={loss} give the same values, so one of them is ignored")
 
 
-@rule("store what training changes in parameters and buffers, and draw from the given rng or torch's global state.")
+@rule(
+    "store what training changes in parameters, buffers or state(), let the rest follow from step.step, and draw from "
+    "the given rng or torch's global state."
+)
 def resume(fixture: ArchitectureFixture) -> None:
-    """A step after saving and resuming equals the same step without interruption."""
+    """Steps after saving and resuming equal the same steps without interruption."""
     torch.manual_seed(3)
     state = fixture.state()
-    fixture.step(state)
+    for _ in range(3):
+        fixture.step(state)
     with tempfile.TemporaryDirectory() as folder:
         path = state.save(Path(folder))
-        fixture.step(state)
-        expected = _all_tensors(state)
+        expected = _after_steps(fixture, state)
         torch.manual_seed(4)
         state = fixture.state(seed=5)
         state.restore(path, checkpoint.read_state(path))
-    fixture.step(state)
-    for name, tensor in _all_tensors(state).items():
-        if name not in expected or not torch.equal(tensor, expected[name]):
-            raise CheckError(f"{name} differs one step after resuming")
+    for step, now in _after_steps(fixture, state).items():
+        for name, value in now.items():
+            if name not in expected[step] or not same_values(value, expected[step][name]):
+                raise CheckError(f"{name} differs {'one step' if step == 1 else f'{step} steps'} after resuming")
+
+
+@rule("log the same names in every step of a phase, detached scalars; what changes them belongs into phase(step).")
+def logs(fixture: ArchitectureFixture) -> None:
+    """Steps log scalars, under the same names as other steps of their phase."""
+    for _, history in fixture.trained.values():
+        names: dict[Hashable, list[str]] = {}
+        for step, (phase, values) in enumerate(history):
+            for name, value in values.items():
+                if not isinstance(value, Tensor) or value.dim() or value.requires_grad:
+                    raise CheckError(f"step {step} logs {name}, which is not a detached scalar")
+            expected = names.setdefault(phase, list(values))
+            changed = set(expected) ^ set(values)
+            if changed:
+                which = "step 0" if phase is None else f"an earlier step of the phase {phase!r}"
+                raise CheckError(f"step {step} and {which} do not both log {', '.join(sorted(changed))}")
 
 
 @rule("lower generator_lr and discriminator_lr, bound the loss, or initialise with smaller weights.")
 def trains(fixture: ArchitectureFixture) -> None:
     """After twenty steps on digits or points, losses, weights and samples are finite."""
-    specs = {"images": fixture.smallest, "points": fixture.spec(2, 0)}
-    for kind in fixture.card.kinds:
-        state = fixture.state(spec=specs[kind])
-        for _ in range(STEPS):
-            _check_finite(fixture.step(state))
+    for kind, (state, history) in fixture.trained.items():
+        for _, values in history:
+            _check_finite(values)
         if not state.weights_are_finite():
             raise CheckError(f"after {STEPS} steps some weights are not finite")
-        gan = state.gan.eval()
+        gan = copy.deepcopy(state.gan).eval()
         samples = gan.generate(gan.latent(64), fixture.condition(gan, 64))
         if kind == "images" and not (samples.abs() <= 1).all():
             raise CheckError("the trained generator's images exceed -1..1", "end the generator with tanh.")
         fixture.sample(gan, 2, seed=0)
 
 
-def _prepared(fixture: ArchitectureFixture) -> tuple[GAN, TrainingStep, MicroBatch]:
-    """New networks, their first training step, and its first microbatch."""
-    state = fixture.state()
-    step = TrainingStep(state, fixture.batches(state.gan))
-    state.gan.step_context = step
-    return state.gan, step, step.batches()[0]
+def _check_player(fixture: ArchitectureFixture, state: TrainingState, player: str) -> None:
+    """Train until an update of this player, and check what it changes."""
+    gan = state.gan
+    _check_owned(state, player)
+    seen: list[str] = []
+    begin, end = state.select_players, state.update
+    before: dict[str, Tensor] = {}
+
+    def select(*players: str) -> Any:
+        before.update(_copy(gan))
+        return begin(*players)
+
+    def update(*players: str) -> dict[str, Tensor]:
+        norms = end(*players)
+        if player in players and not seen:
+            seen.append(player)
+            _check_only_changed(player, [name for p in players for name in state.players[p].networks], gan, before)
+        return norms
+
+    state.select_players, state.update = select, update  # type: ignore[method-assign]
+    for _ in range(STEPS):
+        if not seen:
+            fixture.step(state)
+    if not seen:
+        raise CheckError(f"no step of the first {STEPS} updates the {player}", "update every player, or leave it out.")
 
 
 def _gradients(fixture: ArchitectureFixture, parts: int) -> dict[str, Tensor]:
@@ -203,18 +228,20 @@ def _copy(network: nn.Module) -> dict[str, Tensor]:
     return {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
 
 
-def _check_owned(optimizer: torch.optim.Optimizer, part: str, gan: GAN) -> None:
-    parameters = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
-    for name, parameter in gan.named_parameters():
-        if name.startswith(f"{part}.") and parameter.requires_grad and id(parameter) not in parameters:
+def _check_owned(state: TrainingState, part: str) -> None:
+    player = state.players[part]
+    own = tuple(f"{network}." for network in player.networks)
+    parameters = {id(parameter) for group in player.optimizer.param_groups for parameter in group["params"]}
+    for name, parameter in state.gan.named_parameters():
+        if name.startswith(own) and parameter.requires_grad and id(parameter) not in parameters:
             raise CheckError(f"the {part}'s optimizer lacks {name}")
-        if not name.startswith(f"{part}.") and id(parameter) in parameters:
+        if not name.startswith(own) and id(parameter) in parameters:
             raise CheckError(f"the {part}'s optimizer holds {name}")
 
 
-def _check_only_changed(part: str, gan: nn.Module, before: dict[str, Tensor]) -> None:
+def _check_only_changed(part: str, networks: list[str], gan: nn.Module, before: dict[str, Tensor]) -> None:
     changed = [name for name, parameter in gan.named_parameters() if not torch.equal(parameter, before[name])]
-    others = [name for name in changed if not name.startswith(f"{part}.")]
+    others = [name for name in changed if not name.startswith(tuple(f"{network}." for network in networks))]
     if others:
         raise CheckError(f"a {part} step changes {', '.join(others)}")
     if not changed:
@@ -225,6 +252,21 @@ def _check_finite(logs: dict[str, Tensor], when: str = "") -> None:
     for name, value in logs.items():
         if not value.isfinite().all():
             raise CheckError(f"{when}{name} became {value.item()}")
+
+
+def _after_steps(fixture: ArchitectureFixture, state: TrainingState) -> dict[int, dict[str, Any]]:
+    """What `_everything` is after one more step, and after RESUMED_STEPS."""
+    result = {}
+    for step in range(1, RESUMED_STEPS + 1):
+        fixture.step(state)
+        if step in (1, RESUMED_STEPS):
+            result[step] = _everything(state)
+    return result
+
+
+def _everything(state: TrainingState) -> dict[str, Any]:
+    """Every tensor of a training state by name, and every value of `GAN.state`."""
+    return _all_tensors(state) | {f"state()[{key!r}]": copy.deepcopy(v) for key, v in state.gan.state().items()}
 
 
 def _all_tensors(state: TrainingState) -> dict[str, Tensor]:

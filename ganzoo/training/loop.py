@@ -47,7 +47,7 @@ def train(
         state.seconds = time.monotonic() - start
         if state.step % config.log_every == 0:
             log_metrics(metrics, callbacks)
-            distributed.check_same(state.gan.state_dict(), state.step)
+            distributed.check_same(state.gan.state_dict(), state.step, state.gan.state())
         if state.step % config.sample_every == 0:
             write_samples(state, batches, run, callbacks)
         callbacks.on_step(state.step, state.seconds)
@@ -110,7 +110,7 @@ def save_checkpoint(state: TrainingState, run: Run, metrics: MetricsAccumulator,
     if state.step != state.saved_step:
         if not state.weights_are_finite():
             raise diverged(run, f"after step {state.step} some weights are not finite")
-        distributed.check_same(state.gan.state_dict(), state.step)
+        distributed.check_same(state.gan.state_dict(), state.step, state.gan.state())
         path = state.save(run.checkpoints)
         state.saved_step = state.step
         if distributed.rank() == 0:

@@ -50,7 +50,7 @@ class Snapshot:
         return (
             same(self.tensors, other.tensors)
             and self.scalers == other.scalers
-            and _same_values(self.plain, other.plain)
+            and same_values(self.plain, other.plain)
             and torch.equal(self.rng, other.rng)
             and torch.equal(self.torch_rng, other.torch_rng)
             and torch.equal(self.cuda_rng, other.cuda_rng)
@@ -74,7 +74,7 @@ def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def _same_values(one: Any, other: Any) -> bool:
+def same_values(one: Any, other: Any) -> bool:
     """Whether two nested structures hold equal values and bitwise equal tensors."""
     (ours, shape), (theirs, other_shape) = tree_flatten(one), tree_flatten(other)
     return shape == other_shape and all(

@@ -283,7 +283,7 @@ def test_each_mistake_is_found(name: str, attributes: dict[str, Any], problem: s
     assert "\nChange: " in str(result.error)
 
 
-@pytest.mark.parametrize("rule", ARCHITECTURE, ids=lambda rule: rule.name)
+@pytest.mark.parametrize("rule", [rule for rule in ARCHITECTURE if rule.name != "ranks"], ids=lambda rule: rule.name)
 def test_a_correct_architecture_passes(rule: Any) -> None:
     result = outcome(Good, rule.name)
     assert result.status == "ok", result.error
@@ -383,3 +383,253 @@ def test_only_the_choices_on_offer_are_tried() -> None:
 
     card = type("Narrow", (Good,), {"Config": OnlyOne, "game": OneLoss})
     assert outcome(card, "objectives").status == "ok"
+
+
+class Importable(Good):
+    """Ranks are other processes, which import the card from this module."""
+
+    __module__ = __name__
+
+
+class Drifting(GAN):
+    """Keeps a mean over its own share of every batch."""
+
+    def __init__(self, *args: Any):
+        super().__init__(*args)
+        self.register_buffer("brightness", torch.zeros(()))
+
+    def generator_loss(self, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> Any:
+        self.brightness.copy_(real.mean())
+        return super().generator_loss(real, fake, condition)
+
+
+class Averaged(Drifting):
+    def after_step(self, player: str) -> None:
+        super().after_step(player)
+        self.brightness.copy_(self.step_context.mean_over_ranks(self.brightness))
+
+
+class Counting(Drifting):
+    """Its state is no tensor."""
+
+    def after_step(self, player: str) -> None:
+        self.seen = float(self.brightness)
+        self.brightness.zero_()
+
+    def state(self) -> dict[str, Any]:
+        return {"seen": getattr(self, "seen", 0.0)}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        self.seen = state["seen"]
+
+
+class DriftingCard(Importable):
+    game = Drifting
+
+
+class AveragedCard(Importable):
+    game = Averaged
+
+
+class CountingCard(Importable):
+    game = Counting
+
+
+@pytest.mark.parametrize(
+    ("card", "problem"),
+    [
+        (Importable, ""),
+        (AveragedCard, ""),
+        (DriftingCard, "after step 1 their values of brightness differ"),
+        (CountingCard, "after step 1 their values of state()['seen'] differ"),
+        (Good, "another process cannot import Good"),
+    ],
+)
+def test_two_ranks_keep_the_same_weights_buffers_and_state(card: type[plugin.Architecture], problem: str) -> None:
+    result = outcome(card, "ranks")
+    assert result.status == ("failed" if problem else "ok"), result.error
+    assert problem in str(result.error)
+
+
+class Lazy(GAN):
+    """Every fourth step has a penalty, which is logged then."""
+
+    every = 4
+
+    def penalty(self, *args: Any) -> Any:
+        return (0.0, {}) if self.step_context.step % self.every else (1.0, {"weight": torch.tensor(1.0)})
+
+
+class LazyInPhases(Lazy):
+    def phase(self, step: int) -> Any:
+        return step % self.every == 0
+
+
+class OddValues(GAN):
+    def generator_loss(self, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> Any:
+        loss, _ = super().generator_loss(real, fake, condition)
+        return loss, {"whole": loss}
+
+
+def test_names_of_logs_may_change_with_the_phase_only() -> None:
+    assert outcome(type("Mistaken", (Good,), {"game": LazyInPhases}), "logs").status == "ok"
+    error = outcome(type("Mistaken", (Good,), {"game": Lazy}), "logs").error
+    assert "step 1 and step 0 do not both log weight" in error.problem
+    error = outcome(type("Mistaken", (Good,), {"game": OddValues}), "logs").error
+    assert "step 0 logs whole, which is not a detached scalar" in error.problem
+
+
+class RareCounter(GAN):
+    """Counts its steps itself, and forgets the count."""
+
+    count = 0
+
+    def generator_loss(self, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> Any:
+        self.count += 1
+        loss, logs = super().generator_loss(real, fake, condition)
+        return loss * (2 if self.count % 16 == 0 else 1), logs
+
+
+def test_a_forgotten_counter_that_matters_every_16_steps_is_found() -> None:
+    error = outcome(type("Mistaken", (Good,), {"game": RareCounter}), "resume").error
+    assert "differs 17 steps after resuming" in error.problem
+
+
+def test_state_that_is_not_read_back_is_found() -> None:
+    class Deaf(RareCounter):
+        def state(self) -> dict[str, Any]:
+            return {"count": self.count}
+
+    error = outcome(type("Mistaken", (Good,), {"game": Deaf}), "resume").error
+    assert "state()['count'] differs one step after resuming" in error.problem
+
+
+class Modulated(Generator):
+    """Conditioning that is the identity at first."""
+
+    def __init__(self, config: Any, spec: DataSpec):
+        super().__init__(config, spec)
+        nn.init.zeros_(self.embed.weight)
+
+
+class PackedDiscriminator(Discriminator):
+    """PacGAN: one logit for two images."""
+
+    def forward(self, images: Tensor, condition: Tensor | None) -> Tensor:
+        return super().forward(images, condition).unflatten(0, (-1, 2)).mean(1)
+
+
+class LabelsForD(Good):
+    generator = IgnoringGenerator
+    steers = ("discriminator",)
+
+
+class FrozenFeatures(nn.Sequential):
+    def __init__(self) -> None:
+        super().__init__(nn.BatchNorm2d(1))
+        self.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> FrozenFeatures:
+        return super().train(False)
+
+
+class Pretrained(Discriminator):
+    """Judges frozen features of images, whose batch norm stays in eval mode."""
+
+    def __init__(self, config: Any, spec: DataSpec):
+        super().__init__(config, spec)
+        self.features = FrozenFeatures() if spec.channels == 1 else nn.Identity()
+
+    def forward(self, images: Tensor, condition: Tensor | None) -> Tensor:
+        return super().forward(self.features(images), condition)
+
+
+@pytest.mark.parametrize(
+    ("name", "attributes"),
+    [
+        ("condition", {"generator": Modulated}),
+        ("condition", {"generator": IgnoringGenerator, "steers": ("discriminator",)}),
+        ("condition", {"discriminator": IgnoringDiscriminator, "steers": ("generator",)}),
+        ("shapes", {"discriminator": PackedDiscriminator}),
+        ("logits", {"discriminator": PackedDiscriminator}),
+        ("accumulate", {"discriminator": PackedDiscriminator}),
+        ("objectives", {"discriminator": PackedDiscriminator}),
+        ("objectives", {"discriminator": Pretrained}),
+        ("gradients", {"discriminator": Pretrained}),
+        ("seed", {"discriminator": Pretrained}),
+    ],
+)
+def test_what_is_unusual_and_right_passes(name: str, attributes: dict[str, Any]) -> None:
+    result = outcome(type("Unusual", (Good,), attributes), name)
+    assert result.status == "ok", result.error
+
+
+def test_a_penalty_is_refused_for_batch_norm_that_mixes_images_and_no_other() -> None:
+    class Mixing(Pretrained):
+        def __init__(self, config: Any, spec: DataSpec):
+            super().__init__(config, spec)
+            self.features = nn.BatchNorm2d(spec.channels)
+
+    def build(discriminator: type[nn.Module]) -> GAN:
+        card = type("Penalised", (Good,), {"discriminator": discriminator})()
+        return card.build(plugin.Config(penalty="r1"), DataSpec(1, 8, 10))
+
+    assert build(Pretrained).config.penalty == "r1"
+    with pytest.raises(UsageError, match="penalty=r1 with batch norm in the discriminator"):
+        build(Mixing)
+
+
+def test_one_refusal_is_one_message() -> None:
+    class Refuses(Good):
+        def build(self, config: Any, spec: DataSpec) -> GAN:
+            raise UsageError("This architecture is for tables, and these data are images.")
+
+    with pytest.raises(CheckError) as failure:
+        check_architecture(Refuses)
+    text = str(failure.value)
+    assert text.count("This architecture is for tables") == 1
+    assert text.count("as shapes") > 10
+
+
+def test_expected_failures_may_depend_on_the_settings() -> None:
+    class Sometimes(Good):
+        def expected_failures(self, config: Any) -> dict[str, str]:  # type: ignore[override]
+            return {"compile": "only with this loss"} if config.loss == "hinge" else {}
+
+    assert {c.name: c.expected_failure for c in architecture_checks(Sometimes)}["compile"] is None
+    checks = {c.name: c.expected_failure for c in architecture_checks(Sometimes, loss="hinge")}
+    assert checks["compile"] == "only with this loss"
+
+
+def test_a_card_may_say_which_data_it_is_checked_with() -> None:
+    class Wide(Good):
+        def build(self, config: Any, spec: DataSpec) -> GAN:
+            if spec.channels != 5:
+                raise UsageError("Five channels are needed.")
+            return super().build(config, spec)
+
+        def example(self, config: Any) -> DataSpec:
+            return DataSpec(5, 12, 10)
+
+    for name in ("shapes", "impossible_size", "trains", "seed"):
+        assert outcome(Wide, name).status == "ok"
+
+
+def test_an_architecture_with_losses_of_its_own_needs_no_name_of_another() -> None:
+    class Ours(GAN):
+        def discriminator_objective(self, on_real: Any, on_fake: Any) -> Any:
+            return torch.nn.functional.softplus(on_fake - on_real).mean(), {}
+
+        def generator_objective(self, on_real: Any, on_fake: Any) -> Any:
+            return -on_fake.mean()
+
+    @dataclass(frozen=True, kw_only=True)
+    class OwnLoss(plugin.Config):
+        loss: Literal["own"] = "own"
+
+    card = type("Own", (Good,), {"Config": OwnLoss, "game": Ours})
+    for name in ("settings", "objectives", "trains"):
+        result = outcome(card, name)
+        assert result.status == "ok", result.error
+    undefined = outcome(type("Own", (Good,), {"Config": OwnLoss}), "trains")
+    assert "loss=own: its GAN must compute the losses" in str(undefined.error)
