@@ -1,14 +1,14 @@
-"""`ganzoo check ARCHITECTURE`, `ganzoo check --dataset NAME` and `ganzoo check --loss NAME`."""
+"""`ganzoo check ARCHITECTURE`, `ganzoo check --dataset NAME`, `ganzoo check --loss NAME`, ..."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ganzoo.cli import completions
 from ganzoo.cli.overrides import key_values
-from ganzoo.core.entry_points import LOSSES
+from ganzoo.core.entry_points import AUGMENTATIONS, DATASETS, KINDS, LOGGERS, LOSSES, METRICS, PENALTIES
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -16,15 +16,34 @@ if TYPE_CHECKING:
     from ganzoo.testing import Result
 
 
+OTHERS = {
+    "dataset": DATASETS,
+    "loss": LOSSES,
+    "penalty": PENALTIES,
+    "augmentation": AUGMENTATIONS,
+    "metric": METRICS,
+    "logger": LOGGERS,
+}
+"""The options that name another plugin than an architecture, and their groups of entry points."""
+
+
+def _options(command: Any) -> Any:
+    """An option for each kind of plugin in OTHERS."""
+    for name, group in reversed(OTHERS.items()):
+        text = f"Check {_a(KINDS[group])} instead."
+        text += " Loads it, which may download it." if name == "dataset" else ""
+        complete = completions.names(group)
+        command = click.option(f"--{name}", metavar="NAME", shell_complete=complete, help=text)(command)
+    return command
+
+
+def _a(word: str) -> str:
+    return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"
+
+
 @click.command()
 @click.argument("name", metavar="[ARCHITECTURE]", required=False, shell_complete=completions.architectures)
-@click.option(
-    "--dataset",
-    metavar="NAME",
-    shell_complete=completions.datasets,
-    help="Check a data set instead. Loads it, which may download it.",
-)
-@click.option("--loss", metavar="NAME", shell_complete=completions.names(LOSSES), help="Check a loss instead.")
+@_options
 @click.option(
     "--set",
     "overrides",
@@ -34,10 +53,8 @@ if TYPE_CHECKING:
     help="Check with this setting changed; repeat for several.",
 )
 @click.pass_context
-def check(
-    ctx: click.Context, name: str | None, dataset: str | None, loss: str | None, overrides: tuple[str, ...]
-) -> None:
-    """Check an architecture, data set or loss against the contract.
+def check(ctx: click.Context, /, name: str | None, overrides: tuple[str, ...], **others: str | None) -> None:
+    """Check an architecture or another plugin against the contract.
 
     \b
     ganzoo check cgan
@@ -48,21 +65,20 @@ def check(
 
     Exits with 1 if any check fails that the plugin does not list in its expected_failures.
     """
-    if dataset is not None and (name is not None or overrides):
-        raise click.UsageError("--dataset NAME cannot be combined with an architecture or --set.")
-    if loss is not None and (name is not None or dataset is not None or overrides):
-        raise click.UsageError("--loss NAME cannot be combined with an architecture, --dataset or --set.")
+    named = {option: value for option, value in others.items() if value is not None}
+    if named and (name is not None or overrides or len(named) > 1):
+        raise click.UsageError(f"--{next(iter(named))} NAME cannot be combined with another plugin or --set.")
+    if name is None and not named:
+        options = [f"--{option} NAME" for option in OTHERS]
+        raise click.UsageError(f"Give the name of an architecture, {', '.join(options[:-1])} or {options[-1]}.")
     from ganzoo import testing
     from ganzoo.cli.console import Console
 
-    if dataset is not None:
-        checks = testing.dataset_checks(dataset)
-    elif loss is not None:
-        checks = testing.loss_checks(loss)
-    elif name is not None:
+    if name is not None:
         checks = testing.architecture_checks(name, **key_values(overrides))
     else:
-        raise click.UsageError("Give the name of an architecture, --dataset NAME or --loss NAME.")
+        ((option, value),) = named.items()
+        checks = getattr(testing, f"{option}_checks")(value)
     console = Console(highlight=False)
     counts = {"ok": 0, "expected": 0, "failed": 0}
     for result in testing.without_repetitions(map(testing.run, checks)):

@@ -9,7 +9,17 @@
 `ganzoo check mygan` runs the same checks in the terminal, and `check_architecture(MyGAN)` runs them from Python.
 """
 
-from ganzoo.testing.checks import architecture_checks, check_architecture, check_dataset, dataset_checks, loss_checks
+from ganzoo.testing.checks import (
+    architecture_checks,
+    augmentation_checks,
+    check_architecture,
+    check_dataset,
+    dataset_checks,
+    logger_checks,
+    loss_checks,
+    metric_checks,
+    penalty_checks,
+)
 from ganzoo.testing.kit import Check, CheckError, Result, run, without_repetitions
 from ganzoo.testing.parametrize import parametrize_checks
 
@@ -18,11 +28,15 @@ __all__ = [
     "CheckError",
     "Result",
     "architecture_checks",
+    "augmentation_checks",
     "check_architecture",
     "check_dataset",
     "dataset_checks",
+    "logger_checks",
     "loss_checks",
+    "metric_checks",
     "parametrize_checks",
+    "penalty_checks",
     "run",
     "without_repetitions",
 ]

@@ -5,14 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ganzoo.augmentations import get_augmentation
 from ganzoo.core import registry
+from ganzoo.core.errors import UsageError
 from ganzoo.core.plugin import Architecture, expected_failures
-from ganzoo.losses import get_loss
-from ganzoo.testing import card, datasets, losses, networks, ranks, training
+from ganzoo.evaluation.metrics import get_metrics
+from ganzoo.losses import get_loss, get_penalty
+from ganzoo.testing import augmentations, card, datasets, loggers, losses, metrics, networks, penalties, ranks, training
+from ganzoo.testing.augmentations import AugmentationFixture
 from ganzoo.testing.datasets import DatasetFixture
 from ganzoo.testing.fixtures import ArchitectureFixture
 from ganzoo.testing.kit import Check, Rule, checks_of, run_all
+from ganzoo.testing.loggers import LoggerFixture
 from ganzoo.testing.losses import LossFixture
+from ganzoo.testing.metrics import MetricFixture
+from ganzoo.testing.penalties import PenaltyFixture
+from ganzoo.training.callbacks import get_logger
 
 ARCHITECTURE: tuple[Rule[ArchitectureFixture], ...] = (
     card.metadata,
@@ -54,6 +62,16 @@ DATASET: tuple[Rule[DatasetFixture], ...] = (
 
 
 LOSS: tuple[Rule[LossFixture], ...] = (losses.scalar, losses.finite, losses.directions)
+PENALTY: tuple[Rule[PenaltyFixture], ...] = (penalties.scalar, penalties.gradients, penalties.seed)
+AUGMENTATION: tuple[Rule[AugmentationFixture], ...] = (
+    augmentations.shapes,
+    augmentations.differentiable,
+    augmentations.seed,
+    augmentations.no_sync,
+    augmentations.state,
+)
+METRIC: tuple[Rule[MetricFixture], ...] = (metrics.metadata, metrics.applies, metrics.values, metrics.repeatable)
+LOGGER: tuple[Rule[LoggerFixture], ...] = (loggers.training, loggers.stdout)
 
 
 def architecture_checks(architecture: str | type[Architecture], **settings: Any) -> Iterator[Check]:
@@ -93,3 +111,28 @@ def check_dataset(dataset: str) -> None:
 def loss_checks(loss: str) -> Iterator[Check]:
     """Every check of the loss called `loss`. Raises UsageError and PluginError as `architecture_checks` does."""
     return checks_of(LOSS, LossFixture(get_loss(loss)), {})
+
+
+def penalty_checks(penalty: str) -> Iterator[Check]:
+    """Every check of the penalty called `penalty`. Raises UsageError and PluginError as `architecture_checks` does."""
+    function = get_penalty(penalty)
+    if function is None:
+        raise UsageError(f"penalty={penalty} is no function to check.")
+    return checks_of(PENALTY, PenaltyFixture(function), {})
+
+
+def augmentation_checks(augmentation: str) -> Iterator[Check]:
+    """Every check of an augmentation. Raises UsageError and PluginError as `architecture_checks` does."""
+    if get_augmentation(augmentation) is None:
+        raise UsageError(f"augmentation={augmentation} is no function to check.")
+    return checks_of(AUGMENTATION, AugmentationFixture(augmentation), {})
+
+
+def metric_checks(metric: str) -> Iterator[Check]:
+    """Every check of the metric called `metric`. Raises UsageError and PluginError as `architecture_checks` does."""
+    return checks_of(METRIC, MetricFixture(get_metrics([metric])[0]), {})
+
+
+def logger_checks(logger: str) -> Iterator[Check]:
+    """Every check of the logger called `logger`. Raises UsageError and PluginError as `architecture_checks` does."""
+    return checks_of(LOGGER, LoggerFixture(get_logger(logger)), {})

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ganzoo.core.plugin import Architecture
-from ganzoo.testing.checks import architecture_checks, dataset_checks
+from ganzoo.testing import checks as kinds
 from ganzoo.testing.kit import Check, CheckError
 
 if TYPE_CHECKING:
@@ -16,20 +16,37 @@ if TYPE_CHECKING:
 
 
 def parametrize_checks(
-    *architectures: str | type[Architecture], datasets: Sequence[str] = (), **settings: Any
+    *architectures: str | type[Architecture],
+    datasets: Sequence[str] = (),
+    losses: Sequence[str] = (),
+    penalties: Sequence[str] = (),
+    augmentations: Sequence[str] = (),
+    metrics: Sequence[str] = (),
+    loggers: Sequence[str] = (),
+    **settings: Any,
 ) -> Callable[[Callable[..., None]], Any]:
     """Run a test once for every check of these plugins; it receives the check as its argument `check` and calls it.
+
+    `settings` are those of the architectures.
 
     Checks that the card lists in `expected_failures` are expected failures in pytest, and fail if they pass. No check
     can be dropped silently: a test that returns or skips without calling its check fails, and the last test,
     `complete`, fails if checks were deselected.
 
-    Raises the errors of `architecture_checks` and `dataset_checks`.
+    Raises the errors of `architecture_checks`.
     """
     import pytest
 
-    groups = [(name, list(architecture_checks(name, **settings))) for name in architectures]
-    groups += [(name, list(dataset_checks(name))) for name in datasets]
+    groups = [(name, list(kinds.architecture_checks(name, **settings))) for name in architectures]
+    for of_kind, names in (
+        (kinds.dataset_checks, datasets),
+        (kinds.loss_checks, losses),
+        (kinds.penalty_checks, penalties),
+        (kinds.augmentation_checks, augmentations),
+        (kinds.metric_checks, metrics),
+        (kinds.logger_checks, loggers),
+    ):
+        groups += [(name, list(of_kind(name))) for name in names]
     checks = {
         f"{_name(plugin)}-{check.name}" if len(groups) > 1 else check.name: check
         for plugin, group in groups

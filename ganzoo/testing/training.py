@@ -76,7 +76,7 @@ def no_sync(fixture: ArchitectureFixture) -> None:
     state = fixture.state()
     fixture.step(state)  # the first step may read values while it sets things up
     reads: list[str] = []
-    with _ReadingOperations(reads), _ReadingMethods(reads):
+    with ReadingOperations(reads), ReadingMethods(reads):
         fixture.step(state)
     if reads:
         raise CheckError(f"a step reads values back: {reads[0]}")
@@ -281,7 +281,7 @@ def _all_tensors(state: TrainingState) -> dict[str, Tensor]:
     return {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
 
-class _ReadingOperations(TorchDispatchMode):
+class ReadingOperations(TorchDispatchMode):
     """Records operations for whose result Python waits."""
 
     SYNCHRONISING = (
@@ -306,7 +306,7 @@ class _ReadingOperations(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-class _ReadingMethods(TorchFunctionMode):
+class ReadingMethods(TorchFunctionMode):
     """Records methods that copy to the host without a dispatched operation."""
 
     SYNCHRONISING = (Tensor.tolist, Tensor.numpy, Tensor.cpu, Tensor.__array__)

@@ -40,9 +40,12 @@ def test_a_good_data_set_passes_every_check(ganzoo_cli: Command) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "Give the name of an architecture, --dataset NAME or --loss NAME"),
+        ((), "Give the name of an architecture, --dataset NAME, --loss NAME"),
         (("cgan", "--dataset", "digits"), "--dataset NAME cannot be combined"),
         (("--dataset", "digits", "--set", "width=3"), "--dataset NAME cannot be combined"),
+        (("--loss", "hinge", "--metric", "fid"), "--loss NAME cannot be combined"),
+        (("--metric", "fdi"), "No metric is called 'fdi'"),
+        (("--penalty", "none"), "penalty=none is no function to check"),
         (("cgna",), "Did you mean cgan"),
         (("--dataset", "digts"), "Did you mean digits"),
         (("--dataset", "folder"), "write folder:PATH"),
