@@ -27,8 +27,9 @@ class NativeError(GanzooError, RuntimeError):
 def use_backend(name: str) -> Iterator[None]:
     """Within this context, operations whose `backend` argument is "auto" use the backend `name`.
 
-    `auto` uses the native kernels where they are faster, `native` raises `NativeError` where they cannot compute the
-    call, `reference` is plain PyTorch. Outside of any context the environment variable GANZOO_OPS decides. Code that
+    `auto` uses the native kernels where they are faster, and plain PyTorch in a program that leaves this process:
+    `torch.export`, `torch.onnx.export`, `torch.jit.trace`. `native` raises `NativeError` where the kernels cannot
+    compute the call, `reference` is plain PyTorch. Outside of any context the environment variable GANZOO_OPS decides. Code that
     torch.compile has traced keeps the backend it was traced with. Raises UsageError for another name.
     """
     token = _context.set(_checked(name, "backend"))
@@ -44,6 +45,11 @@ def resolve(argument: str) -> str:
     if argument != "auto":
         return argument if argument in BACKENDS else _checked(argument, "backend")
     return _context.get() or _checked(os.environ.get(VARIABLE) or "auto", VARIABLE)
+
+
+def exporting() -> bool:
+    """Whether torch records a program for use elsewhere, where there are no kernels of ours and weights may change."""
+    return torch.compiler.is_exporting() or torch._C._is_tracing()
 
 
 def warn_once(reason: str) -> None:

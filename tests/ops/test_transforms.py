@@ -85,10 +85,25 @@ def test_torch_export(kind: str) -> None:
     close(exported(x), plain(block)(x.double()))
 
 
+@pytest.mark.parametrize("training", [False, True])
+@every_block
+def test_auto_exports_and_traces_plain_pytorch(kind: str, training: bool) -> None:
+    block, x = make(kind, training)
+    with forced_auto():
+        block(x)  # packs the weights, which must not become constants of the trace
+        program = torch.export.export(block, (x,)).graph_module
+        traced = torch.jit.trace(block, x, check_trace=False)
+    operators = {str(node.target) for node in program.graph.nodes} | {n.kind() for n in traced.inlined_graph.nodes()}
+    assert "aten::_convolution" in operators
+    assert not [name for name in operators if name.startswith("ganzoo")]
+    other = shaken(make(kind, training)[0])
+    traced.load_state_dict(other.state_dict())
+    close(traced(x), plain(other)(x.double()))
+
+
 @pytest.mark.parametrize("strict", [False, True])
 @pytest.mark.parametrize("n", [16, 1])
 def test_an_exported_program_is_for_every_batch_size(n: int, strict: bool) -> None:
-    """Independent of what `auto` chooses for the batch size of the export."""
     generator = nn.Sequential(
         ConvTransposeBNReLU(100, 64, 4, 1, 0), ConvTransposeBNReLU(64, 32), ConvTransposeTanh(32, 3), nn.Flatten(),
         Linear(768, 64),
