@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ganzoo.core.plugin import Architecture, Config, Dataset
     from ganzoo.core.spec import DataSpec
     from ganzoo.evaluation import evaluate
+    from ganzoo.exporting import export
     from ganzoo.gan import GAN
 
 _HOMES = {
@@ -28,6 +29,7 @@ _HOMES = {
     "architectures": "ganzoo.api",
     "datasets": "ganzoo.api",
     "evaluate": "ganzoo.evaluation",
+    "export": "ganzoo.exporting",
     "Callback": "ganzoo.training.callbacks",
     "Run": "ganzoo.training.run",
     "GAN": "ganzoo.gan",
@@ -49,6 +51,7 @@ __all__ = [
     "architectures",
     "datasets",
     "evaluate",
+    "export",
     "load",
     "train",
 ]

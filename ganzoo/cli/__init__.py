@@ -23,6 +23,7 @@ COMMANDS = (
     "film",
     "evaluate",
     "compare",
+    "export",
     "list",
     "info",
     "datasets",

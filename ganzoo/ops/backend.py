@@ -29,8 +29,8 @@ def use_backend(name: str) -> Iterator[None]:
 
     `auto` uses the native kernels where they are faster, and plain PyTorch in a program that leaves this process:
     `torch.export`, `torch.onnx.export`, `torch.jit.trace`. `native` raises `NativeError` where the kernels cannot
-    compute the call, `reference` is plain PyTorch. Outside of any context the environment variable GANZOO_OPS decides. Code that
-    torch.compile has traced keeps the backend it was traced with. Raises UsageError for another name.
+    compute the call, `reference` is plain PyTorch. Outside of any context the environment variable GANZOO_OPS decides.
+    Code that torch.compile has traced keeps the backend it was traced with. Raises UsageError for another name.
     """
     token = _context.set(_checked(name, "backend"))
     try:
