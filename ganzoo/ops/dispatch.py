@@ -133,7 +133,7 @@ class BlockRule:
         cin, cout = (weight.shape[0], weight.shape[1]) if self.transposed else (weight.shape[1], weight.shape[0])
         pixels = x.shape[2] * x.shape[3] if self.transposed else x.shape[2] * x.shape[3] // 4
         work = x.shape[0] * pixels * weight.numel()
-        return bool(cin >= self.min_in and cout >= self.min_out and work >= self.min_work)
+        return cin >= self.min_in and cout >= self.min_out and statically_true(work >= self.min_work)
 
 
 def float32_on_cpu_reason(*tensors: Tensor) -> str | None:
@@ -149,6 +149,15 @@ def float32_on_cpu_reason(*tensors: Tensor) -> str | None:
 def functorch_active() -> bool:
     """Whether torch.func or forward-mode AD is active: the operators have no rules for them and would lose tangents."""
     return bool(torch._C._are_functorch_transforms_active()) or forward_ad._current_level >= 0
+
+
+def statically_true(condition: Any) -> bool:
+    """`condition` on sizes; in a program exported for many sizes, whether it holds for all of them."""
+    if torch.compiler.is_exporting():
+        from torch.fx.experimental.symbolic_shapes import statically_known_true
+
+        return statically_known_true(condition)
+    return bool(condition)
 
 
 def is_channels_last(t: Tensor) -> bool:

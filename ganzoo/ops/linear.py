@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ganzoo.ops.autograd import Gradients, declare
-from ganzoo.ops.dispatch import Kernels, below_autograd, dispatch, float32_on_cpu_reason
+from ganzoo.ops.dispatch import Kernels, below_autograd, dispatch, float32_on_cpu_reason, statically_true
 
 MIN_WORK = 1 << 19
 """Fewest multiplications of a product that `auto` computes natively: below, the call costs as much as it saves."""
@@ -38,7 +38,9 @@ class LinearRule:
 
     def is_profitable(self, kernels: Kernels, x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
         # for a single row PyTorch multiplies a matrix and a vector about as fast as the matrix can be read
-        return not mkl_is_fast() and x.shape[0] > 1 and x.shape[0] * weight.numel() >= MIN_WORK
+        if mkl_is_fast() or not statically_true(x.shape[0] > 1):
+            return False
+        return statically_true(x.shape[0] * weight.numel() >= MIN_WORK)
 
 
 RULE = LinearRule()
