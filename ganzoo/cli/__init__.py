@@ -21,6 +21,7 @@ COMMANDS = (
     "sample",
     "walk",
     "film",
+    "explore",
     "evaluate",
     "compare",
     "export",

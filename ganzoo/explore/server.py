@@ -1,0 +1,177 @@
+"""The addresses of the page: which request leads to which function."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from ganzoo.core import files
+from ganzoo.core.errors import GanzooError, UsageError, memory_exhausted
+from ganzoo.core.version import __version__
+from ganzoo.explore.library import Library, details, read_grid
+from ganzoo.explore.live import LiveTraining
+from ganzoo.explore.security import MAX_JSON_BYTES, Guard, read_body
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+LIBRARY_EVERY = 1.0
+"""Seconds between two looks at the folder of runs."""
+LIVE_EVERY = 0.03
+"""Seconds between two looks at the training of the page."""
+SILENCE = 10.0
+"""Seconds after which a stream sends a comment, so that a lost connection is noticed."""
+
+
+class Page:
+    """The functions behind the addresses. Everything that may take long runs in a thread."""
+
+    def __init__(self, library: Library, live: LiveTraining | None):
+        self.library = library
+        self.live = live
+
+    def home(self, request: Request) -> Response:
+        return answer({
+            "version": __version__, "folder": str(self.library.root), "live": self.live is not None,
+            "runs": self.library.summaries(),
+        })  # fmt: skip
+
+    async def runs(self, request: Request) -> Response:
+        """The table of runs, again whenever it changes."""
+
+        async def stream() -> AsyncIterator[str]:
+            last = ""
+            while True:
+                rows = json.dumps(await in_thread(self.library.summaries))
+                yield event("runs", rows) if rows != last else ""
+                last = rows
+                await asyncio.sleep(LIBRARY_EVERY)
+
+        return events(stream())
+
+    def run(self, request: Request) -> Response:
+        return answer(details(self._opened(request)))
+
+    def grid(self, request: Request) -> Response:
+        from starlette.responses import Response
+
+        return Response(read_grid(self._opened(request), request.path_params["step"]), media_type="image/png")
+
+    async def training(self, request: Request) -> Response:
+        """The training of the page: what it is, then its pictures, rows and status as they come."""
+        live = self._live()
+
+        async def stream() -> AsyncIterator[str]:
+            version, generation, sent, lab = -1, -1, 0, None
+            with live.watched():
+                while True:
+                    if live.version == version:
+                        yield ""
+                        await asyncio.sleep(LIVE_EVERY)
+                        continue
+                    version = live.version
+                    if live.generation != generation:
+                        generation = live.generation
+                        yield event("description", json.dumps(live.description))
+                    if live.lab is not lab:
+                        lab, sent = live.lab, 0
+                        yield event("reset", "{}")
+                    rows = live.lab.rows[sent:]
+                    sent += len(rows)
+                    yield event("news", json.dumps({"picture": live.picture, "status": live.status, "rows": rows}))
+                    await asyncio.sleep(LIVE_EVERY)
+
+        return events(stream())
+
+    async def command(self, request: Request) -> Response:
+        self._live().command(await read_json(request))
+        return answer({})
+
+    def _opened(self, request: Request) -> Any:
+        return self.library.open(request.path_params["identifier"])
+
+    def _live(self) -> LiveTraining:
+        if self.live is None:
+            raise UsageError("The page trains nothing: start it with ganzoo explore --train ARCH --dataset NAME.")
+        return self.live
+
+
+def application(library: Library, live: LiveTraining | None, token: str, **guard: Any) -> Guard:
+    """The application, behind its guard."""
+    from starlette.applications import Starlette
+    from starlette.routing import Mount, Route
+    from starlette.staticfiles import StaticFiles
+
+    page = Page(library, live)
+    static = str(resources.files("ganzoo.explore").joinpath("static"))
+    routes = [
+        Route("/api/home", page.home),
+        Route("/api/runs", page.runs),
+        Route("/api/runs/{identifier}", page.run),
+        Route("/api/runs/{identifier}/grid/{step:int}", page.grid),
+        Route("/api/training", page.training),
+        Route("/api/training", page.command, methods=["POST"]),
+        Mount("/", StaticFiles(directory=static, html=True)),
+    ]
+    return Guard(Starlette(routes=routes, exception_handlers={Exception: failed, GanzooError: refused}), token, **guard)
+
+
+def refused(request: Request, failure: Exception) -> Response:
+    """The answer to what ganzoo refuses: its message."""
+    return answer({"error": str(failure)}, 400 if isinstance(failure, UsageError) else 409)
+
+
+def failed(request: Request, failure: Exception) -> Response:
+    """The answer where code failed, such as a plugin's: one message; the log has the rest."""
+    if isinstance(failure, OSError):
+        return answer({"error": f"{failure.strerror or failure}: {failure.filename or ''}".rstrip(": ")}, 409)
+    if memory_exhausted(failure):
+        return answer({"error": "There is not enough memory for this."}, 409)
+    return answer({"error": f"This failed: {type(failure).__name__}: {failure}"}, 500)
+
+
+def answer(content: Any, status: int = 200) -> Response:
+    from starlette.responses import JSONResponse
+
+    return JSONResponse(content, status)
+
+
+def event(name: str, data: str) -> str:
+    """A server-sent event; `data` is JSON, which has no line breaks."""
+    return f"event: {name}\ndata: {data}\n\n"
+
+
+def events(stream: AsyncIterator[str]) -> Response:
+    """The response that sends the events of `stream`; empty ones only now and then, as a sign of life."""
+    from starlette.responses import StreamingResponse
+
+    async def with_signs_of_life() -> AsyncIterator[str]:
+        clock = asyncio.get_running_loop().time
+        spoke = clock()
+        async for text in stream:
+            if text or clock() - spoke > SILENCE:
+                spoke = clock()
+                yield text or ": nothing new\n\n"
+
+    return StreamingResponse(with_signs_of_life(), media_type="text/event-stream")
+
+
+async def in_thread(function: Any, *arguments: Any) -> Any:
+    from starlette.concurrency import run_in_threadpool
+
+    return await run_in_threadpool(function, *arguments)
+
+
+async def read_json(request: Request) -> Mapping[str, Any]:
+    """The JSON object in the body of a request. UsageError if there is none."""
+    try:
+        value = files.parse_json((await read_body(request, MAX_JSON_BYTES)).decode())
+    except ValueError as failure:
+        raise UsageError(f"The request is not valid: {failure}.") from None
+    if not isinstance(value, dict):
+        raise UsageError("The request is not valid: expected an object.")
+    return value

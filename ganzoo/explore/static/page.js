@@ -1,0 +1,98 @@
+// What every part of the page uses: elements, requests, messages, and the state in the address.
+
+/** An element with attributes, listeners (onclick: ...) and children. Text is never parsed as HTML. */
+export function el(name, attributes = {}, ...children) {
+  const node = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (value === false || value === null || value === undefined) continue;
+    if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
+    else node.setAttribute(key, value === true ? "" : value);
+  }
+  node.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  return node;
+}
+
+/** Show one message until it is dismissed or replaced. */
+export function report(text) {
+  const box = document.getElementById("messages");
+  if (!text) return box.replaceChildren();
+  box.replaceChildren(el("div", { class: "message" }, el("span", {}, text), el("button", { onclick: () => report(""), "aria-label": "Dismiss this message" }, "×")));
+}
+
+async function request(path, options) {
+  let response;
+  try {
+    response = await fetch(path, options);
+  } catch {
+    throw new Error("The server does not answer. Was ganzoo explore ended?");
+  }
+  if (!response.ok) {
+    const body = await response.json().catch(() => ({}));
+    throw new Error(body.error || `The server answered ${response.status}.`);
+  }
+  return response;
+}
+
+export const get = (path) => request(path).then((response) => response.json());
+export const post = (path, body) => request(path, { method: "POST", body: JSON.stringify(body) });
+export const send = (path, file) => request(path, { method: "POST", body: file });
+
+/** Run an action of the user; what goes wrong is a message, and the page stays as it was. */
+export async function attempt(action) {
+  try {
+    const result = await action();
+    report("");
+    return result;
+  } catch (failure) {
+    report(failure.message);
+    return undefined;
+  }
+}
+
+/** Server-sent events; a broken connection is a message, and is opened again. */
+export function listen(path, handlers) {
+  const source = new EventSource(path);
+  let broken = false;
+  for (const [name, handler] of Object.entries(handlers)) source.addEventListener(name, (event) => handler(JSON.parse(event.data)));
+  source.onopen = () => { if (broken) report(""); broken = false; };
+  source.onerror = () => { broken = true; report("The connection to the server is lost. Was ganzoo explore ended?"); };
+  return () => source.close();
+}
+
+/** The address after the #: the part of the page, the run, and parameters. */
+export function place() {
+  const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
+  const [view, run] = path.split("/");
+  return { view: view || "", run: run || "", parameters: new URLSearchParams(query || "") };
+}
+
+let waiting = null;
+/** Keep `values` in the address, so that a reload or a bookmark restores them. */
+export function remember(values) {
+  const { view, run, parameters } = waiting ?? place();
+  for (const [key, value] of Object.entries(values)) {
+    if (value === null || value === undefined || value === "") parameters.delete(key);
+    else parameters.set(key, value);
+  }
+  if (waiting === null) setTimeout(store, 150);
+  waiting = { view, run, parameters };
+}
+
+/** Write to the address what `remember` was given; browsers allow that only a few times a second. */
+export function store() {
+  if (waiting === null) return;
+  const { view, run, parameters } = waiting;
+  waiting = null;
+  if (view === place().view && run === place().run) history.replaceState(null, "", `#/${view}${run ? `/${run}` : ""}${parameters.size ? `?${parameters}` : ""}`);
+}
+window.addEventListener("pagehide", store);
+
+export const number = (value, digits = 3) => value === null || value === undefined ? "" : Math.abs(value) >= 1000 ? Math.round(value).toLocaleString("en") : String(Number(value.toPrecision(digits)));
+
+/** A command line with a button that copies it. */
+export function command(text) {
+  const copy = el("button", { onclick: async () => { await navigator.clipboard.writeText(text); copy.textContent = "Copied"; } }, "Copy");
+  return el("div", { class: "command" }, el("code", {}, text), copy);
+}
+
+export const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
