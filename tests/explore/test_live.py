@@ -48,12 +48,13 @@ def test_its_steps_are_those_of_training_even_if_it_is_watched(architecture: str
     expected, made = new_state(session(architecture, "ring", SMALL)), Lab(session(architecture, "ring", SMALL))
     assert made.plane is not None
     batches = session(architecture, "ring", SMALL).make_batches()
-    for _ in range(4):
+    for step in range(3):
         loop.train_step(expected, batches)
         expected.step += 1
         made.step()
         made.plane.snapshot(made.state.gan)
-        made.plane.optimal(made.state.gan)
+        if step == 0:
+            made.plane.optimal(made.state.gan)
     assert changed(weights(expected), weights(made.state)) == set()
     ours, theirs = (state.ema.network.state_dict() for state in (made.state, expected))
     assert all(ours[name].equal(theirs[name]) for name in ours)
@@ -156,16 +157,14 @@ def test_what_cannot_be_obeyed_is_refused_with_a_message(
 
 
 def test_a_drawn_distribution_is_learnt() -> None:
-    made = Lab(session("vanilla", "ring"))
+    made = Lab(session("vanilla", "ring", {"batch_size": 64}))
     made.draw([(0.5, 0.5)])
     assert made.plane is not None
     assert made.plane.real.mean(0).tolist() == pytest.approx([0.5, 0.5], abs=0.01)
-    before = made.plane.optimal(made.state.gan)["jsd"]
-    for _ in range(150):
+    for _ in range(120):
         made.step()
     with torch.no_grad():
         mean = made.state.gan.generate(made.plane.z).mean(0)
-    assert before > 0.5
     assert mean.tolist() == pytest.approx([0.5, 0.5], abs=0.25)
 
 

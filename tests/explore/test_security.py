@@ -34,7 +34,9 @@ def test_a_wrong_token_in_the_address_is_refused_even_with_the_cookie(client) ->
     assert client.get("/", params={"token": "wrong"}).status_code == 403
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:8642", "127.0.0.1.evil.example", "10.1.2.3:8642", "", "["])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8642", "127.0.0.1.evil.example", "10.1.2.3:8642", "", "["]
+)
 def test_another_name_of_the_server_is_refused(host: str, client) -> None:  # type: ignore[no-untyped-def]
     """DNS rebinding: a foreign name that resolves to this machine."""
     response = client.get("/api/home", headers={"Host": host, "Origin": f"http://{host}"})
