@@ -13,10 +13,12 @@ from rich.progress import Progress as Bars
 from rich.text import Text
 
 from ganzoo.cli.console import Console, escape
-from ganzoo.data import ImageData
+from ganzoo.core.spec import LABEL
+from ganzoo.data.modality import get_modality
 from ganzoo.training.callbacks import Callback, Training
 from ganzoo.training.failure_detection import Alarm
 from ganzoo.training.run import Run
+from ganzoo.training.samples import translations
 
 REFRESH_SECONDS = 0.1
 LINE_SECONDS = 5.0
@@ -103,18 +105,17 @@ class Progress(Callback):
 
     def draw_preview(self) -> None:
         """Draw some samples of the moving average, from memory."""
-        from ganzoo.cli.terminal import PREVIEW, draw
+        from ganzoo.cli.terminal import PLOTTED, PREVIEW, draw
 
         assert self.training is not None
         gan, data = self.training.state.gan, self.training.batches.data
         with self.training.state.average():
-            if gan.paired:
-                assert isinstance(data, ImageData)
-                inputs, targets = data.examples(min(5, len(data)))
-                kinds = [inputs, gan.sample(len(inputs), seed=0, inputs=inputs), targets]
+            if gan.spec.given.keys() - {LABEL}:
+                kinds = translations(gan, data, 5)
             else:
-                kinds = [gan.sample(PREVIEW[gan.spec.kind], seed=0)]
-        draw(kinds, gan.spec, self.console)
+                count = PREVIEW if get_modality(gan.spec.kind).in_grid else PLOTTED
+                kinds = [(gan.sample(count, seed=0), gan.spec.target)]
+        draw(kinds, self.console)
 
     def _position(self, step: int) -> str:
         return f"step {step:,}" if self.total_steps is None else f"step {step:,}/{self.total_steps:,}"
@@ -132,8 +133,9 @@ def describe(row: dict[str, Any]) -> str:
 def _describe_run(run: Run) -> str:
     data, config = run.config["dataset"], run.config
     spec = run.spec
-    shape = "x".join(map(str, spec.shape)) if spec.kind == "images" else f"of {spec.channels} numbers"
+    shape = "x".join(map(str, spec.shape)) if len(spec.shape) > 1 else f"of {spec.channels} numbers"
+    noun = get_modality(spec.kind).noun
     return (
-        f"{escape(config['architecture'])} on {data['images']:,} {spec.kind} {shape} of {escape(data['name'])}, "
+        f"{escape(config['architecture'])} on {data['images']:,} {noun} {shape} of {escape(data['name'])}, "
         f"{config['device']} {config['precision']}, seed {config['seed']}"
     )

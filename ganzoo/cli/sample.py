@@ -17,7 +17,8 @@ from ganzoo.core.errors import UsageError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ganzoo.core.spec import DataSpec
+    from ganzoo.core.spec import Field
+    from ganzoo.data.modality import Modality
 
 
 @click.command()
@@ -39,7 +40,8 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option(
     "--out", metavar="PATH", default="samples.png", show_default=True,
-    help="FILE.png: one picture of all samples. FILE.npz: arrays. Any other path: a directory of PNG files.",
+    help="FILE.png: one picture of all samples. FILE.npz: arrays. FILE.wav, FILE.csv: audio, points or rows. "
+    "Any other path: a directory of PNG or WAV files.",
 )  # fmt: skip
 @click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", shell_complete=completions.sampling,
@@ -69,6 +71,8 @@ def sample(
     from ganzoo.cli.overrides import key_values
     from ganzoo.cli.terminal import draw
     from ganzoo.core import config as configs
+    from ganzoo.core.spec import LABEL
+    from ganzoo.data.modality import get_modality
     from ganzoo.gan.sampling import checked_settings
     from ganzoo.training.checkpoint import PREFIX
     from ganzoo.training.loading import generate_from_inputs, load_checkpoint, newest_checkpoint
@@ -78,9 +82,8 @@ def sample(
     kind = target.suffix.lower()
     run_directory = Run.open(run)
     spec = run_directory.spec
-    _check_target(target)
-    if spec.kind != "images" and kind not in (".png", ".npz"):
-        raise UsageError(f"--out {out}: this run generates {spec.kind}. Choose FILE.png or FILE.npz.")
+    modality = get_modality(spec.kind)
+    _check_target(target, modality)
     checkpoint = newest_checkpoint(run_directory, best)
     gan = load_checkpoint(run_directory, checkpoint, device)
     seed = secrets.randbits(32) if seed is None else seed
@@ -90,8 +93,8 @@ def sample(
     if labels:
         indices = [class_index(label, gan, names) for label in labels]
         class_labels = torch.tensor([indices[i % len(indices)] for i in range(count)])
-    if gan.paired:
-        kinds = generate_from_inputs(gan, run_directory, count, inputs, split, seed, sampling)
+    if spec.given.keys() - {LABEL}:
+        kinds = generate_from_inputs(gan, run_directory, count, inputs, split, seed, sampling, class_labels)
     elif inputs is not None:
         raise UsageError("This GAN is not paired: it takes no --inputs.")
     else:
@@ -107,26 +110,33 @@ def sample(
     if sampling:
         origin["sampling"] = " ".join(f"{name}={configs.format_value(value)}" for name, value in sampling.items())
 
+    described = {name: spec.given.get(name.removesuffix("s"), spec.target) for name in kinds}
     if kind == ".npz":
         _write_npz(target, kinds, class_labels, origin)
     elif kind == ".png":
-        _write_picture(target, spec, list(kinds.values()), origin)
+        _write_picture(target, [(values, described[name]) for name, values in kinds.items()], origin)
+    elif kind == modality.suffix:
+        modality.write(kinds[spec.kind], spec.target, target, origin)
     else:
-        _write_directory(target, kinds, class_labels, names, origin)
+        _write_directory(target, kinds, described, class_labels, names, origin)
     console = Console(highlight=False)
     if console.is_terminal:
-        draw(list(kinds.values()), spec, console)
-    console.print_line(f"{count:,} {spec.kind} written to {target} ({_how(origin)})")
+        draw([(values, described[name]) for name, values in kinds.items()], console)
+    console.print_line(f"{count:,} {modality.noun} written to {target} ({_how(origin)})")
 
 
 def _how(origin: Mapping[str, str | int]) -> str:
     return f"seed {origin['seed']}" + (f", {origin['sampling']}" if "sampling" in origin else "")
 
 
-def _check_target(target: Path) -> None:
+def _check_target(target: Path, modality: Modality) -> None:
     from PIL import Image
 
-    file = target.suffix.lower() in (".png", ".npz")
+    files = dict.fromkeys([".png", ".npz", *([modality.suffix] if modality.suffix else [])])
+    file = target.suffix.lower() in files
+    if not file and not (modality.suffix and modality.one_per_file):
+        choices = " or ".join(f"FILE{ending}" for ending in files)
+        raise UsageError(f"--out {target}: this run generates {modality.noun}. Choose {choices}.")
     if not file and target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UsageError(f"--out {target} exists and is not an empty directory.")
     if target.suffix.lower() in Image.registered_extensions().keys() - {".png"}:
@@ -137,14 +147,17 @@ def _check_target(target: Path) -> None:
         raise UsageError(f"--out {target}: the directory {target.parent} does not exist.")
 
 
-def _write_picture(target: Path, spec: DataSpec, kinds: list[Tensor], origin: Mapping[str, str | int]) -> None:
+def _write_picture(target: Path, kinds: list[tuple[Tensor, Field]], origin: Mapping[str, str | int]) -> None:
     from ganzoo.data import imaging
+    from ganzoo.data.modality import get_modality
 
-    if spec.kind == "points":
-        picture = imaging.scatter(kinds[0], spec.scale)
+    values, field = kinds[0]
+    columns = min(len(values), 8 if len(values) <= 64 else 16)
+    if len(kinds) == 1:
+        picture = get_modality(field.modality).picture(values, field, columns)
     else:
-        columns = min(len(kinds[0]), 8 if len(kinds[0]) <= 64 else 16)
-        picture = imaging.grid(imaging.interleave(kinds, columns), columns)
+        shown = [get_modality(field.modality).images(values, field) for values, field in kinds]
+        picture = imaging.grid(imaging.interleave([part for part in shown if part is not None], columns), columns)
     imaging.save(picture, target, origin)
 
 
@@ -163,20 +176,20 @@ def _write_npz(
 
 
 def _write_directory(
-    target: Path, kinds: Mapping[str, Tensor], labels: Tensor | None, names: list[str],
+    target: Path, kinds: Mapping[str, Tensor], described: Mapping[str, Field], labels: Tensor | None, names: list[str],
     origin: Mapping[str, str | int],
 ) -> None:  # fmt: skip
-    """Write PNG files into a folder for each class; for a paired GAN, into a folder for each kind of image."""
-    from ganzoo.data import imaging
+    """Write a file for each example into a folder for each class; of several kinds, into a folder for each kind."""
+    from ganzoo.data.modality import get_modality
 
     folders = folder_names(names)
-    for kind, images in kinds.items():
-        digits = len(str(len(images) - 1))
-        for i, image in enumerate(images):
+    for kind, values in kinds.items():
+        digits, modality = len(str(len(values) - 1)), get_modality(described[kind].modality)
+        for i in range(len(values)):
             folder = target / kind if len(kinds) > 1 else target
             folder = folder if labels is None else folder / folders[int(labels[i])]
             folder.mkdir(parents=True, exist_ok=True)
-            imaging.save(image, folder / f"{i:0{digits}d}.png", origin)
+            modality.write(values[i : i + 1], described[kind], folder / f"{i:0{digits}d}{modality.suffix}", origin)
 
 
 def folder_names(class_names: list[str]) -> list[str]:

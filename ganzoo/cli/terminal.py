@@ -8,12 +8,13 @@ from rich.console import Console
 from rich.text import Text
 from torch import Tensor
 
-from ganzoo.core.spec import DataSpec
+from ganzoo.core.spec import Field
 from ganzoo.data.images import resize
-from ganzoo.data.imaging import grid, interleave, scatter
+from ganzoo.data.imaging import grid, interleave
+from ganzoo.data.modality import get_modality
 
-PREVIEW = {"images": 10, "points": 1000}
-"""Number of samples shown."""
+PREVIEW, PLOTTED = 10, 1000
+"""Number of samples shown: in a grid, or in one plot."""
 PLOT_SIDE = 48
 BLOCKS = {"▀": (1.0, 0.0), "▄": (0.0, 1.0)} | {shade: (i / 4, i / 4) for i, shade in enumerate(" ░▒▓█")}
 """Brightness of the upper and the lower half of each character, on a dark background."""
@@ -22,17 +23,22 @@ ASCII = {shade: (i / 9, i / 9) for i, shade in enumerate(" .:-=+*#%@")}
 Pixel = list[int]
 
 
-def draw(kinds: Sequence[Tensor], spec: DataSpec, console: Console, columns: int = 5) -> None:
-    """Print images uint8 [N, C, H, W] in rows, each kind below the one before it, or points [N, D] as a scatter plot.
+def draw(kinds: Sequence[tuple[Tensor, Field]], console: Console, columns: int = 5) -> None:
+    """Print examples as a data set stores them: in rows, each kind below the one before it, or one plot of the first.
 
     Only the first samples are shown: `columns` of each of several kinds, else as many as `PREVIEW` says.
     """
-    if spec.kind == "points":
-        plot = scatter(kinds[0][: PREVIEW["points"]], spec.scale, side=PLOT_SIDE)
+    values, field = kinds[0]
+    modality = get_modality(field.modality)
+    if not modality.in_grid:
+        plot = modality.picture(values[:PLOTTED], field, columns, side=PLOT_SIDE)
         return draw_images((plot if _has_colours(console) else 255 - plot)[None], console, columns=1)
-    columns = min(columns, len(kinds[0]))
-    shown = [images[: columns if len(kinds) > 1 else PREVIEW["images"]] for images in kinds]
-    draw_images(interleave(shown, columns), console, columns)
+    count = columns if len(kinds) > 1 else PREVIEW
+    shown = [get_modality(field.modality).images(values[:count], field) for values, field in kinds]
+    images = [part for part in shown if part is not None and len(part)]
+    if images:
+        columns = min(columns, len(images[0]))
+        draw_images(interleave(images, columns), console, columns)
 
 
 def draw_images(images: Tensor, console: Console, columns: int = 5) -> None:
@@ -40,10 +46,11 @@ def draw_images(images: Tensor, console: Console, columns: int = 5) -> None:
 
     Without colours, brightness is shown by shaded and half blocks, or by ASCII characters if the console has no UTF-8.
     """
-    side = min(images.shape[-1], (console.width - 1) // columns - 1)
+    height, width = images.shape[2:]
+    side = min(width, (console.width - 1) // columns - 1)
     if side < 4 or len(images) == 0:
         return
-    small = resize(images.numpy(), side)
+    small = resize(images.numpy(), (max(1, round(height * side / width)), side))
     picture = grid(Tensor.new_tensor(images, small), min(columns, len(images)), gap=1)
     if picture.shape[0] not in (1, 3):
         picture = picture[:1]

@@ -8,6 +8,7 @@ from importlib.metadata import EntryPoint
 
 ARCHITECTURES = "ganzoo.architectures"
 DATASETS = "ganzoo.datasets"
+MODALITIES = "ganzoo.modalities"
 LOSSES = "ganzoo.losses"
 PENALTIES = "ganzoo.penalties"
 AUGMENTATIONS = "ganzoo.augmentations"
@@ -16,6 +17,7 @@ LOGGERS = "ganzoo.loggers"
 KINDS = {
     ARCHITECTURES: "architecture",
     DATASETS: "data set",
+    MODALITIES: "modality",
     LOSSES: "loss",
     PENALTIES: "penalty",
     AUGMENTATIONS: "augmentation",

@@ -8,8 +8,9 @@ A plugin package declares entry points:
     [project.entry-points."ganzoo.datasets"]
     mydata = "my_package:MyData"        # a subclass of Dataset
 
-and likewise for losses, penalties, augmentations, metrics and loggers, which `ganzoo.losses`, `ganzoo.penalties`,
-`ganzoo.augmentations`, `ganzoo.evaluation.metrics` and `ganzoo.training.callbacks` look up.
+and likewise for modalities, losses, penalties, augmentations, metrics and loggers, which `ganzoo.data.modality`,
+`ganzoo.losses`, `ganzoo.penalties`, `ganzoo.augmentations`, `ganzoo.evaluation.metrics` and
+`ganzoo.training.callbacks` look up.
 
 The name of the entry point is the name users type. Import torch inside `build` or in a module that `build` imports,
 not at the top of the card's module.
@@ -138,9 +139,16 @@ class Architecture:
     conditional: ClassVar[bool] = False
     """Whether the networks use class labels. Data without labels are then refused."""
     paired: ClassVar[bool] = False
-    """Whether the networks use an input image. Data without pairs are then refused. Excludes `conditional`."""
+    """Whether the networks use an input image. Data without pairs are then refused."""
+    given: ClassVar[tuple[str, ...]] = ()
+    """What the networks are given, by name: "label" (short: `conditional = True`), "input" (`paired = True`), or other
+    arrays of the data set. Of one, the condition is its tensor, of several a dict of tensors by name."""
+    unpaired: ClassVar[bool] = False
+    """Whether the networks learn from inputs and targets that do not belong together."""
+    unknown_labels: ClassVar[bool] = False
+    """Whether some labels may be -1, unknown."""
     kinds: ClassVar[tuple[DataKind, ...]] = ("images",)
-    """The kinds of data that `build` supports."""
+    """The modalities of the target that `build` supports. For shapes that it does not, it raises UsageError."""
     Config: ClassVar[type[Any]] = Config
     Sampling: ClassVar[type[Any]] = Sampling
     """The settings that `sample` takes; the GAN reads them from `self.sampling`."""
@@ -177,9 +185,10 @@ class Dataset:
     source: ClassVar[str]
     """The origin of the data: authors, year, licence."""
     kind: ClassVar[DataKind] = "images"
+    """The modality of the target."""
     argument: ClassVar[str | None] = None
     paired: ClassVar[bool] = False
-    """Whether every image comes with an input image, for paired architectures."""
+    """Whether an input comes with every example, for architectures that start from one."""
     expected_failures: ClassVar[Mapping[str, str]] = {}
     """Like those of an architecture."""
 
@@ -192,5 +201,5 @@ class Dataset:
         return True
 
     def load(self, where: DataLocation, split: Split, image_size: int | None, argument: str | None) -> LoadedData:
-        """`ImageData`, resized to `image_size` unless it is None, or `PointData`. Raises DataError."""
+        """`ImageData`, resized to `image_size` unless it is None, `PointData` or `ArrayData`. Raises DataError."""
         raise NotImplementedError

@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
 from types import MethodType
-from typing import Any, get_args
+from typing import Any
 
 from ganzoo.core import config as configs
 from ganzoo.core import entry_points
 from ganzoo.core.errors import PluginError, UsageError
 from ganzoo.core.plugin import SUPPORTED_VERSIONS, Architecture, Config, Dataset, Sampling
-from ganzoo.core.spec import DataKind
+from ganzoo.core.spec import INPUT, LABEL
 
 Validate = Callable[[Any], Any]
 """Turns the object of an entry point into what users of the registry get; PluginError if it is not what it must be."""
@@ -32,6 +32,9 @@ ATTRIBUTE_TYPES: dict[str, tuple[str, tuple[type, ...]]] = {
     "source": ("text", (str,)),
     "argument": ("text or None", (str, type(None))),
     "conditional": ("True or False", (bool,)),
+    "given": ("a tuple", (tuple,)),
+    "unpaired": ("True or False", (bool,)),
+    "unknown_labels": ("True or False", (bool,)),
     "kind": ("text", (str,)),
     "kinds": ("a tuple", (tuple,)),
     "paired": ("True or False", (bool,)),
@@ -154,15 +157,25 @@ def validate(target: Any, contract: type) -> Any:
         value = getattr(card, attribute)
         if not isinstance(value, types):
             raise PluginError(f"its {attribute} must be {expected}, but is a {type(value).__name__}")
+    modalities = entry_points.names(entry_points.MODALITIES)
     for kind in card.kinds if contract is Architecture else (card.kind,):
-        if kind not in get_args(DataKind):
-            raise PluginError(f"it names {kind!r} as a kind of data; expected {' or '.join(get_args(DataKind))}")
+        if kind not in modalities:
+            raise PluginError(f"it names {kind!r} as a kind of data; expected {' or '.join(modalities)}")
         if contract is Architecture:
             _check_config(card.Config, kind)
             _check_complete(card.Sampling, Sampling, "Sampling")
-    if contract is Architecture and card.conditional and card.paired:
-        raise PluginError("it is both conditional and paired: its networks can be given labels or images, not both")
+    if contract is Architecture:
+        _complete_given(card)
     return card
+
+
+def _complete_given(card: Any) -> None:
+    """Make `given`, and `conditional` and `paired`, which are short for two names in it, say the same."""
+    if not all(isinstance(name, str) for name in card.given):
+        raise PluginError(f"its given must be names of arrays, but is {card.given!r}")
+    flags = [name for name, set_ in ((LABEL, card.conditional), (INPUT, card.paired)) if set_]
+    card.given = tuple(dict.fromkeys([*flags, *card.given]))
+    card.conditional, card.paired = LABEL in card.given, INPUT in card.given
 
 
 def _check_config(config_type: Any, kind: str) -> None:

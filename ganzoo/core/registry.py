@@ -186,6 +186,8 @@ def _error_before_import(target: str) -> str | None:
 
 def _hint(group: str, name: str) -> str:
     """What the user may have meant by an unknown name."""
+    if not names(group):
+        return f"{OWN_DISTRIBUTION} was installed before it had any: install it again."
     plain_name = name.partition(":")[0]
     package = f"ganzoo-{name.replace('_', '-')}"
     for other, kind in KINDS.items():

@@ -1,10 +1,11 @@
-"""Data sets by name: `open("mnist")` returns uint8 images, `open("ring")` points, both with labels if they have any.
+"""Data sets by name: `open("mnist")` returns images, `open("ring")` points, both with labels if they have any.
 
 Importing this package imports neither numpy nor torch.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -12,12 +13,13 @@ from ganzoo.core.errors import PluginError, UsageError, did_you_mean
 from ganzoo.core.spec import DataLocation, Split
 
 if TYPE_CHECKING:
+    from ganzoo.data.arrays import ArrayData
     from ganzoo.data.images import ImageData
     from ganzoo.data.points import PointData
 
-    Data: TypeAlias = ImageData | PointData
+    Data: TypeAlias = ArrayData | ImageData | PointData
 
-__all__ = ["ImageData", "PointData", "absolute_name", "load", "on_disk", "open", "require_known_kind"]
+__all__ = ["ArrayData", "ImageData", "PointData", "absolute_name", "load", "on_disk", "open", "require_known_kind"]
 
 
 def open(
@@ -50,12 +52,15 @@ def load(name: str, where: DataLocation, split: Split, image_size: int | None) -
 
 
 def require_known_kind(name: str, loaded: object) -> Data:
-    """Return what the data set `name` `loaded`; raise PluginError if it is neither ImageData nor PointData."""
+    """Return what the data set `name` `loaded`; raise PluginError if it is not one of the classes of loaded data."""
+    from ganzoo.data.arrays import ArrayData
     from ganzoo.data.images import ImageData
     from ganzoo.data.points import PointData
 
-    if not isinstance(loaded, (ImageData, PointData)):
-        raise PluginError(f"{name}: load() returns a {type(loaded).__name__}, expected ImageData or PointData.")
+    if not isinstance(loaded, (ArrayData, ImageData, PointData)):
+        raise PluginError(
+            f"{name}: load() returns a {type(loaded).__name__}, expected ArrayData, ImageData or PointData."
+        )
     return loaded
 
 
@@ -78,12 +83,7 @@ def absolute_name(dataset: str) -> str:
 
 
 def __getattr__(name: str) -> Any:
-    if name == "ImageData":
-        from ganzoo.data.images import ImageData
-
-        return ImageData
-    if name == "PointData":
-        from ganzoo.data.points import PointData
-
-        return PointData
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    modules = {"ArrayData": "arrays", "ImageData": "images", "PointData": "points"}
+    if name not in modules:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"ganzoo.data.{modules[name]}"), name)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from ganzoo.core.errors import DataError
 from ganzoo.core.files import flush, write_text
-from ganzoo.data.images import sha256_of
+from ganzoo.data.arrays import sha256_of
 
 FORMAT = 1
 STALE_SECONDS = 7 * 24 * 3600

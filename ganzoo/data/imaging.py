@@ -60,18 +60,37 @@ def interleave(kinds: Sequence[Tensor], columns: int) -> Tensor:
     """Order images of several kinds, each uint8 [N, C, H, W], so that `grid` alternates rows of the kinds.
 
     That is `columns` images of the first kind, `columns` of the second, and so on, then the next `columns` of each;
-    black images fill incomplete rows. If any kind is RGB, grey ones become RGB.
+    black images fill incomplete rows. Smaller images are enlarged without interpolation, and grey ones become RGB, if
+    any kind is larger or RGB.
     """
+    size = [max(images.shape[i] for images in kinds) for i in (2, 3)]
     channels = max(images.shape[1] for images in kinds)
     missing = -len(kinds[0]) % columns
-    kinds = [images.expand(-1, channels, -1, -1) for images in kinds]
+    kinds = [_with_channels(_enlarged(images, size), channels) for images in kinds]
     kinds = [torch.cat([images, images.new_zeros(missing, *images.shape[1:])]) for images in kinds]
     rows = [torch.stack(parts) for parts in zip(*(images.split(columns) for images in kinds))]
     return torch.cat([row.flatten(0, 1) for row in rows])
 
 
+def _enlarged(images: Tensor, size: list[int]) -> Tensor:
+    """The images repeated pixel by pixel as often as fits into `size`, and padded with black."""
+    height, width = images.shape[2:]
+    factor = min(size[0] // height, size[1] // width)
+    images = images.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
+    return torch.nn.functional.pad(images, (0, size[1] - factor * width, 0, size[0] - factor * height))
+
+
+def _with_channels(images: Tensor, channels: int) -> Tensor:
+    """Grey images as RGB, and opaque ones with an alpha channel, if there are to be 3 or 4 channels."""
+    if channels > 1 and images.shape[1] == 1:
+        images = images.expand(-1, 3, -1, -1)
+    if images.shape[1] < channels:
+        images = torch.cat([images, images.new_full((len(images), 1, *images.shape[2:]), 255)], 1)
+    return images
+
+
 def to_pil(picture: Tensor) -> Image.Image:
-    """Convert a picture uint8 [C, H, W] with 1, 3 or 4 channels to a PIL image."""
+    """Convert a picture uint8 [C, H, W] with 1, 3 or 4 channels, or uint16 with one, to a PIL image."""
     pixels = picture.permute(1, 2, 0).contiguous().numpy()
     if picture.shape[0] not in (1, 3, 4):
         raise GanzooError(f"A picture has 1, 3 or 4 channels, not {picture.shape[0]}.")

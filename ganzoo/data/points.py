@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ganzoo.core.errors import DataError
-from ganzoo.core.spec import DataSpec, Split
+from ganzoo.core.spec import LABEL, TARGET, Split
+from ganzoo.data.arrays import Loaded
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +37,7 @@ class Mixture:
 
 
 @dataclass(frozen=True, eq=False)
-class PointData:
+class PointData(Loaded):
     """Points, float32 [N, D] with D >= 2, and int64 labels [N] or None.
 
     Raises `DataError` if the arrays do not have this form.
@@ -50,29 +52,18 @@ class PointData:
     mixture: Mixture | None = None
     """The distribution of the points, if it is known."""
     notes: tuple[str, ...] = ()
-    paired: ClassVar[bool] = False
-    inputs: ClassVar[None] = None
-    corrupt: ClassVar[None] = None
 
     def __post_init__(self) -> None:
-        points = self.points
-        if points.dtype != np.float32 or points.ndim != 2 or points.shape[1] < 2 or not len(points):
-            raise DataError(
-                f"{self.name}: expected float32 points [N, D >= 2], got {points.dtype} {list(points.shape)}."
-            )
-        if not np.isfinite(points).all() or not points.any():
-            raise DataError(f"{self.name}: points must be finite and not all zero.")
-
-    def __len__(self) -> int:
-        return len(self.points)
+        _ = self.fields
 
     @property
-    def values(self) -> npt.NDArray[np.float32]:
-        """The points; the common name for all kinds of data."""
-        return self.points
+    def arrays(self) -> Mapping[str, npt.NDArray[Any]]:
+        named = {TARGET: self.points, LABEL: self.labels}
+        return {name: values for name, values in named.items() if values is not None}
 
     @property
-    def spec(self) -> DataSpec:
-        """Dimensions, number of classes, and as scale the largest absolute coordinate, for `Architecture.build`."""
-        classes = 0 if self.labels is None else len(self.class_names)
-        return DataSpec(self.points.shape[1], 0, classes, scale=float(np.abs(self.points).max()))
+    def facts(self) -> Mapping[str, tuple[str, Mapping[str, Any]]]:
+        return {TARGET: ("points", {}), LABEL: ("labels", {"classes": len(self.class_names)})}
+
+    def only(self, given: Collection[str]) -> PointData:
+        return self if LABEL in given else dataclasses.replace(self, labels=None, class_names=())

@@ -14,8 +14,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ganzoo.core.spec import Split
-from ganzoo.data import ImageData, PointData
+from ganzoo.core.spec import LABEL, UNKNOWN_LABEL, Split
+from ganzoo.data.modality import as_images
 from ganzoo.data.points import Mixture
 from ganzoo.evaluation.feature_extractor import FeatureExtractor
 from ganzoo.gan import GAN
@@ -33,16 +33,16 @@ class Need(Enum):
     LABELS = "a data set with labels"
     CONDITIONAL = "a conditional GAN"
     UNCONDITIONAL = "an unconditional GAN, because the classes of a conditional GAN are chosen by the caller"
-    PAIRS = "an image-to-image GAN"
+    PAIRS = "an image-to-image GAN trained on pairs"
     CODES = "a GAN that learns its own categories without labels"
     STACKED = "images whose channels are images of a labelled data set"
     POINTS = "points from a known density"
 
 
 class SampleSet:
-    """Images or points with their labels, shuffled, so that the first n are a random subset.
+    """Images or other examples with their labels, shuffled, so that the first n are a random subset.
 
-    values: images uint8 [N, C, S, S], or points float32 [N, D].
+    values: as a data set stores them: images uint8 [N, C, H, W], points float32 [N, D].
     labels: int64 [N], or None.
     name: how messages and protocols refer to the set: "samples", "test images".
     """
@@ -57,6 +57,13 @@ class SampleSet:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    @cached_property
+    def images(self) -> npt.NDArray[np.uint8]:
+        """The values as images uint8 [N, C, H, W], such as spectrograms of audio. Only for metrics of images."""
+        images = as_images(self.values, self._context.data.spec.target)
+        assert images is not None
+        return images
 
     def first(self, count: int) -> SampleSet:
         """Return a random subset of at most `count` elements."""
@@ -75,7 +82,7 @@ class SampleSet:
 
     @cached_property
     def _extracted(self) -> tuple[Tensor, Tensor]:
-        return self._context.feature_extractor(self.values)
+        return self._context.feature_extractor(self.images)
 
 
 class EvaluationContext:
@@ -123,41 +130,53 @@ class EvaluationContext:
     @property
     def has(self) -> frozenset[Need]:
         """The needs that are met."""
-        if self.gan.paired:
-            kind = [Need.PAIRS]
+        if self.gan.spec.given.keys() - {LABEL}:
+            kind = [Need.PAIRS] if self.gan.paired and self.data.aligned else []
         elif self.gan.spec.classes and self.gan.classes == self.gan.spec.classes:
             kind = [Need.CONDITIONAL]
         else:  # its categories, if any, are its own
             kind = [Need.UNCONDITIONAL, *([Need.CODES] if self.gan.conditional else [])]
-        if isinstance(self.data, PointData):
+        if as_images(self.data.values[:1], self.data.spec.target) is None:
             return frozenset([*kind, *([Need.POINTS] if self.data.mixture else [])])
-        labels = [Need.LABELS] if self.data.spec.classes > 1 else []
+        labels = [Need.LABELS] if self._labelled() else []
         stacked = [Need.STACKED] if self.data.channels_of else []
         return frozenset([Need.IMAGES, *kind, *labels, *stacked])
+
+    def _labelled(self) -> bool:
+        """Whether a classifier can be trained and tested: classes of which every one has examples in both splits."""
+        sides = (self.data, self.test) if self.test is not None else (self.data,)
+        return self.data.spec.classes > 1 and all(
+            side.labels is not None and (side.labels != UNKNOWN_LABEL).any() for side in sides
+        )
 
     @property
     def mixture(self) -> Mixture:
         """The distribution of the points; only for metrics with `Need.POINTS`."""
-        assert isinstance(self.data, PointData)
         assert self.data.mixture is not None
         return self.data.mixture
 
     @cached_property
     def samples(self) -> SampleSet:
-        if self.gan.paired:
-            inputs, _ = self.pairs
-            outputs = self.gan.sample(len(inputs), seed=self.seed, inputs=inputs).numpy()
-            return SampleSet(self, outputs, None, "outputs")
+        if self.gan.spec.given.keys() - {LABEL}:
+            chosen = self._chosen
+            given = self._reference.only(self.gan.spec.given).given_with(chosen)
+            labels = self.gan.class_labels(len(chosen))
+            outputs = self.gan.sample(len(chosen), labels, self.seed, given=given).numpy()
+            return SampleSet(self, outputs, None if labels is None else labels.numpy(), "outputs")
         labels = self.gan.class_labels(self.count)
         values = self.gan.sample(self.count, seed=self.seed).numpy()
         return SampleSet(self, values, None if labels is None else labels.numpy(), "samples")
 
     @cached_property
     def pairs(self) -> tuple[Tensor, Tensor]:
-        """Inputs uint8 [N, C', S, S] and targets uint8 [N, C, S, S], shuffled."""
-        assert isinstance(self._reference, ImageData)
-        chosen = self.rng("inputs").permutation(len(self._reference))[: self.count]
-        return self._reference.examples(chosen)
+        """Inputs and the targets that belong to them, as the data set stores them, shuffled."""
+        return self._reference.examples(self._chosen)
+
+    @cached_property
+    def _chosen(self) -> npt.NDArray[np.int64]:
+        """The examples of the reference that outputs are made for."""
+        size = min([len(self._reference), *map(len, self._reference.arrays.values())])
+        return self.rng("inputs").permutation(size)[: self.count]
 
     @cached_property
     def reference(self) -> SampleSet:
@@ -179,8 +198,6 @@ class EvaluationContext:
     @cached_property
     def feature_extractor(self) -> FeatureExtractor:
         """The classifier of this data set, trained on first use; see `ganzoo.evaluation.feature_extractor`."""
-        assert isinstance(self.data, ImageData)
-        assert self.test is None or isinstance(self.test, ImageData)
         return FeatureExtractor.load_or_train(self.data, self.test, self.device, self.progress)
 
     def rng(self, name: str) -> np.random.Generator:

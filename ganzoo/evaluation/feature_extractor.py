@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,9 +23,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ganzoo.core.files import lock
-from ganzoo.core.spec import DataLocation
+from ganzoo.core.spec import UNKNOWN_LABEL, DataLocation
 from ganzoo.data.cache import scratch
-from ganzoo.data.images import ImageData, resize
+from ganzoo.data.images import resize
+from ganzoo.data.modality import as_images
 
 VERSION = 1
 """Part of the cache key: increase it with every change that affects the trained weights."""
@@ -43,6 +44,9 @@ MAX_PIXELS = 4 * 60_000 * 28 * 28
 HELD_OUT = 0.1
 """Share of the training images used to test the classifier if the data set has no test split."""
 SEED = 7
+
+if TYPE_CHECKING:
+    from ganzoo.data import Data
 
 Progress = Callable[[str], None]
 
@@ -85,8 +89,8 @@ class FeatureExtractor:
     @classmethod
     def load_or_train(
         cls,
-        train: ImageData,
-        test: ImageData | None,
+        train: Data,
+        test: Data | None,
         device: torch.device | str = "cpu",
         progress: Progress | None = None,
         cache: Path | None = None,
@@ -124,7 +128,7 @@ class FeatureExtractor:
 
     @torch.no_grad()
     def __call__(self, images: npt.NDArray[np.uint8], chunk: int = 500) -> tuple[Tensor, Tensor]:
-        """Return features float32 [N, 128] and logits [N, classes] of images uint8 [N, C, S, S]."""
+        """Return features float32 [N, 128] and logits [N, classes] of images uint8 [N, C, H, W]."""
         device = next(self.network.parameters()).device
         parts = [self.network(_prepare(images[i : i + chunk], self.size, device)) for i in range(0, len(images), chunk)]
         features, logits = zip(*parts)
@@ -132,23 +136,25 @@ class FeatureExtractor:
 
 
 def train_classifier(
-    train: ImageData, test: ImageData | None, device: torch.device, progress: Progress
+    train: Data, test: Data | None, device: torch.device, progress: Progress
 ) -> tuple[Classifier, dict[str, str]]:
     """Train a classifier on `train`; return it, on the CPU, with the metadata to store with it."""
     assert train.labels is not None
     rng = np.random.default_rng(SEED)
     chosen = rng.permutation(len(train))
+    chosen = chosen[train.labels[chosen] != UNKNOWN_LABEL]
     if test is None:
-        count = max(1, round(HELD_OUT * len(train)))
+        count = max(1, round(HELD_OUT * len(chosen)))
         held_out, chosen = np.sort(chosen[:count]), chosen[count:]
-        test_images, test_labels = train.images[held_out], train.labels[held_out]
+        test_images, test_labels = _images(train, held_out), train.labels[held_out]
     else:
         assert test.labels is not None
-        test_images, test_labels = test.images, test.labels
-    size = min(train.spec.size, MAX_SIDE)
+        known = np.flatnonzero(test.labels != UNKNOWN_LABEL)
+        test_images, test_labels = _images(test, known), test.labels[known]
+    channels, size = _shape(train)
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(SEED)
-        network = Classifier(train.spec.channels, size, train.spec.classes)
+        network = Classifier(channels, size, train.spec.classes)
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         _optimize(network, train, chosen, size, rng, progress)
     extractor = FeatureExtractor(network.eval(), size, train.name, 0.0, len(test_labels), "")
@@ -165,7 +171,7 @@ def train_classifier(
 
 def _optimize(
     network: Classifier,
-    data: ImageData,
+    data: Data,
     indices: npt.NDArray[np.int64],
     size: int,
     rng: np.random.Generator,
@@ -186,7 +192,7 @@ def _optimize(
             batches = iter(rng.permutation(indices)[: len(indices) // batch * batch].reshape(-1, batch))
             chosen = next(batches)
         shift = rng.integers(-max_shift, max_shift + 1, 2).tolist()  # generated objects may be off centre
-        images = _prepare(data.images[chosen], size, device).roll(shift, dims=(2, 3))
+        images = _prepare(_images(data, chosen), size, device).roll(shift, dims=(2, 3))
         loss = F.cross_entropy(network(images)[1], torch.from_numpy(data.labels[chosen]).to(device))
         optimizer.zero_grad()
         loss.backward()
@@ -196,16 +202,29 @@ def _optimize(
             progress(f"training the classifier of {data.name} (once): {step / steps:.0%}")
 
 
+def _images(data: Data, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+    """The examples at `indices` as images."""
+    images = as_images(data.values[indices], data.spec.target)
+    assert images is not None
+    return images
+
+
+def _shape(data: Data) -> tuple[int, int]:
+    """Channels, and the side to which images are resized: their own if they are square and not too large."""
+    channels, *sides = _images(data, np.arange(1)).shape[1:]
+    return channels, min(max(sides), MAX_SIDE)
+
+
 def _prepare(images: npt.NDArray[np.uint8], size: int, device: torch.device) -> Tensor:
-    pixels = torch.from_numpy(resize(images, size) if images.shape[-1] > size else np.array(images))
+    pixels = torch.from_numpy(np.array(resize(images, size)))
     return pixels.to(device, torch.float32, memory_format=torch.channels_last).div_(127.5).sub_(1)
 
 
-def _read(file: Path, data: ImageData) -> FeatureExtractor | None:
+def _read(file: Path, data: Data) -> FeatureExtractor | None:
     """Read the classifier stored at `file`; None if it is missing or damaged."""
-    size = min(data.spec.size, MAX_SIDE)
+    channels, size = _shape(data)
     with torch.device("meta"):  # the weights come from the file: skip the random initialization
-        network = Classifier(data.spec.channels, size, data.spec.classes)
+        network = Classifier(channels, size, data.spec.classes)
     try:
         with safe_open(file, "pt") as stored:
             facts = stored.metadata()

@@ -92,13 +92,12 @@ def evaluate(
 def load_splits(run: Run, data_dir: str | os.PathLike[str] | None = None) -> tuple[Data, Data | None]:
     """Load the data `run` was trained on, verified by their hash, and the test split, or None if there is none."""
     dataset = run.config["dataset"]
-    size = run.config["settings"].get("image_size")
     where = data_dir or run.config["data_dir"]
-    train = data.open(dataset["name"], image_size=size, data_dir=where)
+    train = data.open(dataset["name"], image_size=run.image_size, data_dir=where)
     if train.sha256 != dataset.get("sha256"):
         raise DataError(f"{dataset['name']} is not what {run.path} was trained on: its images have changed since.")
     try:
-        return train, data.open(dataset["name"], split="test", image_size=size, data_dir=where)
+        return train, data.open(dataset["name"], split="test", image_size=run.image_size, data_dir=where)
     except SplitError:
         return train, None
 

@@ -3,6 +3,7 @@
 from ganzoo.gan.auxiliary import AuxiliaryGAN
 from ganzoo.gan.base import GAN
 from ganzoo.gan.build import build
+from ganzoo.gan.condition import Condition, condition_of, map_condition
 from ganzoo.gan.sampling import evaluating
 from ganzoo.gan.step import Logs, MicroBatch, Player, StepContext, Update
 
@@ -12,6 +13,7 @@ Signals = Logs
 __all__ = [
     "GAN",
     "AuxiliaryGAN",
+    "Condition",
     "Logs",
     "MicroBatch",
     "Player",
@@ -19,5 +21,7 @@ __all__ = [
     "StepContext",
     "Update",
     "build",
+    "condition_of",
     "evaluating",
+    "map_condition",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,9 +12,10 @@ from torch import Tensor, nn
 from ganzoo.augmentations import Augmentation, get_augmentation
 from ganzoo.core.errors import UsageError
 from ganzoo.core.plugin import Sampling
-from ganzoo.core.spec import DataSpec
+from ganzoo.core.spec import INPUT, LABEL, DataSpec
 from ganzoo.data.normalization import decode
-from ganzoo.gan.sampling import checked_inputs, checked_labels, evaluating, sampling_with
+from ganzoo.gan.condition import Condition, condition_of, map_condition, twice
+from ganzoo.gan.sampling import checked_given, checked_labels, evaluating, sampling_with
 from ganzoo.gan.step import Logs, Player, StepContext
 from ganzoo.losses import clip_weights, get_loss, get_penalty
 from ganzoo.nn import uses_batch_statistics
@@ -31,8 +33,8 @@ class GAN(nn.Module):
         spec: the images or points the networks were built for.
 
     `condition` is labels, int64 [N], for a conditional architecture, input images [N, inputs, size, size] in [-1, 1]
-    for a paired one, and None otherwise. Whatever is documented for images holds for points [N, C] as well. Plugins may
-    override any method.
+    for a paired one, a dict of tensors by name for a card that asks for several in `given`, and None otherwise.
+    Whatever is documented for images holds for other data, [N, *spec.shape], as well. Plugins may override any method.
     """
 
     def __init__(self, generator: nn.Module, discriminator: nn.Module, config: Any, spec: DataSpec):
@@ -127,26 +129,26 @@ class GAN(nn.Module):
 
     @property
     def paired(self) -> bool:
-        return self.spec.inputs > 0
+        return INPUT in self.spec.given
 
     def latent(self, n: int, rng: torch.Generator | None = None) -> Tensor:
         """Noise z ~ N(0, 1), [n, latent_dim], on the GAN's device; `rng` is a generator of that device."""
         return torch.randn(n, self.config.latent_dim, device=self.device, generator=rng)
 
-    def condition(self, given: Tensor | None, n: int, rng: torch.Generator | None = None) -> Tensor | None:
+    def condition(self, given: Condition, n: int, rng: torch.Generator | None = None) -> Condition:
         """The condition of n images, from the labels or input images `given` by the data or by the caller of `sample`.
 
         The default returns them unchanged. An architecture with random codes, such as InfoGAN, draws them here.
         """
         return given
 
-    def generate(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+    def generate(self, z: Tensor, condition: Condition = None) -> Tensor:
         """Generate images in [-1, 1], [N, C, size, size], from noise z [N, latent_dim]."""
         images: Tensor = self.generator(z, condition)
         return images
 
     def discriminator_loss(
-        self, real: Tensor, fake: Tensor, condition: Tensor | None = None, rng: torch.Generator | None = None
+        self, real: Tensor, fake: Tensor, condition: Condition = None, rng: torch.Generator | None = None
     ) -> tuple[Tensor, Logs]:
         """The discriminator's loss, a scalar, and logs.
 
@@ -156,7 +158,7 @@ class GAN(nn.Module):
         return torch.stack(values).sum(), {name: value for term in logs for name, value in term.items()}
 
     def discriminator_losses(
-        self, real: Tensor, fake: Tensor, condition: Tensor | None = None, rng: torch.Generator | None = None
+        self, real: Tensor, fake: Tensor, condition: Condition = None, rng: torch.Generator | None = None
     ) -> Iterator[tuple[Tensor, Logs]]:
         """The terms of the discriminator's loss, each to be differentiated before the next one is computed.
 
@@ -169,7 +171,7 @@ class GAN(nn.Module):
             yield from self._terms(real, fake, condition, rng)
 
     def _terms(
-        self, real: Tensor, fake: Tensor, condition: Tensor | None, rng: torch.Generator | None
+        self, real: Tensor, fake: Tensor, condition: Condition, rng: torch.Generator | None
     ) -> Iterator[tuple[Tensor, Logs]]:
         loss = get_loss(self.config.loss)
         together = loss.relativistic or self._overrides("logits") or self._overrides("discriminator_objective")
@@ -188,7 +190,7 @@ class GAN(nn.Module):
         """Whether a plugin overrides this method of `GAN`."""
         return getattr(getattr(self, method), "__func__", None) is not getattr(GAN, method)
 
-    def generator_loss(self, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Logs]:
+    def generator_loss(self, real: Tensor, fake: Tensor, condition: Condition = None) -> tuple[Tensor, Logs]:
         """The generator's loss, a scalar, for its images `fake`, and logs.
 
         `real` and `fake` are [N, C, size, size] and share the `condition`.
@@ -198,13 +200,12 @@ class GAN(nn.Module):
             return self.generator_objective(on_real, on_fake), {}
         return self.generator_objective(None, self.discriminator(self.augment(fake), condition).float()), {}
 
-    def logits(self, real: Tensor, fake: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:
+    def logits(self, real: Tensor, fake: Tensor, condition: Condition) -> tuple[Tensor, Tensor]:
         """The discriminator's logits of real and of generated images that share the `condition`."""
         real, fake = self.augment(real), self.augment(fake)
         if self.batch_statistics:  # separate passes: batch norm must not mix real and fake (Radford et al. 2016)
             return self.discriminator(real, condition).float(), self.discriminator(fake, condition).float()
-        both = None if condition is None else torch.cat([condition, condition])
-        on_real, on_fake = self.discriminator(torch.cat([real, fake]), both).float().chunk(2)
+        on_real, on_fake = self.discriminator(torch.cat([real, fake]), twice(condition)).float().chunk(2)
         return on_real, on_fake
 
     def discriminator_objective(self, on_real: Tensor | None, on_fake: Tensor | None) -> tuple[Tensor, Logs]:
@@ -227,7 +228,7 @@ class GAN(nn.Module):
         return loss.generator(on_real, on_fake) if loss.relativistic else loss.generator(on_fake)
 
     def penalty(
-        self, real: Tensor, fake: Tensor, condition: Tensor | None, rng: torch.Generator | None
+        self, real: Tensor, fake: Tensor, condition: Condition, rng: torch.Generator | None
     ) -> tuple[Tensor | float, Logs]:
         """The weighted gradient penalty that the setting `penalty` selects, and its unweighted value in the logs."""
         penalty = get_penalty(self.config.penalty)
@@ -274,46 +275,60 @@ class GAN(nn.Module):
         chunk: int = 256,
         inputs: Tensor | None = None,
         sampling: Mapping[str, Any] | None = None,
+        given: Mapping[str, Tensor] | None = None,
     ) -> Tensor:
-        """Generate `count` images, uint8 [count, C, size, size], or points, float32 [count, C], on the CPU.
+        """Generate `count` images, uint8 [count, C, H, W], or other data as their modality stores them, on the CPU.
 
         `labels` (conditional GANs only) are `count` class indices; by default the classes alternate. `inputs` (paired
-        GANs only, required) are the input images, uint8 [count, spec.inputs, size, size]. The same `seed` gives the
-        same samples; by default it is random. `chunk` is the number of samples generated at a time. `sampling` replaces
-        defaults of the card's sampling settings: `{"truncation": 0.5}`. The generator runs in eval mode.
+        GANs only, required) are the input images as the data set stores them, uint8 [count, C', h, w]. `given` holds
+        further arrays that the card asks for, by name. The same `seed` gives the same samples; by default it is random.
+        `chunk` is the number of samples generated at a time. `sampling` replaces defaults of the card's sampling
+        settings: `{"truncation": 0.5}`. The generator runs in eval mode.
         """
         if count < 0:
             raise UsageError(f"Cannot generate {count} {self.spec.kind}: expected a count of 0 or more.")
-        conditioning = self._conditioning(count, labels, inputs)
-        if (self.paired and labels is not None) or (inputs is not None and not self.paired):
-            kind, arguments = ("paired", "inputs and no labels") if self.paired else ("not paired", "no inputs")
-            raise UsageError(f"This GAN is {kind}: it takes {arguments}.")
+        conditioning = self._conditioning(
+            count, labels, {**({} if inputs is None else {INPUT: inputs}), **(given or {})}
+        )
         rng = torch.Generator(self.device)
         if seed is None:
             rng.seed()
         else:
             rng.manual_seed(seed)
+        samples = []
         with evaluating(self.generator), sampling_with(self, sampling or {}):
             z, condition = self.latent(count, rng), self.condition(conditioning, count, rng)
-            samples = [
-                decode(
-                    self.generate(z[i : i + chunk], None if condition is None else condition[i : i + chunk]), self.spec
-                )
-                for i in range(0, count, chunk)
-            ]
+            for start in range(0, count, chunk):
+                rows = slice(start, start + chunk)
+                outputs = self.generate(z[rows], map_condition(operator.itemgetter(rows), condition))
+                samples.append(decode(outputs, self.spec))
         return torch.cat(samples) if samples else decode(torch.empty(0, *self.spec.shape), self.spec)
 
     def class_labels(self, count: int) -> Tensor | None:
         """Labels int64 [count] that cycle through the classes; None if the GAN is not conditional."""
         return torch.arange(count) % self.classes if self.conditional else None
 
-    def _conditioning(self, count: int, labels: Sequence[int] | Tensor | None, inputs: Tensor | None) -> Tensor | None:
-        if self.paired:
-            return checked_inputs(inputs, count, self.spec).to(self.device)
+    def _conditioning(
+        self, count: int, labels: Sequence[int] | Tensor | None, given: Mapping[str, Tensor]
+    ) -> Condition:
+        """What the networks are given, checked, in the order of the spec."""
         if labels is not None and not self.conditional:
             raise UsageError("This GAN is not conditional: it takes no labels.")
+        unknown = [name for name in given if name not in self.spec.given or name == LABEL]
+        if unknown:
+            raise UsageError(
+                "This GAN is not paired: it takes no inputs."
+                if unknown == [INPUT]
+                else f"This GAN takes no {unknown[0]}."
+            )
+        parts = {}
         labels = self.class_labels(count) if labels is None else labels
-        return None if labels is None else checked_labels(labels, count, self.classes).to(self.device)
+        if labels is not None:
+            parts[LABEL] = checked_labels(labels, count, self.classes).to(self.device)
+        for name, described in self.spec.given.items():
+            if name != LABEL:
+                parts[name] = checked_given(name, given.get(name), count, described).to(self.device)
+        return condition_of(parts)
 
     def _optimizer(self, network: nn.Module, lr: float) -> torch.optim.Optimizer:
         parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]

@@ -23,8 +23,7 @@ def build(entry: Entry, config: Config, spec: DataSpec) -> GAN:
     except Exception as failure:  # third-party code may raise anything
         raise PluginError(
             f"{entry.name} from {entry.distribution} {entry.version} could not build its networks for "
-            f"{spec.channels}x{spec.size}x{spec.size} images, {spec.classes} classes and {spec.inputs} input "
-            f"channels.\n\n"
+            f"{spec}.\n\n"
             f"{traceback.format_exc().rstrip()}"
         ) from failure
     if not isinstance(gan, GAN):

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from ganzoo.core import config as configs
-from ganzoo.core.errors import UsageError
-from ganzoo.core.spec import DataSpec
-from ganzoo.data.normalization import from_uint8
+from ganzoo.core.errors import DataError, UsageError
+from ganzoo.core.spec import INPUT, Field
+from ganzoo.data.modality import get_modality
+from ganzoo.data.normalization import encode
 
 
 def checked_labels(labels: Sequence[int] | Tensor, count: int, classes: int) -> Tensor:
@@ -25,13 +26,19 @@ def checked_labels(labels: Sequence[int] | Tensor, count: int, classes: int) -> 
     return result
 
 
-def checked_inputs(inputs: Tensor | None, count: int, spec: DataSpec) -> Tensor:
-    """The input images in [-1, 1], [count, spec.inputs, size, size]. UsageError if they are missing or do not fit."""
-    shape = (count, spec.inputs, spec.size, spec.size)
-    if inputs is None or inputs.dtype != torch.uint8 or inputs.shape != shape:
-        actual = "none" if inputs is None else f"{inputs.dtype} {list(inputs.shape)}".removeprefix("torch.")
-        raise UsageError(f"This GAN is paired and needs inputs, uint8 {list(shape)}, but got {actual}.")
-    return from_uint8(inputs)
+def checked_given(name: str, values: Tensor | None, count: int, described: Field) -> Tensor:
+    """The values of the array `name` as networks see them. UsageError if they are missing or do not fit."""
+    kind = "is paired and needs inputs" if name == INPUT else f"needs {name}"
+    expected = f"{count} {described}"
+    if values is None:
+        raise UsageError(f"This GAN {kind}, {expected}, but got none.")
+    try:
+        actual = get_modality(described.modality).field(values.numpy(), described.facts)
+    except DataError as failure:
+        raise UsageError(f"This GAN {kind}, {expected}, but {failure}.") from None
+    if actual != described or len(values) != count:
+        raise UsageError(f"This GAN {kind}, {expected}, but got {len(values)} {actual}.")
+    return encode(values, described)
 
 
 @contextlib.contextmanager

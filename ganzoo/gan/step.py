@@ -10,6 +10,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from ganzoo.gan.condition import Condition
+
 Logs = dict[str, Tensor]
 """Values to log for one step: detached scalars by name."""
 
@@ -38,7 +40,7 @@ class MicroBatch:
     """
 
     real: Tensor
-    condition: Tensor | None
+    condition: Condition
     z: Tensor
 
 

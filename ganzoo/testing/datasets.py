@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import time
 from dataclasses import dataclass
@@ -12,10 +11,9 @@ import numpy as np
 
 from ganzoo.core.errors import GanzooError
 from ganzoo.core.plugin import Dataset
-from ganzoo.core.spec import DataLocation, Split
+from ganzoo.core.spec import TARGET, DataLocation, Field, Split
 from ganzoo.data import require_known_kind
-from ganzoo.data.images import ImageData, sha256_of
-from ganzoo.data.points import PointData
+from ganzoo.data.arrays import sha256_of_arrays
 from ganzoo.testing.kit import CheckError, rule
 
 if TYPE_CHECKING:
@@ -60,14 +58,14 @@ def on_disk(fixture: DatasetFixture) -> None:
         raise CheckError(f"on_disk takes {seconds:.1f} s")
 
 
-@rule("return ImageData or PointData according to the card's kind; raise DataError with a reason if you cannot.")
+@rule("return ImageData, PointData or ArrayData of the card's kind; raise DataError with a reason if you cannot.")
 def values(fixture: DatasetFixture) -> None:
     """Values are of the card's kind, use their full range and differ."""
     data = fixture.train
-    if not isinstance(data, (ImageData, PointData)) or data.spec.kind != fixture.card.kind:
+    if data.spec.kind != fixture.card.kind:
         raise CheckError(f"load returns {type(data).__name__}, but the card says kind={fixture.card.kind!r}")
     sample = np.asarray(data.values[:1000])
-    if isinstance(data, ImageData) and sample.max() <= 1:
+    if data.spec.kind == "images" and sample.max() <= 1:
         raise CheckError(
             f"no value is above {sample.max()}", "scale values from 0..1 to 0..255 before casting to uint8."
         )
@@ -91,24 +89,21 @@ def labels(fixture: DatasetFixture) -> None:
         raise CheckError(f"no examples of the class {', '.join(empty)}")
 
 
-@rule("set paired on the card if, and only if, images come with inputs, uint8 [N, C', size, size], or corrupt.")
+@rule("set paired on the card if, and only if, examples come with an input: an array, or one computed by corrupt.")
 def pairs(fixture: DatasetFixture) -> None:
-    """Images come with input images if and only if the card says so."""
+    """Examples come with inputs if and only if the card says so."""
     data = fixture.train
-    if isinstance(data, PointData):
-        return
     if data.paired != fixture.card.paired:
         raise CheckError(f"the card says paired={fixture.card.paired}, but the images have paired={data.paired}")
     if not data.paired:
         return
-    (inputs, images), (repeated, _) = data.examples(8), data.examples(8)
-    if inputs.dtype != images.dtype or inputs.shape[::2] != images.shape[::2] or inputs.shape[3] != images.shape[3]:
-        raise CheckError(f"inputs are {inputs.dtype} {list(inputs.shape)}, but images are {list(images.shape)}")
+    chosen = data.spread(8)
+    (inputs, targets), (repeated, _) = data.examples(chosen), data.examples(chosen)
     if not inputs.equal(repeated):
         raise CheckError(
             "inputs differ when computed twice", "draw random numbers from the generator passed to corrupt."
         )
-    if inputs.equal(images):
+    if inputs.equal(targets):
         raise CheckError("inputs equal the images", "remove from the inputs what the generator is to restore.")
 
 
@@ -116,17 +111,16 @@ def pairs(fixture: DatasetFixture) -> None:
 def repeatable(fixture: DatasetFixture) -> None:
     """Loading twice gives the same examples in the same order, which resume needs."""
     first, second = fixture.train, fixture.load()
-    if not np.array_equal(first.values, second.values):
-        raise CheckError("values differ when loaded twice")
-    if first.labels is not None and (second.labels is None or not np.array_equal(first.labels, second.labels)):
-        raise CheckError("labels differ when loaded twice")
+    for name, values in first.arrays.items():
+        if name not in second.arrays or not np.array_equal(values, second.arrays[name]):
+            raise CheckError(f"{'values differ' if name == TARGET else f'{name} differs'} when loaded twice")
 
 
-@rule("set sha256 to sha256_of(images, labels) from ganzoo.data.images, computed after resizing.")
+@rule("set sha256 to sha256_of_arrays(...) of all arrays from ganzoo.data.arrays, computed after resizing.")
 def identity(fixture: DatasetFixture) -> None:
-    """sha256 is the hash of the images and labels."""
+    """sha256 is the hash of all arrays."""
     data = fixture.train
-    expected = sha256_of(data.values, data.labels)
+    expected = sha256_of_arrays(data.arrays)
     if data.sha256 != expected:
         raise CheckError(f"sha256 is {data.sha256!r}, expected {expected}")
 
@@ -137,7 +131,8 @@ def image_size(fixture: DatasetFixture) -> None:
     if fixture.card.kind != "images":
         return
     data, small = fixture.train.spec, fixture.load(image_size=SIZE).spec
-    if small != dataclasses.replace(data, size=SIZE):
+    expected = Field("images", (data.channels, SIZE, SIZE), data.target.facts)
+    if small.target != expected or small.given.keys() != data.given.keys():
         raise CheckError(f"with image_size={SIZE} the spec is {small}; without, it is {data}")
 
 

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from ganzoo.core import config as configs
 from ganzoo.core.errors import UsageError
 from ganzoo.core.plugin import Architecture
-from ganzoo.core.spec import DataKind, DataSpec
+from ganzoo.core.spec import INPUT, LABEL, DataKind, DataSpec
 from ganzoo.data.images import ImageData, resize, sha256_of
-from ganzoo.data.normalization import from_uint8
+from ganzoo.data.normalization import encode
 from ganzoo.data.points import PointData
-from ganzoo.gan import GAN, Logs
+from ganzoo.gan import GAN, Condition, Logs, condition_of
 from ganzoo.gan.build import not_a_gan
 from ganzoo.losses import LOSSES, PENALTIES
 from ganzoo.testing.kit import CheckError, first_line, location
@@ -118,21 +118,24 @@ class ArchitectureFixture:
         """The data in batches, as training passes them to `gan`."""
         return Batches(self.data(gan.spec), gan.config.batch_size, 0, gan.device, gan.config.accumulate)
 
-    def condition(self, gan: GAN, n: int) -> Tensor | None:
-        """Labels, input images or None: the condition for a batch of n images."""
-        inputs = self.inputs(gan, n)
-        if inputs is not None:
-            return gan.condition(from_uint8(inputs), n)
-        return gan.condition(torch.arange(n) % gan.spec.classes if self.card.conditional else None, n)
+    def condition(self, gan: GAN, n: int) -> Condition:
+        """Labels, input images, both, or None: the condition for a batch of n images."""
+        parts = {name: encode(values, gan.spec.given[name]) for name, values in self.given(gan, n).items()}
+        if self.card.conditional:
+            parts = {LABEL: torch.arange(n) % gan.spec.classes, **parts}
+        return gan.condition(condition_of(parts), n)
 
     def sample(self, gan: GAN, n: int, seed: int) -> Tensor:
         """Samples, as users draw them."""
-        return gan.sample(n, seed=seed, inputs=self.inputs(gan, n))
+        return gan.sample(n, seed=seed, given=self.given(gan, n))
+
+    def given(self, gan: GAN, n: int) -> dict[str, Tensor]:
+        """The first n examples of what networks are given, except labels, as a data set stores them."""
+        return self.data(gan.spec).only(self.card.given).given_with(np.arange(n))
 
     def inputs(self, gan: GAN, n: int) -> Tensor | None:
         """The first n input images, uint8, or None if the architecture is not paired."""
-        data = self.data(gan.spec)
-        return data.examples(n)[0] if isinstance(data, ImageData) and data.paired else None
+        return self.given(gan, n).get(INPUT)
 
     @functools.cached_property
     def trained(self) -> dict[str, tuple[TrainingState, list[tuple[Hashable, Logs]]]]:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ganzoo.data import ImageData
-from ganzoo.data.normalization import from_uint8
-from ganzoo.gan import evaluating
+from ganzoo.core.spec import LABEL
+from ganzoo.data.normalization import encode
+from ganzoo.gan import condition_of, evaluating
 
 if TYPE_CHECKING:
     from ganzoo.training.batches import Batches
@@ -32,12 +32,12 @@ class Diagnostics:
         gan = state.gan
         self.state = state
         rng = torch.Generator(gan.device).manual_seed(NOISE_SEED)
-        condition = gan.class_labels(SAMPLES)
-        if isinstance(batches.data, ImageData) and gan.paired:
-            condition = from_uint8(batches.data.examples(SAMPLES)[0])
-        count = SAMPLES if condition is None else len(condition)
+        labels, given = gan.class_labels(SAMPLES), batches.data.given_with(batches.data.spread(SAMPLES))
+        count = min([SAMPLES, *map(len, given.values())])
+        parts = {} if labels is None else {LABEL: labels[:count]}
+        parts |= {name: encode(values, gan.spec.given[name]) for name, values in given.items()}
         self.noise = gan.latent(count, rng)
-        self.condition = gan.condition(None if condition is None else condition.to(gan.device), count, rng)
+        self.condition = gan.condition(condition_of({k: part.to(gan.device) for k, part in parts.items()}), count, rng)
         examples = torch.cat([batches.chosen(number) for number in range(-(-count // batches.batch_size))])[:count]
         distances = _distances(batches.real(examples))
         # 0 if all examples are equal: any difference between samples is then infinitely larger

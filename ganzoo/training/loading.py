@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from ganzoo import data
 from ganzoo.core import config as configs
 from ganzoo.core.errors import GanzooError, UsageError, memory_exhausted
-from ganzoo.core.spec import Split
+from ganzoo.core.spec import INPUT, Split
 from ganzoo.core.text import printable
 from ganzoo.gan import GAN, build
 from ganzoo.training import checkpoint
@@ -68,21 +70,33 @@ def _build(run: Run) -> GAN:
 
 
 def generate_from_inputs(
-    gan: GAN, run: Run, count: int, dataset: str | None = None, split: Split = "test", seed: int | None = None,
+    gan: GAN,
+    run: Run,
+    count: int,
+    dataset: str | None = None,
+    split: Split = "test",
+    seed: int | None = None,
     sampling: Mapping[str, Any] | None = None,
-) -> dict[str, Tensor]:  # fmt: skip
-    """Outputs of the paired `gan` of `run` for the first `count` inputs: "inputs", "images", "targets", all uint8.
+    labels: Tensor | None = None,
+) -> dict[str, Tensor]:
+    """Outputs of the `gan` of `run` for `count` inputs: "inputs", "images" and "targets", as a data set stores them.
 
-    Inputs come from the run's data set, by default from its held-out part, or from `dataset`; if that has no pairs, its
-    images are the inputs and there are no targets. Raises UsageError if there are too few inputs or they do not fit.
+    Inputs come from the run's data set, by default from its held-out part, or from `dataset`, evenly spaced; if that
+    has no inputs, its images are the inputs and there are no targets, nor are there any of unpaired data. Raises
+    UsageError if there are too few inputs or they do not fit.
     """
     name = dataset or run.config["dataset"]["name"]
-    images = data.open(name, split=split, image_size=gan.spec.size, data_dir=run.config["data_dir"])
-    assert isinstance(images, data.ImageData), "data.open refuses an image_size for other kinds of data"
-    if len(images) < count:
-        raise UsageError(f"{name} has {len(images)} {split} images, not {count}.")
-    inputs, targets = images.examples(count)
-    if inputs.shape[1] != gan.spec.inputs:
-        raise UsageError(f"{name} has input images of {inputs.shape[1]} channels; this GAN's have {gan.spec.inputs}.")
-    outputs = {"inputs": inputs, "images": gan.sample(count, seed=seed, inputs=inputs, sampling=sampling)}
-    return outputs | ({"targets": targets} if images.paired else {})
+    loaded = data.open(name, split=split, image_size=run.image_size, data_dir=run.config["data_dir"])
+    chosen = loaded.spread(count)
+    if len(chosen) < count:
+        raise UsageError(f"{name} has {len(chosen)} {split} {loaded.spec.kind}, not {count}.")
+    given = {name: values for name, values in loaded.given_with(chosen).items() if name in gan.spec.given}
+    targets = torch.from_numpy(np.array(loaded.values[chosen]))
+    if INPUT in gan.spec.given:
+        given.setdefault(INPUT, targets)
+        expected, found = gan.spec.given[INPUT], loaded.spec.given.get(INPUT, loaded.spec.target)
+        if found != expected:
+            raise UsageError(f"{name} has inputs of {found}; this GAN's are {expected}.")
+    outputs = {**({"inputs": given[INPUT]} if INPUT in given else {})}
+    outputs[gan.spec.kind] = gan.sample(count, labels, seed, given=given, sampling=sampling)
+    return outputs | ({"targets": targets} if loaded.paired and loaded.aligned else {})

@@ -23,7 +23,7 @@ from ganzoo.core.errors import GanzooError, UsageError
 from ganzoo.core.files import lock, parse_json, read_json, read_text, write_text
 from ganzoo.core.spec import DataSpec
 from ganzoo.training.failure_detection import Alarm
-from ganzoo.training.run_config import CONFIG, FORMAT, check_run_config, fill_in
+from ganzoo.training.run_config import CONFIG, FORMAT, check_run_config, fill_in, spec_of
 
 TRUNCATED = 1 << 62
 """The step of a row that a crash cut short: later than any."""
@@ -76,8 +76,14 @@ class Run:
     @property
     def spec(self) -> DataSpec:
         """The spec that its networks are built for."""
-        data = self.config["dataset"]
-        return DataSpec(data["channels"], data["size"], data["classes"], data["inputs"], data["scale"])
+        return spec_of(self.config["dataset"])
+
+    @property
+    def image_size(self) -> int | None:
+        """The `image_size` to load its data with: also where it was not set, as data sets may change their default."""
+        target = self.spec.target
+        square = target.modality == "images" and target.shape[1] == target.shape[2]
+        return target.shape[1] if square else self.config["settings"].get("image_size")
 
     @property
     def checkpoints(self) -> Path:

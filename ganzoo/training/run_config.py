@@ -11,6 +11,7 @@ from typing import Any
 from ganzoo.core import entry_points, plugin_file, registry
 from ganzoo.core.config import flatten, json_types
 from ganzoo.core.errors import GanzooError, PluginError, UsageError
+from ganzoo.core.spec import INPUT, DataSpec
 from ganzoo.training.config import LENGTHS, OPTIONS, SCHEDULE, STORED, TrainConfig
 
 CONFIG = "config.json"
@@ -45,6 +46,29 @@ def to_run_config(config: TrainConfig) -> dict[str, Any]:
     values = {name: getattr(config, name) for name in STORED}
     schedule = {name: values.pop(name) for name in STORED if OPTIONS[name].section == SCHEDULE}
     return values | {"schedule": schedule}
+
+
+def spec_to_config(spec: DataSpec) -> dict[str, Any]:
+    """The spec as the table `dataset` of config.json holds it; `fields` only where the short form is not enough."""
+    target, inputs = spec.target, spec.given.get(INPUT)
+    short: dict[str, Any] = {
+        "channels": spec.channels,
+        "size": target.shape[1] if spec.kind == "images" else 0,
+        "classes": spec.classes,
+        "inputs": inputs.shape[0] if inputs is not None and inputs.shape else 0,
+        "scale": spec.scale,
+    }
+    return short if DataSpec(**short) == spec else {**short, **spec.to_json()}
+
+
+def spec_of(dataset: Mapping[str, Any]) -> DataSpec:
+    """The spec in the table `dataset` of config.json. ValueError if it is damaged."""
+    if "fields" not in dataset:
+        return DataSpec(*(dataset[name] for name in ("channels", "size", "classes", "inputs", "scale")))
+    try:
+        return DataSpec.from_json(dataset)
+    except (LookupError, TypeError, AttributeError, ValueError) as failure:
+        raise ValueError(f"dataset.fields does not describe data ({failure})") from failure
 
 
 def options_of(run_config: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,6 +167,12 @@ def check_run_config(config: dict[str, Any], file: Path) -> None:
     resumes = config.get("resumes", [])
     if not all(isinstance(resume, dict) and isinstance(resume.get("versions", {}), dict) for resume in resumes):
         raise GanzooError(f"{file} is damaged: resumes is not a list of tables.")
+    try:
+        spec = spec_of(config["dataset"])
+    except ValueError as failure:
+        raise GanzooError(f"{file} is damaged: {failure}.") from None
+    if spec.classes != config["dataset"]["classes"]:
+        raise GanzooError(f"{file} is damaged: dataset.fields has {spec.classes} classes.")
     class_names = config["dataset"]["class_names"]
     if len(class_names) != config["dataset"]["classes"] or not all(isinstance(name, str) for name in class_names):
         raise GanzooError(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ganzoo.core import distributed
-from ganzoo.data import ImageData, imaging
+from ganzoo.core.spec import LABEL, Field
+from ganzoo.data import imaging
+from ganzoo.data.modality import get_modality
 from ganzoo.gan import GAN
 from ganzoo.training.callbacks import Callback
 from ganzoo.training.run import Run
@@ -19,7 +22,8 @@ if TYPE_CHECKING:
     from ganzoo.training.batches import Batches
 
 SEED = 0
-POINTS = 2500
+PLOTTED = 2500
+"""Examples in a plot of many."""
 
 
 def write_samples(state: TrainingState, batches: Batches, run: Run, callbacks: Callback) -> None:
@@ -34,17 +38,35 @@ def write_samples(state: TrainingState, batches: Batches, run: Run, callbacks: C
 def sample_picture(gan: GAN, data: Data, columns: int = 10) -> Tensor:
     """A picture uint8 [C, H, W] of samples.
 
-    Points are drawn over real ones. Images of a conditional GAN are in one row per class (at most 10), those of a
-    paired GAN in three rows each of inputs, outputs and targets, all others in 8 rows.
+    Plots, as of points, show real examples as well. Samples of a conditional GAN are in one row per class (at most 10),
+    those of a paired GAN in rows of inputs, outputs and, if they belong together, targets, all others in 8 rows.
     """
-    if not isinstance(data, ImageData):
-        real = torch.from_numpy(data.points[:POINTS])
-        return imaging.scatter(gan.sample(POINTS, seed=SEED), gan.spec.scale, real)
-    if gan.paired:
-        inputs, targets = data.examples(3 * columns)
-        columns = min(columns, len(inputs))
-        outputs = gan.sample(len(inputs), inputs=inputs, seed=SEED)
-        return imaging.grid(imaging.interleave([inputs, outputs, targets], columns), columns)
+    modality, field = get_modality(gan.spec.kind), gan.spec.target
+    if not modality.in_grid:
+        real = torch.from_numpy(np.array(data.values[data.spread(PLOTTED)]))
+        return modality.picture(gan.sample(PLOTTED, seed=SEED), field, columns, real)
+    if gan.spec.given.keys() - {LABEL}:
+        kinds = [
+            images
+            for values, described in translations(gan, data, 3 * columns)
+            if (images := get_modality(described.modality).images(values, described)) is not None
+        ]
+        columns = min(columns, len(kinds[0]))
+        return imaging.grid(imaging.interleave(kinds, columns), columns)
     rows = min(gan.classes, 10) or 8
     labels = torch.arange(rows).repeat_interleave(columns) if gan.conditional else None
-    return imaging.grid(gan.sample(rows * columns, labels, seed=SEED), columns)
+    return modality.picture(gan.sample(rows * columns, labels, seed=SEED), field, columns)
+
+
+def translations(gan: GAN, data: Data, count: int) -> list[tuple[Tensor, Field]]:
+    """What is given in `data`, the GAN's outputs for it, and the targets if the data are aligned, as `data` store them.
+
+    The at most `count` examples are evenly spaced over the data.
+    """
+    chosen = data.spread(count)
+    given = data.given_with(chosen)
+    kinds = [(values, gan.spec.given[name]) for name, values in given.items()]
+    kinds.append((gan.sample(len(chosen), seed=SEED, given=given), gan.spec.target))
+    if data.aligned:
+        kinds.append((torch.from_numpy(np.array(data.values[chosen])), gan.spec.target))
+    return kinds

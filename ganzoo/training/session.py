@@ -18,6 +18,7 @@ from ganzoo.augmentations import get_augmentation
 from ganzoo.core import config as configs
 from ganzoo.core import distributed, plugin_file, registry
 from ganzoo.core.errors import UsageError
+from ganzoo.core.spec import INPUT, LABEL, UNKNOWN_LABEL
 from ganzoo.losses import get_loss, get_penalty
 from ganzoo.training import checkpoint, loop
 from ganzoo.training.batch_advice import explain_batch_failures, note_on_accumulation
@@ -28,7 +29,14 @@ from ganzoo.training.determinism import deterministic
 from ganzoo.training.interrupts import StopRequest
 from ganzoo.training.provenance import provenance
 from ganzoo.training.run import Run
-from ganzoo.training.run_config import architecture_name, architecture_of, plugins_of, resumed_options, to_run_config
+from ganzoo.training.run_config import (
+    architecture_name,
+    architecture_of,
+    plugins_of,
+    resumed_options,
+    spec_to_config,
+    to_run_config,
+)
 from ganzoo.training.state import TrainingState
 
 
@@ -56,6 +64,7 @@ class Session:
         settings: Mapping[str, Any],
         out: str | os.PathLike[str] | None = None,
         entry: registry.Entry | None = None,
+        resumed: Run | None = None,
     ):
         if config.architecture is None:
             raise UsageError("Training needs an architecture; see ganzoo list and ganzoo datasets.")
@@ -63,7 +72,7 @@ class Session:
         if config.dataset is None:
             raise UsageError("Training needs --dataset; see ganzoo list and ganzoo datasets.")
         self.out = out
-        self.resumed: Run | None = None
+        self.resumed = resumed
         kind = registry.get_dataset(config.dataset)[0].kind
         if kind not in self.entry.card.kinds:
             able = [e.name for e in registry.architectures() if e.error is None and kind in e.card.kinds]
@@ -79,7 +88,8 @@ class Session:
         if config.precision == "tf32" and not device.startswith("cuda"):
             raise UsageError(f"precision=tf32 is for NVIDIA GPUs, and this trains on {device}. Choose fp32 or bf16.")
         distributed.check(self.settings.batch_size, self.settings.accumulate, device)
-        opened = data.open(config.dataset, image_size=self.settings.image_size, data_dir=config.data_dir)
+        size = self.settings.image_size if resumed is None else resumed.image_size
+        opened = data.open(config.dataset, image_size=size, data_dir=config.data_dir)
         self.data = _used(opened, self.entry)
         self.config = dataclasses.replace(
             config,
@@ -113,14 +123,11 @@ class Session:
             options = {**options, "architecture": run.config["architecture"] if same else requested}
         entry = architecture_of(run.config)  # report a missing package before anything else
         config = configs.make(TrainConfig, resumed_options(run.config, options))
-        session = cls(config, {**run.config["settings"], **(settings or {})}, entry=entry)
-        session.resumed = run
-        return session
+        return cls(config, {**run.config["settings"], **(settings or {})}, entry=entry, resumed=run)
 
     @property
     def identity(self) -> dict[str, Any]:
         """Everything that must stay the same on resume, in the form of config.json."""
-        spec = self.data.spec
         fixed = {name: getattr(self.config, name) for name in STORED if not OPTIONS[name].resumable}
         return {
             "architecture": self.entry.name,
@@ -130,12 +137,8 @@ class Session:
                 "split": self.data.split,
                 "sha256": self.data.sha256,
                 "images": len(self.data),
-                "channels": spec.channels,
-                "size": spec.size,
-                "classes": spec.classes,
                 "class_names": list(self.data.class_names),
-                "inputs": spec.inputs,
-                "scale": spec.scale,
+                **spec_to_config(self.data.spec),
             },
             "settings": configs.to_dict(self.settings),
             **(
@@ -252,21 +255,37 @@ class Session:
 
 
 def _used(loaded: data.Data, entry: registry.Entry) -> data.Data:
-    """The data without labels and inputs, unless the architecture's card asks for them."""
-    if entry.card.conditional and loaded.labels is None:
+    """The data with only those arrays that the architecture's card asks for. UsageError if it cannot use them."""
+    card, missing = entry.card, [name for name in entry.card.given if name not in loaded.spec.given]
+    if LABEL in missing:
         raise UsageError(
             f"{entry.name} is conditional and needs labels, but {loaded.name} has none. Choose a labelled data set "
             "(for a folder: one sub-folder per class), or an unconditional architecture."
         )
-    if entry.card.paired and not loaded.paired:
+    if INPUT in missing:
         known = [f"{e.name}:{e.card.argument}" if e.card.argument else e.name for e in registry.paired_datasets()]
         raise UsageError(
-            f"{entry.name} turns images into images and needs pairs, but {loaded.name} has none. "
+            f"{entry.name} starts from inputs and needs pairs, but {loaded.name} has none. "
             f"Choose a data set of pairs: {', '.join(known)}."
         )
-    unused: dict[str, Any] = {} if entry.card.conditional else {"labels": None, "class_names": ()}
-    unused |= {"inputs": None, "corrupt": None} if loaded.paired and not entry.card.paired else {}
-    return dataclasses.replace(loaded, **unused)
+    if missing:
+        has = ", ".join(loaded.spec.given) or "nothing else"
+        raise UsageError(f"{entry.name} needs {' and '.join(missing)}; {loaded.name} has {has} beside its target.")
+    used: data.Data = loaded.only(card.given)
+    if not used.spec.aligned and not card.unpaired:
+        raise UsageError(
+            f"{entry.name} needs pairs, but the inputs and targets of {loaded.name} do not belong together. Choose a "
+            "data set of pairs, or an architecture for unpaired domains."
+        )
+    label = used.spec.given.get(LABEL)
+    if label is not None and label.facts.get("unknown") and not card.unknown_labels:
+        assert used.labels is not None
+        unknown = int((used.labels == UNKNOWN_LABEL).sum())
+        raise UsageError(
+            f"{entry.name} needs the label of every example, but {unknown:,} of {len(used):,} in {loaded.name} have "
+            "none (-1)."
+        )
+    return used
 
 
 def _steps(config: TrainConfig, settings: Any, examples: int) -> int | None:

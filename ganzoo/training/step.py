@@ -10,10 +10,11 @@ from torch import Tensor
 
 from ganzoo.core import distributed
 from ganzoo.core.errors import PluginError
-from ganzoo.gan import Logs, MicroBatch
+from ganzoo.gan import Condition, Logs, MicroBatch, map_condition
+from ganzoo.gan.condition import split_condition
 from ganzoo.training.state import TrainingState
 
-GetBatch = Callable[[int], tuple[Tensor, Tensor | None]]
+GetBatch = Callable[[int], tuple[Tensor, Condition]]
 """The real examples and what is given with them, this rank's share, for discriminator step k of a training step."""
 
 
@@ -136,12 +137,11 @@ class GradientUpdate:
         return {f"{self._players[0]}_loss": loss if parts == 1 else loss / parts, **logs}
 
 
-def split_batch(state: TrainingState, real: Tensor, given: Tensor | None) -> list[MicroBatch]:
+def split_batch(state: TrainingState, real: Tensor, given: Condition) -> list[MicroBatch]:
     """Split this rank's batch into microbatches; noise and codes are drawn for the global batch, then sharded."""
     gan, n, parts = state.gan, state.gan.config.batch_size, state.gan.config.accumulate
     condition = gan.condition(given, n, state.rng)
     if given is None and condition is not None:  # drawn by the GAN, for the global batch
-        condition = distributed.shard(condition, parts)
+        condition = map_condition(lambda drawn: distributed.shard(drawn, parts), condition)
     z = distributed.shard(gan.latent(n, state.rng), parts)
-    conditions = [None] * parts if condition is None else condition.chunk(parts)
-    return [MicroBatch(*part) for part in zip(real.chunk(parts), conditions, z.chunk(parts))]
+    return [MicroBatch(*part) for part in zip(real.chunk(parts), split_condition(condition, parts), z.chunk(parts))]

@@ -64,8 +64,11 @@ def test_images_are_scaled_to_the_width_of_the_console() -> None:
 def test_points_are_light_on_dark_without_colours_and_red_on_white_with_them() -> None:
     points = torch.ones(50, 2)
     plain, coloured = Screen("utf-8"), Screen("utf-8")
-    draw([points], DataSpec(2, 0), Console(file=plain, color_system=None, width=80))
-    draw([points], DataSpec(2, 0), Console(file=coloured, color_system="truecolor", force_terminal=True, width=80))
+    draw([(points, DataSpec(2, 0).target)], Console(file=plain, color_system=None, width=80))
+    draw(
+        [(points, DataSpec(2, 0).target)],
+        Console(file=coloured, color_system="truecolor", force_terminal=True, width=80),
+    )
     assert set(plain.getvalue()) <= set(" ▀▄░▒▓█\n")
     assert 4 <= sum(character != " " for character in plain.getvalue().replace("\n", "")) <= 12
     assert "38;2;255;255;255" in coloured.getvalue()

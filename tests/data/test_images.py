@@ -33,17 +33,16 @@ def test_spec() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"images": np.zeros((4, 3, 8, 8), np.float32)}, "expected square uint8 .* float32"),
+        ({"images": np.zeros((4, 3, 8, 8), np.float32)}, "expected uint8 or uint16 images .* float32"),
         ({"images": np.zeros((4, 8, 8), np.uint8)}, r"\[4, 8, 8\]"),
-        ({"images": np.zeros((4, 3, 8, 9), np.uint8)}, "square"),
-        ({"images": np.zeros((0, 3, 8, 8), np.uint8)}, "square"),
-        ({"inputs": np.zeros((3, 1, 8, 8), np.uint8)}, r"uint8 \[3, 1, 8, 8\] inputs do not match"),
-        ({"inputs": np.zeros((4, 1, 8, 4), np.uint8)}, r"uint8 \[4, 1, 8, 4\] inputs do not match"),
-        ({"inputs": np.zeros((4, 1, 8, 8), np.int8)}, r"int8 \[4, 1, 8, 8\] inputs"),
-        ({"labels": np.zeros(3, np.int64)}, r"labels \[4\], one each, got int64 \[3\]"),
+        ({"images": np.zeros((0, 3, 8, 8), np.uint8), "labels": None}, r"\[0, 3, 8, 8\]"),
+        ({"inputs": np.zeros((3, 1, 8, 8), np.uint8)}, "differ in length: target 4, label 4, input 3"),
+        ({"inputs": np.zeros((4, 1, 8, 8), np.int8)}, r"input: .* got int8 \[4, 1, 8, 8\]"),
+        ({"inputs": np.zeros((4, 1, 8, 8), np.uint8), "corrupt": lambda x, _: x}, "stored or computed"),
+        ({"labels": np.zeros(3, np.int64)}, "target 4, label 3"),
         ({"labels": np.zeros(4, np.int32)}, "int32"),
         ({"labels": np.array([0, 1, 2, 0])}, "from 0 to 2, but there are 2 classes"),
-        ({"labels": np.array([0, -1, 1, 0])}, "from -1"),
+        ({"labels": np.array([0, -2, 1, 0])}, "from -2"),
     ],
 )
 def test_other_forms_are_refused(changes: dict[str, Any], message: str) -> None:

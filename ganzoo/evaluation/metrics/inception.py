@@ -31,11 +31,11 @@ class FID(Metric):
 
     def measure(self, context: EvaluationContext) -> MetricResult:
         extractor = load_inception().to(context.device)
-        reference = inception_features(extractor, context.reference.values)
-        distances = self._distances(context, inception_features(extractor, context.samples.values), reference)
+        reference = inception_features(extractor, context.reference.images)
+        distances = self._distances(context, inception_features(extractor, context.samples.images), reference)
         real: dict[str, float] = {}
         if context.control is not None:
-            images = context.control.first(len(context.samples)).values
+            images = context.control.first(len(context.samples)).images
             real = self._distances(context, inception_features(extractor, images), reference)
         version = importlib.metadata.version("torch-fidelity")
         protocol = context.protocol(
@@ -49,10 +49,11 @@ class FID(Metric):
     def inapplicable_reason(self, context: EvaluationContext) -> str | None:
         if importlib.util.find_spec("torch_fidelity") is None:
             return "needs Inception's features; install them with: pip install 'ganzoo-core[inception]'"
-        channels = context.gan.spec.channels
-        if channels not in (1, 3):
-            return f"needs grey or RGB images, but these have {channels} channels"
-        return super().inapplicable_reason(context)
+        reason = super().inapplicable_reason(context)
+        channels = 1 if reason else context.reference.first(1).images.shape[1]
+        return reason or (
+            None if channels in (1, 3) else f"needs grey or RGB images, but these have {channels} channels"
+        )
 
     def _distances(self, context: EvaluationContext, features: Tensor, reference: Tensor) -> dict[str, float]:
         size = min(SUBSET_SIZE, len(features), len(reference))

@@ -40,11 +40,11 @@ class Memorisation(Metric):
     headline = ("copies_pixels", "copies_features")
 
     def measure(self, context: EvaluationContext) -> MetricResult:
-        samples = context.samples.values[:MAX_SAMPLES]
+        samples = context.samples.images[:MAX_SAMPLES]
         held_out = _held_out(context)
         train = context.train
         spaces = {
-            "pixels": _compare(_pixels(samples), _pixels(held_out.values), _pixels(train.values), held_out),
+            "pixels": _compare(_pixels(samples), _pixels(held_out.images), _pixels(train.images), held_out),
         }
         if Need.LABELS in context.has:
             features = context.samples.features[:MAX_SAMPLES]
@@ -61,7 +61,7 @@ class Memorisation(Metric):
             **(context.feature_extractor.protocol if "features" in spaces else {}),
         ) | {"samples": len(samples)}  # fmt: skip
         details: dict[str, Any] = {name: {"expected_at_most": space.limit} for name, space in spaces.items()}
-        picture = _closest_pairs(samples, context.train.values, spaces)
+        picture = _closest_pairs(samples, context.train.images, spaces)
         return MetricResult(values, protocol, details, _verdict(spaces), {"memorisation": picture})
 
     def inapplicable_reason(self, context: EvaluationContext) -> str | None:
@@ -119,7 +119,7 @@ def nearest_distance_ratio(distances: Tensor) -> Tensor:
 
 def _compare(samples: Tensor, held_out: Tensor, train: Tensor, origin: SampleSet) -> FeatureSpace:
     distances, indices = nearest(samples, train, RUNNERS_UP + 1)
-    own = origin.name == "train images"  # skip each image itself, which is its own nearest neighbour
+    own = origin.name.startswith("train ")  # skip each image itself, which is its own nearest neighbour
     others, _ = nearest(held_out, train, RUNNERS_UP + 1 + own)
     return FeatureSpace(distances.cpu(), indices.cpu(), others[:, int(own) :].cpu())
 
@@ -136,13 +136,15 @@ def _verdict(spaces: dict[str, FeatureSpace]) -> str:
 def _held_out(context: EvaluationContext) -> SampleSet:
     """Images the GAN was not trained on; if there are none, training images, each compared with all others."""
     for images in (context.reference, context.control):
-        if images is not None and images.name == "test images":
+        if images is not None and images.name.startswith("test "):
             return images.first(MAX_SAMPLES)
     return context.reference.first(MAX_SAMPLES)
 
 
 def _pixels(images: npt.NDArray[np.uint8]) -> Tensor:
-    small = resize(images, MAX_SIDE) if images.shape[-1] > MAX_SIDE else images
+    height, width = images.shape[2:]
+    shrink = max(1, max(height, width) / MAX_SIDE)
+    small = resize(images, (max(1, round(height / shrink)), max(1, round(width / shrink))))
     return torch.from_numpy(small.astype(np.float32)).flatten(1).div_(255)
 
 
@@ -155,5 +157,6 @@ def _closest_pairs(
         chosen = space.ratios.argsort()[:SHOWN]
         rows += [samples[chosen.numpy()], train[space.indices[chosen, 0].numpy()]]
     images = torch.from_numpy(np.concatenate(rows))
+    images = images if images.shape[1] in (1, 3, 4) else images[:, : 3 if images.shape[1] > 3 else 1]
     scale = max(1, SHOWN_SIDE // images.shape[-1])
     return imaging.grid(images.repeat_interleave(scale, 2).repeat_interleave(scale, 3), SHOWN)

@@ -32,7 +32,7 @@ class MSSSIM(Metric):
     def _of_pairs(self, context: EvaluationContext, images: SampleSet) -> float:
         sides = context.rng(self.name).permutation(len(images))[: 2 * _pairs(images)].reshape(2, -1)
         scores = [
-            ms_ssim(*(torch.from_numpy(images.values[side[i : i + CHUNK]]) for side in sides))
+            ms_ssim(*(torch.from_numpy(images.images[side[i : i + CHUNK]]) for side in sides))
             for i in range(0, sides.shape[1], CHUNK)
         ]
         return float(torch.cat(scores).mean())
@@ -43,7 +43,7 @@ def _pairs(images: SampleSet) -> int:
 
 
 def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
-    """Similarity [N], 0 to 1, of each image in `a` with its counterpart in `b`; [N, C, S, S], uint8 or float 0..255.
+    """Similarity [N], 0 to 1, of each image in `a` with its counterpart in `b`; [N, C, H, W], uint8 or float 0..255.
 
     Five scales. On scales smaller than the window, the window and its sigma shrink to the size of the image.
     """
@@ -60,8 +60,8 @@ def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
 
 
 def ssim(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Structural similarity and its contrast term, both [M], of single channels [M, 1, S, S], 0..255."""
-    size = min(WINDOW, x.shape[-1])
+    """Structural similarity and its contrast term, both [M], of single channels [M, 1, H, W], 0..255."""
+    size = min(WINDOW, *x.shape[2:])
     offsets = torch.arange(size) - (size - 1) / 2
     kernel = torch.exp(-(offsets**2) / (2 * (SIGMA * size / WINDOW) ** 2))
     kernel /= kernel.sum()

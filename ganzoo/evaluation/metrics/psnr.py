@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ganzoo.core.spec import INPUT
 from ganzoo.data import imaging
+from ganzoo.data.modality import as_images
 from ganzoo.evaluation.context import EvaluationContext, Need
 from ganzoo.evaluation.metric import Metric, MetricResult, MetricValue
 
@@ -20,12 +24,18 @@ class PSNR(Metric):
     needs = (Need.IMAGES, Need.PAIRS)
 
     def measure(self, context: EvaluationContext) -> MetricResult:
-        inputs, targets = context.pairs
-        outputs = torch.from_numpy(context.samples.values)
+        spec = context.data.spec
+        fields = spec.given[INPUT], spec.target
+        inputs, targets = (
+            torch.from_numpy(as_images(values.numpy(), field)) for values, field in zip(context.pairs, fields)
+        )
+        outputs = torch.from_numpy(context.samples.images)
         psnr = decibels(outputs, targets)
         baselines = {"inputs": decibels(inputs, targets)} if inputs.shape == targets.shape else {}
+        if inputs.shape[:2] == targets.shape[:2] and inputs.shape != targets.shape:
+            baselines["inputs, bicubic"] = decibels(enlarged(inputs, targets.shape[2:]), targets)
         block = block_size(inputs)
-        if baselines and block > 1:
+        if inputs.shape == targets.shape and block > 1:
             baselines[f"their blocks of {block}, bicubic"] = decibels(upsampled(inputs, block), targets)
         comparison = "".join(f"; {name}: {value:.2f} dB" for name, value in baselines.items())
         rows = imaging.interleave([images[:COLUMNS] for images in (inputs, outputs, targets)], COLUMNS)
@@ -49,21 +59,26 @@ def decibels(images: Tensor, targets: Tensor) -> float:
     return float((10 * (255**2 / error.mean(dim=1).clamp_min(floor)).log10()).mean())
 
 
+def enlarged(images: Tensor, size: Sequence[int]) -> Tensor:
+    """Images uint8 [N, C, h, w] interpolated to `size`, bicubic."""
+    return F.interpolate(images.float(), tuple(size), mode="bicubic").round().clamp(0, 255).to(images.dtype)
+
+
 def block_size(images: Tensor) -> int:
-    """Return the side of the square blocks of equal pixels that all images [N, C, S, S] consist of; 1 if none do."""
-    size = images.shape[-1]
+    """Return the side of the square blocks of equal pixels that all images [N, C, H, W] consist of; 1 if none do."""
+    height, width = images.shape[2:]
     changes = (images[..., 1:] != images[..., :-1]).flatten(0, -2).any(dim=0).nonzero()
-    block = int(changes[0]) + 1 if len(changes) else size
-    return block if torch.equal(_enlarged(images[..., ::block, ::block], block, size), images) else 1
+    block = int(changes[0]) + 1 if len(changes) else width
+    return block if torch.equal(_repeated(images[..., ::block, ::block], block, height, width), images) else 1
 
 
 def upsampled(images: Tensor, block: int) -> Tensor:
-    """Replace the blocks of images uint8 [N, C, S, S] by the bicubic interpolation of their pixels."""
-    size = images.shape[-1]
+    """Replace the blocks of images uint8 [N, C, H, W] by the bicubic interpolation of their pixels."""
+    height, width = images.shape[2:]
     pixels = images[..., ::block, ::block].float()
-    enlarged = F.interpolate(pixels, scale_factor=block, mode="bicubic")  # the last blocks may be cropped
-    return enlarged[..., :size, :size].round().clamp(0, 255).to(images.dtype)
+    larger = F.interpolate(pixels, scale_factor=block, mode="bicubic")  # the last blocks may be cropped
+    return larger[..., :height, :width].round().clamp(0, 255).to(images.dtype)
 
 
-def _enlarged(pixels: Tensor, block: int, size: int) -> Tensor:
-    return pixels.repeat_interleave(block, -2).repeat_interleave(block, -1)[..., :size, :size]
+def _repeated(pixels: Tensor, block: int, height: int, width: int) -> Tensor:
+    return pixels.repeat_interleave(block, -2).repeat_interleave(block, -1)[..., :height, :width]

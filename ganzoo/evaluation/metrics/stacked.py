@@ -9,7 +9,6 @@ import numpy.typing as npt
 
 from ganzoo import data
 from ganzoo.core.spec import Split
-from ganzoo.data import ImageData
 from ganzoo.evaluation.context import EvaluationContext, Need
 from ganzoo.evaluation.feature_extractor import FeatureExtractor
 from ganzoo.evaluation.metric import Metric, MetricResult, MetricValue
@@ -28,7 +27,7 @@ class StackedModes(Metric):
         extractor = _channel_extractor(context)
         n = min(MAX_SAMPLES, len(context.samples), len(context.reference))
         counts, real = (
-            count_combinations(images.first(n).values, extractor) for images in (context.samples, context.reference)
+            count_combinations(images.first(n).images, extractor) for images in (context.samples, context.reference)
         )
         values = {
             "stacked_modes": MetricValue(float((counts > 0).sum()), "higher", float((real > 0).sum())),
@@ -48,9 +47,9 @@ def count_combinations(images: npt.NDArray[np.uint8], extractor: FeatureExtracto
 
 def _channel_extractor(context: EvaluationContext) -> FeatureExtractor:
     """The classifier of the data set that the channels come from."""
-    assert isinstance(context.data, ImageData)
     name, size = context.data.channels_of, context.data.spec.size
     assert name is not None
-    splits = [data.open(name, split=split, image_size=size, data_dir=context.data_dir) for split in get_args(Split)]
-    train, test = (images for images in splits if isinstance(images, ImageData))
+    train, test = (
+        data.open(name, split=split, image_size=size, data_dir=context.data_dir) for split in get_args(Split)
+    )
     return FeatureExtractor.load_or_train(train, test, context.device, context.progress)

@@ -31,7 +31,7 @@ class SWD(Metric):
     def measure(self, context: EvaluationContext) -> MetricResult:
         control = context.control
         n = min(MAX_SAMPLES, *map(len, context.sample_sets))
-        sizes = levels(context.gan.spec.size)
+        sizes = levels(*_sides(context))
         distances = self._distances(context, context.samples, n)
         real = self._distances(context, control, n) if control else {}
         protocol = context.protocol(
@@ -43,15 +43,16 @@ class SWD(Metric):
         return MetricResult({self.name: mean, **(by_level if len(by_level) > 1 else {})}, protocol)
 
     def inapplicable_reason(self, context: EvaluationContext) -> str | None:
-        size = context.gan.spec.size
-        too_small = f"needs images of at least {MIN_SIDE} pixels a side, but these have {size}"
-        return super().inapplicable_reason(context) or (None if levels(size) else too_small)
+        reason = super().inapplicable_reason(context)
+        if reason or levels(*_sides(context)):
+            return reason
+        return f"needs images of at least {MIN_SIDE} pixels a side, but these have {min(_sides(context))}"
 
     def _distances(self, context: EvaluationContext, images: SampleSet, n: int) -> dict[str, float]:
         """Distance of `images` from the reference, by level."""
-        rng, names = context.rng(self.name), levels(context.gan.spec.size)
-        patches = descriptors(images.values[:n], len(names), rng, self.pyramid)
-        reference = descriptors(context.reference.values[:n], len(names), rng, self.pyramid)
+        rng, names = context.rng(self.name), levels(*_sides(context))
+        patches = descriptors(images.images[:n], len(names), rng, self.pyramid)
+        reference = descriptors(context.reference.images[:n], len(names), rng, self.pyramid)
         return {
             f"{self.name}_{name}": 1000 * sliced_wasserstein(a, b, DIRECTIONS, rng)
             for name, a, b in zip(names, patches, reference)
@@ -72,11 +73,17 @@ class SWDOfMMGeneration(SWD):
     pyramid = "mmgeneration"
 
 
-def levels(size: int) -> list[int]:
-    """Return the sides of the pyramid's levels: `size`, halved while it is even and the half is at least 16 pixels."""
-    sides = [size] if size >= MIN_SIDE else []
-    while sides and sides[-1] % 2 == 0 and sides[-1] // 2 >= MIN_SIDE:
-        sides.append(sides[-1] // 2)
+def _sides(context: EvaluationContext) -> tuple[int, int]:
+    height, width = context.samples.first(1).images.shape[2:]
+    return height, width
+
+
+def levels(height: int, width: int) -> list[int]:
+    """The shorter sides of the pyramid's levels: halved while both sides are even and the halves at least 16 pixels."""
+    sides = [min(height, width)] if min(height, width) >= MIN_SIDE else []
+    while sides and height % 2 == width % 2 == 0 and sides[-1] // 2 >= MIN_SIDE:
+        height, width = height // 2, width // 2
+        sides.append(min(height, width))
     return sides
 
 
@@ -94,7 +101,7 @@ def descriptors(images: np.ndarray, count: int, rng: np.random.Generator, pyrami
 
 
 def laplacian_pyramid(images: Tensor, count: int, kind: str = "cv2") -> list[Tensor]:
-    """Split `images` [N, C, S, S] into `count` bands of halving size; the last is the low-pass residual.
+    """Split `images` [N, C, H, W] into `count` bands of halving size; the last is the low-pass residual.
 
     kind: "cv2" mirrors at the border and upsamples like cv2.pyrUp; for "mmgeneration" see SWDOfMMGeneration.
     """

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor, nn
 
@@ -37,7 +35,7 @@ class ConvDiscriminator(nn.Module):
         super().__init__()
         self.channel_shape = (1, spec.size, spec.size)
         self.embed = nn.Embedding(spec.classes, spec.size**2)
-        input_spec = replace(spec, channels=spec.channels + 1)
+        input_spec = spec.with_channels(spec.channels + 1)
         self.images = dcgan.Discriminator(config.width, input_spec, norm=config.discriminator_norm == "batch")
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:

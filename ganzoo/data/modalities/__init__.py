@@ -1,0 +1,1 @@
+"""The built-in modalities, found by name through the entry-point group `ganzoo.modalities`."""
