@@ -1,4 +1,4 @@
-"""The cache of decoded images: written atomically, verified when read."""
+"""The cache of decoded images and sounds: written atomically, verified when read."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,8 @@ from ganzoo.core.files import flush, write_text
 from ganzoo.data.arrays import sha256_of
 
 FORMAT = 1
+META, VALUES, LABELS = "meta.json", "images.u8", "labels.i64"
+"""Names of files; that of the values is older than other types than uint8."""
 STALE_SECONDS = 7 * 24 * 3600
 
 
@@ -42,77 +45,82 @@ def scratch(folder: Path) -> Iterator[Path]:
 
 
 @dataclass(frozen=True, eq=False)
-class CachedImages:
-    """Cached images, a read-only memory map uint8 [N, C, H, W], with labels, their `sha256_of` and notes."""
+class CachedArrays:
+    """A cached array, a read-only memory map [N, ...], with labels, their `sha256_of` and notes."""
 
-    images: npt.NDArray[np.uint8]
+    values: npt.NDArray[Any]
     labels: npt.NDArray[np.int64] | None
     sha256: str
     notes: tuple[str, ...]
 
 
-def read_images(home: Path) -> CachedImages | None:
-    """Read what `write_images` stored at `home`; None if there is nothing or it is damaged."""
+def read_arrays(home: Path) -> CachedArrays | None:
+    """Read what `write_arrays` stored at `home`; None if there is nothing or it is damaged."""
     try:
-        meta = json.loads((home / "meta.json").read_text("utf-8"))
+        meta = json.loads((home / META).read_text("utf-8"))
         if meta["format"] != FORMAT:
             return None
-        shape = tuple(meta["shape"])
-        if (home / "images.u8").stat().st_size != np.prod(shape):
+        shape, dtype = tuple(meta["shape"]), np.dtype(meta.get("dtype", "|u1"))
+        if (home / VALUES).stat().st_size != np.prod(shape) * dtype.itemsize:
             return None
-        images = np.memmap(home / "images.u8", dtype=np.uint8, mode="r", shape=shape)
-        labels = np.fromfile(home / "labels.i64", dtype="<i8").astype(np.int64) if meta["labels"] else None
-        stored = CachedImages(images, labels, meta["sha256"], tuple(meta["notes"]))
+        values = np.memmap(home / VALUES, dtype=dtype, mode="r", shape=shape)
+        labels = np.fromfile(home / LABELS, dtype="<i8").astype(np.int64) if meta["labels"] else None
+        stored = CachedArrays(values, labels, meta["sha256"], tuple(meta["notes"]))
     except (OSError, ValueError, KeyError, TypeError):  # missing, truncated or damaged: build it again
         return None
-    return stored if sha256_of(images, labels) == stored.sha256 else None
+    return stored if sha256_of(values, labels) == stored.sha256 else None
 
 
-def write_images(
+def write_arrays(
     home: Path,
-    rows: Iterable[tuple[npt.NDArray[np.uint8], int | None]],
-    shape: tuple[int, int, int],
+    rows: Iterable[tuple[npt.NDArray[Any], int | None]],
+    shape: tuple[int, ...],
     notes: Sequence[str],
-) -> CachedImages:
-    """Store `rows`, pairs of an image [C, H, W] of this `shape` and its label, at `home` and read them back.
+    source: str,
+    dtype: npt.DTypeLike = np.uint8,
+) -> CachedArrays:
+    """Store `rows`, pairs of an example of this `shape` and its label, at `home` and read them back.
 
-    Either all rows have labels or none. `notes` is read after the last row. Rows are written as they come. Safe if
-    several processes do it at once or are killed: `home` appears complete or stays as it was.
+    Either all rows have labels or none. `notes` is read after the last row, and `source` says to people what was
+    stored. Rows are written as they come. Safe if several processes do it at once or are killed: `home` appears
+    complete or stays as it was.
     """
     with scratch(home.parent) as partial:
         built = partial / "built"
         built.mkdir()
         labels: list[int] = []
         count = 0
-        with open(built / "images.u8", "wb") as file:
-            for image, label in rows:
-                file.write(np.ascontiguousarray(image, dtype=np.uint8).data)
+        with open(built / VALUES, "wb") as file:
+            for values, label in rows:
+                file.write(np.ascontiguousarray(values, dtype=dtype).data)
                 count += 1
                 if label is not None:
                     labels.append(label)
-        flush(built / "images.u8")
+        flush(built / VALUES)
         label_array = np.array(labels, dtype="<i8") if labels else None
         if label_array is not None:
-            label_array.tofile(built / "labels.i64")
-            flush(built / "labels.i64")
-        images = np.memmap(built / "images.u8", dtype=np.uint8, mode="r", shape=(count, *shape))
+            label_array.tofile(built / LABELS)
+            flush(built / LABELS)
+        stored = np.memmap(built / VALUES, dtype=dtype, mode="r", shape=(count, *shape))
         meta = {
             "format": FORMAT,
-            "shape": images.shape,
+            "source": source,
+            "shape": stored.shape,
+            "dtype": stored.dtype.str,
             "labels": bool(labels),
-            "sha256": sha256_of(images, label_array),
+            "sha256": sha256_of(stored, label_array),
             "notes": list(notes),
         }
-        del images
-        write_text(built / "meta.json", json.dumps(meta))
+        del stored
+        write_text(built / META, json.dumps(meta))
         return _publish(built, home, partial)
 
 
-def _publish(built: Path, home: Path, partial: Path) -> CachedImages:
+def _publish(built: Path, home: Path, partial: Path) -> CachedArrays:
     for attempt in range(3):
         with contextlib.suppress(OSError):  # it exists already; whether it is intact is checked below
             os.rename(built, home)
-        stored = read_images(home)
+        stored = read_arrays(home)
         if stored is not None:  # ours, or that of a faster process
             return stored
         with contextlib.suppress(OSError):  # another process may be replacing it

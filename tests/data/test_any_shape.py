@@ -237,7 +237,7 @@ def test_a_damaged_description_of_the_data_is_refused(tmp_path: Path) -> None:
     for damage in ({"modality": "images", "shape": [-1, 8, 12], "facts": {}}, {"shape": [1]}, 3, None):
         config["dataset"]["fields"]["target"] = damage
         (run.path / "config.json").write_text(json.dumps(config))
-        with pytest.raises(ganzoo.errors.GanzooError, match="damaged: dataset.fields"):
+        with pytest.raises(ganzoo.errors.GanzooError, match=r"damaged: dataset\.fields"):
             ganzoo.load(run.path)
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 
 from ganzoo.core.errors import DataError
-from ganzoo.data.cache import STALE_SECONDS, read_images, scratch, write_images
+from ganzoo.data.cache import STALE_SECONDS, read_arrays, scratch, write_arrays
 
 Row = tuple[npt.NDArray[np.uint8], "int | None"]
 
@@ -23,18 +23,18 @@ def rows(count: int, labelled: bool = True) -> Iterator[Row]:
 
 def test_written_images_are_read_back(tmp_path: Path) -> None:
     home = tmp_path / "cache/key"
-    assert read_images(home) is None
-    stored = write_images(home, rows(5), (1, 2, 2), ["a note"])
-    assert isinstance(stored.images, np.memmap)
-    assert not stored.images.flags.writeable
-    assert stored.images[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4]
+    assert read_arrays(home) is None
+    stored = write_arrays(home, rows(5), (1, 2, 2), ["a note"], "test")
+    assert isinstance(stored.values, np.memmap)
+    assert not stored.values.flags.writeable
+    assert stored.values[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4]
     assert stored.labels is not None
     assert stored.labels.tolist() == [0, 1, 0, 1, 0]
     assert stored.notes == ("a note",)
-    again = read_images(home)
+    again = read_arrays(home)
     assert again is not None
     assert again.sha256 == stored.sha256
-    assert write_images(tmp_path / "other", rows(5, labelled=False), (1, 2, 2), ()).labels is None
+    assert write_arrays(tmp_path / "other", rows(5, labelled=False), (1, 2, 2), (), "test").labels is None
 
 
 def cut(home: Path) -> None:
@@ -67,10 +67,10 @@ def no_labels(home: Path) -> None:
 @pytest.mark.parametrize("damage", [cut, flip, relabel, empty_meta, other_format, no_labels])
 def test_damage_is_detected_and_built_over(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     home = tmp_path / "key"
-    sha256 = write_images(home, rows(5), (1, 2, 2), ()).sha256
+    sha256 = write_arrays(home, rows(5), (1, 2, 2), (), "test").sha256
     damage(home)
-    assert read_images(home) is None
-    assert write_images(home, rows(5), (1, 2, 2), ()).sha256 == sha256
+    assert read_arrays(home) is None
+    assert write_arrays(home, rows(5), (1, 2, 2), (), "test").sha256 == sha256
     assert os.listdir(tmp_path) == ["key"]
 
 
@@ -80,7 +80,7 @@ def test_a_build_that_fails_leaves_nothing(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_images(tmp_path / "key", failing(), (1, 2, 2), ())
+        write_arrays(tmp_path / "key", failing(), (1, 2, 2), (), "test")
     assert os.listdir(tmp_path) == []
 
 
@@ -89,9 +89,9 @@ def test_the_faster_of_two_builds_stays(tmp_path: Path) -> None:
 
     def overtaken() -> Iterator[Row]:
         yield from rows(3)
-        write_images(home, rows(3), (1, 2, 2), ["the other"])
+        write_arrays(home, rows(3), (1, 2, 2), ["the other"], "test")
 
-    assert write_images(home, overtaken(), (1, 2, 2), ["mine"]).notes == ("the other",)
+    assert write_arrays(home, overtaken(), (1, 2, 2), ["mine"], "test").notes == ("the other",)
     assert os.listdir(tmp_path) == ["key"]
 
 

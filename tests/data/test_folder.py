@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import warnings
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +12,7 @@ import pytest
 from ganzoo_plugins.datasets.folder import Folder
 from PIL import Image
 
-from ganzoo.core.errors import DataError, UsageError
+from ganzoo.core.errors import DataError, SplitError, UsageError
 from ganzoo.core.spec import DataLocation, DataSpec, Split
 from ganzoo.data.images import ImageData
 
@@ -40,7 +43,6 @@ def test_loose_images_have_no_labels(where: DataLocation, root: Path) -> None:
     draw(root / "a.PNG")
     draw(root / ".hidden.png")
     draw(root / ".thumbnails/c.png")
-    (root / "notes.txt").write_text("not an image")
     data = load(where, root)
     assert isinstance(data.images, np.memmap)
     assert data.spec == DataSpec(channels=3, size=8, classes=0)
@@ -48,7 +50,7 @@ def test_loose_images_have_no_labels(where: DataLocation, root: Path) -> None:
     assert data.images[0, :, 4, 4].tolist() == [255, 0, 0]
     assert len(data) == 2
     assert data.notes == ()
-    assert load(where, root, image_size=None).spec.size == 64
+    assert load(where, root, image_size=None).spec.size == 12
 
 
 def test_sub_folders_are_classes(where: DataLocation, root: Path) -> None:
@@ -77,9 +79,9 @@ def test_train_and_test_folders_are_the_splits(where: DataLocation, root: Path) 
 
 
 def test_without_a_test_folder_everything_is_for_training(where: DataLocation, root: Path) -> None:
-    draw(root / "train/1.png")
-    assert load(where, root).class_names == ("train",)
-    with pytest.raises(DataError, match="no test images: put them into a sub-folder test"):
+    draw(root / "cat/1.png")
+    assert load(where, root).class_names == ("cat",)
+    with pytest.raises(DataError, match="no test split: put its files into a sub-folder test"):
         load(where, root, "test")
 
 
@@ -238,3 +240,203 @@ def test_wrong_paths(where: DataLocation, root: Path) -> None:
         load(where, draw(root / "a.png"))
     with pytest.raises(UsageError, match="folder:PATH"):
         Folder().load(where, "train", None, None)
+
+
+@pytest.mark.parametrize(
+    ("names", "trained", "tested"),
+    [
+        (("train/a/1.png", "train/b/2.png", "val/a/3.png"), ("a", "b"), 1),
+        (("Training/a/1.png", "Validation/a/3.png"), ("a",), 1),
+        (("train/1.png", "TEST/2.png", "TEST/3.png"), (), 2),
+        (("train/a/1.png", "train/b/2.png"), ("a", "b"), 0),
+        (("train/1.png", "bus/2.png"), ("bus", "train"), 0),
+        (("test/1.png", "dog/2.png"), ("dog", "test"), 0),
+    ],
+)
+def test_the_usual_names_of_splits(
+    where: DataLocation, root: Path, names: tuple[str, ...], trained: tuple[str, ...], tested: int
+) -> None:
+    for name in names:
+        draw(root / name)
+    assert load(where, root).class_names == trained
+    assert len(load(where, root)) == len(names) - tested
+    if tested:
+        assert len(load(where, root, "test")) == tested
+    else:
+        with pytest.raises(SplitError):
+            load(where, root, "test")
+
+
+def test_what_is_beside_the_splits_is_named(where: DataLocation, root: Path) -> None:
+    for name in ("train/1.png", "test/2.png", "val/3.png", "more/4.png", "loose.png"):
+        draw(root / name)
+    assert load(where, root).notes == ("ignored beside train: more, val, loose.png",)
+
+
+def test_folders_alike_in_names_sizes_and_times_keep_their_own_pixels(where: DataLocation, tmp_path: Path) -> None:
+    hashes = set()
+    for name, colour in (("one", RED), ("two", GREEN)):
+        os.utime(draw(tmp_path / name / "a.bmp", colour=colour), ns=(1, 1))
+        hashes.add(load(where, tmp_path / name).sha256)
+    path = tmp_path / "two/a.bmp"
+    size = path.stat().st_size
+    draw(path, colour=(0, 0, 255))
+    os.utime(path, ns=(1, 1))
+    assert path.stat().st_size == size
+    hashes.add(load(where, tmp_path / "two").sha256)
+    assert len(hashes) == 3
+
+
+def test_a_common_size_is_kept_even_if_it_is_not_square(where: DataLocation, root: Path) -> None:
+    for number in range(3):
+        draw(root / f"{number}.png", size=(20, 12))
+    data = load(where, root, image_size=None)
+    assert (data.spec.shape, data.notes) == ((3, 12, 20), ())
+    assert load(where, root, image_size=8).spec.shape == (3, 8, 8)
+
+
+def test_other_sizes_become_squares_that_enlarge_nothing_and_are_said(where: DataLocation, root: Path) -> None:
+    for number, size in enumerate([(30, 30), (40, 32), (33, 50)]):
+        draw(root / f"{number}.png", size=size)
+    data = load(where, root, image_size=None)
+    assert data.spec.shape == (3, 32, 32)
+    assert "3 sizes from 30x30 to 50x33 pixels (height x width) are scaled and cropped to 32x32" in data.notes[0]
+
+
+def test_the_training_images_decide_colour_and_size_of_both_splits(where: DataLocation, root: Path) -> None:
+    draw(root / "train/1.png", "L", 10, size=(20, 12))
+    draw(root / "test/1.png", "L", 10, size=(40, 24))
+    draw(root / "test/2.png", "RGB", RED)
+    train, test = (load(where, root, split, None) for split in ("train", "test"))
+    assert train.spec == test.spec
+    assert train.spec.shape == (1, 12, 20)
+    assert test.notes == ("1 images in colour become grey, as the training images are",)
+
+
+def test_files_that_are_no_images_are_counted_and_named(where: DataLocation, root: Path) -> None:
+    for name in ("a.heic", "b.heic", "scan"):
+        (root / name).write_bytes(b"x")
+    draw(root / "a.png")
+    assert load(where, root).notes == ("3 files ignored (2 .heic, 1 without ending): a.heic, b.heic, scan",)
+
+
+def test_only_formats_that_hold_pixels_are_opened(where: DataLocation, root: Path) -> None:
+    draw(root / "good.png")
+    (root / "innocent.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
+    assert "1 of 2 files skipped: innocent.png (cannot identify image)" in load(where, root).notes[0]
+
+
+def test_twelve_bits_in_sixteen_are_noticed_and_can_be_stretched_or_kept(where: DataLocation, root: Path) -> None:
+    ramp = np.arange(144, dtype=np.uint16).reshape(12, 12) * 28
+    Image.fromarray(ramp).save(root / "a.png")
+    dark = load(where, root, image_size=None)
+    assert "16-bit images use only the values up to 4,004 of 65,535" in dark.notes[0]
+    assert "range=0-4095 before the path" in dark.notes[0]
+    assert dark.images.max() == 16
+    light = Folder().load(where, "train", None, f"range=0-4095:{root}")
+    assert (light.images.max(), light.notes) == (249, ())
+    kept = Folder().load(where, "train", None, f"bits=16,range=0-4095:{root}")
+    assert kept.images.dtype == np.uint16
+    assert np.abs(kept.images[0, 0].astype(int) - ramp.astype(int) * 65535 // 4095).max() <= 1
+    assert np.array_equal(Folder().load(where, "train", None, f"bits=16:{root}").images[0, 0], ramp)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("sise=3", "there is no option 'sise'. Did you mean size"),
+        ("size=8", "expected size=HEIGHTxWIDTH"),
+        ("size=0x8", "expected sides of 1 to 4096"),
+        ("bits=12", "expected bits=8 or bits=16"),
+        ("range=9-3", "expected LOW < HIGH"),
+    ],
+)
+def test_wrong_options_are_refused(where: DataLocation, root: Path, options: str, message: str) -> None:
+    draw(root / "a.png")
+    with pytest.raises(UsageError, match=message):
+        Folder().load(where, "train", None, f"{options}:{root}")
+
+
+def test_a_size_may_be_asked_for(where: DataLocation, root: Path) -> None:
+    draw(root / "a.png", size=(40, 40))
+    assert Folder().load(where, "train", None, f"size=10x16:{root}").spec.shape == (3, 10, 16)
+    assert Folder().absolute("size=10x16:a").endswith(f"size=10x16:{os.getcwd()}/a"[-20:])
+
+
+def test_a_link_to_a_class_beside_it_is_a_class(where: DataLocation, root: Path) -> None:
+    draw(root / "cat/1.png")
+    (root / "kitten").symlink_to(root / "cat")
+    data = load(where, root)
+    assert (data.class_names, len(data)) == (("cat", "kitten"), 2)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_folder_without_permission_is_named(where: DataLocation, root: Path) -> None:
+    draw(root / "cat/1.png")
+    draw(root / "dog/1.png").parent.chmod(0)
+    assert load(where, root).notes == ("1 folders cannot be read: dog/ (Permission denied)",)
+
+
+def test_class_names_are_composed_characters_and_untrained_classes_are_unknown(where: DataLocation, root: Path) -> None:
+    draw(root / "train/Cafe\u0301/1.png")
+    draw(root / "test/Caf\u00e9/1.png")
+    draw(root / "test/new/1.png")
+    train, test = load(where, root), load(where, root, "test")
+    assert train.class_names == test.class_names == ("Caf\u00e9",)
+    assert test.labels is not None
+    assert test.labels.tolist() == [0, -1]
+    assert test.notes == ("1 images are of no class of the training images, so their labels are unknown",)
+
+
+def archive(path: Path, root: Path, folder: str = "") -> Path:
+    with zipfile.ZipFile(path, "w") as file:
+        for name in sorted(root.rglob("*")):
+            if name.is_file():
+                file.write(name, f"{folder}{name.relative_to(root)}")
+    return path
+
+
+@pytest.mark.parametrize("folder", ["", "photos/"])
+def test_an_archive_is_read_like_its_folder(where: DataLocation, root: Path, tmp_path: Path, folder: str) -> None:
+    for name in ("train/a/1.png", "train/b/2.png", "test/a/3.png"):
+        draw(root / name, colour=GREEN if "b" in name else RED)
+    draw(root / "__MACOSX/1.png")
+    shutil.rmtree(root / "__MACOSX")
+    zipped = archive(tmp_path / "photos.zip", root, folder)
+    for split in ("train", "test"):
+        of_folder, of_archive = load(where, root, split), load(where, zipped, split)
+        assert of_folder.sha256 == of_archive.sha256
+        assert of_folder.class_names == of_archive.class_names
+        assert of_archive.notes == ()
+
+
+def test_labels_of_an_archive_as_stylegan_writes_them(where: DataLocation, root: Path, tmp_path: Path) -> None:
+    for number in range(3):
+        draw(root / f"00000/img{number}.png")
+    labels = [["00000/img0.png", 4], ["00000/img2.png", 0]]
+    (root / "dataset.json").write_text(json.dumps({"labels": labels}))
+    for place in (root, archive(tmp_path / "photos.zip", root)):
+        data = load(where, place)
+        assert data.labels is not None
+        assert data.labels.tolist() == [4, -1, 0]
+        assert data.class_names == ("0", "1", "2", "3", "4")
+    (root / "dataset.json").write_text('{"labels": null}')
+    assert load(where, root).labels is None
+    for damage in ('{"labels": [[1]]}', "[]", "{", '{"labels": [["00000/img0.png", "cat"]]}'):
+        (root / "dataset.json").write_text(damage)
+        with pytest.raises(DataError, match=r"dataset\.json"):
+            load(where, root)
+
+
+def test_damaged_archives_are_refused(where: DataLocation, root: Path, tmp_path: Path) -> None:
+    draw(root / "a.png")
+    zipped = archive(tmp_path / "photos.zip", root)
+    content = zipped.read_bytes()
+    zipped.write_bytes(content[: len(content) // 2])
+    with pytest.raises(DataError, match="expected a folder or a zip archive"):
+        load(where, zipped)
+    damaged = bytearray(content)
+    damaged[60] ^= 255  # in the compressed pixels
+    zipped.write_bytes(damaged)
+    with pytest.raises(DataError, match=r"None of the 1 image files can be read: a\.png"):
+        load(where, zipped)

@@ -57,7 +57,7 @@ def test_train_and_test_are_the_splits(where: DataLocation, tmp_path: Path) -> N
     pairs(tmp_path / "train", "a", "b")
     pairs(tmp_path / "test", "c")
     assert (len(load(where, tmp_path)), len(load(where, tmp_path, "test"))) == (2, 1)
-    with pytest.raises(SplitError, match="has no test images"):
+    with pytest.raises(SplitError, match="has no test split"):
         load(where, tmp_path / "train", "test")
 
 
@@ -70,8 +70,11 @@ def test_unreadable_and_mismatched_pairs_are_skipped(where: DataLocation, tmp_pa
     assert data.inputs is not None
     assert shades(data.inputs) == [0, 20]
     assert shades(data.images) == [100, 200]
-    (note,) = data.notes
-    assert "2 of 4 files skipped: broken (cannot identify image), wide (its images differ in aspect ratio" in note
+    assert data.notes == (
+        "inputs: 1 of 4 files skipped: wide.png (its images differ in aspect ratio: 12x12 and 24x12)",
+        "targets: 2 of 4 files skipped: broken.png (cannot identify image), wide.png (its images differ in aspect "
+        "ratio: 24x12 and 12x12)",
+    )
 
 
 @pytest.mark.parametrize(
@@ -80,7 +83,7 @@ def test_unreadable_and_mismatched_pairs_are_skipped(where: DataLocation, tmp_pa
         (lambda root: (root / "targets/a.png").unlink(), "in only one of inputs and targets: a"),
         (lambda root: draw(root / "inputs/a.bmp", 1), r"differ only in the ending: a\.bmp"),
         (lambda root: (root / "inputs").rename(root / "input"), "has no folder 'inputs'"),
-        (lambda root: [file.unlink() for file in root.glob("*/*.png")], "contains no pairs"),
+        (lambda root: [file.rename(file.with_suffix(".txt")) for file in root.glob("*/*.png")], "contains no pairs"),
     ],
 )
 def test_other_folders_are_refused(change: object, message: str, where: DataLocation, tmp_path: Path) -> None:

@@ -1,59 +1,109 @@
-"""A folder of images: `folder:PATH`."""
+"""A folder or zip archive of images: `folder:PATH`."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 from ganzoo.errors import DataError, UsageError
 from ganzoo.plugin import DataLocation, Dataset, Split
-from ganzoo_plugins.datasets import pictures
-from ganzoo_plugins.datasets.pictures import Picture
+from ganzoo_plugins.datasets import files, options, pictures
+from ganzoo_plugins.datasets.files import LABELS_FILE, Listing, UserFile
 
 if TYPE_CHECKING:
     from ganzoo.data.images import ImageData
 
+OPTIONS = {"size": "HEIGHTxWIDTH", "bits": "8 or 16", "range": "LOW-HIGH"}
+
 
 class Folder(Dataset):
-    """Images in PATH, or in sub-folders, which are classes; the folders `train` and `test`, if present, are the splits.
+    """Images in PATH, or in sub-folders, which are classes, or with labels in dataset.json.
 
-    Images are grey if all files store grey pixels, otherwise RGB.
+    Folders `train` and `test` (or `val`), if present, are the splits.
     """
 
     api_version = 1
-    summary = "your own images; sub-folders are classes, folders train and test are splits"
+    summary = "your own images, a folder or zip; sub-folders are classes, folders train and test are splits"
     source = "yours"
     argument = "PATH"
 
+    def absolute(self, argument: str) -> str:
+        return options.absolute(argument)
+
     def load(self, where: DataLocation, split: Split, image_size: int | None, argument: str | None) -> ImageData:
         from ganzoo.data.images import ImageData
+        from ganzoo_plugins.datasets.pixels import endings
 
-        if not argument:
-            raise UsageError("Data set 'folder' needs its PATH: write folder:PATH.")
-        images, class_names = listing(Path(os.path.expanduser(argument)), split)
-        stored = pictures.load(images, image_size or pictures.DEFAULT_SIZE, where.cache / "folder")
-        names = class_names if stored.labels is not None else ()
-        return ImageData(stored.images, stored.labels, names, f"folder:{argument}", split, stored.sha256, stored.notes)
+        chosen, path = options.parse("folder", argument, OPTIONS)
+        size, form = image_form("folder", chosen, image_size)
+        listed = files.listing(path)
+        parts = files.split_files(listed, split)
+        images, notes = files.only(parts.files, endings())
+        train, _ = files.only(parts.train, endings())
+        if not images:
+            raise DataError(f"{parts.folder} contains no images (files with endings such as .png, .jpg, .webp).")
+        known = labels_file(listed)
+        if known is None:
+            labels, names = files.classes_of(images, train, parts.folder)
+        else:
+            labels, names = _labels(images, listed, known)
+        stored = pictures.load(images, labels, train, where.cache / "folder", f"folder:{path}", size, **form)
+        unknown = 0 if labels is None or stored.labels is None else int((stored.labels < 0).sum())
+        if unknown:
+            notes.append(f"{unknown} images are of no class of the training images, so their labels are unknown")
+        return ImageData(
+            stored.values, stored.labels, tuple(names) if stored.labels is not None else (), f"folder:{argument}",
+            split, stored.sha256, (*parts.notes, *notes, *stored.notes),
+        )  # fmt: skip
 
 
-def listing(root: Path, split: Split) -> tuple[list[Picture], tuple[str, ...]]:
-    """The image files of `split` below `root`, sorted by name, and the classes; `DataError` if there are none."""
-    root, parts = pictures.split_folder(root, split)
-    names_by_part = {part: pictures.scan(part) for part in parts}
-    files = names_by_part[root]
-    if not files:
-        raise DataError(f"{root} contains no images (files with endings such as .png, .jpg, .webp).")
-    classes = sorted({name.split(os.sep)[0] for names in names_by_part.values() for name in names if os.sep in name})
-    loose = [name for name in files if os.sep not in name]
-    if loose and len(loose) < len(files):
+def image_form(
+    dataset: str, chosen: dict[str, str], image_size: int | None
+) -> tuple[tuple[int, int] | None, dict[str, Any]]:
+    """The size that the options and --image-size ask for, if any, and the other arguments of `pictures.load`."""
+    size = None if image_size is None else (image_size, image_size)
+    if "size" in chosen:
+        height, width = options.whole_numbers(dataset, "size", chosen["size"], "HEIGHTxWIDTH")
+        if not 0 < height <= 4096 or not 0 < width <= 4096:
+            raise UsageError(f"{dataset}: size={chosen['size']} is not valid: expected sides of 1 to 4096 pixels.")
+        size = size or (height, width)
+    form: dict[str, Any] = {}
+    if "bits" in chosen:
+        if chosen["bits"] not in ("8", "16"):
+            raise UsageError(f"{dataset}: bits={chosen['bits']} is not valid: expected bits=8 or bits=16.")
+        form["bits"] = int(chosen["bits"])
+    if "range" in chosen:
+        low, high = options.whole_numbers(dataset, "range", chosen["range"], "LOW-HIGH", "-")
+        if not low < high <= 65535:
+            raise UsageError(f"{dataset}: range={chosen['range']} is not valid: expected LOW < HIGH <= 65535.")
+        form["value_range"] = (low, high)
+    return size, form
+
+
+def labels_file(listed: Listing) -> dict[str, int] | None:
+    """The labels in dataset.json by file name, empty if it has none; None without the file. DataError if damaged."""
+    file = next((file for file in listed.files if file.name == LABELS_FILE), None)
+    if file is None:
+        return None
+    try:
+        with file.open() as stream:
+            entries = json.load(stream)["labels"] or []
+        labels = {str(name).replace("\\", "/"): label for name, label in entries}
+    except (OSError, ValueError, TypeError, LookupError, RecursionError) as failure:
         raise DataError(
-            f"{root} has images both in sub-folders, which are classes, and outside: {pictures.first_names(loose)}. "
-            "Move these into a sub-folder or out of the folder."
-        )
-    numbers = {name: number for number, name in enumerate(classes)}
-    labels = [None if loose else numbers[name.split(os.sep)[0]] for name in files]
-    return (
-        [Picture(name, (root / name,), label) for name, label in zip(files, labels)],
-        tuple(map(pictures.printable, classes)),
-    )
+            f'{listed.place}: {LABELS_FILE} cannot be used ({failure}); expected {{"labels": [["NAME", 0], ...]}}.'
+        ) from None
+    if not all(type(label) is int and 0 <= label < 1 << 20 for label in labels.values()):
+        raise DataError(f"{listed.place}: the labels in {LABELS_FILE} must be whole numbers from 0.")
+    return labels
+
+
+def _labels(images: list[UserFile], listed: Listing, known: dict[str, int]) -> tuple[list[int] | None, list[str]]:
+    """The label of each image, -1 if the file names none, and class names by number; none if the file has no labels."""
+    if not known:
+        return None, []
+    prefixes = ["", *(f"{folder}/" for folder in listed.folders)]  # names may count from above a split's folder
+    labels = [next((known[p + file.name] for p in prefixes if p + file.name in known), -1) for file in images]
+    if max(labels) < 0:
+        raise DataError(f"{listed.place}: {LABELS_FILE} names none of the images, such as {images[0].name}.")
+    return labels, [str(number) for number in range(max(known.values()) + 1)]

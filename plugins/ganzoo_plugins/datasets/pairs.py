@@ -1,66 +1,170 @@
-"""Pairs of image files: `pairs:PATH`."""
+"""Two folders of images: pairs of files with the same name, or two unpaired domains."""
 
 from __future__ import annotations
 
-import os
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ganzoo.errors import DataError, UsageError
 from ganzoo.plugin import DataLocation, Dataset, Split
-from ganzoo_plugins.datasets import pictures
-from ganzoo_plugins.datasets.pictures import Picture
+from ganzoo_plugins.datasets import files, options, pictures
+from ganzoo_plugins.datasets.files import Listing, SplitFiles, UserFile
+from ganzoo_plugins.datasets.folder import OPTIONS, image_form
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from ganzoo.data.cache import CachedArrays
     from ganzoo.data.images import ImageData
 
 SIDES = ("inputs", "targets")
+TWO_OPTIONS = {**OPTIONS, "input_size": "HEIGHTxWIDTH"}
 
 
-class Pairs(Dataset):
-    """Pairs are files with the same name, except for the ending, in the folders `inputs` and `targets`.
-
-    These are in PATH, or in its sub-folders `train` and `test`. Images are grey if all files store grey pixels,
-    otherwise RGB.
-    """
+class _TwoFolders(Dataset):
+    """Base class: `A,B` are two folders or archives, A of inputs and B of targets."""
 
     api_version = 1
-    summary = "your own pairs: files with the same name in the folders inputs and targets"
     source = "yours"
-    argument = "PATH"
     paired = True
+    prefix: str
+
+    def absolute(self, argument: str) -> str:
+        _, path = options.split(argument)
+        start = argument[: len(argument) - len(path)]
+        return start + ",".join(options.absolute(part) for part in path.split(","))
+
+    def sides(self, argument: str | None, split: Split) -> tuple[list[SplitFiles], dict[str, str]]:
+        """The files of the inputs and of the targets, and the options."""
+        chosen, path = options.parse(self.prefix, argument, TWO_OPTIONS)
+        parts = path.split(",")
+        if len(parts) > 2 or (len(parts) == 1 and self.argument == "A,B"):
+            raise UsageError(f"{self.prefix}:{argument}: expected two folders, {self.prefix}:A,B.")
+        if len(parts) == 2:
+            return [files.split_files(files.listing(part.strip()), split) for part in parts], chosen
+        return _one_root(files.listing(path), split), chosen
+
+    def decoded(
+        self, sides: list[list[UserFile]], trains: list[list[UserFile]], chosen: dict[str, str],
+        image_size: int | None, where: DataLocation, argument: str | None,
+    ) -> list[CachedArrays]:  # fmt: skip
+        """The images of both sides, each of one size, with the number of each file as its label."""
+        size, form = image_form(self.prefix, chosen, image_size)
+        sizes = [size, size]
+        if "input_size" in chosen:
+            sizes[0], _ = image_form(self.prefix, {"size": chosen["input_size"]}, None)
+        return [
+            pictures.load(
+                sides[i], range(len(sides[i])), trains[i], where.cache / self.prefix,
+                f"{self.prefix}:{argument}, {SIDES[i]}", sizes[i], **form,
+                beside=sides[1 - i] if self.prefix == "pairs" else (), train_beside=trains[1 - i],
+            )
+            for i in range(2)
+        ]  # fmt: skip
+
+
+class Pairs(_TwoFolders):
+    """Pairs are files with the same name, except for the ending.
+
+    They are in the folders A and B, or in the folders `inputs` and `targets` of PATH. Inputs may be of another size.
+    """
+
+    summary = "your own pairs, from inputs to targets: files of the same name in two folders (A,B) or in PATH"
+    argument = "PATH"
+    prefix = "pairs"
 
     def load(self, where: DataLocation, split: Split, image_size: int | None, argument: str | None) -> ImageData:
+        from ganzoo.data.arrays import sha256_of_arrays
         from ganzoo.data.images import ImageData
+        from ganzoo_plugins.datasets.pixels import endings
 
-        if not argument:
-            raise UsageError("Data set 'pairs' needs its PATH: write pairs:PATH.")
-        images = listing(Path(os.path.expanduser(argument)), split)
-        stored = pictures.load(images, image_size or pictures.DEFAULT_SIZE, where.cache / "pairs")
-        channels = stored.images.shape[1] // 2
-        inputs, targets = stored.images[:, :channels], stored.images[:, channels:]
-        return ImageData(targets, None, (), f"pairs:{argument}", split, stored.sha256, stored.notes, inputs)
+        sides, chosen = self.sides(argument, split)
+        matched = [_by_stem(side.files, side.folder, endings()) for side in sides]
+        trained = [_by_stem(side.train, side.folder, endings()) for side in sides]
+        unpaired = sorted(matched[0].keys() ^ matched[1].keys())
+        if unpaired:
+            raise DataError(f"{argument}: images in only one of {' and '.join(SIDES)}: {files.first_names(unpaired)}.")
+        if not matched[0]:
+            raise DataError(f"{argument} contains no pairs of images (files with endings such as .png, .jpg, .webp).")
+        names = sorted(matched[0])
+        both = sorted(trained[0].keys() & trained[1].keys())
+        stored = self.decoded(
+            [[side[name] for name in names] for side in matched], [[side[name] for name in both] for side in trained],
+            chosen, image_size, where, argument,
+        )  # fmt: skip
+        inputs, targets = _common(*stored)
+        sha256 = sha256_of_arrays({"target": targets, "input": inputs})
+        notes = dict.fromkeys([note for side in sides for note in side.notes] + _notes(*stored))
+        return ImageData(targets, None, (), f"pairs:{argument}", split, sha256, tuple(notes), inputs)
 
 
-def listing(root: Path, split: Split) -> list[Picture]:
-    """The pairs of `split` below `root`, sorted by name; raises `DataError` if there are none or one is incomplete."""
-    root, _ = pictures.split_folder(root, split)
-    sides = []
-    for side in SIDES:
-        if not (root / side).is_dir():
-            raise DataError(f"{root} has no folder {side!r}; pairs are files in the folders {' and '.join(SIDES)}.")
-        names = pictures.scan(root / side)
-        files = {os.path.splitext(name)[0]: root / side / name for name in names}
-        if len(files) < len(names):
-            duplicates = [name for name in names if files[os.path.splitext(name)[0]] != root / side / name]
-            raise DataError(
-                f"{root / side} has images that differ only in the ending: {pictures.first_names(duplicates)}."
-            )
-        sides.append(files)
-    inputs, targets = sides
-    unpaired = sorted(inputs.keys() ^ targets.keys())
-    if unpaired:
-        raise DataError(f"{root} has images in only one of {' and '.join(SIDES)}: {pictures.first_names(unpaired)}.")
-    if not inputs:
-        raise DataError(f"{root} contains no pairs of images (files with endings such as .png, .jpg, .webp).")
-    return [Picture(name, (inputs[name], targets[name])) for name in sorted(inputs)]
+class Unpaired(_TwoFolders):
+    """Two domains, such as horses and zebras: images of A become images of B."""
+
+    summary = "two folders of images that do not belong together: A becomes B"
+    argument = "A,B"
+    prefix = "unpaired"
+
+    def load(self, where: DataLocation, split: Split, image_size: int | None, argument: str | None) -> ImageData:
+        from ganzoo.data.arrays import sha256_of_arrays
+        from ganzoo.data.images import ImageData
+        from ganzoo_plugins.datasets.pixels import endings
+
+        sides, chosen = self.sides(argument, split)
+        chosen_files, notes = [], []
+        for side in sides:
+            images, others = files.only(side.files, endings())
+            if not images:
+                raise DataError(f"{side.folder} contains no images (files with endings such as .png, .jpg, .webp).")
+            chosen_files.append(images)
+            notes += [*side.notes, *others]
+        trains = [files.only(side.train, endings())[0] for side in sides]
+        inputs, targets = self.decoded(chosen_files, trains, chosen, image_size, where, argument)
+        sha256 = sha256_of_arrays({"target": targets.values, "input": inputs.values})
+        notes += _notes(inputs, targets)
+        return ImageData(
+            targets.values, None, (), f"unpaired:{argument}", split, sha256, tuple(notes), inputs.values, aligned=False
+        )
+
+
+def _one_root(listed: Listing, split: Split) -> list[SplitFiles]:
+    """The folders inputs and targets of a folder, or of its split."""
+    parts = files.split_files(listed, split)
+    inside, train = (Listing(Path(parts.folder), group) for group in (parts.files, parts.train))
+    missing = [side for side in SIDES if side not in inside.folders]
+    if missing:
+        raise DataError(
+            f"{parts.folder} has no folder {missing[0]!r} with images; pairs are files in the folders "
+            f"{' and '.join(SIDES)}."
+        )
+    return [SplitFiles(inside.below(side), train.below(side), parts.notes, f"{parts.folder}/{side}") for side in SIDES]
+
+
+def _by_stem(listed: tuple[UserFile, ...], folder: str, endings: set[str]) -> dict[str, UserFile]:
+    """The image files by their name without the ending. DataError if two differ in nothing else."""
+    images, _ = files.only(listed, endings)
+    named = {file.stem: file for file in images}
+    duplicates = [file.name for file in images if named[file.stem] is not file]
+    if duplicates:
+        raise DataError(f"{folder} has images that differ only in the ending: {files.first_names(duplicates)}.")
+    return named
+
+
+def _common(inputs: CachedArrays, targets: CachedArrays) -> list[npt.NDArray[Any]]:
+    """The images of the pairs whose files could both be read. DataError if there are none."""
+    import numpy as np
+
+    assert inputs.labels is not None
+    assert targets.labels is not None
+    kept = np.intersect1d(inputs.labels, targets.labels)
+    if not len(kept):
+        raise DataError("None of the pairs can be read on both sides.")
+    return [
+        side.values if len(kept) == len(side.values) else side.values[np.isin(np.asarray(side.labels), kept)]
+        for side in (inputs, targets)
+    ]
+
+
+def _notes(inputs: CachedArrays, targets: CachedArrays) -> list[str]:
+    return [f"{side}: {re.sub('^images ', '', note)}" for side, s in zip(SIDES, (inputs, targets)) for note in s.notes]

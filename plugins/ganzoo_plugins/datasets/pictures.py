@@ -1,146 +1,178 @@
-"""The user's image files: listed, decoded once into the cache, and mapped from there without using memory."""
+"""The user's image files: decoded once into the cache, and mapped from there without using memory."""
 
 from __future__ import annotations
 
-import difflib
 import hashlib
+import logging
 import os
+import statistics
+import time
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ganzoo.errors import DataError, SplitError
-from ganzoo.plugin import Split
+from ganzoo.errors import DataError
+from ganzoo_plugins.datasets.files import UserFile, first_names, printable
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from ganzoo.data.cache import CachedImages
+    from ganzoo.data.cache import CachedArrays
+    from ganzoo_plugins.datasets.pixels import Form, Header
 
 DEFAULT_SIZE = 64
-FORMAT = 2
-MAX_NAMES = 3
-"""Number of files that a message names."""
+"""Side of images that differ in size, unless they are smaller."""
+MAX_SIZE = 256
+"""Largest side of images that are taken as they are."""
+SPARSE = 16
+"""16-bit images that use less than this part of their range get a note."""
+FORMAT = 3
+REPORT_SECONDS = 5.0
 
 
-@dataclass(frozen=True)
-class Picture:
-    """One image with its name, class and file, or two files whose channels are concatenated."""
+def load(
+    files: Sequence[UserFile],
+    labels: Sequence[int] | None,
+    train: Sequence[UserFile],
+    cache: Path,
+    source: str,
+    size: tuple[int, int] | None = None,
+    bits: int = 8,
+    value_range: tuple[int, int] | None = None,
+    beside: Sequence[UserFile] = (),
+    train_beside: Sequence[UserFile] = (),
+) -> CachedArrays:
+    """Decode the readable `files` into `cache`, unless they are there.
 
-    name: str
-    files: tuple[Path, ...]
-    label: int | None = None
+    The `train` files decide the form: grey if all are grey, `train_beside` included, else RGB; (height, width) as asked
+    for by `size`, else theirs if it is common to all and at most 256, else a square. What is done to them is said in
+    notes. The i-th of the files `beside`, if there are any, must have the aspect ratio of the i-th of `files`.
+    """
+    from ganzoo.data.cache import read_arrays, write_arrays
 
-
-def split_folder(root: Path, split: Split) -> tuple[Path, list[Path]]:
-    """The folder of `split`, and those of all splits: `train` and `test` in `root`, or `root` itself for training."""
-    _check_exists(root)
-    if (root / "train").is_dir() and (root / "test").is_dir():
-        return root / split, [root / "train", root / "test"]
-    if split == "train":
-        return root, [root]
-    raise SplitError(f"{root} has no test images: put them into a sub-folder test, and the others into train.")
-
-
-def _check_exists(root: Path) -> None:
-    if root.is_file():
-        raise DataError(f"{root} is a file; expected a folder of images.")
-    if root.is_dir():
-        return
-    parent = root.parent
-    siblings = [entry.name for entry in parent.iterdir() if entry.is_dir()] if parent.is_dir() else []
-    close = difflib.get_close_matches(root.name, siblings, n=1, cutoff=0.5)
-    raise DataError(f"The folder {root} does not exist." + (f" Did you mean {parent / close[0]}?" if close else ""))
-
-
-def scan(root: Path) -> list[str]:
-    """Relative names of the image files below `root`, sorted; follows links, ignores hidden files and folders."""
-    from ganzoo_plugins.datasets.pixels import extensions
-
-    endings = extensions()
-    names = []
-    visited = set()
-    for folder, subfolders, files in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in visited:  # a link to a parent would never end
-            subfolders.clear()
-            continue
-        visited.add(real)
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        for name in files:
-            path = os.path.join(folder, name)
-            if not name.startswith(".") and Path(name).suffix.lower() in endings and os.path.isfile(path):
-                names.append(os.path.relpath(path, root))
-    return sorted(names)
-
-
-def load(pictures: Sequence[Picture], size: int, cache: Path) -> CachedImages:
-    """Decode the readable `pictures` into `cache`, unless they are there; grey if all files are grey, else RGB."""
-    from ganzoo.data.cache import read_images, write_images
-
-    home = cache / _key(pictures, size)
-    stored = read_images(home)
+    home = cache / _key((files, train, beside, train_beside), f"{size} {bits} {value_range} {labels}")
+    stored = read_arrays(home)
     if stored is None:
-        notes: list[str] = []
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PIL warns about many files that it can read
-            grey = all(_is_grey(file) for picture in pictures for file in picture.files)
-            channels = (1 if grey else 3) * len(pictures[0].files)
-            stored = write_images(home, _rows(pictures, size, grey, notes), (channels, size, size), notes)
+            form, notes = _form(train, train_beside, size, bits, value_range)
+            rows = _rows(files, labels, form, notes, value_range is None, beside)
+            shape = (form.channels, *form.size)
+            stored = write_arrays(home, rows, shape, notes, source, form.dtype)
     return stored
 
 
-def _key(pictures: Sequence[Picture], size: int) -> str:
-    digest = hashlib.sha256(f"{FORMAT} {size}".encode())
-    for picture in pictures:
-        digest.update(os.fsencode(picture.name) + f"\0{picture.label}".encode())
-        for file in picture.files:
-            stat = file.stat()
-            digest.update(f" {stat.st_size} {stat.st_mtime_ns}".encode())
+def _key(groups: Sequence[Sequence[UserFile]], options: str) -> str:
+    digest = hashlib.sha256(f"{FORMAT} {options}\0".encode())
+    for group in groups:
+        for file in group:
+            digest.update(os.fsencode(f"{file.name}\0{file.identity}\0"))
         digest.update(b"\0")
     return digest.hexdigest()[:32]
 
 
-def _is_grey(file: Path) -> bool:
-    from ganzoo_plugins.datasets.pixels import is_grey
+def _form(
+    train: Sequence[UserFile],
+    beside: Sequence[UserFile],
+    size: tuple[int, int] | None,
+    bits: int,
+    value_range: tuple[int, int] | None,
+) -> tuple[Form, list[str]]:
+    """The form of the images, and notes on what it does to them."""
+    from ganzoo_plugins.datasets.pixels import Form
+
+    headers = [known for file in train if (known := _header(file)) is not None]
+    grey = all(known.grey for known in headers)
+    grey = grey and all(known is None or known.grey for known in map(_header, beside))
+    if bits == 16 and not grey:
+        raise DataError("bits=16 is for grey images, but some of these are in colour.")
+    sizes = {h.size for h in headers} or {(DEFAULT_SIZE, DEFAULT_SIZE)}
+    notes = []
+    if size is None:
+        common = next(iter(sizes))
+        if len(sizes) == 1 and max(common) <= MAX_SIZE:
+            size = common
+        else:
+            side = max(1, min(DEFAULT_SIZE, int(statistics.median(min(s) for s in (h.size for h in headers)))))
+            size = (side, side)
+            which = _extent(sizes)
+            notes.append(
+                f"images of {which} pixels (height x width) are scaled and cropped to {side}x{side}; another size: "
+                "--image-size N"
+            )
+    return Form(size, grey, bits, value_range or (0, 65535)), notes
+
+
+def _header(file: UserFile) -> Header | None:
+    """The header of an image file; None of a damaged one, which `_rows` reports."""
+    from ganzoo_plugins.datasets.pixels import header
 
     try:
-        return is_grey(file)
-    except Exception:  # decoders may raise anything on damaged files; `_rows` reports them
-        return True
+        with file.open() as stream:
+            return header(stream)
+    except Exception:  # decoders may raise anything on damaged files
+        return None
+
+
+def _extent(sizes: set[tuple[int, int]]) -> str:
+    ordered = ["x".join(map(str, size)) for size in sorted(sizes, key=lambda size: size[0] * size[1])]
+    return ordered[0] if len(ordered) == 1 else f"{len(ordered)} sizes from {ordered[0]} to {ordered[-1]}"
 
 
 def _rows(
-    pictures: Sequence[Picture], size: int, grey: bool, notes: list[str]
-) -> Iterator[tuple[npt.NDArray[np.uint8], int | None]]:
-    """Yield pixels and label of every readable picture; then add to `notes` which were skipped, and why."""
+    files: Sequence[UserFile],
+    labels: Sequence[int] | None,
+    form: Form,
+    notes: list[str],
+    guess_range: bool,
+    beside: Sequence[UserFile],
+) -> Iterator[tuple[npt.NDArray[np.uint8 | np.uint16], int | None]]:
+    """Yield pixels and label of every readable file; then add to `notes` which were skipped, and why."""
     from ganzoo_plugins.datasets.pixels import read
 
-    skipped = []
-    for picture in pictures:
+    skipped: list[str] = []
+    coloured, largest = 0, -1
+    reported = time.monotonic()
+    for number, file in enumerate(files):
+        if time.monotonic() - reported > REPORT_SECONDS:
+            reported = time.monotonic()
+            logging.getLogger("ganzoo").info("Decoding images: %s of %s", f"{number:,}", f"{len(files):,}")
         try:
-            pixels = read(picture.files, size, grey)
+            with file.open() as stream:
+                pixels = read(stream, form)
+            if beside:
+                _check_aspect(pixels.size, _header(beside[number]))
         except Exception as error:  # decoders may raise anything on damaged files
             reason = "cannot identify image" if type(error).__name__ == "UnidentifiedImageError" else str(error)
-            skipped.append(f"{printable(picture.name)} ({reason or type(error).__name__})")
+            skipped.append(f"{printable(file.name)} ({reason or type(error).__name__})")
             continue
-        yield pixels, picture.label
-    if len(skipped) == len(pictures):
-        raise DataError(f"None of the {len(pictures)} image files can be read: {first_names(skipped)}.")
+        coloured += pixels.coloured
+        largest = max(largest, -1 if pixels.largest is None else pixels.largest)
+        yield pixels.values, None if labels is None else labels[number]
+    if len(skipped) == len(files):
+        raise DataError(f"None of the {len(files)} image files can be read: {first_names(skipped)}.")
     if skipped:
-        notes.append(f"{len(skipped)} of {len(pictures)} files skipped: {first_names(skipped)}")
+        notes.append(f"{len(skipped)} of {len(files)} files skipped: {first_names(skipped)}")
+    if coloured:
+        notes.append(f"{coloured} images in colour become grey, as the training images are")
+    if guess_range and 0 <= largest < 65535 // SPARSE + 1:
+        notes.append(
+            f"16-bit images use only the values up to {largest:,} of 65,535, so they look nearly black; "
+            f"to stretch them, write range=0-{_full_scale(largest)} before the path (folder:range=...:PATH)"
+        )
 
 
-def first_names(names: Sequence[str]) -> str:
-    """The first file names, and the number of the others, for a message."""
-    return ", ".join(map(printable, names[:MAX_NAMES])) + (
-        f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
-    )
+def _check_aspect(size: tuple[int, int], other: Header | None) -> None:
+    """ValueError if two images of a pair differ in aspect ratio, so that their crops would not match."""
+    if other is None:  # unreadable, and skipped on its own side
+        return
+    (h, w), (height, width) = size, other.size
+    if abs(h * width - height * w) > max(h, w) + max(height, width):  # beyond rounding
+        raise ValueError(f"its images differ in aspect ratio: {w}x{h} and {width}x{height}")
 
 
-def printable(name: str) -> str:
-    """The file name with bytes that are not UTF-8 replaced."""
-    return os.fsencode(name).decode("utf-8", "replace")
+def _full_scale(largest: int) -> int:
+    """The full scale of a camera that gave this value: 255, 1023, 4095 ..."""
+    return int((1 << max(8, largest.bit_length())) - 1)

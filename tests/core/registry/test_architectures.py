@@ -108,7 +108,6 @@ BROKEN = {
     "no_paper": r"lacks the attribute 'paper'",
     "summary_no_text": r"summary must be text, but is a PosixPath",
     "conditional_no_bool": r"conditional must be True or False, but is a str",
-    "both_kinds": r"both conditional and paired",
     "summary_raises": r"RuntimeError: no summary today",
     "no_build": r"does not implement build",
     "config_no_config": r"Config must be a subclass of ganzoo.Config",
