@@ -132,3 +132,26 @@ def captioned(picture: Tensor, text: str) -> Tensor:
     ImageDraw.Draw(result).text((4, image.height + 2), text, fill="black", font=ImageFont.load_default(14))
     pixels = np.array(result)
     return torch.from_numpy(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1).copy())
+
+
+def histogram(values: Tensor, real: Tensor | None, bins: int, low: float, high: float, side: int) -> Tensor:
+    """A histogram of numbers [N], red outlines over the grey bars of `real` ones: a picture uint8 [3, side, side]."""
+    picture = np.full((side, side, 3), 255, np.uint8)
+    edges = np.linspace(low, high if high > low else low + 1, bins + 1)
+    sides = {"real": real, "generated": values}
+    shares = {
+        name: np.histogram(side.numpy(), edges)[0] / len(side)
+        for name, side in sides.items()
+        if side is not None and len(side)
+    }
+    peak = max([float(share.max()) for share in shares.values()] + [1e-9])
+    bounds = np.linspace(2, side - 2, bins + 1).astype(int)
+    for name, share in shares.items():
+        for i in range(bins):
+            top = side - 2 - round(share[i] / peak * (side - 6))
+            bar = picture[top : side - 2, bounds[i] : max(bounds[i] + 1, bounds[i + 1] - 1)]
+            if name == "real":
+                bar[:] = COLOURS[name]
+            else:
+                picture[top : top + 2, bounds[i] : bounds[i + 1]] = COLOURS[name]
+    return torch.from_numpy(picture).permute(2, 0, 1)

@@ -18,7 +18,7 @@ from ganzoo.data import PointData
 from ganzoo.data.imaging import MARGIN
 from ganzoo.data.points import Mixture
 from ganzoo.evaluation.metrics.optimal import DensityRatio
-from ganzoo.gan import GAN, evaluating
+from ganzoo.gan import GAN, Condition, evaluating
 from ganzoo.losses import get_loss
 
 SAMPLES = 400
@@ -150,7 +150,7 @@ def _mesh(latent_dim: int) -> Tensor:
     return z
 
 
-def _condition(gan: GAN, n: int) -> Tensor | None:
+def _condition(gan: GAN, n: int) -> Condition:
     labels = gan.class_labels(n)
     rng = torch.Generator(gan.device).manual_seed(SEED)
     return gan.condition(None if labels is None else labels.to(gan.device), n, rng)

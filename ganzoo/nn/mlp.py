@@ -26,12 +26,12 @@ def mlp(widths: tuple[int, ...], *between: nn.Module) -> nn.Sequential:
 
 
 class MLPGenerator(nn.Module):
-    """z [N, latent_dim] -> LeakyReLU layers -> images [N, C, size, size] in [-1, 1], or points [N, C]."""
+    """z [N, latent_dim] -> LeakyReLU layers -> images or audio in [-1, 1], [N, *spec.shape], or points [N, C]."""
 
     def __init__(self, latent_dim: int, widths: tuple[int, ...], spec: DataSpec):
         super().__init__()
         self.layers = mlp((latent_dim, *widths, math.prod(spec.shape)), nn.LeakyReLU(0.2, inplace=True))
-        self.head = nn.Sequential(nn.Unflatten(1, spec.shape), nn.Tanh()) if spec.kind == "images" else nn.Identity()
+        self.head = nn.Sequential(nn.Unflatten(1, spec.shape), nn.Tanh()) if len(spec.shape) > 1 else nn.Identity()
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         samples: Tensor = self.head(self.layers(z))
@@ -39,7 +39,7 @@ class MLPGenerator(nn.Module):
 
 
 class MLPDiscriminator(nn.Module):
-    """Images [N, C, size, size] or points [N, C] -> LeakyReLU layers with dropout -> logits [N]."""
+    """Images, audio or points [N, *spec.shape] -> LeakyReLU layers with dropout -> logits [N]."""
 
     def __init__(self, widths: tuple[int, ...], spec: DataSpec, dropout: float = 0.0):
         super().__init__()

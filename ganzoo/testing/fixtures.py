@@ -6,7 +6,7 @@ import copy
 import functools
 import traceback
 from collections.abc import Hashable
-from typing import Any, Literal, get_origin
+from typing import TYPE_CHECKING, Any, Literal, get_origin
 
 import numpy as np
 import torch
@@ -15,8 +15,10 @@ from torch import Tensor, nn
 from ganzoo.core import config as configs
 from ganzoo.core.errors import UsageError
 from ganzoo.core.plugin import Architecture
-from ganzoo.core.spec import INPUT, LABEL, DataKind, DataSpec
+from ganzoo.core.spec import INPUT, LABEL, TARGET, DataKind, DataSpec
+from ganzoo.data.arrays import ArrayData
 from ganzoo.data.images import ImageData, resize, sha256_of
+from ganzoo.data.modality import get_modality
 from ganzoo.data.normalization import encode
 from ganzoo.data.points import PointData
 from ganzoo.gan import GAN, Condition, Logs, condition_of
@@ -25,10 +27,16 @@ from ganzoo.losses import LOSSES, PENALTIES
 from ganzoo.testing.kit import CheckError, first_line, location
 from ganzoo.training.batches import Batches
 from ganzoo.training.loop import train_step
+from ganzoo.training.run_config import spec_to_config
 from ganzoo.training.state import TrainingState
+
+if TYPE_CHECKING:
+    from ganzoo.data import Data
 
 SIZES = (8, 16, 28, 32, 64)
 CLASSES = 10
+MADE_UP = 256
+"""Examples of data that are made up."""
 BATCH = 16
 STEPS = 20
 BUILD_ADVICE = "return networks for the given config and spec from build(), or raise UsageError with a size that works."
@@ -108,8 +116,10 @@ class ArchitectureFixture:
         state.step += 1
         return logs
 
-    def data(self, spec: DataSpec) -> ImageData | PointData:
-        """Digits, or points on a circle, as `spec` describes them."""
+    def data(self, spec: DataSpec) -> Data:
+        """Digits, or points on a circle, as `spec` describes them; what its modalities make up for anything else."""
+        if "fields" in spec_to_config(spec):
+            return _made_up(spec)
         if spec.kind == "points":
             return _circle(spec.channels, self.card.conditional)
         return _digits(spec.channels, spec.size, self.card.conditional, spec.inputs)
@@ -197,6 +207,18 @@ class _Call(Exception):  # noqa: N818
 
 def _raise_call(module: nn.Module, args: tuple[Any, ...], keywords: dict[str, Any]) -> None:
     raise _Call(args, keywords)
+
+
+@functools.cache
+def _made_up(spec: DataSpec) -> ArrayData:
+    """Examples of every field, different from each other."""
+    fields = {TARGET: spec.target, **spec.given}
+    rng = np.random.default_rng(0)
+    arrays = {name: get_modality(f.modality).made_up(f, MADE_UP, rng) for name, f in fields.items()}
+    return ArrayData(
+        arrays.pop(TARGET), "made up", "train", arrays, {name: f.modality for name, f in fields.items()},
+        {name: f.facts for name, f in fields.items()}, tuple(map(str, range(spec.classes))), spec.aligned,
+    )  # fmt: skip
 
 
 @functools.cache

@@ -44,7 +44,7 @@ class Vanilla(Architecture):
     api_version = 1
     summary = "the original: two multilayer perceptrons"
     paper = "Goodfellow et al. 2014, Generative Adversarial Networks, arXiv:1406.2661"
-    kinds = ("images", "points")
+    kinds = ("images", "points", "audio", "table")
     Config = VanillaConfig
 
     def build(self, config: VanillaConfig, spec: DataSpec) -> GAN:
