@@ -25,6 +25,8 @@ COMMANDS = (
     "evaluate",
     "compare",
     "export",
+    "pack",
+    "models",
     "list",
     "info",
     "datasets",

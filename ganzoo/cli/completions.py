@@ -13,6 +13,7 @@ import click
 
 from ganzoo.core import config as configs
 from ganzoo.core import registry
+from ganzoo.core.entry_points import MODELS, choices
 from ganzoo.core.errors import GanzooError
 
 WORD = re.compile(r"[\w@%+=:,./-]+")
@@ -30,10 +31,10 @@ datasets = names(registry.DATASETS)
 
 
 def runs(ctx: click.Context, parameter: click.Parameter, word: str) -> list[str]:
-    """Complete run directories in `runs`, or in the directory typed so far; those to be quoted are left out."""
+    """Complete run directories in `runs`, or in the directory typed so far, and models; those to quote are left out."""
     folder = Path(os.path.dirname(word) or "runs")
     directories = sorted(str(file.parent) for file in folder.glob("*/config.json"))
-    return [run for run in directories if run.startswith(word) and WORD.fullmatch(run)]
+    return [run for run in [*directories, *choices(MODELS)] if run.startswith(word) and WORD.fullmatch(run)]
 
 
 def sampling(ctx: click.Context, parameter: click.Parameter, word: str) -> list[str]:

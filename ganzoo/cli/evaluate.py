@@ -94,7 +94,7 @@ def show(run: Run, result: Evaluation, console: Console, verbose: bool) -> None:
     if result.verdicts:
         console.print_prose(escape(" ".join(result.verdicts)))
     for picture in (path for entry in result.findings.values() for path in entry.get("pictures", [])):
-        console.print_line(f"Picture  {run.path / picture}")
+        console.print_line(f"Picture  {run.results().path / picture}")
     if not verbose:
         console.print_prose("[dim]docs/metrics.md explains the metrics; --verbose shows how they were measured.[/]")
 

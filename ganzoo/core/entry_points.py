@@ -14,6 +14,7 @@ PENALTIES = "ganzoo.penalties"
 AUGMENTATIONS = "ganzoo.augmentations"
 METRICS = "ganzoo.metrics"
 LOGGERS = "ganzoo.loggers"
+MODELS = "ganzoo.models"
 KINDS = {
     ARCHITECTURES: "architecture",
     DATASETS: "data set",
@@ -23,6 +24,7 @@ KINDS = {
     AUGMENTATIONS: "augmentation",
     METRICS: "metric",
     LOGGERS: "logger",
+    MODELS: "model",
 }
 """Each group of entry points, and the word for one of its plugins."""
 

@@ -69,9 +69,9 @@ def evaluate(
     progress(f"drawing {samples:,} samples")
     skipped = {metric.name: reason for metric in chosen if (reason := metric.inapplicable_reason(context))}
     if metrics is not None and skipped:
-        lines = [f"{name} does not apply to {run.path}: it {reason}." for name, reason in skipped.items()]
+        lines = [f"{name} does not apply to {run.label}: it {reason}." for name, reason in skipped.items()]
         raise UsageError("\n".join(lines))
-    evaluation = Evaluation(run.path.name, step, skipped=skipped)
+    evaluation = Evaluation(run.model or run.path.name, step, skipped=skipped)
     for metric in chosen:
         if metric.name not in skipped:
             progress(metric.name)
@@ -95,7 +95,7 @@ def load_splits(run: Run, data_dir: str | os.PathLike[str] | None = None) -> tup
     where = data_dir or run.config["data_dir"]
     train = data.open(dataset["name"], image_size=run.image_size, data_dir=where)
     if train.sha256 != dataset.get("sha256"):
-        raise DataError(f"{dataset['name']} is not what {run.path} was trained on: its images have changed since.")
+        raise DataError(f"{dataset['name']} is not what {run.label} was trained on: its images have changed since.")
     try:
         return train, data.open(dataset["name"], split="test", image_size=run.image_size, data_dir=where)
     except SplitError:

@@ -14,7 +14,7 @@ import jinja2
 from ganzoo.core.version import __version__
 from ganzoo.evaluation import curves
 from ganzoo.evaluation.compare import Column, footnotes, rows, settings
-from ganzoo.evaluation.results import BETTER, format_number, protocol_lines
+from ganzoo.evaluation.results import BETTER, format_number, protocol_lines, stored_in
 
 TEMPLATE = "comparison.html"
 NOT_CURVES = ("step", "images", "seconds")
@@ -80,10 +80,12 @@ def _metric_pictures(columns: Sequence[Column]) -> Iterable[dict[str, Any]]:
             for path in result.get("pictures", []):
                 description = result["protocol"].get("picture")
                 caption = f"{column.name}: {description}" if description else column.name
-                yield from _picture(column, caption, column.run.path / path)
+                yield from _picture(column, caption, stored_in(column.run).path / path)
 
 
 def _picture(column: Column, caption: str, path: Path) -> Iterable[dict[str, Any]]:
     """The picture at `path` for embedding, unless it lies outside the run, directly or through a link."""
-    if path.is_file() and path.resolve().is_relative_to(column.run.path.resolve()):
+    if path.is_file() and any(
+        path.resolve().is_relative_to(folder.path.resolve()) for folder in (column.run, stored_in(column.run))
+    ):
         yield {"caption": caption, "file": path.stem, "data": base64.b64encode(path.read_bytes()).decode()}

@@ -46,11 +46,12 @@ class Evaluation:
 
     def add(self, run: Run, metric: str, result: MetricResult, seconds: float) -> None:
         """Add the result of `metric`, and write its pictures to the run."""
+        run = run.results()
         run.check_links((), (FOLDER,))
         pictures = []
         for name, picture in result.pictures.items():
             path = run.path / FOLDER / f"{name}.png"
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(exist_ok=True, parents=run.model is not None)
             imaging.save(picture, path)
             pictures.append(str(path.relative_to(run.path)))
         entry = {
@@ -65,6 +66,9 @@ class Evaluation:
 
     def write(self, run: Run) -> None:
         """Write evaluation.json atomically, merged with the results that other processes wrote for the checkpoint."""
+        run = run.results()
+        if run.model is not None:
+            run.path.mkdir(parents=True, exist_ok=True)
         run.check_links((FILE, LOCK), (FOLDER,))
         with lock(run.path / LOCK):
             merged = self._merged_with(read(run))
@@ -78,8 +82,14 @@ class Evaluation:
         return Evaluation(self.run, self.checkpoint, findings, skipped)
 
 
+def stored_in(run: Run) -> Run:
+    """Where the results of `run` are: for a model, in its package until it is evaluated here."""
+    return run.results() if (run.results().path / FILE).exists() else run
+
+
 def read(run: Run) -> Evaluation | None:
     """Read the results stored in `run`; None if it was never evaluated. Raises GanzooError if the file is damaged."""
+    run = stored_in(run)
     try:
         content = read_json(run.path / FILE)
         if content.pop("format") != FORMAT:

@@ -4,7 +4,7 @@ A checkpoint is a directory `step-00001000` with
 
     model.safetensors    the GAN's parameters and buffers
     ema.safetensors      the moving averages of the generator and, as NETWORK/NAME, of further networks
-    state.pt             optimizers, random states, counters; read with torch.load(weights_only=True)
+    state.pt             optimizers, random states, counters; read with torch.load(weights_only=True). Models lack it
     manifest.json        format number, size and sha256 of each file; written last
 
 It is written under a temporary name, flushed to disk and renamed, so a crash leaves older checkpoints intact.
@@ -32,6 +32,8 @@ from ganzoo.training.ema import AveragedNetworks
 MANIFEST = "manifest.json"
 FORMAT = 1
 """The format of checkpoints. Those without a number were written by 0.1.0 and are of format 1."""
+WEIGHTS = {"model.safetensors", "ema.safetensors"}
+STATE = "state.pt"
 PREFIX = "step-"
 TEMPORARY = ".writing-"
 
@@ -108,7 +110,7 @@ def verify(path: Path) -> str | None:
         files = manifest["files"]
         if path_of(path.parent, manifest["step"]) != path:
             return f"{path.name}: its manifest is that of step {manifest['step']}"
-        if set(files) != {"model.safetensors", "ema.safetensors", "state.pt"}:
+        if set(files) - {STATE} != WEIGHTS:
             return f"{path.name}: its manifest does not list the files of a checkpoint"
         for name, expected in files.items():
             size, digest = expected["bytes"], expected["sha256"]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import os
 import shutil
@@ -19,6 +20,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import platformdirs
+
+from ganzoo.core import models
 from ganzoo.core.errors import GanzooError, UsageError
 from ganzoo.core.files import lock, parse_json, read_json, read_text, write_text
 from ganzoo.core.spec import DataSpec
@@ -33,7 +37,7 @@ WRITTEN_FOLDERS = ("samples", "checkpoints", "best", "tensorboard")
 
 
 class Run:
-    """One training on disk. `path` is its directory, `config` the content of config.json."""
+    """One training on disk, or an installed model. `path` is its directory, `config` the content of config.json."""
 
     def __init__(self, path: Path, config: dict[str, Any]):
         self.path = path
@@ -60,18 +64,42 @@ class Run:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Run:
-        """The run at `path`. UsageError if there is none, GanzooError if its config.json is damaged."""
+        """The run at `path`, or the installed model of this name if there is no such directory.
+
+        UsageError if there is none, GanzooError if its config.json is damaged.
+        """
         directory = Path(path)
+        if not os.path.lexists(directory):
+            directory = models.find(os.fspath(path)) or directory
         try:
             config = read_json(directory / CONFIG)
         except (FileNotFoundError, NotADirectoryError):
-            raise UsageError(f"{directory} is not a run directory: it has no {CONFIG}.{_newest_run_here()}") from None
+            raise UsageError(
+                f"{directory} is not a run directory: it has no {CONFIG}.{models.hint(str(path)) or _newest_run_here()}"
+            ) from None
         except (OSError, ValueError) as failure:
             raise GanzooError(f"{directory / CONFIG} cannot be read: {failure}") from failure
         if not isinstance(config, dict) or config.get("format") != FORMAT:
             raise GanzooError(f"{directory / CONFIG} is not a run of this version of ganzoo (format {FORMAT}).")
         check_run_config(config, directory / CONFIG)
         return cls(directory, fill_in(config))
+
+    @property
+    def model(self) -> str | None:
+        """The name of the model that this is; None if it is a run, which can be resumed."""
+        return self.config.get("model")
+
+    @property
+    def label(self) -> str:
+        """What to call it in messages."""
+        return self.model or str(self.path)
+
+    def results(self) -> Run:
+        """Where evaluations are stored: in the run, or for a model, whose package must not change, in the cache."""
+        if self.model is None:
+            return self
+        digest = hashlib.sha256(str(self.path.resolve()).encode()).hexdigest()[:16]
+        return Run(platformdirs.user_cache_path("ganzoo") / "models" / f"{self.path.name}-{digest}", self.config)
 
     @property
     def spec(self) -> DataSpec:

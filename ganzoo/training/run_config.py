@@ -24,7 +24,7 @@ TYPES: dict[str, tuple[type, ...]] = {
 """The types of what describes the architecture and the data; those of options follow from `TrainConfig`."""
 OPTIONAL_TYPES: dict[str, tuple[type, ...]] = {
     "dataset.split": (str,), "dataset.sha256": (str,), "versions": (dict,), "resumes": (list,), "threads": (int,),
-    "ranks": (int,),
+    "ranks": (int,), "model": (str,),
 }  # fmt: skip
 RANGES: dict[str, tuple[float, float]] = {
     "dataset.channels": (1, 1 << 12), "dataset.size": (0, 1 << 14), "dataset.classes": (0, 1 << 20),

@@ -117,6 +117,11 @@ class Session:
     ) -> Session:
         """A session that continues the run at `path`; only `resumable` options may differ from the run's."""
         run = Run.open(path)
+        if run.model is not None:
+            raise UsageError(
+                f"{run.model} is a model: its weights can be used, but it lacks the state that a training needs to go "
+                f"on. Start from its weights: ganzoo train {architecture_name(run.config)} --init-from {run.model}"
+            )
         requested = options.get("architecture")
         if requested is not None and plugin_file.names_file(requested):
             same = registry.find_architecture(requested).target == architecture_name(run.config)

@@ -1,0 +1,43 @@
+"""`ganzoo pack RUN --name NAME`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ganzoo.cli import completions
+
+
+@click.command()
+@click.argument("run", shell_complete=completions.runs)
+@click.option("--name", required=True, metavar="NAME", help="What users type: ganzoo sample NAME.")
+@click.option(
+    "--dir", "directory", type=click.Path(path_type=Path), help="Directory to write to.  [default: ./ganzoo-NAME]"
+)
+@click.option("--samples", type=click.IntRange(min=1), help="Number of samples to evaluate.  [default: 10000]")
+@click.option("--best", is_flag=True, help="Pack the best checkpoint (see train --evaluate-every), not the last.")
+@click.option("--data-dir", metavar="DIR", help="Directory that already contains the data files (or GANZOO_DATA).")
+def pack(run: str, name: str, **options: Any) -> None:
+    """Write an installable package with a trained model.
+
+    \b
+    ganzoo pack runs/cgan-mnist-001 --name cgan-mnist
+    pip install ./ganzoo-cgan-mnist
+    ganzoo sample cgan-mnist --label 3
+
+    The package holds the weights, and a card with the data and their licence, the command that trains the model again,
+    and figures measured on the packed weights. It contains no code.
+    """
+    from ganzoo.cli.console import Console
+    from ganzoo.cli.evaluate import progress
+    from ganzoo.models import pack as write
+
+    console = Console(highlight=False)
+    with progress(console) as update:
+        target = write(run, name, progress=update, **options)
+    for file in sorted(path for path in target.rglob("*") if path.is_file()):
+        console.print_line(f"{file}  {file.stat().st_size:,} bytes")
+    console.print_line(f"\nInstall  pip install {target}")
+    console.print_line(f"Sample   ganzoo sample {name}")
