@@ -40,8 +40,8 @@ def export(
     """Write the moving average's generator of `run` to a file that runs without ganzoo.
 
     Inputs are z [N, latent_dim], float32; then, depending on the architecture, `labels` [N], int64, `inputs` [N, C',
-    size, size] in [-1, 1] or `codes` [N, ...]; then one float for each further argument of `GAN.generate`. The output
-    is images [N, C, size, size] in [-1, 1], or points [N, C] in the units of the data. N is any number.
+    size, size] in [-1, 1] or `codes` [N, ...]; then one number for each sampling setting that is a float. The output is
+    images [N, C, size, size] in [-1, 1], or points [N, C] in the units of the data. N is any number.
 
     Args:
         run: a run, its directory, or the name of an installed model.
@@ -59,7 +59,7 @@ def export(
     run = run if isinstance(run, Run) else Run.open(run)
     if to not in get_args(Format):
         raise UsageError(f"Cannot export to {to!r}. {did_you_mean(str(to), get_args(Format))}")
-    path = Path(f"{run.path.resolve().name}.{to}" if out is None else os.path.expanduser(out))
+    path = Path(f"{run.model or run.path.resolve().name}.{to}" if out is None else os.path.expanduser(out))
     if path.suffix.lower() != f".{to}":
         raise UsageError(f"{path}: exporting to {to} writes a file whose name ends in .{to}.")
     if path.is_dir() or not path.absolute().parent.is_dir():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import inspect
+import dataclasses
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -14,8 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ganzoo.core import config as configs
 from ganzoo.core.errors import GanzooError
 from ganzoo.gan import GAN
+from ganzoo.gan.sampling import sampling_with
 
 TOLERANCE = 1e-5
 """The largest difference between outputs in [-1, 1] of the exported file and of the GAN."""
@@ -46,7 +48,7 @@ class Generator(nn.Module):
     """`forward(z, *condition, *settings)` returns the samples of `gan.generate`: what is exported.
 
     Images are floats in [-1, 1], or with `uint8` pixels of 0 to 255; points are in the units of the data. `settings`
-    are the arguments of `generate` after the condition, such as a truncation, one number each.
+    are the card's sampling settings that are floats, such as a truncation; the others keep their defaults.
     """
 
     def __init__(self, gan: GAN, uint8: bool = False):
@@ -55,11 +57,8 @@ class Generator(nn.Module):
         self.gan._modules = {name: module for name, module in gan._modules.items() if name != "discriminator"}
         self.spec, self.uint8 = gan.spec, uint8
         self.original = [gan]  # in a list, so that it is no part of this module
-        self.settings = {
-            p.name: float(p.default)
-            for p in list(inspect.signature(gan.generate).parameters.values())[2:]
-            if isinstance(p.default, (int, float)) and not isinstance(p.default, bool)
-        }
+        self.defaults = configs.make(gan.sampling_type, {})
+        self.settings = {s.name: float(s.default) for s in configs.settings(gan.sampling_type) if s.type is float}
         self.inputs = self._inputs()
         points = self.spec.kind == "points"
         meaning = "in the units of the data" if points else "0 to 255" if uint8 else "-1 to 1"
@@ -68,7 +67,11 @@ class Generator(nn.Module):
     def forward(self, z: Tensor, *rest: Tensor) -> Tensor:
         conditions = rest[: len(rest) - len(self.settings)]
         settings: dict[str, Any] = dict(zip(self.settings, rest[len(conditions) :]))
-        samples = self.gan.generate(z, *conditions, **settings).float()
+        try:
+            self.gan.sampling = dataclasses.replace(self.defaults, **settings)
+            samples = self.gan.generate(z, *conditions).float()
+        finally:
+            self.gan.sampling = None
         if self.spec.kind == "points":
             return samples * self.spec.scale
         return ((samples + 1) * 127.5).round().clamp(0, 255).to(torch.uint8) if self.uint8 else samples
@@ -93,11 +96,12 @@ class Generator(nn.Module):
         """The inputs of n samples, by name."""
         gan = self.original[0]
         rng = torch.Generator(gan.device).manual_seed(seed)
-        inputs = {"z": gan.latent(n, rng)}
         given = gan.class_labels(n)
-        if gan.paired:
-            given = torch.rand(n, self.spec.inputs, self.spec.size, self.spec.size, generator=rng) * 2 - 1
-        condition = gan.condition(given, n, rng)
+        with sampling_with(gan, {}):
+            inputs = {"z": gan.latent(n, rng)}
+            if gan.paired:
+                given = torch.rand(n, self.spec.inputs, self.spec.size, self.spec.size, generator=rng) * 2 - 1
+            condition = gan.condition(given, n, rng)
         if condition is not None:
             labels = condition.dim() == 1 and not condition.is_floating_point()
             inputs["inputs" if gan.paired else "labels" if labels else "codes"] = condition
@@ -122,10 +126,8 @@ class Generator(nn.Module):
         """
         inputs = self.example(SAMPLES, seed=1)
         gan, (z, *rest) = self.original[0], inputs.values()
-        with torch.no_grad():
-            conditions = rest[: len(rest) - len(self.settings)]
-            settings: dict[str, Any] = self.settings
-            expected = gan.generate(z, *conditions, **settings).float()
+        with torch.no_grad(), sampling_with(gan, {}):
+            expected = gan.generate(z, *rest[: len(rest) - len(self.settings)]).float()
             found = call(inputs)
             first = call({name: value[:1] if value.dim() else value for name, value in inputs.items()})
         difference = max(self._distance(found, expected), self._distance(first, expected[:1]))

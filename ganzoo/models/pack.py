@@ -12,7 +12,7 @@ from string import Template
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from ganzoo.core import models, plugin_file, registry
@@ -38,8 +38,8 @@ FOLDER = "model"
 CARD = "CARD.md"
 OMITTED = ("data_dir", "platform", "git", "resumes", "logger", "started")
 """Entries of config.json that are about one machine or one sitting."""
-PIXEL = 1.01 / 127.5
-"""Half precision is used if no value in [-1, 1] of 64 samples moves by more than one of 255 levels."""
+TOLERANCES = {"images": 1.01 / 127.5, "points": 1e-3}
+"""Half precision is used if no value of 64 samples in [-1, 1] moves by more than this; for images one level of 255."""
 
 
 def pack(
@@ -107,7 +107,7 @@ def write_model(
     progress("writing the weights")
     half, moved = _half_precision_suffices(run, source)
     _write_weights(source, checkpoint.path_of(folder / "checkpoints", step), step, half)
-    precision = f"half precision; no value of 64 samples moves by more than {moved * 127.5:.2g} of 255 levels"
+    precision = f"half precision, which moves no value of 64 samples by more than {moved / 2:.1g} of the range"
     packed = Run(folder, {**run.config, "model": None})  # evaluated as a run: the results are to be in the folder
     options = {} if samples is None else {"samples": samples}
     evaluate(packed, data_dir=data_dir, progress=progress, **options)  # type: ignore[arg-type]
@@ -162,7 +162,7 @@ def _half_precision_suffices(run: Run, source: Path) -> tuple[bool, float]:
             values = gan.sample(64, seed=0, inputs=inputs if gan.paired else None)
         drawn.append(encode(values, run.spec))
     moved = float((drawn[0] - drawn[1]).abs().max())
-    return moved <= PIXEL, moved
+    return moved <= TOLERANCES[run.spec.kind], moved
 
 
 def _halved(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -178,7 +178,7 @@ def _write_weights(source: Path, target: Path, step: int, half: bool) -> None:
     files = {}
     for name in sorted(checkpoint.WEIGHTS):
         tensors = load_file(source / name)
-        save_file(_halved(tensors) if half else tensors, target / name)
+        (target / name).write_bytes(save(_halved(tensors) if half else tensors))
         files[name] = {"bytes": (target / name).stat().st_size, "sha256": sha256(target / name)}
     manifest = {"format": checkpoint.FORMAT, "step": step, "files": files}
     write_text(target / checkpoint.MANIFEST, json.dumps(manifest, indent=2) + "\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ import pytest
 import torch
 
 import ganzoo
+from ganzoo.config import setting
 from ganzoo.core import registry
 from ganzoo.core.errors import GanzooError
 from ganzoo.core.spec import DataSpec
 from ganzoo.exporting import onnx, pt2
 from ganzoo.exporting.generator import SAMPLES, TOLERANCE, Generator
 from ganzoo.gan import GAN
+from ganzoo.plugin import Sampling
 from tests.conftest import Command, Site
 from tests.test_architectures import SMALL
 
@@ -97,9 +100,16 @@ def test_torch_exports_a_gan_by_itself(name: str) -> None:
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Truncation(Sampling):
+    truncation: float = setting(0.9, "factor of the noise")
+
+
 class Truncated(GAN):
-    def generate(self, z: Any, condition: Any = None, truncation: float = 1.0) -> Any:
-        return super().generate(z * truncation, condition)
+    sampling_type = Truncation
+
+    def generate(self, z: Any, condition: Any = None) -> Any:
+        return super().generate(z * self.sampling.truncation, condition)
 
 
 def truncated() -> GAN:
