@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ganzoo.cli import completions
+from ganzoo.cli.methods import METHODS
 from ganzoo.cli.trained import class_index
 from ganzoo.core.errors import UsageError
 
@@ -47,11 +48,16 @@ if TYPE_CHECKING:
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", shell_complete=completions.sampling,
     help="Change a sampling setting of the architecture (see ganzoo info); repeat for several.",
 )  # fmt: skip
+@click.option(
+    "--method", type=click.Choice([*METHODS]),
+    help="Choose samples with the discriminator's help. topk: the best quarter. drs: rejection sampling. mh: "
+    "Metropolis-Hastings.  [default: every sample]",
+)  # fmt: skip
 @click.option("--best", is_flag=True, help="Use the best checkpoint (see train --evaluate-every), not the last.")
 @click.option("--device", metavar="auto|cpu|cuda|cuda:N", help="[default: auto]")
 def sample(
     run: str, count: int, labels: tuple[str, ...], inputs: str | None, split: Any, seed: int | None, out: str,
-    overrides: tuple[str, ...], device: str | None, best: bool,
+    overrides: tuple[str, ...], method: str | None, device: str | None, best: bool,
 ) -> None:  # fmt: skip
     """Generate samples with a trained GAN.
 
@@ -63,6 +69,7 @@ def sample(
     ganzoo sample runs/cgan-mnist-001 --count 1000 --out samples.npz
     ganzoo sample runs/cgan-mnist-001 --count 1000 --out images/     # for --dataset folder:images
     ganzoo sample runs/pix2pix-mosaic-001 --count 10                 # from held-out images
+    ganzoo sample runs/cgan-mnist-001 --method drs                   # see docs/latents.md
     ganzoo sample runs/stylegan2-001 --set truncation=0.5
     """
     import torch
@@ -73,7 +80,7 @@ def sample(
     from ganzoo.core import config as configs
     from ganzoo.core.spec import LABEL
     from ganzoo.data.modality import get_modality
-    from ganzoo.gan.sampling import checked_settings
+    from ganzoo.gan.sampling import checked_settings, sampling_with
     from ganzoo.training.checkpoint import PREFIX
     from ganzoo.training.loading import generate_from_inputs, load_checkpoint, newest_checkpoint
     from ganzoo.training.run import Run
@@ -93,10 +100,17 @@ def sample(
     if labels:
         indices = [class_index(label, gan, names) for label in labels]
         class_labels = torch.tensor([indices[i % len(indices)] for i in range(count)])
+    note = ""
     if spec.given.keys() - {LABEL}:
+        if method is not None:
+            raise UsageError("This GAN does not generate from noise alone: --method chooses samples of noise.")
         kinds = generate_from_inputs(gan, run_directory, count, inputs, split, seed, sampling, class_labels)
     elif inputs is not None:
         raise UsageError("This GAN is not paired: it takes no --inputs.")
+    elif method is not None:
+        with sampling_with(gan, sampling):
+            samples, note = METHODS[method](run_directory, gan, count, class_labels, seed)
+        kinds = {spec.kind: samples}
     else:
         kinds = {spec.kind: gan.sample(count, class_labels, seed, sampling=sampling)}
     origin: dict[str, str | int] = {
@@ -107,6 +121,8 @@ def sample(
     }
     if labels:
         origin["labels"] = ",".join(labels)
+    if method:
+        origin["method"] = method
     if sampling:
         origin["sampling"] = " ".join(f"{name}={configs.format_value(value)}" for name, value in sampling.items())
 
@@ -122,11 +138,12 @@ def sample(
     console = Console(highlight=False)
     if console.is_terminal:
         draw([(values, described[name]) for name, values in kinds.items()], console)
-    console.print_line(f"{count:,} {modality.noun} written to {target} ({_how(origin)})")
+    console.print_line(f"{count:,} {modality.noun} written to {target} ({_how(origin)}){note}")
 
 
 def _how(origin: Mapping[str, str | int]) -> str:
-    return f"seed {origin['seed']}" + (f", {origin['sampling']}" if "sampling" in origin else "")
+    details = [f", {origin[name]}" for name in ("method", "sampling") if name in origin]
+    return f"seed {origin['seed']}{''.join(details)}"
 
 
 def _check_target(target: Path, modality: Modality) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -172,3 +172,13 @@ def pictures(trained: Trained, values: Tensor) -> list[Tensor]:
         return list(values)
     scale = trained.gan.spec.scale
     return [imaging.scatter(values[: i + 1], scale) for i in range(len(values))]
+
+
+def write_npz(target: Path, arrays: Mapping[str, Any]) -> None:
+    """Write arrays, numbers and texts to an .npz file, atomically."""
+    import numpy as np
+
+    from ganzoo.core.files import atomic
+
+    with atomic(target) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **{name: np.asarray(value) for name, value in arrays.items()})  # type: ignore[arg-type]

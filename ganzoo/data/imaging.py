@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
@@ -112,15 +113,42 @@ def save(picture: Tensor, path: Path, text: Mapping[str, object] | None = None) 
 def read(path: Path) -> Tensor:
     """The picture in a file that may come from anywhere, uint8 [1 or 3, H, W]: grey if its mode is, else RGB.
 
-    Raises GanzooError if it is no picture, or of far more pixels than pictures have.
+    Raises GanzooError if it is no picture, or has far more pixels than pictures have.
     """
+    with _opened(path) as image:
+        return _to_tensor(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
+
+
+def read_fitted(path: Path, channels: int, size: int) -> Tensor:
+    """The picture in a file that may come from anywhere, as an image uint8 [channels, size, size], 1 or 3 channels.
+
+    It is rotated by its EXIF orientation, put on white if transparent, cropped to its centre and scaled. Raises
+    GanzooError as `read` does, or for another number of channels.
+    """
+    if channels not in (1, 3):
+        raise GanzooError(f"A picture has 1 or 3 channels, and these images have {channels}.")
+    with _opened(path) as opened:
+        image = ImageOps.exif_transpose(opened)
+        if image.has_transparency_data:
+            colour = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", colour.size, "white"), colour)
+        image = image.convert("L" if channels == 1 else "RGB")
+        return _to_tensor(ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS))
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
     try:
         with open_regular(path) as file, warnings.catch_warnings():
             warnings.simplefilter("error")  # Pillow only warns of a picture with too many pixels
-            image = Image.open(file)
-            pixels = np.array(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
+            yield Image.open(file)
     except (OSError, ValueError, SyntaxError, Warning, Image.DecompressionBombError) as failure:
-        raise GanzooError(f"{path} cannot be read as a picture: {failure}") from failure
+        reason = failure.strerror if isinstance(failure, OSError) and failure.strerror else failure
+        raise GanzooError(f"{path} cannot be read as a picture: {reason}") from failure
+
+
+def _to_tensor(image: Image.Image) -> Tensor:
+    pixels = np.array(image)
     return torch.from_numpy(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1).copy())
 
 
@@ -130,8 +158,7 @@ def captioned(picture: Tensor, text: str) -> Tensor:
     result = Image.new(image.mode, (image.width, image.height + CAPTION_HEIGHT), "white")
     result.paste(image)
     ImageDraw.Draw(result).text((4, image.height + 2), text, fill="black", font=ImageFont.load_default(14))
-    pixels = np.array(result)
-    return torch.from_numpy(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1).copy())
+    return _to_tensor(result)
 
 
 def histogram(values: Tensor, real: Tensor | None, bins: int, low: float, high: float, side: int) -> Tensor:

@@ -134,6 +134,13 @@ class FeatureExtractor:
         features, logits = zip(*parts)
         return torch.cat(features), torch.cat(logits)
 
+    def differentiable(self, images: Tensor) -> Tensor:
+        """Features [N, 128], with their graph, of images in [-1, 1], [N, C, S, S]."""
+        if images.shape[-1] > self.size:
+            images = F.interpolate(images, (self.size, self.size), mode="bilinear", antialias=True)
+        features: Tensor = self.network(images)[0]
+        return features
+
 
 def train_classifier(
     train: Data, test: Data | None, device: torch.device, progress: Progress

@@ -9,23 +9,50 @@ images = latents.render(gan, latents.walk(points, frames=120))  # uint8 [120, C,
 from __future__ import annotations
 
 from ganzoo.latents.arithmetic import combine, mean, neighbours
+from ganzoo.latents.directions import Directions, along, class_means, ganspace, sefa
 from ganzoo.latents.interpolation import between, corners, lerp, slerp, walk
+from ganzoo.latents.projection import Projection, discriminator_features, project, psnr
+from ganzoo.latents.selection import (
+    Calibrated,
+    Selection,
+    best,
+    calibrate,
+    metropolis_hastings,
+    own_score,
+    rejection,
+)
 from ganzoo.latents.space import Latents, as_sampling, generate, of_seeds, render, require_latent, sample
 
 __all__ = [
+    "Calibrated",
+    "Directions",
     "Latents",
+    "Projection",
+    "Selection",
+    "along",
     "as_sampling",
+    "best",
     "between",
+    "calibrate",
+    "class_means",
     "combine",
     "corners",
+    "discriminator_features",
+    "ganspace",
     "generate",
     "lerp",
     "mean",
+    "metropolis_hastings",
     "neighbours",
     "of_seeds",
+    "own_score",
+    "project",
+    "psnr",
+    "rejection",
     "render",
     "require_latent",
     "sample",
+    "sefa",
     "slerp",
     "walk",
 ]

@@ -22,7 +22,7 @@ def slerp(a: Tensor, b: Tensor, t: Tensor | float) -> Tensor:
     """Spherical interpolation from a (t = 0) to b (t = 1), both [N, ...], t [N] or a number.
 
     Normal noise lies near a sphere, whose interior, through which a straight line leads, a generator has hardly seen:
-    White 2016, arXiv:1609.04468, section 2.1. Between parallel or opposite points the path is straight.
+    White 2016, arXiv:1609.04468. Between parallel or opposite points the path is straight.
     """
     cosine = torch.nn.functional.cosine_similarity(a.flatten(1), b.flatten(1)).clamp(-1, 1)
     angle = _per_point(cosine.acos(), a)

@@ -48,8 +48,12 @@ class Latents:
 
 @contextlib.contextmanager
 def as_sampling(gan: GAN) -> Iterator[None]:
-    """While entered, `gan` generates as in `gan.sample`: in eval mode, with its card's sampling settings."""
-    with evaluating(gan.generator), sampling_with(gan, {}):
+    """While entered, `gan` generates as in `gan.sample`: in eval mode, with its card's sampling settings.
+
+    Settings that are in force already, by `ganzoo.gan.sampling.sampling_with`, stay.
+    """
+    settings = contextlib.nullcontext() if gan.sampling is not None else sampling_with(gan, {})
+    with evaluating(gan.generator), settings:
         yield
 
 
@@ -80,13 +84,22 @@ def sample(
     for labels that do not fit it, and for a bound that noise does not reach.
     """
     require_latent(gan)
+    rng = torch.Generator(gan.device).manual_seed(seed)
+    return draw(gan, count, checked(gan, count, labels), rng, truncation)
+
+
+def checked(gan: GAN, count: int, labels: Sequence[int] | Tensor | None) -> Tensor | None:
+    """The labels of `count` samples on the GAN's device, by default alternating; None if it takes none."""
     if labels is not None and not gan.conditional:
         raise UsageError("This GAN is not conditional: it takes no labels.")
     labels = gan.class_labels(count) if labels is None else labels
-    given = None if labels is None else checked_labels(labels, count, gan.classes).to(gan.device)
-    rng = torch.Generator(gan.device).manual_seed(seed)
+    return None if labels is None else checked_labels(labels, count, gan.classes).to(gan.device)
+
+
+def draw(gan: GAN, count: int, labels: Tensor | None, rng: torch.Generator, truncation: float | None = None) -> Latents:
+    """The next `count` points of `rng`, with labels as `checked` returns them."""
     with as_sampling(gan):
-        z, condition = gan.latent(count, rng), gan.condition(given, count, rng)
+        z, condition = gan.latent(count, rng), gan.condition(labels, count, rng)
         z = z if truncation is None else _truncated(gan, z, truncation, rng)
     if condition is not None and not condition.is_floating_point():
         condition = nn.functional.one_hot(condition, gan.classes).float()
@@ -115,9 +128,9 @@ def generate(gan: GAN, latents: Latents) -> Tensor:
     it has none.
     """
     z, condition = latents.z, latents.condition
-    if condition is None or not _takes_labels(gan):
+    labels = network_condition(gan, latents)
+    if condition is None or labels is condition:
         return gan.generate(z, condition)
-    labels = condition.argmax(1)
     if not condition.requires_grad and torch.equal(condition, nn.functional.one_hot(labels, gan.classes).float()):
         return gan.generate(z, labels)
     with _mixing_classes(gan.generator, condition):
@@ -134,6 +147,13 @@ def render(gan: GAN, latents: Latents, chunk: int = 256) -> Tensor:
 
 def _nothing(spec: DataSpec) -> Tensor:
     return decode(torch.empty(0, *spec.shape), spec)
+
+
+def network_condition(gan: GAN, latents: Latents) -> Any:
+    """The condition that the networks receive: labels int64 [N], those of the largest weights, or codes, or None."""
+    if latents.condition is None or not _takes_labels(gan):
+        return latents.condition
+    return latents.condition.argmax(1)
 
 
 def _takes_labels(gan: GAN) -> bool:
