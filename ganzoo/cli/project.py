@@ -79,7 +79,7 @@ def project(
         found = latents.project(
             trained.gan, wanted, classes[0] if classes else None, compared, starts, steps, candidates, seed, done
         )
-    text = trained.text(image=image, seed=seed, psnr=f"{found.psnr:.2f}")
+    text = trained.text(target=image, seed=seed, psnr=f"{found.psnr:.2f}")
     _write(target, wanted, found, text)
     if film_target is not None:
         films.write(_frames(wanted, found.way), film_target, FILM_FPS, text, hold=2)

@@ -49,14 +49,15 @@ class Directions:
 
 
 def ganspace(
-    gan: GAN, count: int = 8, labels: Sequence[int] | None = None, seed: int = 0, samples: int = SAMPLES
+    gan: GAN, count: int = 8, labels: Sequence[int] | None = None, seed: int = 0, samples: int | None = None
 ) -> Directions:
     """Principal components of the first layer's activations, carried over to z: Härkönen et al. 2020, arXiv:2004.02546.
 
-    Activations are what the second layer sees. As they do for BigGAN, components are found
-    among the activations of `samples` latents and mapped to z by linear regression. What follows from the class or the
+    Activations are what the second layer sees. As they do for BigGAN, components are found among the activations of
+    `samples` latents (10,000) and mapped to z by linear regression. What follows from the class or the
     codes is subtracted first, so that directions are of the noise; `labels` are as in `latents.sample`, repeated.
     """
+    samples = SAMPLES if samples is None else samples
     points = sample(gan, samples, _repeated(labels, samples), seed)
     with torch.no_grad(), as_sampling(gan):
         found = layers(gan.generator, lambda: generate(gan, points[:1]))

@@ -64,7 +64,7 @@ def calibrate(
     labels: Tensor | None,
     held_out: Tensor,
     held_out_labels: Tensor | None,
-    steps: int = CALIBRATION_STEPS,
+    steps: int | None = None,
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> Calibrated:
@@ -82,6 +82,7 @@ def calibrate(
     """
     require_latent(gan)
     rng, choice = torch.Generator(gan.device).manual_seed(seed), torch.Generator().manual_seed(seed)
+    steps = CALIBRATION_STEPS if steps is None else steps
     discriminator = _trained_on(gan, real, labels, steps, rng, choice, progress or (lambda _: None))
     order = torch.randperm(len(held_out), generator=choice)[: 2 * BURN_IN]
     on_real, on_fake = [], []
@@ -159,7 +160,7 @@ def metropolis_hastings(
     count: int,
     labels: Sequence[int] | None = None,
     seed: int = 0,
-    steps: int = CHAIN,
+    steps: int | None = None,
 ) -> Selection:
     """Metropolis-Hastings GAN: Turner et al. 2019, arXiv:1811.11357, algorithm 1.
 
@@ -182,7 +183,7 @@ def metropolis_hastings(
             break
         if restart:
             current[active] = _scores(gan, start[active], ratio)
-        for _ in range(steps):
+        for _ in range(CHAIN if steps is None else steps):
             proposed = draw(gan, len(active), None if wanted is None else wanted[active], rng)
             scores = _scores(gan, proposed, ratio)
             accept = torch.rand(len(active), device=gan.device, generator=rng).log() < scores - current[active]

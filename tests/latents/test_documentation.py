@@ -14,6 +14,8 @@ PAGE = pages.Page("docs/latents.md")
 
 def test_the_page_runs(ganzoo_cli: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pages.use_empty_directory(tmp_path, monkeypatch)
+    monkeypatch.setattr("ganzoo.latents.selection.CALIBRATION_STEPS", 5)
+    monkeypatch.setattr("ganzoo.latents.directions.SAMPLES", 1000)
     for language, block in PAGE.blocks("sh", "python"):
         if language == "python":
             exec(block, {})
