@@ -6,7 +6,17 @@ from collections.abc import Sequence
 
 import click
 
-from ganzoo.cli.trained import Trained, again, check_target, label_option, out_options, parse_seeds, trained_options
+from ganzoo.cli.trained import (
+    Trained,
+    again,
+    check_target,
+    label_option,
+    out_options,
+    parse_seeds,
+    pictures,
+    require_images,
+    trained_options,
+)
 from ganzoo.core.errors import UsageError
 
 NEIGHBOURS = 9
@@ -41,8 +51,7 @@ def arithmetic(
     target = check_target(out, overwrite, (".png",))
     terms = _parsed(expression)
     trained = Trained.open(name, best, device)
-    if trained.run.spec.kind != "images":
-        raise UsageError("Arithmetic is shown in pictures, and this run generates points.")
+    require_images(trained, "Arithmetic")
     classes = trained.labels(labels, len(terms))
     points = [
         latents.of_seeds(trained.gan, seeds, None if classes is None else [classes[i]] * len(seeds))
@@ -57,7 +66,7 @@ def arithmetic(
             if part is None
             else latents.Latents.concatenated([part, latents.mean(part)])
         )
-        images = latents.render(trained.gan, shown)
+        images = torch.stack(pictures(trained, latents.render(trained.gan, shown)))
         rows.append(torch.cat([images, images.new_zeros(columns - len(images), *images.shape[1:])]))
     words = _words(terms)
     imaging.save(

@@ -10,9 +10,11 @@ from ganzoo.cli.trained import (
     Trained,
     again,
     check_target,
+    classifier,
     label_option,
     new_seed,
     out_options,
+    picture,
     trained_options,
     write_npz,
 )
@@ -77,11 +79,10 @@ def directions(
     found = found.first(count)
     point = latents.of_seeds(trained.gan, [seed], numbers and numbers[:1])
     _write(trained, target, found, point, extent, seed)
-    unit = "pixel values" if trained.gan.spec.kind == "images" else "coordinates"
     rows = [(i + 1, name, f"{effect:.3g}") for i, (name, effect) in enumerate(zip(found.names, found.effects.tolist()))]
     console.print(table(("row", "direction", "effect"), rows))
     console.print_line(
-        f"Effect: root mean square difference of {unit} between -3 and +3 standard deviations, over 64 samples."
+        "Effect: root mean square difference of values, 0 to 255 for images, between -3 and +3 standard deviations."
     )
     console.print_line(f"{len(found)} directions written to {target} (seed {seed})")
     console.print_line(
@@ -94,23 +95,18 @@ def _classes(trained: Trained, console: Console) -> Directions:
     """Differences of class means, by the classifier of the run's data, which is trained on first use."""
     from ganzoo import latents
     from ganzoo.cli.evaluate import progress
-    from ganzoo.data import ImageData
-    from ganzoo.evaluation.feature_extractor import FeatureExtractor
-    from ganzoo.evaluation.measure import load_splits
+    from ganzoo.data.modality import as_images
     from ganzoo.latents.directions import SAMPLES
 
     gan = trained.gan
     if gan.conditional:
         raise UsageError("This GAN is told the class: no direction of its noise changes it. Mix classes: ganzoo walk.")
-    train, test = load_splits(trained.run)
-    if not isinstance(train, ImageData) or train.labels is None:
-        raise UsageError(f"{train.name} has no images with labels, which a classifier could learn from.")
-    assert test is None or isinstance(test, ImageData)
     points = latents.sample(gan, SAMPLES)
     with progress(console) as update:
-        classifier = FeatureExtractor.load_or_train(train, test, gan.device, update)
-    classes = classifier(latents.render(gan, points).numpy())[1].argmax(1).cpu()
-    return latents.class_means(gan, points, classes, train.class_names)
+        extractor, names = classifier(trained, update)
+    images = as_images(latents.render(gan, points).numpy(), gan.spec.target)
+    assert images is not None
+    return latents.class_means(gan, points, extractor(images)[1].argmax(1).cpu(), names)
 
 
 def _write(trained: Trained, target: Path, found: Directions, point: Latents, extent: float, seed: int) -> None:
@@ -123,8 +119,4 @@ def _write(trained: Trained, target: Path, found: Directions, point: Latents, ex
         write_npz(target, {"vectors": vectors, "effects": effects, "names": found.names, **text})
         return
     samples = latents.render(trained.gan, latents.along(point, found, STEPS, extent))
-    if trained.gan.spec.kind == "points":
-        picture = imaging.scatter(samples, trained.gan.spec.scale)
-    else:
-        picture = imaging.grid(samples, STEPS)
-    imaging.save(picture, target, text)
+    imaging.save(picture(trained, samples, STEPS), target, text)

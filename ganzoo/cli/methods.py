@@ -50,19 +50,24 @@ def _rendered(gan: GAN, count: int, chosen: Selection, calibrated: Calibrated | 
 
 def _calibrated(run: Run, gan: GAN, seed: int) -> tuple[Calibrated, Tensor, Tensor | None]:
     """The discriminator, trained on and calibrated with the run's data; held-out data, or else the data, and labels."""
+    import numpy as np
     import torch
 
     from ganzoo import latents
     from ganzoo.cli.console import Console
     from ganzoo.cli.evaluate import progress
+    from ganzoo.core.spec import UNKNOWN_LABEL
     from ganzoo.evaluation.measure import load_splits
 
     latents.require_latent(gan)
     splits = []
     train, test = load_splits(run)
     for data in (train, test or train):
-        labels = torch.from_numpy(data.labels) if gan.spec.classes and data.labels is not None else None
-        splits.append((torch.from_numpy(data.values), labels))
+        values, labels = torch.from_numpy(np.array(data.values)), None
+        if gan.spec.classes and data.labels is not None:
+            labels = torch.from_numpy(data.labels)
+            values, labels = values[labels != UNKNOWN_LABEL], labels[labels != UNKNOWN_LABEL]
+        splits.append((values, labels))
     (real, real_labels), (held_out, held_out_labels) = splits
     with progress(Console(highlight=False)) as update:
         done = (lambda step: update(f"calibrating the discriminator: step {step:,}")) if update else None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ganzoo.cli.trained import Trained, again, check_target, out_options, trained_options, write_npz
+from ganzoo.cli.trained import Trained, again, check_target, classifier, out_options, trained_options, write_npz
 from ganzoo.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def project(
         films.check_possible(film_target, FILM_FPS)
     trained = Trained.open(name, best, device)
     if trained.run.spec.kind != "images":
-        raise UsageError("Projection is of images, and this run generates points.")
+        raise UsageError(f"Projection is of images, and this run generates {trained.run.spec.kind}.")
     latents.require_latent(trained.gan)
     wanted = _read(trained, image)
     classes = None if label is None else trained.labels([label], 1)
@@ -98,7 +99,7 @@ def _read(trained: Trained, image: str) -> Tensor:
     spec = trained.run.spec
     match = FROM_DATA.fullmatch(image)
     if match is None or Path(image).exists():
-        return imaging.read_fitted(Path(image), spec.channels, spec.size)
+        return imaging.read_fitted(Path(image), spec.shape)
     import torch
 
     from ganzoo.evaluation.measure import load_splits
@@ -112,23 +113,14 @@ def _read(trained: Trained, image: str) -> Tensor:
     return torch.from_numpy(data.values[index].copy())
 
 
-def _features(trained: Trained, kind: str, update: object) -> Features | None:
+def _features(trained: Trained, kind: str, update: Callable[[str], None] | None) -> Features | None:
     from ganzoo import latents
-    from ganzoo.data import ImageData
-    from ganzoo.evaluation.feature_extractor import FeatureExtractor
-    from ganzoo.evaluation.measure import load_splits
 
     if kind == "none":
         return None
     if kind == "discriminator":
         return latents.discriminator_features(trained.gan)
-    train, test = load_splits(trained.run)
-    if not isinstance(train, ImageData) or train.labels is None:
-        raise UsageError(
-            f"{train.name} has no labels, so that there is no classifier. Choose --features discriminator."
-        )
-    assert test is None or isinstance(test, ImageData)
-    extractor = FeatureExtractor.load_or_train(train, test, trained.gan.device, update)  # type: ignore[arg-type]
+    extractor, _ = classifier(trained, update)
     return lambda images, _: extractor.differentiable(images)
 
 

@@ -17,6 +17,7 @@ from ganzoo.core.errors import UsageError, did_you_mean
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ganzoo.evaluation.feature_extractor import FeatureExtractor
     from ganzoo.gan import GAN
     from ganzoo.training.run import Run
 
@@ -162,16 +163,47 @@ def check_target(out: str, overwrite: bool, endings: Sequence[str]) -> Path:
 
 
 def pictures(trained: Trained, values: Tensor) -> list[Tensor]:
-    """A picture uint8 [C, H, W] of each of the samples, uint8 images [N, C, H, W] or points [N, D].
+    """A picture uint8 [C, H, W] of each of the samples, as their modality shows them.
 
-    A point is drawn together with those before it, so that the pictures show a path.
+    If it shows many in one plot, as it does points, each is drawn together with those before it: a path.
     """
-    from ganzoo.data import imaging
+    from ganzoo.data.modality import get_modality
 
-    if trained.gan.spec.kind == "images":
-        return list(values)
-    scale = trained.gan.spec.scale
-    return [imaging.scatter(values[: i + 1], scale) for i in range(len(values))]
+    field = trained.gan.spec.target
+    modality = get_modality(field.modality)
+    images = modality.images(values, field) if modality.in_grid else None
+    if images is not None:
+        return list(images)
+    return [modality.picture(values[: i + 1], field, 1) for i in range(len(values))]
+
+
+def picture(trained: Trained, values: Tensor, columns: int) -> Tensor:
+    """One picture uint8 [C, H, W] of samples, in rows of `columns` or as one plot."""
+    from ganzoo.data.modality import get_modality
+
+    field = trained.gan.spec.target
+    return get_modality(field.modality).picture(values, field, columns)
+
+
+def require_images(trained: Trained, what: str) -> None:
+    """UsageError unless each sample can be shown as an image."""
+    from ganzoo.data.modality import get_modality
+
+    modality = get_modality(trained.gan.spec.kind)
+    if not modality.in_grid:
+        raise UsageError(f"{what} needs images, and this run generates {modality.noun}.")
+
+
+def classifier(trained: Trained, update: Callable[[str], None] | None) -> tuple[FeatureExtractor, Sequence[str]]:
+    """The classifier of the run's data, trained on first use, and the names of classes. UsageError without labels."""
+    from ganzoo.data.modality import as_images
+    from ganzoo.evaluation.feature_extractor import FeatureExtractor
+    from ganzoo.evaluation.measure import load_splits
+
+    train, test = load_splits(trained.run)
+    if train.labels is None or as_images(train.values[:1], train.spec.target) is None:
+        raise UsageError(f"{train.name} has no images with labels, which a classifier could learn from.")
+    return FeatureExtractor.load_or_train(train, test, trained.gan.device, update), train.class_names
 
 
 def write_npz(target: Path, arrays: Mapping[str, Any]) -> None:

@@ -119,12 +119,13 @@ def read(path: Path) -> Tensor:
         return _to_tensor(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
 
 
-def read_fitted(path: Path, channels: int, size: int) -> Tensor:
-    """The picture in a file that may come from anywhere, as an image uint8 [channels, size, size], 1 or 3 channels.
+def read_fitted(path: Path, shape: tuple[int, ...]) -> Tensor:
+    """The picture in a file that may come from anywhere, as an image uint8 of `shape`, (1 or 3, height, width).
 
     It is rotated by its EXIF orientation, put on white if transparent, cropped to its centre and scaled. Raises
     GanzooError as `read` does, or for another number of channels.
     """
+    channels, height, width = shape
     if channels not in (1, 3):
         raise GanzooError(f"A picture has 1 or 3 channels, and these images have {channels}.")
     with _opened(path) as opened:
@@ -133,7 +134,7 @@ def read_fitted(path: Path, channels: int, size: int) -> Tensor:
             colour = image.convert("RGBA")
             image = Image.alpha_composite(Image.new("RGBA", colour.size, "white"), colour)
         image = image.convert("L" if channels == 1 else "RGB")
-        return _to_tensor(ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS))
+        return _to_tensor(ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS))
 
 
 @contextlib.contextmanager

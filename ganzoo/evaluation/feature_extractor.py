@@ -135,8 +135,8 @@ class FeatureExtractor:
         return torch.cat(features), torch.cat(logits)
 
     def differentiable(self, images: Tensor) -> Tensor:
-        """Features [N, 128], with their graph, of images in [-1, 1], [N, C, S, S]."""
-        if images.shape[-1] > self.size:
+        """Features [N, 128], with their graph, of images in [-1, 1], [N, C, H, W]."""
+        if images.shape[2:] != (self.size, self.size):
             images = F.interpolate(images, (self.size, self.size), mode="bilinear", antialias=True)
         features: Tensor = self.network(images)[0]
         return features

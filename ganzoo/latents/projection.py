@@ -69,11 +69,11 @@ def project(
     weight, holds it near the normal distribution (Creswell and Bharath 2018, arXiv:1802.05701). `progress` is called
     with the number of steps done. Raises UsageError if the image does not have the shape of the GAN's images.
     """
-    if gan.spec.kind != "images" or image.dtype != torch.uint8 or image.shape != gan.spec.shape:
-        wanted = f"uint8 {list(gan.spec.shape)}" if gan.spec.kind == "images" else "a GAN of images"
-        raise UsageError(
-            f"Projection needs {wanted}, but got {str(image.dtype).removeprefix('torch.')} {list(image.shape)}."
-        )
+    if gan.spec.kind != "images" or gan.spec.target.facts.get("bits", 8) != 8:
+        raise UsageError(f"Projection needs a GAN of 8-bit images, not of {gan.spec.target}.")
+    if image.dtype != torch.uint8 or image.shape != gan.spec.shape:
+        actual = f"{str(image.dtype).removeprefix('torch.')} {list(image.shape)}"
+        raise UsageError(f"Projection needs uint8 {list(gan.spec.shape)}, but got {actual}.")
     points = sample(gan, candidates, None if label is None else [label] * candidates, seed)
     target = encode(image[None].to(gan.device), gan.spec)
     networks = (gan.generator, gan.discriminator)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ganzoo.core.errors import UsageError
-from ganzoo.core.spec import DataSpec
+from ganzoo.core.spec import LABEL, DataSpec
 from ganzoo.data.normalization import decode
 from ganzoo.gan import GAN
 from ganzoo.gan.sampling import checked_labels, evaluating, sampling_with
@@ -59,8 +59,11 @@ def as_sampling(gan: GAN) -> Iterator[None]:
 
 def require_latent(gan: GAN) -> None:
     """Raise UsageError unless the images of `gan` depend on noise that can be chosen."""
-    if gan.paired:
-        raise UsageError("This GAN has no latent space: it generates images from input images, not from noise.")
+    others = gan.spec.given.keys() - {LABEL}
+    if others:
+        raise UsageError(
+            f"This GAN has no latent space: it generates from {' and '.join(sorted(others))}, not from noise."
+        )
     rng = torch.Generator(gan.device).manual_seed(0)
     given = torch.zeros(2, dtype=torch.int64, device=gan.device) if gan.conditional else None
     with torch.no_grad(), as_sampling(gan):

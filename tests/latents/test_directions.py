@@ -33,7 +33,7 @@ def test_sefa_gives_the_eigenvectors_of_the_first_layers_weights(name: str, buil
     size = gan.config.latent_dim
     a = layer.weight.flatten(1).T if isinstance(layer, nn.ConvTranspose2d) else layer.weight
     a = a[:, :size].double()  # the embedding of the class follows z
-    _, vectors = torch.linalg.eigh(a.T @ a)
+    _, vectors = torch.linalg.eigh((a.T @ a).detach())
     found = latents.sefa(gan, 4)
     order = [int(name.split()[1]) for name in found.names]
     for vector, rank in zip(found.vectors.double(), order):

@@ -125,7 +125,7 @@ def test_what_does_not_fit_is_refused(build: Build) -> None:
 
 def test_a_gan_that_translates_images_has_no_latent_space(pix2pix: Site) -> None:
     gan = ArchitectureFixture(registry.get_architecture("pix2pix").card, {}).build()
-    with pytest.raises(UsageError, match="no latent space: it generates images from input images"):
+    with pytest.raises(UsageError, match="no latent space: it generates from input, not from noise"):
         latents.sample(gan, 2)
 
 
