@@ -53,6 +53,24 @@ void convolve(bool transposed, bool winograd, const Shape& s, const float* x, co
 // The gradient of either convolution with respect to its weight, (cs, 4, 4, cb): the sum over pixels of small x big.
 void weight_gradient(bool winograd, const Shape& s, const float* small, const float* big, float* out, Parallel run);
 
+// ---- convolutions with kernel 3, stride 1, padding 1 ------------------------------------------------------------------
+
+struct Shape3x3 {
+  int64_t n, h, w, cin, cout;  // x is [n, h, w, cin], the result [n, h, w, cout]
+};
+
+// Number of floats that pack3x3() writes.
+int64_t packed_size3x3(int64_t cin, int64_t cout);
+// Packs a weight of any strides (output channel, input channel, row, column) for convolve3x3. `transposed`: for the
+// input gradient, which convolves the output's gradient, so that cin is the weight's number of output channels.
+void pack3x3(bool transposed, const float* weight, const int64_t strides[4], int64_t cin, int64_t cout, float* packed,
+             Parallel run);
+// out = act(scale * sum + shift + residual); residual is [n, h, w, cout], or null (0).
+void convolve3x3(const Shape3x3& s, const float* x, const float* packed, const Epilogue& e, const float* residual,
+                 float* out, Parallel run);
+// The gradient with respect to the weight, (cout, 3, 3, cin).
+void weight_gradient3x3(const Shape3x3& s, const float* x, const float* grad, float* out, Parallel run);
+
 // ---- convolutions whose big image has few channels ------------------------------------------------------------------
 
 constexpr int kMaxFewChannels = 4;  // channels of the big image up to which the few_channels functions apply

@@ -93,7 +93,7 @@ __global__ void __launch_bounds__(kThreads) norm_act_pass(const __grid_constant_
 #pragma unroll
     for (int e = 0; e < kWidth; ++e) {
       const float x = f.scale[e] * v[e] + f.shift[e];
-      v[e] = x > 0 ? x : p.norm.slope * x;
+      v[e] = x > 0 ? x : p.norm.slope == 0 && x < 0 ? 0 : p.norm.slope * x;
     }
     write<T, kWidth>(v, p.out + at);
   });
@@ -113,7 +113,7 @@ __global__ void __launch_bounds__(kThreads) norm_act_backward_pass(const __grid_
     read<T, kWidth>(p.y + at, y), read<T, kWidth>(p.grad + at, g);
 #pragma unroll
     for (int e = 0; e < kWidth; ++e) {
-      const float inner_grad = f.scale[e] * y[e] + f.shift[e] > 0 ? g[e] : p.norm.slope * g[e];
+      const float inner_grad = f.scale[e] * y[e] + f.shift[e] > 0 ? g[e] : (p.norm.slope == 0 ? 0 : p.norm.slope * g[e]);
       g[e] = f.scale[e] * inner_grad - mean_term[e] - slope_term[e] * (y[e] - f.mean[e]);
     }
     write<T, kWidth>(g, p.out + at);
@@ -136,7 +136,7 @@ __global__ void __launch_bounds__(kThreads) reduce_pass(const __grid_constant__ 
         read<T, kWidth>(p.y + at, y), read<T, kWidth>(p.grad + at, g);
 #pragma unroll
         for (int e = 0; e < kWidth; ++e) {
-          const float inner_grad = f.scale[e] * y[e] + f.shift[e] > 0 ? g[e] : p.norm.slope * g[e];
+          const float inner_grad = f.scale[e] * y[e] + f.shift[e] > 0 ? g[e] : (p.norm.slope == 0 ? 0 : p.norm.slope * g[e]);
           first[e] += inner_grad;
           second[e] += inner_grad * (y[e] - f.mean[e]);
         }

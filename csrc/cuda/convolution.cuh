@@ -179,7 +179,7 @@ __global__ void __launch_bounds__(kThreads, Tile::kBlocksOfProcessor)
 #pragma unroll
     for (int e = 0; e < Tile::kVector; ++e) {
       const float v = scale[e] * sums[row * Tile::kPitch + col + e] + shift[e];
-      values.values[e] = from_float<T>(v > 0 ? v : p.slope * v);
+      values.values[e] = from_float<T>(v > 0 ? v : p.slope == 0 && v < 0 ? 0 : p.slope * v);
     }
     if (p.f.cout % Tile::kVector == 0) {
       *reinterpret_cast<Chunk<T>*>(to) = values;

@@ -2,6 +2,7 @@
 
 from ganzoo.nn.batch_norm import SynchronisedBatchNorm, synchronise, uses_batch_statistics
 from ganzoo.nn.blocks import (
+    Conv3x3,
     ConvBNLeakyReLU,
     ConvDownsample2d,
     ConvHead,
@@ -13,6 +14,7 @@ from ganzoo.nn.init import initialise, scaled_normal
 from ganzoo.nn.mlp import Linear, MLPDiscriminator, MLPGenerator, mlp
 
 __all__ = [
+    "Conv3x3",
     "ConvBNLeakyReLU",
     "ConvDownsample2d",
     "ConvHead",

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from ganzoo.ops import (
+    conv3x3,
     conv_bn_leaky_relu,
     conv_downsample,
     conv_leaky_relu,
@@ -36,7 +37,8 @@ class ConvTransposeBNReLU(nn.Sequential):
 
     def forward(self, input: Tensor) -> Tensor:
         modules: list[Any] = list(self)
-        if not _fusible(modules, nn.ConvTranspose2d, nn.BatchNorm2d, nn.ReLU):
+        # without a batch, BatchNorm2d raises
+        if input.dim() != 4 or not _fusible(modules, nn.ConvTranspose2d, nn.BatchNorm2d, nn.ReLU):
             return _in_sequence(self, input)
         conv, norm, _ = modules
         options = _norm_options(norm)
@@ -72,14 +74,24 @@ class ConvTransposeTanh(nn.ConvTranspose2d):
 class ConvBNLeakyReLU(nn.Sequential):
     """Conv2d(4, 2, 1), BatchNorm2d, LeakyReLU(0.2): the block of the DCGAN discriminator (arXiv:1511.06434).
 
-    Input [N, in_channels, H, W], output [N, out_channels, H / 2, W / 2]. With `norm=False` there is no batch norm
-    and the convolution has a bias, as in the paper's first layer; gradient penalties need this in every layer. Computed
-    by `ganzoo.ops.conv_bn_leaky_relu` and `conv_leaky_relu`.
+    Input [N, in_channels, H, W], output [N, out_channels, H', W'], H' = (H + 2 padding - kernel_size) // stride + 1.
+    The defaults halve height and width; kernel_size=3, stride=1, padding=1, which has kernels as well, keeps them. With
+    `norm=False` there is no batch norm and the convolution has a bias, as in the paper's first layer; gradient
+    penalties need this in every layer. Computed by `ganzoo.ops.conv_bn_leaky_relu` and `conv_leaky_relu`.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, norm: bool = True, slope: float = 0.2):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        norm: bool = True,
+        slope: float = 0.2,
+        kernel_size: int = 4,
+        stride: int = 2,
+        padding: int = 1,
+    ):
         super().__init__(
-            nn.Conv2d(in_channels, out_channels, 4, 2, 1, bias=not norm),
+            nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, bias=not norm),
             *([nn.BatchNorm2d(out_channels)] if norm else []),
             nn.LeakyReLU(slope, inplace=True),
         )
@@ -91,7 +103,8 @@ class ConvBNLeakyReLU(nn.Sequential):
             return conv_leaky_relu(
                 input, conv.weight, conv.bias, stride=conv.stride[0], padding=conv.padding[0], slope=act.negative_slope
             )
-        if not _fusible(modules, nn.Conv2d, nn.BatchNorm2d, nn.LeakyReLU):
+        # without a batch, BatchNorm2d raises
+        if input.dim() != 4 or not _fusible(modules, nn.Conv2d, nn.BatchNorm2d, nn.LeakyReLU):
             return _in_sequence(self, input)
         conv, norm, act = modules
         options = _norm_options(norm)
@@ -116,6 +129,24 @@ class ConvHead(nn.Conv2d):
         channels_last = input.is_contiguous(memory_format=torch.channels_last)
         maps, weight = (t.permute(0, 2, 3, 1) if channels_last else t for t in (input, self.weight))  # avoids a copy
         return nn.functional.linear(maps.flatten(1), weight.flatten(1), self.bias)[:, :, None, None]
+
+
+class Conv3x3(nn.Conv2d):
+    """Conv2d(3, padding=1), plus a residual if one is given, then a leaky ReLU with this slope; 1 means none, 0 a ReLU.
+
+    Input [N, in_channels, H, W], residual and output [N, out_channels, H, W]. The state dict is that of nn.Conv2d.
+    Computed by `ganzoo.ops.conv3x3`.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, bias: bool = True, slope: float = 1.0):
+        super().__init__(in_channels, out_channels, 3, padding=1, bias=bias)
+        self.slope = slope
+
+    def forward(self, input: Tensor, residual: Tensor | None = None) -> Tensor:
+        return conv3x3(input, self.weight, self.bias, residual=residual, slope=self.slope)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, slope={self.slope}"  # type: ignore[no-untyped-call]
 
 
 class UpsampleConv2d(nn.Conv2d):
@@ -155,6 +186,8 @@ def _fusible(modules: list[Any], *types: type[nn.Module]) -> bool:
         return False
     for module, kind in zip(modules, types):
         if type(module) is not kind and not (parametrize.is_parametrized(module) and isinstance(module, kind)):
+            return False
+        if "forward" in vars(module):  # replaced on this instance
             return False
         if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks:
             return False

@@ -1,6 +1,7 @@
 """Operations that ganzoo computes faster than stock PyTorch, each with its reference in plain PyTorch."""
 
 from ganzoo.ops.backend import NativeError, use_backend
+from ganzoo.ops.conv3x3 import conv3x3
 from ganzoo.ops.conv_bn import conv_bn_leaky_relu, conv_transpose_bn_relu
 from ganzoo.ops.convolution import conv_leaky_relu
 from ganzoo.ops.few_channels import conv_transpose_tanh
@@ -9,6 +10,7 @@ from ganzoo.ops.resample import conv_downsample, upsample_conv
 
 __all__ = [
     "NativeError",
+    "conv3x3",
     "conv_bn_leaky_relu",
     "conv_downsample",
     "conv_leaky_relu",

@@ -46,6 +46,13 @@ def empty_image(like: Tensor, n: Any, c: Any, h: Any, w: Any, dtype: torch.dtype
     return torch.empty((n, c, h, w), dtype=dtype or like.dtype, device=like.device, memory_format=torch.channels_last)
 
 
+def leaky_relu_backward(grad: Tensor, out: Tensor, slope: float) -> Tensor:
+    """The gradient of the input of a leaky ReLU from that of its output `out`, which has the sign of the input."""
+    if slope == 0:  # a product with 0 would be NaN where the gradient is infinite
+        return torch.ops.aten.threshold_backward(grad, out, 0)  # type: ignore[no-any-return]
+    return torch.ops.aten.leaky_relu_backward(grad, out, slope, True)  # type: ignore[no-any-return]
+
+
 def _on_one_device(fake: Callable[..., Any], *arguments: Any) -> Any:
     # torch calls a fake as soon as one tensor is on meta, and its result has no values
     devices = {t.device for t in arguments if isinstance(t, Tensor)}

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ganzoo.ops.autograd import Gradients, declare, empty_image
@@ -29,6 +30,10 @@ def normalize(
     y: Tensor, mean: Tensor, var: Tensor, norm: BatchNorm, momentum: float, eps: float, slope: float
 ) -> Tensor:
     """Leaky ReLU of the batch norm of `y` by its own statistics; updates the running statistics."""
+    if not torch.compiler.is_compiling() and not var.isfinite().all():
+        # values of 1e19 and more, whose squares are infinite: PyTorch's result is finite, that of the kernels is not
+        y = F.batch_norm(y, norm.running_mean, norm.running_var, norm.weight, norm.bias, True, momentum, eps)
+        return F.relu(y) if slope == 0 else F.leaky_relu(y, slope)
     if norm.running_mean is not None and norm.running_var is not None:
         count = y.numel() // y.shape[1]
         with torch.no_grad():
@@ -55,8 +60,8 @@ def fold(norm: BatchNorm, eps: float) -> tuple[Tensor, Tensor]:
 
 def scale_shift_act(y: Tensor, scale: Tensor, shift: Tensor, slope: float) -> Tensor:
     """leaky_relu(scale * y + shift) in PyTorch's operations."""
-    scaled = y * scale[:, None, None] + shift[:, None, None]
-    return torch.nn.functional.leaky_relu(scaled.to(y.dtype), slope)
+    scaled = (y * scale[:, None, None] + shift[:, None, None]).to(y.dtype)
+    return F.relu(scaled) if slope == 0 else F.leaky_relu(scaled, slope)
 
 
 def fake_stats(y: Tensor) -> tuple[Tensor, Tensor]:
@@ -88,7 +93,7 @@ def _differentiable_backward(
     xhat = (y - mean) * rstd
     scale = torch.ones_like(mean) if gamma is None else gamma[:, None, None]
     shift = torch.zeros_like(mean) if beta is None else beta[:, None, None]
-    grad = torch.where(xhat * scale + shift > 0, grad, grad * slope)
+    grad = torch.where(xhat * scale + shift > 0, grad, grad * slope if slope else 0.0)  # inf * 0 would be NaN
     dbeta, dgamma = grad.sum((0, 2, 3)), (grad * xhat).sum((0, 2, 3))
     count = y.numel() // y.shape[1]
     dy = scale * rstd * (grad - dbeta[:, None, None] / count - xhat * dgamma[:, None, None] / count)

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from ganzoo.ops import reference
 from ganzoo.ops.batch_norm import BatchNorm, fold, normalize, scale_shift_act
-from ganzoo.ops.cuda_library import compute_dtype
+from ganzoo.ops.conv3x3 import CONV3X3_BN, is_3x3
+from ganzoo.ops.cuda_library import compute_dtype, is_cuda
 from ganzoo.ops.dispatch import BlockRule, Kernels, below_autograd, dispatch, like_reference, needs_grad
 from ganzoo.ops.linear import linear
 from ganzoo.ops.packing import pack_strided, pack_transposed, packed
@@ -98,16 +99,20 @@ def conv_bn_leaky_relu(
 
     `x` is [N, in, H, W], `weight` [out, in, kH, kW]; the result is [N, out, H', W'], H' = (H + 2 padding - kH) //
     stride + 1, negative values times `slope`. Everything else is as in `conv_transpose_bn_relu`; native for kernel 4,
-    stride 2, padding 1.
+    stride 2, padding 1, and on the CPU for kernel 3, stride 1, padding 1.
     """
     norm = BatchNorm(bn_weight, bn_bias, running_mean, running_var)
-    kernels = dispatch(CONV_BN, backend, x, weight, norm, stride, padding, training)
+    small = is_3x3(weight, stride, padding)
+    rule = CONV3X3_BN if small else CONV_BN
+    kernels = None if small and is_cuda(x) else dispatch(rule, backend, x, weight, norm, stride, padding, training)
     if kernels is None:
         return reference.conv_bn_leaky_relu(
             x, weight, *norm, stride=stride, padding=padding, slope=slope, training=training, momentum=momentum, eps=eps
         )
     if kernels is Kernels.CUDA:
         x = x.to(compute_dtype(x))
+    if small:
+        return like_reference(_conv3x3_bn(kernels, x, weight, norm, training, momentum, eps, slope), x, weight)
     return like_reference(_conv_bn(CONV_BN, kernels, x, weight, norm, training, momentum, eps, slope), x, weight)
 
 
@@ -129,4 +134,21 @@ def _conv_bn(
     # scale and shift are applied in the epilogue: the packed weight does not depend on the batch norm
     panels = packed(weight, pack_transposed if transposed else pack_strided, kernels)
     out: Tensor = below_autograd(convolve, x, weight, panels, scale, shift, slope, *size)
+    return out
+
+
+def _conv3x3_bn(
+    kernels: Kernels, x: Tensor, weight: Tensor, norm: BatchNorm, training: bool, momentum: float, eps: float,
+    slope: float,
+) -> Tensor:  # fmt: skip
+    if training:
+        convolve = ops.conv3x3_stats.default
+        call = convolve if needs_grad(x, weight) else functools.partial(below_autograd, convolve)
+        y, mean, var = call(x, weight)
+        return normalize(y, mean, var, norm, momentum, eps, slope)
+    scale, shift = fold(norm, eps)
+    if needs_grad(x, weight, scale, shift):
+        return scale_shift_act(ops.conv3x3.default(x, weight, None, None, None, None, 1.0), scale, shift, slope)
+    panels = packed(weight, ops.conv3x3_pack_weight.default, kernels)
+    out: Tensor = below_autograd(ops.conv3x3.default, x, weight, panels, scale, shift, None, slope)
     return out

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from ganzoo.ops import few_channels, reference
-from ganzoo.ops.autograd import Gradients, declare, empty_image
+from ganzoo.ops.autograd import Gradients, declare, empty_image, leaky_relu_backward
 from ganzoo.ops.backend import NativeError, resolve
 from ganzoo.ops.batch_norm import fake_stats
+from ganzoo.ops.conv3x3 import conv3x3, is_3x3
 from ganzoo.ops.cuda_library import compute_dtype
 from ganzoo.ops.dispatch import FEW_CHANNELS, BlockRule, Kernels, below_autograd, dispatch, like_reference, needs_grad
 from ganzoo.ops.packing import pack_strided, packed
@@ -41,6 +42,8 @@ def conv_leaky_relu(
     backend: str = "auto",
 ) -> Tensor:
     """Leaky ReLU of a convolution with bias, [out] or None: `conv_bn_leaky_relu` without the batch norm."""
+    if is_3x3(weight, stride, padding):
+        return conv3x3(x, weight, bias, slope=slope, backend=backend)
     if slope < 0 and resolve(backend) == "native":  # the backward pass takes the sign from the result
         raise NativeError(f"The native kernels cannot compute this: {slope=} is negative.")
     rule = CONV_FEW_CHANNELS if weight.dim() == 4 and weight.shape[1] <= FEW_CHANNELS else CONV
@@ -81,7 +84,7 @@ def _backward(transposed: bool, ctx: Any, grad: Tensor) -> Gradients:
             dx, dweight, dshift = few_channels.gradients(False, grad, out, x, weight, ctx.slope, needs)
             return dx, dweight, None, None, dshift, None
         # `out` has the sign of the activation's input
-        grad = torch.ops.aten.leaky_relu_backward(grad, out, ctx.slope, True)
+        grad = leaky_relu_backward(grad, out, ctx.slope)
     dx, dweight = _adjoints(transposed, ctx, x, weight, grad)
     dshift = grad.sum((0, 2, 3)) if ctx.shift and ctx.needs_input_grad[4] else None
     return dx, dweight, None, None, dshift, None

@@ -114,6 +114,9 @@ class BlockRule:
             return "there is nothing to compute"
         if self.one_pixel:
             return None if x.shape[0] > 1 or weight.shape[2] * weight.shape[3] > 1 else "there is one value per channel"
+        return self._kernel_reason(x, weight, stride, padding, training)
+
+    def _kernel_reason(self, x: Tensor, weight: Tensor, stride: int, padding: int, training: bool) -> str | None:
         if weight.shape[2] != 4 or weight.shape[3] != 4 or stride != 2 or padding != 1:
             return "they are for kernel 4, stride 2, padding 1"
         if not self.transposed:

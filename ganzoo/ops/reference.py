@@ -21,7 +21,7 @@ def conv_transpose_bn_relu(
     eps: float,
 ) -> Tensor:
     """relu(batch_norm(conv_transpose2d(x))): arguments and errors are those of `ganzoo.ops.conv_transpose_bn_relu`."""
-    y = F.conv_transpose2d(x, weight, None, stride, padding)
+    y = _batch(F.conv_transpose2d(x, weight, None, stride, padding))
     return F.relu(F.batch_norm(y, running_mean, running_var, bn_weight, bn_bias, training, momentum, eps), inplace=True)
 
 
@@ -41,7 +41,7 @@ def conv_bn_leaky_relu(
     eps: float,
 ) -> Tensor:
     """leaky_relu(batch_norm(conv2d(x))): arguments and errors are those of `ganzoo.ops.conv_bn_leaky_relu`."""
-    y = F.conv2d(x, weight, None, stride, padding)
+    y = _batch(F.conv2d(x, weight, None, stride, padding))
     y = F.batch_norm(y, running_mean, running_var, bn_weight, bn_bias, training, momentum, eps)
     return F.leaky_relu(y, slope, inplace=slope >= 0)
 
@@ -69,3 +69,18 @@ def upsample_conv(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 def conv_downsample(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """avg_pool2d(conv2d(x)): arguments and errors are those of `ganzoo.ops.conv_downsample`."""
     return F.avg_pool2d(F.conv2d(x, weight, bias, padding=1), 2)
+
+
+def conv3x3(x: Tensor, weight: Tensor, bias: Tensor | None, *, residual: Tensor | None, slope: float) -> Tensor:
+    """leaky_relu(conv2d(x) + residual): arguments and errors are those of `ganzoo.ops.conv3x3`."""
+    y = F.conv2d(x, weight, bias, padding=1)
+    if residual is not None:
+        y = y + residual
+    return y if slope == 1 else F.leaky_relu(y, slope)
+
+
+def _batch(y: Tensor) -> Tensor:
+    """`y`, if it is a batch of images, as nn.BatchNorm2d demands; F.batch_norm would take channels for images."""
+    if y.dim() != 4:
+        raise ValueError(f"expected 4D input (got {y.dim()}D input)")
+    return y

@@ -133,6 +133,47 @@ static void check_few_channels(const Shape& s) {
   }
 }
 
+static void check_3x3(const Shape3x3& s) {
+  const int64_t pixels = s.n * s.h * s.w, size = s.cout * 9 * s.cin;
+  const Floats x = random_floats(pixels * s.cin, 1), grad = random_floats(pixels * s.cout, 2);
+  const Floats weight = random_floats(size, 3), residual = random_floats(pixels * s.cout, 4);
+  const Floats shift = random_floats(s.cout, 5);
+  std::vector<double> sums(pixels * s.cout), dx(pixels * s.cin), dw(size);
+  for (int64_t p = 0; p < pixels; ++p)
+    for (int64_t k = 0; k < 9; ++k) {
+      const int64_t row = p / s.w % s.h + k / 3 - 1, column = p % s.w + k % 3 - 1;
+      if (row < 0 || row >= s.h || column < 0 || column >= s.w) continue;
+      const int64_t from = p + (k / 3 - 1) * s.w + k % 3 - 1;
+      for (int64_t o = 0; o < s.cout; ++o)
+        for (int64_t i = 0; i < s.cin; ++i) {
+          const int64_t at = (o * 9 + k) * s.cin + i;
+          sums[p * s.cout + o] += double(x[from * s.cin + i]) * weight[at];
+          dx[from * s.cin + i] += double(grad[p * s.cout + o]) * weight[at];
+          dw[at] += double(grad[p * s.cout + o]) * x[from * s.cin + i];
+        }
+    }
+  const int64_t strides[4] = {9 * s.cin, 1, 3 * s.cin, s.cin};
+  Floats packed(packed_size3x3(s.cin, s.cout)), out(sums.size()), mean(s.cout), var(s.cout);
+  pack3x3(false, weight.data(), strides, s.cin, s.cout, packed.data(), two_threads);
+  convolve3x3(s, x.data(), packed.data(), {nullptr, nullptr, 1, mean.data(), var.data()}, nullptr, out.data(),
+              two_threads);
+  compare("3x3 convolution", out, sums);
+  convolve3x3(s, x.data(), packed.data(), {nullptr, shift.data(), 0.2f, nullptr, nullptr}, residual.data(), out.data(),
+              two_threads);
+  for (size_t i = 0; i < sums.size(); ++i) {
+    const double v = sums[i] + shift[i % s.cout] + residual[i];
+    sums[i] = v > 0 ? v : v * 0.2f;
+  }
+  compare("3x3 convolution with epilogue", out, sums);
+  Floats reversed(packed_size3x3(s.cout, s.cin)), input_grad(dx.size()), weight_grad(size);
+  pack3x3(true, weight.data(), strides, s.cout, s.cin, reversed.data(), two_threads);
+  convolve3x3({s.n, s.h, s.w, s.cout, s.cin}, grad.data(), reversed.data(), {nullptr, nullptr, 1, nullptr, nullptr},
+              nullptr, input_grad.data(), two_threads);
+  compare("its input gradient", input_grad, dx);
+  weight_gradient3x3(s, x.data(), grad.data(), weight_grad.data(), two_threads);
+  compare("its weight gradient", weight_grad, dw);
+}
+
 static void check_gemm(int64_t m, int64_t n, int64_t k) {
   const Floats a = random_floats(m * k, 1), b = random_floats(k * n, 2), bias = random_floats(n, 3);
   std::vector<double> expected(m * n);
@@ -166,6 +207,9 @@ int main() {
     for (const Shape& s : {Shape{1, 1, 1, 1, 2, 2, 1}, Shape{1, 7, 9, 33, 14, 19, 3}, Shape{35, 3, 5, 64, 7, 10, 4},
                            Shape{9, 20, 2, 17, 41, 5, 2}})
       check_few_channels(s);
+    for (const Shape3x3& s : {Shape3x3{1, 1, 1, 1, 1}, Shape3x3{2, 3, 5, 17, 33}, Shape3x3{5, 9, 2, 40, 70},
+                              Shape3x3{3, 21, 20, 3, 16}})
+      check_3x3(s);
     check_gemm(1, 1, 1), check_gemm(64, 100, 33), check_gemm(7, 300, 50), check_gemm(130, 17, 16);
     std::printf("%s: passed\n", instruction_set());
   }

@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from ganzoo import ops
-from ganzoo.nn import ConvBNLeakyReLU, ConvDownsample2d, ConvTransposeBNReLU, ConvTransposeTanh, UpsampleConv2d
+from ganzoo.nn import (
+    Conv3x3,
+    ConvBNLeakyReLU,
+    ConvDownsample2d,
+    ConvTransposeBNReLU,
+    ConvTransposeTanh,
+    UpsampleConv2d,
+)
 from ganzoo.ops import NativeError, cpu_library
 from tests.ops.conftest import LAYOUTS, close, needs_native, random, shaken
 
@@ -24,6 +31,8 @@ BLOCKS: dict[str, tuple[Callable[[], nn.Sequential], tuple[int, ...]]] = {
     "plain": (lambda: ConvBNLeakyReLU(9, 20, norm=False), (3, 9, 7, 8)),
     "image": (lambda: ConvBNLeakyReLU(3, 20, norm=False), (3, 3, 7, 8)),
     "last": (lambda: nn.Sequential(ConvTransposeTanh(9, 3)), (3, 9, 4, 5)),
+    "same": (lambda: ConvBNLeakyReLU(9, 20, kernel_size=3, stride=1), (3, 9, 7, 8)),
+    "same, plain": (lambda: nn.Sequential(Conv3x3(9, 20)), (3, 9, 7, 8)),
     "upsample": (lambda: nn.Sequential(UpsampleConv2d(9, 20)), (3, 9, 4, 5)),
     "downsample": (lambda: nn.Sequential(ConvDownsample2d(9, 20)), (3, 9, 7, 8)),
 }
@@ -40,6 +49,7 @@ class PlainDownsample(nn.Conv2d):
 
 
 PLAIN: dict[type[nn.Module], type[nn.Module]] = {
+    Conv3x3: nn.Conv2d,
     ConvTransposeTanh: nn.ConvTranspose2d,
     UpsampleConv2d: PlainUpsample,
     ConvDownsample2d: PlainDownsample,
@@ -109,7 +119,7 @@ def test_shapes(n: int, cin: int, cout: int, h: int, w: int, layout: str, up: bo
 
 
 @needs_native
-@pytest.mark.parametrize("kind", ["up", "first", "down"])
+@pytest.mark.parametrize("kind", ["up", "first", "down", "same"])
 @pytest.mark.parametrize(
     "change",
     [{"momentum": None}, {"momentum": 0.3}, {"affine": False}, {"track_running_stats": False}],
@@ -161,6 +171,8 @@ def test_the_reference_passes_gradcheck_and_gradgradcheck(kind: str) -> None:
         "plain": lambda x, w, a, b: ops.conv_leaky_relu(x, w, a + b),
         "image": lambda x, w, a, b: ops.conv_leaky_relu(x, w, a - b),
         "last": lambda x, w, a, b: ops.conv_transpose_tanh(x, w, a + b),
+        "same": lambda x, w, a, b: ops.conv_bn_leaky_relu(x, w, a, b, None, None, stride=1, **OPTIONS),
+        "same, plain": lambda x, w, a, b: ops.conv3x3(x, w, a + b, slope=0.2),
         "upsample": lambda x, w, a, b: ops.upsample_conv(x, w, a + b),
         "downsample": lambda x, w, a, b: ops.conv_downsample(x, w, a + b),
     }
@@ -267,6 +279,84 @@ def test_hooks_and_replaced_modules_are_called(kind: str) -> None:
     block, x = make(kind, training=False)
     block[-1] = nn.Tanh()
     torch.testing.assert_close(block(x), nn.Sequential.forward(block, x))
+
+
+@every_block
+def test_a_replaced_forward_is_called(kind: str) -> None:
+    block, x = make(kind, training=False)
+    if len(block) == 1:
+        return
+    block[-1].forward = lambda input: torch.full_like(input, 7.0)  # type: ignore[method-assign]
+    assert float(block(x).min()) == 7
+
+
+@every_block
+def test_an_image_without_a_batch_is_treated_as_by_pytorch(kind: str) -> None:
+    block, x = make(kind)
+    exact = plain(block).float()
+    before = {name: tensor.clone() for name, tensor in block.state_dict().items()}
+    if not any(isinstance(module, nn.BatchNorm2d) for module in block):
+        torch.testing.assert_close(block(x[0]), exact(x[:1])[0], rtol=1e-4, atol=1e-4)
+        return
+    with pytest.raises(ValueError, match="expected 4D input") as ours:
+        block(x[0])
+    with pytest.raises(ValueError, match="expected 4D input") as theirs:
+        exact(x[0])
+    assert str(ours.value) == str(theirs.value)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in block.state_dict().items())
+
+
+def test_functions_refuse_an_image_without_a_batch() -> None:
+    x, weight, options = torch.randn(3, 4, 4), torch.randn(3, 3, 4, 4), {**OPTIONS, "padding": 1}
+    for function in (ops.conv_bn_leaky_relu, ops.conv_transpose_bn_relu):
+        with pytest.raises(ValueError, match=r"expected 4D input \(got 3D input\)"):
+            function(x, weight, None, None, None, None, stride=2, **options)
+
+
+@needs_native
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("kind", ["up", "first", "down", "same", "plain", "image"])
+def test_an_infinite_gradient_is_stopped_by_the_relu(kind: str, training: bool) -> None:
+    block, x = make(kind, training)
+    if isinstance(block[-1], nn.LeakyReLU):
+        block[-1].negative_slope = 0.0
+    x = x.requires_grad_()
+    with ops.use_backend("native"):
+        out = block(x)
+        grad = torch.where(out > 0, 1.0, torch.inf)  # as that of a square root at 0
+        actual = torch.autograd.grad(out, [x, *block.parameters()], grad)
+    exact = plain(block)
+    exact[-1] = nn.ReLU()  # a LeakyReLU multiplies by 0
+    y = exact(x.double())
+    expected = torch.autograd.grad(y, [x, *exact.parameters()], grad.double())
+    for a, b in zip(actual, expected):
+        close(a, b)
+
+
+@needs_native
+@pytest.mark.parametrize("kind", ["up", "first", "same"])
+@pytest.mark.parametrize("training", [True, False])
+def test_an_infinite_shift_is_cut_off_by_the_relu(kind: str, training: bool) -> None:
+    block, x = make(kind, training)
+    if isinstance(block[-1], nn.LeakyReLU):
+        block[-1].negative_slope = 0.0
+    with torch.no_grad(), ops.use_backend("native"):
+        block[1].bias.fill_(-torch.inf)  # type: ignore[operator,union-attr]
+        assert not block(x).any()
+
+
+@needs_native
+@pytest.mark.parametrize("kind", ["up", "first", "down", "same"])
+def test_a_variance_that_overflows_is_treated_as_by_pytorch(kind: str) -> None:
+    block, x = make(kind)
+    x = (1e22 * x).contiguous(memory_format=torch.channels_last)
+    results = []
+    for backend in ("native", "reference"):
+        with ops.use_backend(backend):
+            results.append(gradients(block, x))
+    for actual, expected in zip(*results):
+        assert expected.isfinite().all()
+        close(actual, expected)
 
 
 @needs_native

@@ -30,7 +30,7 @@ void norm_act(const BatchNormPass& f, int64_t begin, int64_t end) {
   for (int64_t p = begin * kPixelChunk; p < min(end * kPixelChunk, f.pixels); ++p)
     for_channels(f.c, [&f, p](auto type, int64_t c) {
       const auto v = get(type, f.y + p * f.c + c) * get(type, f.scale + c) + get(type, f.shift + c);
-      put(f.out + p * f.c + c, v > 0 ? v : v * f.slope);
+      put(f.out + p * f.c + c, leaky_relu(v, f.slope));
     });
 }
 
@@ -39,7 +39,7 @@ template <class Type>
 inline Type activation_gradient(Type type, const BatchNormPass& f, int64_t p, int64_t c) {
   const auto v = get(type, f.y + p * f.c + c) * get(type, f.scale + c) + get(type, f.shift + c);
   const auto g = get(type, f.grad + p * f.c + c);
-  return v > 0 ? g : g * f.slope;
+  return leaky_relu_gradient(g, v, f.slope);
 }
 
 void norm_act_sums(const BatchNormPass& f, int64_t begin, int64_t end) {

@@ -105,7 +105,7 @@ inline void store_outputs(const Convolution& f, int64_t channel, int64_t channel
       auto v = get(type, values + p * kTileColumns + c);
       if (f.scale) v = v * get(type, f.scale + channel + c);
       if (f.shift) v = v + get(type, f.shift + channel + c);
-      put(f.out + outputs[p] + channel + c, v > 0 ? v : v * f.slope);
+      put(f.out + outputs[p] + channel + c, leaky_relu(v, f.slope));
     });
 }
 

@@ -23,7 +23,7 @@ inline void copy_gradient(const float* x, const float* out, int64_t count, const
   else
     for_channels(count, [&](auto type, int64_t i) {
       const auto v = get(type, x + i);
-      put(to + i, get(type, out + i) > 0 ? v : v * act.slope);
+      put(to + i, leaky_relu_gradient(v, get(type, out + i), act.slope));
     });
 }
 

@@ -79,7 +79,7 @@ inline void join_row(const float* a, const float* b, int64_t pairs, const float*
 inline void activate_row(const float* row, int64_t count, const Activation& act, float* out) {
   for (int64_t i = 0; i < count; i += kLanes) {
     Vec v = load(row + i);
-    v = act.tanh ? tanh(v) : v > 0 ? v : v * act.slope;
+    v = act.tanh ? tanh(v) : leaky_relu(v, act.slope);
     if (i + kLanes <= count)
       store(out + i, v);
     else
@@ -160,7 +160,7 @@ inline void convolve_row(const FewChannels& f, const float* const* rows, int64_t
     for (int64_t p = 0; p < pixels; ++p) {
       for (int v = 0; v < V; ++v) {
         const Vec sum = acc[p][v] + shift[v];
-        acc[p][v] = sum > 0 ? sum : sum * slope;
+        acc[p][v] = leaky_relu(sum, slope);
       }
       float* to = out + (j + p) * f.cs + channel;
       if (channels == V * kLanes)

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "../batch_norm/batch_norm-inl.h"
+#include "../conv3x3/conv3x3-inl.h"
 #include "../convolution/convolution-inl.h"
 #include "../convolution/pack-inl.h"
 #include "../convolution/weight_gradient-inl.h"
@@ -51,6 +52,12 @@ const Kernels KERNELS = {
     ISA::multiply_transposed,
     ISA::multiply_strided,
     ISA::multiply_gradient,
+    ISA::conv3x3_pack,
+    ISA::conv3x3_scatter_input,
+    ISA::conv3x3_scatter_gradient,
+    ISA::conv3x3_gather,
+    ISA::conv3x3_multiply,
+    ISA::conv3x3_multiply_gradient,
     ISA::statistics,
     ISA::norm_act,
     ISA::norm_act_sums,

@@ -64,6 +64,17 @@ inline float get(float, const float* p) { return *p; }
 inline void put(float* p, Vec v) { store(p, v); }
 inline void put(float* p, float v) { *p = v; }
 
+// v > 0 ? v : slope * v. With a slope of 0, a ReLU: 0 also for -inf, whose product with 0 would be NaN.
+template <class Type>
+inline Type leaky_relu(Type v, float slope) {
+  return slope == 0 ? (v < 0 ? Type{} : v) : (v > 0 ? v : v * slope);
+}
+// The gradient of its input: g times its derivative at an input, or output, of v.
+template <class Type>
+inline Type leaky_relu_gradient(Type g, Type v, float slope) {
+  return v > 0 ? g : slope == 0 ? Type{} : g * slope;
+}
+
 // Calls body(type, c) for all channels: type is a Vec while a whole vector is left, then a float.
 template <class Body>
 inline void for_channels(int64_t channels, const Body& body) {

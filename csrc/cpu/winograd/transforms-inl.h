@@ -189,7 +189,7 @@ inline void finish_row(const Winograd& f, float* row, int64_t pixels, int64_t c,
         auto v = get(type, row + p * pitch + e);
         if (f.scale) v *= get(type, f.scale + e);
         if (f.shift) v += get(type, f.shift + e);
-        put(row + p * pitch + e, v > 0 ? v : v * f.slope);
+        put(row + p * pitch + e, leaky_relu(v, f.slope));
       });
   if (!mean) return;
   const float inverse = 1.0f / pixels, share = static_cast<float>(pixels) / (before + pixels);

@@ -1,0 +1,156 @@
+// Convolution with kernel 3, stride 1, padding 1, and its weight gradient: work items, working memory, statistics.
+#include "conv3x3.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <vector>
+
+#include "../api.h"
+#include "../isa/kernels.h"
+#include "../workspace.h"
+
+namespace ganzoo {
+namespace {
+
+constexpr int64_t kItemRows = 128;       // tiles of a work item: rows of the products
+constexpr int64_t kSlack = 8;            // rows that register tiles read past the last one
+constexpr int64_t kProducts = 1 << 21;   // products of the weight gradient that stay in the caches: floats
+
+Conv3x3 make_conv3x3(const Shape3x3& s) {
+  Conv3x3 f = {};
+  f.h = s.h, f.w = s.w, f.tile_rows = ceil_div(s.h, kTile3), f.tile_columns = ceil_div(s.w, kTile3);
+  f.cin = f.in_pitch = s.cin, f.cout = f.out_pitch = s.cout, f.slope = 1;
+  return f;
+}
+
+// Lays out f's planes and sums in this thread's workspace; returns the scratch memory of the passes.
+float* set_workspace(Conv3x3& f) {
+  f.pitch = f.rows() | 1;  // odd, because a power of two would map all points to the same set of the L1 cache
+  f.planes.stride = f.sums.stride = (kTileProducts3 * f.pitch + kSlack) * kSlice;
+  const int64_t planes = f.planes.stride * (round_up(f.cin, kBlock) / kSlice);
+  const int64_t sums = f.sums.stride * (round_up(f.cout, kBlock) / kSlice);
+  const int64_t line = kPoints3 * (kTile3 * f.tile_columns + 2) * kSlice;
+  f.planes.data = workspace<Scratch::kThread>(planes + sums + line);
+  f.sums.data = f.planes.data + planes;
+  return f.sums.data + sums;
+}
+
+// Calls body(item) for all items; a thread takes the next one when it has finished one. Which thread computes an item
+// has no effect on the result.
+void run_items(int64_t items, Parallel run, const std::function<void(int64_t item)>& body) {
+  std::atomic<int64_t> next{0};
+  run(items, [&](int64_t, int64_t) {
+    for (int64_t item; (item = next++) < items;) body(item);
+  });
+}
+
+// The number of items of whole lines; it does not depend on the number of threads.
+int64_t items_of(const Conv3x3& f, int64_t lines) {
+  const int64_t items = ceil_div(lines, std::max<int64_t>(1, kItemRows / f.tile_columns));
+  return items == 1 ? 1 : std::min(lines, round_up(items, 4));  // as many for each of 2 or 4 threads
+}
+
+// Part number `part` of `parts` of the channels, in whole blocks.
+struct ChannelRange {
+  int64_t first, size;
+};
+ChannelRange channel_range(int64_t channels, int64_t block, int64_t part, int64_t parts) {
+  const int64_t blocks = ceil_div(channels, block), first = blocks * part / parts * block;
+  return {first, std::min(blocks * (part + 1) / parts * block, channels) - first};
+}
+
+// Pixels in the lines before this one.
+int64_t pixels_before(const Conv3x3& f, int64_t line) {
+  return (line / f.tile_rows * f.h + line % f.tile_rows * kTile3) * f.w;
+}
+
+// Merges the statistics of items, in their order (Chan, Golub, LeVeque 1983).
+void merge_items(const Conv3x3& f, const float* means, const float* m2s, int64_t items, int64_t lines,
+                 const Epilogue& e) {
+  for (int64_t c = 0; c < f.cout; ++c) {
+    double count = 0, mean = 0, m2 = 0;
+    for (int64_t i = 0; i < items; ++i) {
+      const double total = static_cast<double>(pixels_before(f, lines * (i + 1) / items)), added = total - count;
+      const double delta = means[i * f.cout + c] - mean;
+      mean += delta * added / total;
+      m2 += m2s[i * f.cout + c] + delta * delta * count * added / total;
+      count = total;
+    }
+    e.mean[c] = static_cast<float>(mean);
+    e.var[c] = static_cast<float>(m2 / count);
+  }
+}
+
+}  // namespace
+
+int64_t packed_size3x3(int64_t cin, int64_t cout) { return round_up(cout, kBlock) * kTileProducts3 * padded(cin); }
+
+void pack3x3(bool transposed, const float* weight, const int64_t strides[4], int64_t cin, int64_t cout, float* packed,
+             Parallel run) {
+  Conv3x3Packing f = {weight, strides[1], strides[0], strides[2], strides[3], cin, cout, packed};
+  if (transposed) {  // the kernel is reversed
+    std::swap(f.in, f.out);
+    f.weight += 2 * (f.row + f.column), f.row = -f.row, f.column = -f.column;
+  }
+  const Kernels& isa = kernels();
+  run(ceil_div(cout, kBlock) * (padded(cin) / kSlice),
+      [&](int64_t begin, int64_t end) { isa.conv3x3_pack(f, begin, end); });
+}
+
+void convolve3x3(const Shape3x3& s, const float* x, const float* packed, const Epilogue& e, const float* residual,
+                 float* out, Parallel run) {
+  const Conv3x3 whole = make_conv3x3(s);
+  const int64_t lines = s.n * whole.tile_rows, items = items_of(whole, lines);
+  // With more threads than items, each computes some of the output channels.
+  const int64_t parts = std::min(ceil_div(run.threads, items), ceil_div(s.cout, kBlock));
+  std::vector<float> statistics(e.mean ? 2 * items * s.cout : 0);
+  const Kernels& isa = kernels();
+  run_items(items * parts, run, [&](int64_t item) {
+    const int64_t index = item / parts;
+    const ChannelRange r = channel_range(s.cout, kBlock, item % parts, parts);
+    Conv3x3 f = whole;
+    f.first = lines * index / items, f.lines = lines * (index + 1) / items - f.first;
+    f.cout = r.size, f.x = x, f.out = out + r.first;
+    f.panels = packed + r.first * kTileProducts3 * padded(s.cin);
+    f.scale = e.scale ? e.scale + r.first : nullptr, f.shift = e.shift ? e.shift + r.first : nullptr;
+    f.residual = residual ? residual + r.first : nullptr, f.slope = e.slope;
+    if (e.mean) f.mean = statistics.data() + index * s.cout + r.first, f.m2 = f.mean + items * s.cout;
+    float* scratch = set_workspace(f);
+    isa.conv3x3_scatter_input(f, scratch);
+    isa.conv3x3_multiply(f, scratch);
+    isa.conv3x3_gather(f, scratch);
+  });
+  if (e.mean) merge_items(whole, statistics.data(), statistics.data() + items * s.cout, items, lines, e);
+}
+
+void weight_gradient3x3(const Shape3x3& s, const float* x, const float* grad, float* out, Parallel run) {
+  const Conv3x3 whole = make_conv3x3(s);
+  const int64_t lines = s.n * whole.tile_rows, items = items_of(whole, lines);
+  // Parts of the channels whose products stay in the caches, and at least one for each thread. The parts do not affect
+  // the bits.
+  const int64_t row_blocks = ceil_div(s.cout, kProductRows), column_blocks = ceil_div(s.cin, kBlock);
+  const int64_t block = kTileProducts3 * kProductRows * kBlock;
+  int64_t rows = std::min(row_blocks, ceil_div(row_blocks * column_blocks * block, kProducts)), columns = 1;
+  if (rows * columns < run.threads) rows = std::min(row_blocks, run.threads);
+  if (rows * columns < run.threads) columns = std::min(column_blocks, ceil_div(run.threads, rows));
+  const Kernels& isa = kernels();
+  run_items(rows * columns, run, [&](int64_t item) {
+    const ChannelRange r = channel_range(s.cout, kProductRows, item / columns, rows);
+    const ChannelRange c = channel_range(s.cin, kBlock, item % columns, columns);
+    Conv3x3 f = whole;
+    f.cin = c.size, f.cout = r.size, f.x = x + c.first, f.grad = grad + r.first;
+    f.gradient = out + r.first * kTaps3 * s.cin + c.first;
+    f.products = workspace<Scratch::kGradientProducts>(ceil_div(f.cout, kProductRows) * ceil_div(f.cin, kBlock) * block);
+    for (int64_t i = 0; i < items; ++i) {
+      f.first = lines * i / items, f.lines = lines * (i + 1) / items - f.first;
+      f.is_first = i == 0, f.is_last = i + 1 == items;
+      float* scratch = set_workspace(f);
+      isa.conv3x3_scatter_input(f, scratch);
+      isa.conv3x3_scatter_gradient(f, scratch);
+      isa.conv3x3_multiply_gradient(f, scratch);
+    }
+  });
+}
+
+}  // namespace ganzoo
