@@ -95,8 +95,8 @@ class Conv3x3Rule(BlockRule):
     def is_profitable(self, kernels: Kernels, x: Tensor, weight: Tensor, *_: Any) -> bool:
         tiles = x.shape[0] * ((x.shape[2] + 3) // 4) * ((x.shape[3] + 3) // 4)
         filled = 3 * 16 * tiles <= 4 * x.shape[0] * x.shape[2] * x.shape[3]  # few pixels of the tiles lie outside
-        channels, fewest = (64, 64) if needs_grad(x, weight) else (self.min_in, self.min_tiles)
-        return min(weight.shape[:2]) >= channels and statically_true(filled) and statically_true(tiles >= fewest)
+        wide = weight.shape[1] >= self.min_in and weight.shape[0] >= self.min_out
+        return wide and statically_true(filled) and statically_true(tiles >= self.min_tiles)
 
 
 CONV3X3 = Conv3x3Rule(transposed=False, batch_norm=False, min_in=32, min_out=32, min_work=0)
