@@ -15,7 +15,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganzoo.core import registry
+from ganzoo.core import distributed, registry
 from ganzoo.core.entry_points import LOSSES as GROUP
 from ganzoo.core.errors import PluginError
 from ganzoo.penalties import (
@@ -135,6 +135,35 @@ def relativistic_generator(real: Tensor, fake: Tensor) -> Tensor:
     return F.softplus(real - fake).mean()
 
 
+def relativistic_average_discriminator(real: Tensor, fake: Tensor, real_label: float = 1.0) -> Tensor:
+    """Each logit against the mean logit of the other side: Jolicoeur-Martineau 2018, arXiv:1807.00734, eq. 9 (RaSGAN).
+
+    -log sigmoid(D(x) - E D(G(z))) - log(1 - sigmoid(D(G(z)) - E D(x))), the means over all ranks. Ignores `real_label`.
+    """
+    return F.softplus(_mean(fake) - real).mean() + F.softplus(fake - _mean(real)).mean()
+
+
+def relativistic_average_generator(real: Tensor, fake: Tensor) -> Tensor:
+    """The discriminator's loss with real and fake swapped: Jolicoeur-Martineau 2018, eq. 10."""
+    return relativistic_average_discriminator(fake, real)
+
+
+def energy_real(real: Tensor, real_label: float = 1.0) -> Tensor:
+    """E(x), the energy of real images, with E = -logit: Zhao et al. 2017, arXiv:1609.03126, eq. 1. Ignores `real_label`."""
+    return -real.mean()
+
+
+def energy_fake(fake: Tensor) -> Tensor:
+    """max(0, 1 - E(G(z))): Zhao et al. 2017, eq. 1, in units of the margin m."""
+    return F.relu(1 + fake).mean()
+
+
+def _mean(logits: Tensor) -> Tensor:
+    """The mean over all ranks."""
+    ranks = distributed.size()
+    return logits.mean() if ranks == 1 else distributed.all_reduce_sum(logits.mean()) / ranks
+
+
 def in_terms(on_real: Callable[[Tensor, float], Tensor], on_fake: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
     """A discriminator loss that is the sum of two terms; if one side's logits are None, it is the other side's term."""
 
@@ -168,6 +197,8 @@ least_squares = Loss(in_terms(least_squares_real, least_squares_fake), least_squ
 wasserstein = Loss(in_terms(wasserstein_real, wasserstein_fake), score_generator)
 hinge = Loss(in_terms(hinge_real, hinge_fake), score_generator)
 relativistic = Loss(relativistic_discriminator, relativistic_generator, relativistic=True)
+relativistic_average = Loss(relativistic_average_discriminator, relativistic_average_generator, relativistic=True)
+energy = Loss(in_terms(energy_real, energy_fake), score_generator)
 
 LOSSES: dict[str, Loss] = {
     "nonsaturating": nonsaturating,
@@ -176,6 +207,8 @@ LOSSES: dict[str, Loss] = {
     "wasserstein": wasserstein,
     "hinge": hinge,
     "relativistic": relativistic,
+    "relativistic_average": relativistic_average,
+    "energy": energy,
 }
 """The built-in losses by name; `get_loss` finds those of other packages as well."""
 

@@ -57,6 +57,32 @@ def gradient_penalty(
     return (norms - 1).square().mean()
 
 
+def dragan_penalty(
+    discriminator: Score, real: Tensor, fake: Tensor | None = None, generator: torch.Generator | None = None
+) -> Tensor:
+    """E (|grad f(x^)| - 1)^2 at random points near real images: Kodali et al. 2017, arXiv:1705.07215, eq. 5.
+
+    x^ = x + a (s/2) u with u uniform in [0, 1) for each value of `real` [N, ...], a uniform in [0, 1) for each image, and
+    s the standard deviation of all values of the batch, on all ranks, as in the authors' code.
+    """
+    random = torch.rand(
+        (distributed.size() * real.shape[0], 1 + real[0].numel()),
+        device=real.device,
+        dtype=real.dtype,
+        generator=generator,
+    )  # one draw, so that a batch in parts gets the same numbers
+    random = distributed.shard(random)
+    mix, noise = random[:, :1], random[:, 1:]
+    ranks = distributed.size()
+    mean, square = (
+        distributed.all_reduce_sum(x.mean()) / ranks if ranks > 1 else x.mean() for x in (real, real.square())
+    )
+    deviation = (square - mean.square()).clamp_min(0).sqrt()
+    near = (real + (0.5 * deviation * mix * noise).view_as(real)).detach().requires_grad_()
+    norms: Tensor = _input_gradient(discriminator, near).norm(dim=1)
+    return (norms - 1).square().mean()
+
+
 def r1_penalty(
     discriminator: Score, real: Tensor, fake: Tensor | None = None, generator: torch.Generator | None = None
 ) -> Tensor:
@@ -76,6 +102,7 @@ def r1r2_penalty(discriminator: Score, real: Tensor, fake: Tensor, generator: to
 
 PENALTIES: dict[str, Penalty] = {
     "gradient": gradient_penalty,
+    "dragan": dragan_penalty,
     "r1": r1_penalty,
     "r1r2": r1r2_penalty,
 }

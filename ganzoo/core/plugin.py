@@ -54,7 +54,12 @@ AugmentationName = Annotated[str, names_in(entry_points.AUGMENTATIONS, "none")]
 """An augmentation of any installed package, or none."""
 OptimizerName = Literal["adam", "rmsprop"]
 NormName = Literal["batch", "none"]
+Networks = Literal["none", "generator", "discriminator", "both"]
+Backbone = Literal["dcgan", "resnet"]
+Preset = Literal["small", "paper"]
 Variants = Mapping[str, Mapping[str, Any]]
+WITHOUT_TARGET = ("wasserstein", "hinge", "relativistic", "relativistic_average", "energy")
+"""Losses that compare scores, so that there is no label to smooth."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +76,7 @@ class Config:
     penalty_half_life: int = setting(0, "half-life in images of penalty_weight; 0 keeps it constant", ge=0)
     clip: float = setting(0.01, "with penalty=clip: bound on the absolute value of weights", gt=0)
     augmentation: AugmentationName = setting("none", "augmentation of all images that the discriminator sees")
+    spectral_norm: Networks = setting("none", "networks whose weights are divided by their largest singular value")
     real_label: float = setting(1.0, "target for real images; below 1 is one-sided label smoothing", gt=0, le=1)
     latent_dim: int = setting(100, "length of the noise vector z ~ N(0, 1)", ge=1, le=65536)
     image_size: int | None = setting(None, "image side in pixels; none keeps the data set's size", ge=1, le=4096)
@@ -90,7 +96,8 @@ class Config:
 
     def check(self) -> None:
         """Raise UsageError for contradictory settings. Called by `config.make`; overrides call `super().check()`."""
-        if self.loss == "wasserstein" and self.penalty == "none":
+        normalised = self.spectral_norm in ("discriminator", "both")
+        if self.loss == "wasserstein" and self.penalty == "none" and not normalised:
             raise UsageError(
                 "loss=wasserstein with penalty=none: unless the critic's slope is bounded, this loss has no minimum. "
                 "Choose penalty=gradient, clip, r1 or r1r2."
@@ -100,7 +107,7 @@ class Config:
                 f"penalty=clip with loss={self.loss}: clipping bounds the slope that the Wasserstein distance needs; "
                 "with any other loss it only prevents D from learning. Choose loss=wasserstein, or penalty=r1."
             )
-        if self.real_label < 1 and self.loss in ("wasserstein", "hinge", "relativistic"):
+        if self.real_label < 1 and self.loss in WITHOUT_TARGET:
             raise UsageError(
                 f"real_label={self.real_label} with loss={self.loss}: this loss compares scores and has no target "
                 "to smooth. Choose real_label=1."
@@ -115,6 +122,9 @@ class ConvolutionalConfig(Config):
         "penalty=gradient": {"discriminator_norm": "none"},
         "penalty=r1": {"discriminator_norm": "none"},
         "penalty=r1r2": {"discriminator_norm": "none"},
+        "penalty=dragan": {"discriminator_norm": "none"},
+        "spectral_norm=discriminator": {"discriminator_norm": "none"},
+        "spectral_norm=both": {"discriminator_norm": "none"},
     }
 
     width: int = setting(64, "channels of the layer next to the image; doubled at every further stage", ge=1)
@@ -124,6 +134,14 @@ class ConvolutionalConfig(Config):
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
     """The settings of sampling, `ganzoo sample RUN --set truncation=0.5`. Subclass it to add fields with `setting`."""
+class BackboneConfig(Config):
+    """The settings of architectures whose networks `ganzoo.nn.backbone_networks` builds."""
+
+    backbone: Backbone = setting("dcgan", "networks: DCGAN's strided convolutions, or SNGAN's residual blocks")
+    preset: Preset = setting("small", "small: minutes on a CPU; paper: published networks and settings, for a GPU")
+    width: int = setting(
+        32, "channels of the layer next to the image (resnet up to 32 pixels: twice and 4 times)", ge=1
+    )
 
 
 class Architecture:
@@ -152,6 +170,8 @@ class Architecture:
     Config: ClassVar[type[Any]] = Config
     Sampling: ClassVar[type[Any]] = Sampling
     """The settings that `sample` takes; the GAN reads them from `self.sampling`."""
+    check_settings: ClassVar[Mapping[str, Any]] = {}
+    """Settings for networks small enough for `ganzoo check` to be quick: `{"width": 8}`."""
     steers: ClassVar[tuple[str, ...]] = ("generator", "discriminator")
     """Which networks see the condition, if there is one."""
     expected_failures: ClassVar[Any] = {}

@@ -18,7 +18,7 @@ from ganzoo.gan.condition import Condition, condition_of, map_condition, twice
 from ganzoo.gan.sampling import checked_given, checked_labels, evaluating, sampling_with
 from ganzoo.gan.step import Logs, Player, StepContext
 from ganzoo.losses import clip_weights, get_loss, get_penalty
-from ganzoo.nn import uses_batch_statistics
+from ganzoo.nn import spectrally_normalise, uses_batch_statistics
 
 
 class GAN(nn.Module):
@@ -49,11 +49,23 @@ class GAN(nn.Module):
         self.batch_statistics = uses_batch_statistics(discriminator)
         if self.augmentation and spec.kind != "images":
             raise UsageError(f"augmentation={config.augmentation} is for images, and these data are {spec.kind}.")
+        self._apply_spectral_norm()
         if get_penalty(config.penalty) and self.batch_statistics:
             raise UsageError(
                 f"penalty={config.penalty} with batch norm in the discriminator: the penalty is on each image's own "
                 "gradient, and batch norm mixes the images of a batch. Choose discriminator_norm=none, or penalty=none."
             )
+
+    def _apply_spectral_norm(self) -> None:
+        normalised = {"none": (), "both": ("generator", "discriminator")}
+        names = normalised.get(self.config.spectral_norm, (self.config.spectral_norm,))
+        if "discriminator" in names and self.batch_statistics:
+            raise UsageError(
+                f"spectral_norm={self.config.spectral_norm} with batch norm in the discriminator: batch norm rescales "
+                "its layers, so that their spectral norm bounds nothing. Choose discriminator_norm=none."
+            )
+        for name in names:
+            spectrally_normalise(getattr(self, name))
 
     step_context: StepContext
     """The current training step: inside losses, where training stands and which z they are for. Set by the trainer."""

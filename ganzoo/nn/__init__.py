@@ -1,5 +1,7 @@
 """Building blocks for generators and discriminators, shared by the built-in architectures and plugins."""
 
+from ganzoo.nn.attention import SelfAttention
+from ganzoo.nn.backbones import backbone_networks
 from ganzoo.nn.batch_norm import SynchronisedBatchNorm, synchronise, uses_batch_statistics
 from ganzoo.nn.blocks import (
     Conv3x3,
@@ -10,24 +12,35 @@ from ganzoo.nn.blocks import (
     ConvTransposeTanh,
     UpsampleConv2d,
 )
+from ganzoo.nn.conditional import ConditionalBatchNorm, ProjectionHead, VectorBatchNorm
 from ganzoo.nn.init import initialise, scaled_normal
 from ganzoo.nn.mlp import Linear, MLPDiscriminator, MLPGenerator, mlp
+from ganzoo.nn.resnet import DownBlock, UpBlock
+from ganzoo.nn.spectral import spectrally_normalise
 
 __all__ = [
     "Conv3x3",
+    "ConditionalBatchNorm",
     "ConvBNLeakyReLU",
     "ConvDownsample2d",
     "ConvHead",
     "ConvTransposeBNReLU",
     "ConvTransposeTanh",
+    "DownBlock",
     "Linear",
     "MLPDiscriminator",
     "MLPGenerator",
+    "ProjectionHead",
+    "SelfAttention",
     "SynchronisedBatchNorm",
+    "UpBlock",
     "UpsampleConv2d",
+    "VectorBatchNorm",
+    "backbone_networks",
     "initialise",
     "mlp",
     "scaled_normal",
+    "spectrally_normalise",
     "synchronise",
     "uses_batch_statistics",
 ]

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from ganzoo.core.errors import UsageError
 from ganzoo.core.spec import DataSpec
 from ganzoo.nn.blocks import ConvBNLeakyReLU, ConvHead, ConvTransposeBNReLU, ConvTransposeTanh
+from ganzoo.nn.conditional import ConditionalBatchNorm
 from ganzoo.nn.init import initialise
 from ganzoo.nn.mlp import Linear
 
@@ -113,3 +114,56 @@ class TwoHeadedDiscriminator(Discriminator):
 
     def forward(self, images: Tensor, condition: Tensor | None = None) -> Tensor:
         return self.predict(images)[0]
+
+
+class ConditionalStage(nn.Module):
+    """ConvTranspose2d, `ConditionalBatchNorm`, ReLU: maps [N, inputs, H, W] and labels [N] -> [N, outputs, H', W']."""
+
+    def __init__(
+        self, inputs: int, outputs: int, classes: int, kernel_size: int = 4, stride: int = 2, padding: int = 1
+    ):
+        super().__init__()
+        self.conv = nn.ConvTranspose2d(inputs, outputs, kernel_size, stride, padding, bias=False)
+        self.norm = ConditionalBatchNorm(outputs, classes)
+        nn.init.normal_(self.conv.weight, 0.0, 0.02)
+
+    def forward(self, maps: Tensor, labels: Tensor) -> Tensor:
+        result: Tensor = self.norm(self.conv(maps), labels).relu_()
+        return result
+
+
+class ConditionalGenerator(nn.Module):
+    """DCGAN's generator with conditional batch norm: (z [N, inputs], labels [N]) -> images [N, C, size, size]."""
+
+    def __init__(self, inputs: int, width: int, spec: DataSpec, classes: int):
+        super().__init__()
+        base, doublings = stages(spec.size)
+        widths = channels(width, doublings)
+        self.blocks = nn.ModuleList([ConditionalStage(inputs, widths[-1], classes, base, 1, 0)])
+        for outer, inner in reversed(list(zip(widths, widths[1:]))):
+            self.blocks.append(ConditionalStage(inner, outer, classes))
+        self.image = ConvTransposeTanh(width, spec.channels, bias=False)
+        initialise(self.image)
+
+    def forward(self, z: Tensor, labels: Tensor) -> Tensor:
+        maps = z[:, :, None, None]
+        for block in self.blocks:
+            maps = block(maps, labels)
+        images: Tensor = self.image(maps)
+        return images
+
+
+class ProjectionDiscriminator(Discriminator):
+    """DCGAN's discriminator whose logits include <E(label), h>, h the last feature maps summed over their pixels.
+
+    Miyato and Koyama 2018, arXiv:1802.05637, eq. 8.
+    """
+
+    def __init__(self, width: int, spec: DataSpec, classes: int, norm: bool = True):
+        super().__init__(width, spec, norm)
+        self.embed = nn.Embedding(classes, self.head.in_channels)
+        initialise(self.embed)
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        maps = self.blocks(images)
+        return self.head(maps).flatten() + (self.embed(labels) * maps.sum((2, 3))).sum(1)

@@ -52,7 +52,7 @@ class ArchitectureFixture:
 
     def config(self, kind: DataKind | None = None, **overrides: Any) -> Any:
         """The settings under test, with small batches, for `kind` or else the first kind of data on the card."""
-        settings = {"batch_size": BATCH, **self.overrides, **overrides}
+        settings = {"batch_size": BATCH, **self.card.check_settings, **self.overrides, **overrides}
         return configs.make(self.card.Config, settings, kind or self.card.kinds[0])
 
     def spec(self, channels: int, size: int, classes: int = CLASSES) -> DataSpec:

@@ -18,6 +18,8 @@ class DCGANConfig(ConvolutionalConfig):
         "loss=hinge": {"real_label": 1.0},
         "loss=wasserstein": {"real_label": 1.0},
         "loss=relativistic": {"real_label": 1.0},
+        "loss=relativistic_average": {"real_label": 1.0},
+        "loss=energy": {"real_label": 1.0},
     }
 
     batch_size: int = 128

@@ -23,7 +23,10 @@ WITHOUT_CLIPPING = {
 
 @dataclass(frozen=True, kw_only=True)
 class WGANConfig(ConvolutionalConfig):
-    variants: ClassVar[Variants] = {f"penalty={name}": WITHOUT_CLIPPING for name in ("gradient", "r1", "r1r2")}
+    variants: ClassVar[Variants] = {
+        **{f"penalty={name}": WITHOUT_CLIPPING for name in ("gradient", "dragan", "r1", "r1r2")},
+        **{f"spectral_norm={name}": {"discriminator_norm": "none"} for name in ("discriminator", "both")},
+    }
 
     loss: LossName = "wasserstein"
     penalty: PenaltyName = setting(

@@ -1,0 +1,46 @@
+"""Projection discriminator (Miyato and Koyama 2018)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from ganzoo.plugin import Architecture, BackboneConfig, DataSpec, LossName, Networks, Variants
+
+if TYPE_CHECKING:
+    from ganzoo.gan import GAN
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectionConfig(BackboneConfig):
+    variants: ClassVar[Variants] = {
+        "preset=paper": {
+            "backbone": "resnet",
+            "width": 64,
+            "latent_dim": 128,
+            "discriminator_steps": 5,
+            "generator_lr": 2e-4,
+            "discriminator_lr": 2e-4,
+            "beta1": 0.0,
+            "beta2": 0.9,
+            "steps": 100_000,
+        }
+    }
+
+    loss: LossName = "hinge"
+    spectral_norm: Networks = "discriminator"
+
+
+class Projection(Architecture):
+    api_version = 1
+    summary = "class-conditional: conditional batch norm, and a projection on the label's embedding"
+    paper = "Miyato and Koyama 2018, cGANs with Projection Discriminator, arXiv:1802.05637"
+    conditional = True
+    Config = ProjectionConfig
+    check_settings: ClassVar = {"width": 8}
+
+    def build(self, config: ProjectionConfig, spec: DataSpec) -> GAN:
+        from ganzoo.gan import GAN
+        from ganzoo.nn import backbone_networks
+
+        return GAN(*backbone_networks(config, spec), config, spec)
