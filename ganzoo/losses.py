@@ -35,6 +35,8 @@ __all__ = [
     "Loss",
     "Score",
     "clip_weights",
+    "energy_fake",
+    "energy_real",
     "get_loss",
     "get_penalty",
     "gradient_penalty",
@@ -51,6 +53,8 @@ __all__ = [
     "r1_penalty",
     "r1r2_penalty",
     "r2_penalty",
+    "relativistic_average_discriminator",
+    "relativistic_average_generator",
     "relativistic_discriminator",
     "relativistic_generator",
     "score_generator",
@@ -149,7 +153,7 @@ def relativistic_average_generator(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def energy_real(real: Tensor, real_label: float = 1.0) -> Tensor:
-    """E(x), the energy of real images, with E = -logit: Zhao et al. 2017, arXiv:1609.03126, eq. 1. Ignores `real_label`."""
+    """E(x), the energy of real images, E = -logit: Zhao et al. 2017, arXiv:1609.03126, eq. 1. Ignores `real_label`."""
     return -real.mean()
 
 

@@ -62,8 +62,8 @@ def dragan_penalty(
 ) -> Tensor:
     """E (|grad f(x^)| - 1)^2 at random points near real images: Kodali et al. 2017, arXiv:1705.07215, eq. 5.
 
-    x^ = x + a (s/2) u with u uniform in [0, 1) for each value of `real` [N, ...], a uniform in [0, 1) for each image, and
-    s the standard deviation of all values of the batch, on all ranks, as in the authors' code.
+    x^ = x + a (s/2) u, as in the authors' code: u is uniform in [0, 1) for each value of `real` [N, ...], a for each
+    image, and s is the standard deviation of all values of the batch, on all ranks.
     """
     random = torch.rand(
         (distributed.size() * real.shape[0], 1 + real[0].numel()),

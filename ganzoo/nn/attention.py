@@ -10,8 +10,8 @@ from torch import Tensor, nn
 class SelfAttention(nn.Module):
     """x + s * attention(x), the scalar s starting at 0: Zhang et al. 2019, arXiv:1805.08318, section 3.
 
-    Maps [N, C, H, W] -> the same shape, C and both sides at least 2. Keys and values are pooled over 2x2 pixels; there is no scaling
-    of the products. 1.25 C^2 + 1 parameters if 8 divides C.
+    Maps [N, C, H, W] -> the same shape, C and both sides at least 2. Keys and values are pooled over 2x2 pixels; the
+    products are not scaled. 1.25 C^2 + 1 parameters if 8 divides C.
     """
 
     def __init__(self, channels: int):
@@ -28,4 +28,5 @@ class SelfAttention(nn.Module):
         key = F.max_pool2d(self.key(maps), 2).flatten(2).transpose(1, 2)  # [N, HW/4, C/8]
         value = F.max_pool2d(self.value(maps), 2).flatten(2).transpose(1, 2)  # [N, HW/4, C/2]
         mixed = F.scaled_dot_product_attention(query, key, value, scale=1.0)
-        return maps + self.strength * self.out(mixed.transpose(1, 2).unflatten(2, maps.shape[2:]))
+        attended: Tensor = self.out(mixed.transpose(1, 2).unflatten(2, maps.shape[2:]))
+        return maps + self.strength * attended

@@ -44,7 +44,8 @@ class UpBlock(nn.Module):
         hidden = self.conv1(F.interpolate(hidden, scale_factor=2.0))
         hidden = self.conv2(F.relu(normalise(self.norm2, hidden, condition)))
         # a 1x1 convolution and nearest upsampling commute: four times fewer products this way round
-        return hidden + F.interpolate(self.shortcut(maps), scale_factor=2.0)
+        result: Tensor = hidden + F.interpolate(self.shortcut(maps), scale_factor=2.0)
+        return result
 
 
 class DownBlock(nn.Module):

@@ -19,7 +19,7 @@ class DRAGANConfig(ConvolutionalConfig):
 
 
 class DRAGAN(Architecture):
-    api_version = 1
+    api_version = 2
     summary = "a gradient penalty near real images keeps the discriminator from sharp slopes"
     paper = "Kodali et al. 2017, On Convergence and Stability of GANs, arXiv:1705.07215"
     Config = DRAGANConfig

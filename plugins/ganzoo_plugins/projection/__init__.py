@@ -32,7 +32,7 @@ class ProjectionConfig(BackboneConfig):
 
 
 class Projection(Architecture):
-    api_version = 1
+    api_version = 2
     summary = "class-conditional: conditional batch norm, and a projection on the label's embedding"
     paper = "Miyato and Koyama 2018, cGANs with Projection Discriminator, arXiv:1802.05637"
     conditional = True

@@ -27,7 +27,7 @@ class SAGANConfig(Config):
 
 
 class SAGAN(Architecture):
-    api_version = 1
+    api_version = 2
     summary = "residual blocks with self-attention, spectral norm in both networks, class-conditional"
     paper = "Zhang et al. 2019, Self-Attention Generative Adversarial Networks, arXiv:1805.08318"
     conditional = True

@@ -32,7 +32,7 @@ class SNGANConfig(BackboneConfig):
 
 
 class SNGAN(Architecture):
-    api_version = 1
+    api_version = 2
     summary = "spectral norm in the discriminator and the hinge loss; the usual baseline"
     paper = "Miyato et al. 2018, Spectral Normalization for Generative Adversarial Networks, arXiv:1802.05957"
     Config = SNGANConfig

@@ -34,7 +34,7 @@ class WGANGPConfig(BackboneConfig):
 
 
 class WGANGP(Architecture):
-    api_version = 1
+    api_version = 2
     summary = "a Wasserstein critic whose slope is held at 1 by a gradient penalty"
     paper = "Gulrajani et al. 2017, Improved Training of Wasserstein GANs, arXiv:1704.00028"
     Config = WGANGPConfig
