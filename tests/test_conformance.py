@@ -10,7 +10,9 @@ from ganzoo.core import registry
 from ganzoo.core.spec import DataLocation
 from ganzoo.testing import Check, check_dataset, parametrize_checks
 
-ARCHITECTURES = [entry.name for entry in registry.architectures() if entry.error is None]
+SIBLINGS = ("dragan", "ragan", "sngan", "wgan-gp")
+"""Architectures whose networks are those of others: all of their checks run in the long suite alone."""
+ARCHITECTURES = [entry.name for entry in registry.architectures() if entry.error is None and entry.name not in SIBLINGS]
 DATASETS = [
     entry.name
     for entry in registry.datasets()
@@ -20,6 +22,12 @@ DATASETS = [
 
 @parametrize_checks(*ARCHITECTURES, datasets=DATASETS)
 def test_conformance(check: Check) -> None:
+    check()
+
+
+@pytest.mark.slow
+@parametrize_checks(*SIBLINGS)
+def test_conformance_of_siblings(check: Check) -> None:
     check()
 
 

@@ -38,6 +38,14 @@ NAIVE: dict[str, tuple[Callable[[Tensor, Tensor, float], Tensor], Callable[[Tens
         lambda real, fake, label: -(real - fake).sigmoid().log().mean(),
         lambda real, fake: -(fake - real).sigmoid().log().mean(),
     ),
+    "relativistic_average": (
+        lambda real, fake, label: naive_log_loss(real - fake.mean(), fake - real.mean(), 1.0),
+        lambda real, fake: naive_log_loss(fake - real.mean(), real - fake.mean(), 1.0),
+    ),
+    "energy": (
+        lambda real, fake, label: -real.mean() + (1 + fake).clamp(min=0).mean(),
+        lambda real, fake: -fake.mean(),
+    ),
 }
 
 

@@ -9,7 +9,15 @@ from torch import Tensor
 from ganzoo import losses, penalties
 from ganzoo.core import registry
 from ganzoo.core.entry_points import PENALTIES as GROUP
-from ganzoo.penalties import PENALTIES, clip_weights, gradient_penalty, r1_penalty, r1r2_penalty, r2_penalty
+from ganzoo.penalties import (
+    PENALTIES,
+    clip_weights,
+    dragan_penalty,
+    gradient_penalty,
+    r1_penalty,
+    r1r2_penalty,
+    r2_penalty,
+)
 
 
 def test_there_is_a_gradient_penalty_for_every_name_a_setting_can_have() -> None:
@@ -131,3 +139,19 @@ def test_clip_weights_clips_in_place_and_nothing_else() -> None:
     assert torch.equal(weights[1], torch.tensor([[0.01]]))
     assert weights[0].requires_grad
     assert weights[0].is_leaf
+
+
+def test_dragan_looks_near_real_images_alone() -> None:
+    """x + a (s/2) u: within half a standard deviation above each value; |3| - 1 squared for a plane of slope 3."""
+    seen: list[Tensor] = []
+
+    def plane(images: Tensor) -> Tensor:
+        seen.append(images.detach())
+        return 3 * images.flatten(1)[:, 0]
+
+    real = torch.randn(16, 2, 4)
+    penalty = dragan_penalty(plane, real, generator=torch.Generator().manual_seed(0))
+    assert penalty.item() == pytest.approx(4)
+    offset = seen[0] - real
+    assert (offset >= 0).all()
+    assert 0.4 * real.std() < offset.max() < 0.5 * real.std() * 1.01

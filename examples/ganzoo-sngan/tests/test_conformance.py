@@ -9,7 +9,7 @@ from ganzoo.config import make
 from ganzoo.testing import Check, parametrize_checks
 
 
-@parametrize_checks("sngan", width=16)
+@parametrize_checks("sngan-cnn", width=16)
 def test_conformance(check: Check) -> None:
     check()
 

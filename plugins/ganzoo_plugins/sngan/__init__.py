@@ -28,6 +28,8 @@ class SNGANConfig(BackboneConfig):
     }
 
     loss: LossName = "hinge"
+    generator_lr: float = 1e-3
+    discriminator_lr: float = 1e-3
     spectral_norm: Networks = "discriminator"
 
 

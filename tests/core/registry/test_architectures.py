@@ -114,11 +114,26 @@ BROKEN = {
     "config_unfinished": r"must has no default",
     "config_contradictory": r"loss=wasserstein with penalty=none",
     "config_plain": r"does not turn width into a setting: write @dataclass\(frozen=True, kw_only=True\)",
-    "config_clashes": r"loss=bce is not valid: no loss is called 'bce'. Known: hinge, ",
+    "config_clashes": r"loss=bce is not valid: no loss is called 'bce'. Known: energy, hinge, ",
     "contested": r"'contested' is also claimed by rival-[ab] 1.0; use it as rival-[ab]:contested",
 }
 WITH_TRACEBACK = ["raises", "exits", "syntax", "no_such_module", "no_such_object", "summary_raises"]
-BUILT_IN = ["acgan", "cgan", "dcgan", "infogan", "lsgan", "r3gan", "vanilla", "wgan"]
+BUILT_IN = [
+    "acgan",
+    "cgan",
+    "dcgan",
+    "dragan",
+    "infogan",
+    "lsgan",
+    "projection",
+    "r3gan",
+    "ragan",
+    "sagan",
+    "sngan",
+    "vanilla",
+    "wgan",
+    "wgan-gp",
+]
 
 
 def camel(name: str) -> str:
@@ -305,7 +320,7 @@ def test_distribution_without_metadata_breaks_nothing(site: Site, install: Calla
 
 
 @pytest.mark.parametrize(
-    ("word", "meant"), [("cgna", "cgan"), ("dcgn", "dcgan"), ("vanila", "vanilla"), ("wgan-gp", "wgan")]
+    ("word", "meant"), [("cgna", "cgan"), ("dcgn", "dcgan"), ("vanila", "vanilla"), ("dragn", "dragan")]
 )
 @pytest.mark.parametrize("command", [("info",), ("train", "--dataset", "digits")], ids=["info", "train"])
 def test_unknown_architecture_is_wrong_usage_with_a_hint(
