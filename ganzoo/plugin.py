@@ -14,8 +14,8 @@ from ganzoo.core.plugin import (
     NormName,
     OptimizerName,
     PenaltyName,
-    Sampling,
     Preset,
+    Sampling,
     Variants,
 )
 from ganzoo.core.spec import DataKind, DataLocation, DataSpec, Split
@@ -37,8 +37,8 @@ __all__ = [
     "NormName",
     "OptimizerName",
     "PenaltyName",
-    "Sampling",
     "Preset",
+    "Sampling",
     "Split",
     "Variants",
 ]

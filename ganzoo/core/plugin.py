@@ -134,6 +134,8 @@ class ConvolutionalConfig(Config):
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
     """The settings of sampling, `ganzoo sample RUN --set truncation=0.5`. Subclass it to add fields with `setting`."""
+
+
 class BackboneConfig(Config):
     """The settings of architectures whose networks `ganzoo.nn.backbone_networks` builds."""
 

@@ -166,5 +166,5 @@ class ProjectionDiscriminator(Discriminator):
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         maps = self.blocks(images)
-        projection: Tensor = (self.embed(labels) * maps.sum((2, 3))).sum(1)
-        return self.head(maps).flatten() + projection
+        logits: Tensor = self.head(maps).flatten() + (self.embed(labels) * maps.sum((2, 3))).sum(1)
+        return logits

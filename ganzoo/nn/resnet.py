@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ganzoo.core.spec import DataSpec
 from ganzoo.nn.attention import SelfAttention
+from ganzoo.nn.blocks import ConvDownsample2d, UpsampleConv2d
 from ganzoo.nn.conditional import ConditionalBatchNorm, ProjectionHead, normalise
 from ganzoo.nn.dcgan import stages
 
@@ -34,14 +35,14 @@ class UpBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, norm: Norm = nn.BatchNorm2d):
         super().__init__()
         self.norm1 = norm(inputs)
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.conv1 = UpsampleConv2d(inputs, outputs)
         self.norm2 = norm(outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
         self.shortcut = nn.Conv2d(inputs, outputs, 1)
 
     def forward(self, maps: Tensor, condition: Tensor | None = None) -> Tensor:
         hidden = F.relu(normalise(self.norm1, maps, condition))
-        hidden = self.conv1(F.interpolate(hidden, scale_factor=2.0))
+        hidden = self.conv1(hidden)
         hidden = self.conv2(F.relu(normalise(self.norm2, hidden, condition)))
         # a 1x1 convolution and nearest upsampling commute: four times fewer products this way round
         result: Tensor = hidden + F.interpolate(self.shortcut(maps), scale_factor=2.0)
@@ -60,13 +61,13 @@ class DownBlock(nn.Module):
         self.down, self.first = down, first
         hidden = outputs if first else inputs
         self.conv1 = nn.Conv2d(inputs, hidden, 3, padding=1)
-        self.conv2 = nn.Conv2d(hidden, outputs, 3, padding=1)
+        self.conv2 = ConvDownsample2d(hidden, outputs) if down else nn.Conv2d(hidden, outputs, 3, padding=1)
         self.shortcut = nn.Conv2d(inputs, outputs, 1) if down or inputs != outputs else None
 
     def forward(self, maps: Tensor) -> Tensor:
         hidden = self.conv2(F.relu(self.conv1(maps if self.first else F.relu(maps))))
         if self.down:  # a 1x1 convolution and averaging commute
-            hidden, maps = F.avg_pool2d(hidden, 2), F.avg_pool2d(maps, 2)
+            maps = F.avg_pool2d(maps, 2)
         result: Tensor = hidden + (maps if self.shortcut is None else self.shortcut(maps))
         return result
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
 
 from ganzoo.core.spec import DataSpec
 from ganzoo.nn import DownBlock, SelfAttention, UpBlock
@@ -17,9 +18,14 @@ def test_it_builds_for_a_range_of_sizes(size: int) -> None:
     assert Discriminator(2, spec)(images).shape == (2,)
 
 
+def conv3x3(layer: nn.Conv2d, maps: Tensor) -> Tensor:
+    """The layer without its change of size."""
+    return F.conv2d(maps, layer.weight, layer.bias, padding=1)
+
+
 def test_the_shortcut_commutes_with_upsampling() -> None:
     block, maps = UpBlock(3, 5).eval(), torch.randn(2, 3, 4, 4)
-    hidden = block.conv1(F.interpolate(F.relu(block.norm1(maps)), scale_factor=2.0))
+    hidden = conv3x3(block.conv1, F.interpolate(F.relu(block.norm1(maps)), scale_factor=2.0))
     hidden = block.conv2(F.relu(block.norm2(hidden)))
     torch.testing.assert_close(block(maps), hidden + block.shortcut(F.interpolate(maps, scale_factor=2.0)))
 
@@ -27,7 +33,7 @@ def test_the_shortcut_commutes_with_upsampling() -> None:
 def test_the_shortcut_commutes_with_averaging() -> None:
     block, maps = DownBlock(3, 5), torch.randn(2, 3, 4, 4)
     assert block.shortcut is not None
-    hidden = block.conv2(F.relu(block.conv1(F.relu(maps))))
+    hidden = conv3x3(block.conv2, F.relu(block.conv1(F.relu(maps))))
     torch.testing.assert_close(block(maps), F.avg_pool2d(hidden + block.shortcut(maps), 2))
 
 
