@@ -50,6 +50,7 @@ __all__ = [
     "logistic_real",
     "minimax_generator",
     "nonsaturating_generator",
+    "pull_away",
     "r1_penalty",
     "r1r2_penalty",
     "r2_penalty",
@@ -160,6 +161,16 @@ def energy_real(real: Tensor, real_label: float = 1.0) -> Tensor:
 def energy_fake(fake: Tensor) -> Tensor:
     """max(0, 1 - E(G(z))): Zhao et al. 2017, eq. 1, in units of the margin m."""
     return F.relu(1 + fake).mean()
+
+
+def pull_away(codes: Tensor) -> Tensor:
+    """The mean squared cosine of all pairs of different codes [N, features]: Zhao et al. 2017, arXiv:1609.03126, eq. 8.
+
+    Added to a generator's loss, with a weight, it keeps images apart.
+    """
+    directions = F.normalize(codes, dim=1)
+    count = len(codes)
+    return ((directions @ directions.T).square().sum() - count) / (count * (count - 1))
 
 
 def _mean(logits: Tensor) -> Tensor:

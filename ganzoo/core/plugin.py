@@ -136,6 +136,7 @@ class Sampling:
     """The settings of sampling, `ganzoo sample RUN --set truncation=0.5`. Subclass it to add fields with `setting`."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class BackboneConfig(Config):
     """The settings of architectures whose networks `ganzoo.nn.backbone_networks` builds."""
 
