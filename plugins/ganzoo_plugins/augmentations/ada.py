@@ -51,7 +51,7 @@ class ADA(Augmentation):
             return images
         mix = colours(uniform(images, 7, rng=rng), normal(images, 3, rng=rng), self.p, images.shape[1]).to(images.dtype)
         flat = torch.baddbmm(mix[:, :, -1:], mix[:, :, :-1], images.flatten(2))
-        return flat.unflatten(2, images.shape[2:])
+        return flat.view_as(images)
 
 
 def resample(images: Tensor, places: Tensor) -> Tensor:
@@ -73,7 +73,7 @@ def resample(images: Tensor, places: Tensor) -> Tensor:
             values = images.flatten(2).gather(2, index) * (row_weight * column_weight).flatten(1)[:, None]
             result = values if result is None else result + values
     assert result is not None
-    return result.unflatten(2, places.shape[1:3]).to(images.dtype)
+    return result.view(*images.shape[:2], *places.shape[1:3]).to(images.dtype)
 
 
 def geometry(u: Tensor, n: Tensor, p: Tensor, shape: torch.Size) -> Tensor:

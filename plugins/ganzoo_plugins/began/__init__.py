@@ -25,9 +25,7 @@ class BEGANConfig(Config):
     batch_size: int = 16
     generator_lr: float = 4e-4
     discriminator_lr: float = 4e-4
-    diversity: float = setting(
-        0.5, "errors of generated images relative to real ones at equilibrium (gamma)", gt=0, le=1
-    )
+    diversity: float = setting(0.5, "error of generated images relative to real ones at equilibrium", gt=0, le=1)
     balance_lr: float = setting(0.001, "rate at which the weight of generated images adapts (lambda)", gt=0)
 
 

@@ -15,7 +15,7 @@ from ganzoo_plugins.began import BEGANConfig
 
 
 class Decoder(nn.Sequential):
-    """z [N, latent_dim] -> [N, width, base, base] -> pairs of convolutions, doubled in between -> [N, C, size, size]."""
+    """z [N, latent_dim] -> [N, width, base, base] -> pairs of convolutions, doubled between -> [N, C, size, size]."""
 
     def __init__(self, config: BEGANConfig, spec: DataSpec):
         width, (base, doublings) = config.width, scales(spec.size)
