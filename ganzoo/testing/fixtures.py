@@ -76,6 +76,7 @@ class ArchitectureFixture:
             raise CheckError(f"build() raises {first_line(error)}{place}", BUILD_ADVICE) from error
         if not isinstance(gan, GAN):
             raise CheckError(not_a_gan(gan), BUILD_ADVICE)
+        gan.sampling_type = self.card.Sampling
         return gan.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     @functools.cached_property

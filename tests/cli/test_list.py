@@ -19,7 +19,7 @@ def test_json_has_exactly_the_promised_keys(ganzoo_cli: Command) -> None:
         card = registry.get_architecture(row["name"]).card
         assert (row["summary"], row["paper"]) == (card.summary, card.paper)
         assert (row["status"], row["error"]) == ("ok", None)
-        assert row["conditional"] is (row["name"] in ("acgan", "cgan", "projection", "sagan"))
+        assert row["conditional"] is (row["name"] in ("acgan", "biggan", "cgan", "projection", "sagan"))
 
 
 def test_table_has_a_line_for_each(ganzoo_cli: Command) -> None:

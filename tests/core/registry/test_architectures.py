@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from ganzoo.core import registry
+from ganzoo.core.entry_points import ARCHITECTURES, points
 from ganzoo.core.errors import PluginError, UsageError
 from tests.conftest import GOOD_ARCHITECTURE, Command, Result, Site
 
@@ -118,22 +119,8 @@ BROKEN = {
     "contested": r"'contested' is also claimed by rival-[ab] 1.0; use it as rival-[ab]:contested",
 }
 WITH_TRACEBACK = ["raises", "exits", "syntax", "no_such_module", "no_such_object", "summary_raises"]
-BUILT_IN = [
-    "acgan",
-    "cgan",
-    "dcgan",
-    "dragan",
-    "infogan",
-    "lsgan",
-    "projection",
-    "r3gan",
-    "ragan",
-    "sagan",
-    "sngan",
-    "vanilla",
-    "wgan",
-    "wgan-gp",
-]
+BUILT_IN = [point.name for point in points(ARCHITECTURES) if point.value.startswith("ganzoo_plugins.")]
+BUILT_IN.sort()
 
 
 def camel(name: str) -> str:
