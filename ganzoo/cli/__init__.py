@@ -27,6 +27,8 @@ COMMANDS = (
     "explore",
     "evaluate",
     "compare",
+    "runs",
+    "plot",
     "export",
     "pack",
     "models",
