@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ganzoo.core.errors import GanzooError, UsageError, did_you_mean
-from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU
+from ganzoo.nn import ConvBNLeakyReLU, ConvDownsample2d, ConvTransposeBNReLU, UpsampleConv2d
 from ganzoo.ops import NativeError, cpu_library
 
 TOLERANCE = 1e-3
@@ -27,6 +26,10 @@ TOLERANCE = 1e-3
 TURN_SECONDS = 0.05
 PEAK_ROUNDS = 2_000_000
 BLOCKS = [("up", 512, 4), ("up", 256, 8), ("up", 128, 16), ("down", 64, 32), ("down", 128, 16), ("down", 256, 8)]
+RESIDUAL_BLOCKS = [
+    *(("same", 64, 32), ("same", 128, 16), ("same", 256, 8), ("same", 512, 4)),
+    *(("upsample", 256, 8), ("downsample", 256, 16)),
+]
 
 
 @dataclass(frozen=True)
@@ -62,12 +65,19 @@ class Result:
 
 
 def block(kind: str, channels: int, size: int, what: Pass, batch: int) -> Case:
-    """A block that doubles ("up") or halves ("down") square images of `size` pixels a side and `channels` channels."""
-    make: Callable[[], nn.Module]
-    if kind == "up":
-        out, make = channels // 2, functools.partial(ConvTransposeBNReLU, channels, channels // 2)
-    else:
-        out, make = channels * 2, functools.partial(ConvBNLeakyReLU, channels, channels * 2)
+    """A block on square images of `size` pixels a side and `channels` channels.
+
+    "up" and "down" are 4x4 convolutions with batch norm, which double and halve the side, "same" a 3x3 convolution with
+    batch norm; "upsample" and "downsample" are 3x3 convolutions after upsampling and before pooling.
+    """
+    makers: dict[str, tuple[int, Callable[[], nn.Module]]] = {
+        "up": (channels // 2, lambda: ConvTransposeBNReLU(channels, channels // 2)),
+        "down": (channels * 2, lambda: ConvBNLeakyReLU(channels, channels * 2)),
+        "same": (channels, lambda: ConvBNLeakyReLU(channels, channels, kernel_size=3, stride=1)),
+        "upsample": (channels, lambda: nn.Sequential(UpsampleConv2d(channels, channels))),
+        "downsample": (channels, lambda: nn.Sequential(ConvDownsample2d(channels, channels))),
+    }
+    out, make = makers[kind]
     words = {"inference": "inference", "forward": "forward, training", "backward": "forward and backward"}
     return Case(
         f"{kind}{channels}.{what}",
@@ -95,16 +105,17 @@ def training_step(batch: int) -> Case:
 
 PASSES: tuple[Pass, ...] = ("inference", "forward", "backward")
 BATCHES: dict[Pass, int] = {"inference": 64, "forward": 128, "backward": 128}
-ALL = [block(*shape, what, BATCHES[what]) for shape in BLOCKS for what in PASSES]
+ALL = [block(*shape, what, BATCHES[what]) for shape in (*BLOCKS, *RESIDUAL_BLOCKS) for what in PASSES]
 CASES = {case.name: case for case in (*ALL, generator(64), generator(1), training_step(128))}
 
 
-def chosen(patterns: Sequence[str]) -> list[Case]:
+def chosen(patterns: Sequence[str], among: Mapping[str, Case] | None = None) -> list[Case]:
     """The cases that match any of `patterns` ("*" matches anything), without patterns all. Raises UsageError."""
+    cases = CASES if among is None else among
     for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in CASES):
-            raise UsageError(f"No case {pattern!r}. {did_you_mean(pattern, CASES)}")
-    return [c for c in CASES.values() if not patterns or any(fnmatchcase(c.name, p) for p in patterns)]
+        if not any(fnmatchcase(name, pattern) for name in cases):
+            raise UsageError(f"No case {pattern!r}. {did_you_mean(pattern, cases)}")
+    return [c for c in cases.values() if not patterns or any(fnmatchcase(c.name, p) for p in patterns)]
 
 
 def require_native() -> None:

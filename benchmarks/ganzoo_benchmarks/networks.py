@@ -10,7 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ganzoo.nn import ConvBNLeakyReLU, ConvHead, ConvTransposeBNReLU, ConvTransposeTanh
+from ganzoo.nn import (
+    ConvBNLeakyReLU,
+    ConvDownsample2d,
+    ConvHead,
+    ConvTransposeBNReLU,
+    ConvTransposeTanh,
+    UpsampleConv2d,
+)
 
 LATENT = 100
 SEED = 0
@@ -79,6 +86,12 @@ def plain(network: nn.Module) -> nn.Module:
             if isinstance(last, ConvTransposeTanh):
                 last.__class__ = nn.ConvTranspose2d  # type: ignore[assignment]
                 setattr(module, name, nn.Sequential(last, nn.Tanh()))
+            elif isinstance(last, UpsampleConv2d):
+                last.__class__ = nn.Conv2d  # type: ignore[assignment]
+                setattr(module, name, nn.Sequential(nn.Upsample(scale_factor=2), last))
+            elif isinstance(last, ConvDownsample2d):
+                last.__class__ = nn.Conv2d  # type: ignore[assignment]
+                setattr(module, name, nn.Sequential(last, nn.AvgPool2d(2)))
     return result
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ganzoo.cli import completions
 from ganzoo.core.version import __version__
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ PACKAGES = ("torch", "onnxruntime", "openvino")
 
 
 @click.command()
+@click.argument("run", required=False, shell_complete=completions.runs)
 @click.option(
     "--case",
     "patterns",
@@ -32,19 +34,32 @@ PACKAGES = ("torch", "onnxruntime", "openvino")
     help="Turns per contestant.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
-def bench(patterns: tuple[str, ...], rounds: int, as_json: bool) -> None:
+def bench(run: str | None, patterns: tuple[str, ...], rounds: int, as_json: bool) -> None:
     """Compare the native kernels with other implementations.
+
+    With RUN, the directory of a run: its own networks, generating a batch and a single image and in a training step on
+    the run's data, against eager PyTorch and torch.compile.
 
     The contestants take turns in one process, with the same number of threads, and their medians are compared. Turns
     during which another program used the machine are ignored, unless too few would remain.
 
-    The cases are the blocks up512, up256, up128, down64, down128 and down256, each with .inference (batch 64), .forward
-    and .backward (batch 128), generator.64, generator.1, and training-step.
+    Without RUN, the cases are the blocks up512, up256, up128, down64, down128, down256, same64, same128, same256,
+    same512, upsample256 and downsample256, each with .inference (batch 64), .forward and .backward (batch 128),
+    generator.64, generator.1, and training-step.
+
+    \b
+    ganzoo bench --case up512.backward --case 'same*.inference'
+    ganzoo bench runs/dcgan-mnist-001
     """
     from ganzoo_benchmarks.cases import chosen, race, require_native
 
-    cases = chosen(patterns)
     require_native()
+    if run is None:
+        cases = chosen(patterns)
+    else:
+        from ganzoo_benchmarks import runs
+
+        cases = chosen(patterns, runs.cases(run))
     machine = _machine()
     if as_json:
         rows = [_row(race(case, rounds)) for case in cases]

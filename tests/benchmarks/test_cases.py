@@ -53,6 +53,14 @@ def test_a_small_block(kind: str, channels: int, size: int, what: peers.Pass, pa
 
 
 @needs_native
+@pytest.mark.parametrize(("kind", "products"), [("same", 9 * 16), ("upsample", 9 * 64), ("downsample", 9 * 16)])
+def test_a_small_block_of_a_residual_network(kind: str, products: int) -> None:
+    result = race(without(block(kind, 32, 4, "backward", batch=2), COMPILE, *ENGINES), rounds=1)
+    assert list(result.seconds) == [NATIVE, REFERENCE, CHANNELS_LAST]
+    assert result.operations == 3 * 2.0 * 2 * 32 * 32 * products
+
+
+@needs_native
 @pytest.mark.parametrize("engine", ENGINES)
 def test_an_inference_engine(engine: str) -> None:
     for package in ENGINES[engine]:

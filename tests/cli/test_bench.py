@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
-from ganzoo_benchmarks import cases
+from ganzoo_benchmarks import cases, runs
 from ganzoo_benchmarks.cases import block
-from ganzoo_benchmarks.peers import COMPILE, NATIVE, REFERENCE
+from ganzoo_benchmarks.peers import CHANNELS_LAST, COMPILE, NATIVE, REFERENCE
 
 from ganzoo.ops import cpu_library
 from ganzoo.ops.library import Loaded
@@ -74,3 +75,33 @@ def test_help_names_every_case(ganzoo_cli: Command) -> None:
     words = re.findall(r"[\w.-]+\w", ganzoo_cli("bench", "--help").out)
     for name in cases.CASES:
         assert name in words or name.partition(".")[0] in words
+
+
+@needs_native
+def test_the_networks_of_a_run(ganzoo_cli: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delitem(runs.FORMS, COMPILE)  # slow
+    options = ("--set", "batch_size=8", "--set", "latent_dim=8", "--steps", 2, "--out", tmp_path / "run")
+    assert ganzoo_cli("train", "cgan", "--dataset", "digits", *options).code == 0
+    before = sorted(path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*"))
+    result = ganzoo_cli("bench", tmp_path / "run", "--rounds", 1, "--json")
+    assert (result.code, result.err) == (0, "")
+    rows = json.loads(result.out)["cases"]
+    assert [(row["case"], row["batch"]) for row in rows] == [
+        ("generator.8", 8),
+        ("generator.1", 1),
+        ("training-step", 8),
+    ]
+    for row in rows:
+        assert list(row["contestants"]) == [NATIVE, REFERENCE, CHANNELS_LAST]
+        assert row["did_not_run"] == {}
+    assert sorted(path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")) == before
+    result = ganzoo_cli("bench", tmp_path / "run", "--case", "up512.inference")
+    assert result.code == 2
+    assert "No case 'up512.inference'" in result.err
+
+
+@needs_native
+def test_a_folder_that_is_no_run(ganzoo_cli: Command, tmp_path: Path) -> None:
+    result = ganzoo_cli("bench", tmp_path)
+    assert (result.code, result.out) == (2, "")
+    assert "is not a run directory" in result.err

@@ -7,7 +7,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from ganzoo import DataSpec
 from ganzoo.errors import UsageError
-from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU
+from ganzoo.nn import Conv3x3, ConvBNLeakyReLU, ConvTransposeBNReLU
 from ganzoo_sngan import SNGANConfig
 
 
@@ -44,7 +44,7 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Images [N, C, size, size] -> logits [N]. Every layer is divided by its largest singular value.
 
-    Each stage is a 3x3 convolution that adds channels, and a strided 4x4 one: ganzoo's fused block without norm.
+    Each stage is a 3x3 convolution that adds channels, and a strided 4x4 one: ganzoo's fused blocks without norm.
     """
 
     def __init__(self, config: SNGANConfig, spec: DataSpec):
@@ -55,9 +55,9 @@ class Discriminator(nn.Module):
         for _ in range(doublings):
             halve = ConvBNLeakyReLU(width, width, norm=False, slope=config.slope)
             spectral_norm(halve[0])
-            layers += [spectral_norm(nn.Conv2d(inputs, width, 3, padding=1)), nn.LeakyReLU(config.slope), halve]
+            layers += [spectral_norm(Conv3x3(inputs, width)), nn.LeakyReLU(config.slope), halve]
             inputs, width = width, 2 * width
-        layers += [spectral_norm(nn.Conv2d(inputs, width, 3, padding=1)), nn.LeakyReLU(config.slope), nn.Flatten()]
+        layers += [spectral_norm(Conv3x3(inputs, width)), nn.LeakyReLU(config.slope), nn.Flatten()]
         self.layers = nn.Sequential(*layers)
         self.head = spectral_norm(nn.Linear(width * base * base, 1))
 
