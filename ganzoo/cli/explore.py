@@ -72,7 +72,7 @@ def explore(
         if open_browser:
             click.launch(address)
 
-    serving.serve(root, session, host, port, announce)
+    serving.serve(root, session, host, port, announce, device)
 
 
 def _session(

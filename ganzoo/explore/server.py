@@ -5,20 +5,27 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from ganzoo.core import files
 from ganzoo.core.errors import GanzooError, UsageError, memory_exhausted
 from ganzoo.core.version import __version__
+from ganzoo.explore import uploads
 from ganzoo.explore.library import Library, details, read_grid
 from ganzoo.explore.live import LiveTraining
+from ganzoo.explore.plane import encode
+from ganzoo.explore.recipe import Recipe, pins_of
 from ganzoo.explore.security import MAX_JSON_BYTES, Guard, read_body
+from ganzoo.explore.studio import FILM_FRAMES, Studio, Studios
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
+    from torch import Tensor
 
+BYTES = "application/octet-stream"
 LIBRARY_EVERY = 1.0
 """Seconds between two looks at the folder of runs."""
 LIVE_EVERY = 0.03
@@ -30,13 +37,17 @@ SILENCE = 10.0
 class Page:
     """The functions behind the addresses. Everything that may take long runs in a thread."""
 
-    def __init__(self, library: Library, live: LiveTraining | None):
+    def __init__(self, library: Library, live: LiveTraining | None, device: str | None):
         self.library = library
         self.live = live
+        self.studios = Studios(device)
+        self._worker = ThreadPoolExecutor(1, "explore-pictures")
+        self._projecting = asyncio.Lock()
 
     def home(self, request: Request) -> Response:
         return answer({
-            "version": __version__, "folder": str(self.library.root), "live": self.live is not None,
+            "version": __version__, "folder": str(self.library.root),
+            "live": None if self.live is None else {"step": self.live.status["step"]},
             "runs": self.library.summaries(),
         })  # fmt: skip
 
@@ -91,6 +102,76 @@ class Page:
         self._live().command(await read_json(request))
         return answer({})
 
+    async def latent(self, request: Request) -> Response:
+        studio = await self._studio(request)
+        return answer(await self._compute(lambda: studio.description))
+
+    async def frame(self, request: Request) -> Response:
+        """The picture of a recipe: its bytes, row by row, channels last."""
+        studio, recipe = await self._studio(request), Recipe.of(await read_json(request))
+        return pixels((await self._compute(studio.picture, recipe))[None])
+
+    async def wall(self, request: Request) -> Response:
+        """The pictures of pins."""
+        studio = await self._studio(request)
+        pins, truncation = pins_of(await read_json(request))
+        return pixels(await self._compute(studio.wall, pins, truncation))
+
+    async def about(self, request: Request) -> Response:
+        """What D says of a picture, the training images nearest to it, and what makes it again."""
+        studio, recipe = await self._studio(request), Recipe.of(await read_json(request))
+        picture, score = await self._compute(lambda: (studio.picture(recipe), studio.score(recipe)))
+        known: dict[str, Any] = {"score": score, "code": studio.code(recipe)}
+        known["walk"] = recipe.walk_command(str(studio.run.path), FILM_FRAMES)
+        try:
+            found = await in_thread(studio.nearest, picture)
+        except GanzooError as failure:  # the data may be elsewhere; all else is known
+            return answer({**known, "nearest": [], "reason": str(failure)})
+        shown = [{"index": i, "rms": rms, "image": encode(image.permute(1, 2, 0))} for i, rms, image in found]
+        return answer({**known, "nearest": shown, "reason": ""})
+
+    async def directions(self, request: Request) -> Response:
+        studio, asked = await self._studio(request), await read_json(request)
+        found = await self._compute(studio.directions, asked.get("method"))
+        return answer({"names": found.names, "effects": [round(effect, 2) for effect in found.effects.tolist()]})
+
+    async def project(self, request: Request) -> Response:
+        """Project the image in the body, and name the pin for it."""
+        studio = await self._studio(request)
+        channels, size = studio.gan.spec.shape[:2]
+        image = await in_thread(uploads.decode, await read_body(request, uploads.MAX_BYTES), channels, size)
+        async with self._projecting:
+            name, found = await in_thread(studio.project, image, label_in(request))
+        return answer({
+            "image": name, "psnr": round(found.psnr, 2), "random_psnr": round(found.random_psnr, 2),
+            "length": round(found.length, 2),
+        })  # fmt: skip
+
+    async def file(self, request: Request) -> Response:
+        """A picture or a film to keep."""
+        from starlette.responses import Response
+
+        studio, recipe = await self._studio(request), Recipe.of(await read_json(request))
+        kind = request.path_params["kind"]
+        makers = {"png": (studio.png, "image/png"), "gif": (studio.gif, "image/gif"), "npz": (studio.npz, BYTES)}
+        if kind not in makers:
+            raise UsageError(f"There is no file of the kind {kind!r}.")
+        make, media_type = makers[kind]
+        return Response(await self._compute(make, recipe), media_type=media_type)
+
+    async def _studio(self, request: Request) -> Studio:
+        identifier = request.path_params["identifier"]
+        known: Studio | None = self.studios.known(identifier)
+        if known is not None:
+            return known
+        run = await in_thread(self.library.open, identifier)
+        studio: Studio = await self._compute(self.studios.get, identifier, run)
+        return studio
+
+    async def _compute(self, function: Any, *arguments: Any) -> Any:
+        """What `function` returns; one at a time, in the thread of all pictures."""
+        return await asyncio.get_running_loop().run_in_executor(self._worker, function, *arguments)
+
     def _opened(self, request: Request) -> Any:
         return self.library.open(request.path_params["identifier"])
 
@@ -100,19 +181,27 @@ class Page:
         return self.live
 
 
-def application(library: Library, live: LiveTraining | None, token: str, **guard: Any) -> Guard:
+def application(
+    library: Library, live: LiveTraining | None, token: str, device: str | None = None, **guard: Any
+) -> Guard:
     """The application, behind its guard."""
     from starlette.applications import Starlette
     from starlette.routing import Mount, Route
     from starlette.staticfiles import StaticFiles
 
-    page = Page(library, live)
+    page = Page(library, live, device)
     static = str(resources.files("ganzoo.explore").joinpath("static"))
     routes = [
         Route("/api/home", page.home),
         Route("/api/runs", page.runs),
         Route("/api/runs/{identifier}", page.run),
         Route("/api/runs/{identifier}/grid/{step:int}", page.grid),
+        Route("/api/runs/{identifier}/latent", page.latent),
+        *(
+            Route(f"/api/runs/{{identifier}}/{function.__name__}", function, methods=["POST"])
+            for function in (page.frame, page.wall, page.about, page.directions, page.project)
+        ),
+        Route("/api/runs/{identifier}/file/{kind}", page.file, methods=["POST"]),
         Route("/api/training", page.training),
         Route("/api/training", page.command, methods=["POST"]),
         Mount("/", StaticFiles(directory=static, html=True)),
@@ -138,6 +227,19 @@ def answer(content: Any, status: int = 200) -> Response:
     from starlette.responses import JSONResponse
 
     return JSONResponse(content, status)
+
+
+def pixels(images: Tensor) -> Response:
+    """Images uint8 [N, C, S, S] as bytes, row by row, channels last."""
+    from starlette.responses import Response
+
+    return Response(images.permute(0, 2, 3, 1).contiguous().numpy().tobytes(), media_type=BYTES)
+
+
+def label_in(request: Request) -> int | None:
+    """The class in the address, if there is one."""
+    label = request.query_params.get("label", "")
+    return int(label) if label.isascii() and label.isdecimal() and len(label) < 7 else None
 
 
 def event(name: str, data: str) -> str:

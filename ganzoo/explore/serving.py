@@ -25,7 +25,14 @@ def require_extra() -> None:
             raise PluginError(f"The page needs {name}, which is not installed. Install it: {EXTRA}")
 
 
-def serve(root: Path, session: Session | None, host: str, port: int | None, announce: Callable[[str], None]) -> None:
+def serve(
+    root: Path,
+    session: Session | None,
+    host: str,
+    port: int | None,
+    announce: Callable[[str], None],
+    device: str | None = None,
+) -> None:
     """Serve the page until a signal arrives. `announce` is called with its address once it can be opened."""
     require_extra()
     import uvicorn
@@ -38,7 +45,7 @@ def serve(root: Path, session: Session | None, host: str, port: int | None, anno
     listener = open_socket(host, port)
     token = secrets.token_urlsafe(24)
     live = None if session is None else LiveTraining(session)
-    app = application(Library(root), live, token, hosts=(*LOOPBACK, host), any_address=not is_loopback(host))
+    app = application(Library(root), live, token, device, hosts=(*LOOPBACK, host), any_address=not is_loopback(host))
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=1, ws="none"
     )

@@ -1,5 +1,5 @@
 // The training that this page owns: watch it, take single steps, and change it while it runs.
-import { attempt, command, el, listen, number, place, post, remember } from "./page.js";
+import { attempt, command, el, listen, number, post, remember } from "./page.js";
 import { charts } from "./curves.js";
 import { LAYERS, PlaneView } from "./plane.js";
 

@@ -1,0 +1,229 @@
+"""The page in a real browser: pixels change where a user changes something."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="playwright is not installed: the page is not tested in a browser"
+)
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed: the page is not tested in it")
+
+PATIENCE_MS = 60_000
+
+
+@pytest.fixture(scope="module")
+def address(trained: Path) -> Iterator[str]:
+    """The address that `ganzoo explore` prints, with a training on `ring`."""
+    command = [
+        "explore",
+        str(trained),
+        "--port",
+        "0",
+        "--train",
+        "vanilla",
+        "--dataset",
+        "ring",
+        "--set",
+        "batch_size=16",
+    ]
+    with subprocess.Popen([sys.executable, "-m", "ganzoo", *command], stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        line = server.stdout.readline()
+        yield re.fullmatch(r"Open (http://127\.0\.0\.1:\d+/\?token=\S+)\n", line)[1]  # type: ignore[index]
+        server.terminate()
+        assert server.wait(20) in (143, -15)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Any, address: str) -> Iterator[Any]:
+    """A page whose script must not fail, and which must ask nothing of other servers."""
+    context = browser.new_context(viewport={"width": 1200, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("request", lambda request: problems.extend(_foreign(request.url, address)))
+    page.on("console", lambda message: problems.extend([message.text] if "Content Security" in message.text else []))
+    page.goto(address)
+    yield page
+    assert problems == []
+    context.close()
+
+
+def _foreign(url: str, address: str) -> list[str]:
+    return [] if url.startswith((address.partition("?")[0], "data:", "blob:")) else [url]
+
+
+def pixels(page: Any, selector: str) -> str:
+    """All pixels of a canvas."""
+    found: str = page.eval_on_selector(
+        selector, "c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.join()"
+    )
+    return found
+
+
+CHANGED = """([selector, before]) => {
+  const c = document.querySelector(selector);
+  return c && c.width && c.getContext('2d').getImageData(0, 0, c.width, c.height).data.join() !== before;
+}"""
+
+
+PAINTED = """[...document.querySelectorAll('.tile canvas, .main-picture')].every((c) =>
+  c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some((v) => v))"""
+
+
+def changes(page: Any, selector: str, before: str) -> None:
+    """Wait until a canvas differs from `before`."""
+    page.wait_for_function(CHANGED, arg=[selector, before], timeout=PATIENCE_MS)
+
+
+def go(page: Any, tab: str) -> None:
+    page.get_by_role("link", name=tab, exact=True).click()
+
+
+def open_latent(page: Any) -> None:
+    go(page, "Latent space")
+    page.get_by_text("eigenvector 1").wait_for()
+    page.wait_for_function(PAINTED)
+
+
+def test_the_table_names_every_run(page: Any) -> None:
+    go(page, "Runs")
+    table = page.get_by_role("table")
+    table.get_by_role("link", name="images").wait_for()
+    text = table.inner_text()
+    assert "more/points" in text
+    assert "cannot be read" in text
+    page.wait_for_function(
+        "[...document.querySelectorAll('.thumbnail')].filter((i) => i.naturalWidth > 0).length === 2"
+    )
+
+
+def test_a_slider_moved_changes_the_picture_and_a_reload_keeps_it(page: Any) -> None:
+    open_latent(page)
+    before = pixels(page, ".main-picture")
+    slider = page.get_by_label("eigenvector 1")
+    slider.focus()
+    for _ in range(40):
+        slider.press("ArrowRight")
+    changes(page, ".main-picture", before)
+    page.get_by_text("D says").wait_for()  # the picture has settled
+    page.wait_for_function("location.hash.includes('moves=')")
+    moved = pixels(page, ".main-picture")
+    page.reload()
+    open_latent(page)
+    page.get_by_text("D says").wait_for()
+    assert page.get_by_label("eigenvector 1").input_value() == "2"
+    assert pixels(page, ".main-picture") == moved
+
+
+def test_the_pad_works_by_keyboard_and_by_pointer(page: Any) -> None:
+    open_latent(page)
+    knob = page.get_by_role("slider", name="Place between the pins")
+    for _ in range(2):
+        before = pixels(page, ".main-picture")
+        for _ in range(5):
+            knob.press("Shift+ArrowLeft")
+        changes(page, ".main-picture", before)
+        assert knob.get_attribute("aria-valuetext") == "0% across, 50% down"
+        before = pixels(page, ".main-picture")
+        box = page.locator(".pad").bounding_box()
+        page.mouse.click(box["x"] + 0.9 * box["width"], box["y"] + 0.1 * box["height"])
+        changes(page, ".main-picture", before)
+
+
+def test_an_upload_that_is_no_image_is_a_message_and_the_page_stays_up(page: Any, tmp_path: Path) -> None:
+    open_latent(page)
+    (tmp_path / "image.png").write_text("no image")
+    page.get_by_label("An image to project").set_input_files(tmp_path / "image.png")
+    page.get_by_role("alert").get_by_text("This file is no image that can be read.").wait_for()
+    before = pixels(page, ".main-picture")
+    page.get_by_role("slider", name="Place between the pins").press("Shift+ArrowUp")
+    changes(page, ".main-picture", before)
+
+
+def test_the_point_cloud_of_a_training_moves(page: Any) -> None:
+    go(page, "Live")
+    page.get_by_text("step 0").wait_for()
+    page.get_by_text("D's surface").click()
+    page.get_by_text("Gradients").click()  # only points are left
+    page.wait_for_function("document.querySelector('canvas.plane').width > 0")
+    page.wait_for_timeout(300)
+    before = pixels(page, "canvas.plane")
+    page.get_by_role("button", name="Play", exact=True).click()
+    page.wait_for_function("Number(/step ([0-9]+)/.exec(document.querySelector('main').textContent)[1]) > 20")
+    page.get_by_role("button", name="Pause").click()
+    page.get_by_text("paused").wait_for()
+    changes(page, "canvas.plane", before)
+    step = int(re.findall(r"step (\d+)", page.inner_text("main"))[0])
+    page.keyboard.press("Escape")
+    page.locator("h1").click()
+    page.keyboard.press("g")
+    page.get_by_text(f"step {step + 1} ").wait_for()
+    page.get_by_text("What was changed by hand on the way", exact=False).or_(
+        page.get_by_text("changed by hand")
+    ).first.wait_for()
+    page.reload()
+    page.get_by_text(f"step {step + 1} ").wait_for()  # the training is the server's
+    assert not page.get_by_label("Gradients").is_checked()
+
+
+def test_a_distribution_is_drawn_by_keyboard(page: Any) -> None:
+    go(page, "Live")
+    page.get_by_role("button", name="Draw a distribution").click()
+    for key in ("ArrowRight", " ", "ArrowUp", "ArrowUp", " "):
+        page.keyboard.press(key)
+    page.get_by_role("button", name="Train on it").click()
+    page.get_by_role("heading", name="vanilla on drawn by hand").wait_for()
+    page.get_by_role("button", name="Restart").click()
+    page.get_by_role("heading", name="vanilla on ring").wait_for()
+
+
+def test_the_timeline_shows_other_grids(page: Any) -> None:
+    go(page, "Runs")
+    page.get_by_role("link", name="images").click()
+    page.get_by_text("Step 6").wait_for()
+    page.get_by_label("Step of the sample grid").press("ArrowLeft")
+    page.get_by_text("Step 4").wait_for()
+    page.wait_for_function("document.querySelector('img.picture').naturalWidth > 0")
+    page.wait_for_function("location.hash.includes('step=4')")
+    page.reload()
+    page.get_by_text("Step 4").wait_for()
+    assert page.locator("svg.chart").count() >= 4
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_part_fits_into_360_pixels_in_light_and_dark(scheme: str, browser: Any, address: str) -> None:
+    context = browser.new_context(viewport={"width": 360, "height": 740}, color_scheme=scheme)
+    page = context.new_page()
+    page.goto(address)
+    for tab in ("Runs", "Training", "Latent space", "Live"):
+        go(page, tab)
+        page.wait_for_timeout(500)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360, tab
+        brightness = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/[0-9]+/g).map(Number)[0]")
+        assert (brightness < 60) == (scheme == "dark")
+        unnamed = page.evaluate(
+            "[...document.querySelectorAll('button, input, select, canvas[role], a')].filter((e) => "
+            "!e.innerText?.trim() && !e.ariaLabel && !e.labels?.length).map((e) => e.outerHTML)"
+        )
+        assert unnamed == []
+    context.close()
