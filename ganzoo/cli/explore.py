@@ -9,6 +9,7 @@ import click
 
 from ganzoo.cli import completions
 from ganzoo.cli.overrides import key_values
+from ganzoo.core import models
 from ganzoo.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("target", required=False, metavar="[RUN|DIR]", shell_complete=completions.runs)
+@click.argument("target", required=False, metavar="[RUN|DIR|MODEL]", shell_complete=completions.runs)
 @click.option(
     "--train", "architecture", metavar="ARCH", shell_complete=completions.architectures,
     help="Train this architecture in the page, step by step if you like; nothing is written to disk.",
@@ -60,9 +61,11 @@ def explore(
     if architecture is None and (overrides or any(value is not None for value in options.values())):
         raise click.UsageError("--dataset, --set and --seed need --train ARCH.")
     root = Path(target or "runs")
+    if target is not None and not root.is_dir():
+        root = models.find(target) or root
     if not root.is_dir() and (target is not None or architecture is None):
-        hint = "Train something first: ganzoo train cgan --dataset digits" if target is None else "Choose another."
-        raise UsageError(f"There is no directory {root}. {hint}")
+        hint = models.hint(target) if target else " Train something first: ganzoo train cgan --dataset digits"
+        raise UsageError(f"There is no directory {root}.{hint}")
     session = None
     if architecture is not None:
         session = _session(architecture, dataset or "ring", key_values(overrides), seed, device, data_dir)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -37,9 +37,10 @@ SILENCE = 10.0
 class Page:
     """The functions behind the addresses. Everything that may take long runs in a thread."""
 
-    def __init__(self, library: Library, live: LiveTraining | None, device: str | None):
+    def __init__(self, library: Library, live: LiveTraining | None, device: str | None, ending: Callable[[], bool]):
         self.library = library
         self.live = live
+        self.ending = ending
         self.studios = Studios(device)
         self._worker = ThreadPoolExecutor(1, "explore-pictures")
         self._projecting = asyncio.Lock()
@@ -56,7 +57,7 @@ class Page:
 
         async def stream() -> AsyncIterator[str]:
             last = ""
-            while True:
+            while not self.ending():
                 rows = json.dumps(await in_thread(self.library.summaries))
                 yield event("runs", rows) if rows != last else ""
                 last = rows
@@ -79,7 +80,7 @@ class Page:
         async def stream() -> AsyncIterator[str]:
             version, generation, sent, lab = -1, -1, 0, None
             with live.watched():
-                while True:
+                while not self.ending():
                     if live.version == version:
                         yield ""
                         await asyncio.sleep(LIVE_EVERY)
@@ -182,14 +183,19 @@ class Page:
 
 
 def application(
-    library: Library, live: LiveTraining | None, token: str, device: str | None = None, **guard: Any
+    library: Library,
+    live: LiveTraining | None,
+    token: str,
+    device: str | None = None,
+    ending: Callable[[], bool] = lambda: False,
+    **guard: Any,
 ) -> Guard:
-    """The application, behind its guard."""
+    """The application, behind its guard. Its streams end once `ending` says so."""
     from starlette.applications import Starlette
     from starlette.routing import Mount, Route
     from starlette.staticfiles import StaticFiles
 
-    page = Page(library, live, device)
+    page = Page(library, live, device, ending)
     static = str(resources.files("ganzoo.explore").joinpath("static"))
     routes = [
         Route("/api/home", page.home),

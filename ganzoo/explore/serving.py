@@ -45,14 +45,21 @@ def serve(
     listener = open_socket(host, port)
     token = secrets.token_urlsafe(24)
     live = None if session is None else LiveTraining(session)
-    app = application(Library(root), live, token, device, hosts=(*LOOPBACK, host), any_address=not is_loopback(host))
-    config = uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=1, ws="none"
+
+    def ending() -> bool:
+        return server.should_exit
+
+    app = application(
+        Library(root), live, token, device, ending, hosts=(*LOOPBACK, host), any_address=not is_loopback(host)
     )
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=3, ws="none"
+    )
+    server = uvicorn.Server(config)
     name = f"[{host}]" if ":" in host else host
     announce(f"http://{name}:{listener.getsockname()[1]}/?token={token}")
     try:
-        uvicorn.Server(config).run(sockets=[listener])
+        server.run(sockets=[listener])
     finally:
         listener.close()
         if live is not None:
