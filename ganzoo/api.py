@@ -33,6 +33,7 @@ def train(
     *,
     out: str | os.PathLike[str] | None = None,
     resume: str | os.PathLike[str] | None = None,
+    autoresume: bool = False,
     callbacks: Iterable[Callback] | None = None,
     settings: Mapping[str, Any] | None = None,
     **options: Any,
@@ -43,18 +44,20 @@ def train(
         architecture: a name from `architectures()`, or `FILE.py:CLASS`, which runs that file.
         out: run directory, new or empty; default `runs/ARCHITECTURE-DATASET-001` and so on.
         resume: directory of a run to continue exactly from its last checkpoint; everything else comes from the run.
+        autoresume: continue the run in `out` if there is one, else start it there.
         callbacks: see `ganzoo.training.callbacks`; default one that logs alarms and notes as warnings.
         settings: settings of the architecture; or give them as keywords, such as `batch_size=64`, `loss="hinge"`.
         {options}
 
     Raises `ganzoo.errors.GanzooError` (UsageError, PluginError, DataError, TrainingError, CheckpointError). Ctrl-C
-    writes a checkpoint before KeyboardInterrupt is raised, SIGTERM before SystemExit(143).
+    writes a checkpoint before KeyboardInterrupt is raised, SIGTERM and SIGHUP before SystemExit(128 + signal). SIGUSR1
+    writes one, and training goes on.
     """
     from ganzoo.core import distributed
     from ganzoo.training.callbacks import WarningLog
 
     with distributed.process_group():
-        session = prepare(architecture, out=out, resume=resume, settings=settings, **options)
+        session = prepare(architecture, out=out, resume=resume, autoresume=autoresume, settings=settings, **options)
         extra: list[Callback] = [WarningLog()] if callbacks is None else list(callbacks)
         if session.config.evaluate_every is not None:
             from ganzoo.evaluation import BestCheckpoint
@@ -68,12 +71,15 @@ def prepare(
     *,
     out: str | os.PathLike[str] | None = None,
     resume: str | os.PathLike[str] | None = None,
+    autoresume: bool = False,
     settings: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Session:
     """The session that `train` would run with these arguments, with everything checked and nothing written."""
     from ganzoo.training.session import Session
 
+    if autoresume:
+        resume, out = _continued(resume, out)
     if resume is not None and out is not None:
         raise UsageError("A resumed run stays in its directory: give --resume or --out, not both.")
     options |= {"architecture": architecture}
@@ -84,6 +90,21 @@ def prepare(
 
         get_metrics([chosen["best_by"]])  # refuses unknown names
     return Session.new(chosen, settings, out) if resume is None else Session.resume(resume, chosen, settings)
+
+
+def _continued(
+    resume: str | os.PathLike[str] | None, out: str | os.PathLike[str] | None
+) -> tuple[str | os.PathLike[str] | None, str | os.PathLike[str] | None]:
+    """The `resume` and `out` of a training that is to be continued if there is a run in `out`."""
+    from ganzoo.core import distributed
+    from ganzoo.core.paths import user_path
+    from ganzoo.training.run_config import CONFIG
+
+    if out is None or resume is not None:
+        raise UsageError("--autoresume continues the run in --out, or starts it there: give --out, and no --resume.")
+    file = user_path(out, "a directory for a run") / CONFIG
+    exists = distributed.on_rank0(lambda: os.path.lexists(file))  # another rank may look after rank 0 has made it
+    return (out, None) if exists else (None, out)
 
 
 def _document(function: Any) -> None:

@@ -81,12 +81,18 @@ def cli() -> None:
 
 
 class Terminated(BaseException):
-    """SIGTERM arrived. Not an Exception, so that no `except Exception` handles it."""
+    """SIGTERM or SIGHUP arrived. Not an Exception, so that no `except Exception` handles it."""
+
+    def __init__(self, number: int):
+        self.number = number
 
 
 def main() -> None:
-    """The `ganzoo` command. Exit codes: 0; 1, failure; 2, wrong usage; 130, Ctrl-C; 143, SIGTERM."""
-    signal.signal(signal.SIGTERM, _terminate)
+    """The `ganzoo` command. Exit codes: 0; 1, failure; 2, wrong usage; 128 + N, signal N: 130, Ctrl-C; 143, SIGTERM."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:  # as it is under nohup
+            signal.signal(number, _terminate)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a character the terminal lacks must not stop a training run
@@ -102,8 +108,8 @@ def _run() -> int:
     except (KeyboardInterrupt, click.Abort):
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing is left for a second Ctrl-C to stop
         return 128 + signal.SIGINT
-    except Terminated:
-        return 128 + signal.SIGTERM
+    except Terminated as terminated:
+        return 128 + terminated.number
     except click.ClickException as error:
         if isinstance(error, click.NoSuchOption):
             error = _suggest_setting(error)
@@ -113,8 +119,8 @@ def _run() -> int:
             click.echo(printable(text.getvalue()), err=True, nl=False)
         return error.exit_code
     except GanzooError as error:
-        if os.environ.get("RANK", "0") != "0" and error.on_every_rank:
-            return error.exit_code  # rank 0 prints it
+        if error.said_by_rank0:
+            return error.exit_code
         return _fail(str(error), error.exit_code)
     except OSError as error:
         place = f": {error.filename}" if error.filename else ""
@@ -147,4 +153,4 @@ def _fail(message: str, code: int = 1) -> int:
 
 
 def _terminate(number: int, _: FrameType | None) -> None:
-    raise Terminated
+    raise Terminated(number)

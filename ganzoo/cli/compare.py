@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -38,15 +38,18 @@ def compare(runs: tuple[str, ...], missing: bool, html: str | None, as_json: boo
     """
     from ganzoo.cli.console import Console
     from ganzoo.cli.evaluate import progress
+    from ganzoo.core.files import write_text
+    from ganzoo.core.paths import user_path
     from ganzoo.evaluation import evaluate
-    from ganzoo.evaluation.compare import columns, outdated, rows
+    from ganzoo.evaluation.compare import columns, outdated, rows, summary
     from ganzoo.evaluation.results import read
     from ganzoo.training.run import Run
 
     console = Console(stderr=as_json, highlight=False)
     paths = list(dict.fromkeys(runs))
-    if html is not None and not Path(html).absolute().parent.is_dir():
-        raise click.UsageError(f"--html {html}: the directory {Path(html).absolute().parent} does not exist.")
+    target = None if html is None else user_path(html)
+    if target is not None and not target.absolute().parent.is_dir():
+        raise click.UsageError(f"--html {html}: the directory {target.absolute().parent} does not exist.")
     for path in paths if missing else []:
         run = Run.open(path)
         if outdated(run, read(run)):
@@ -54,11 +57,10 @@ def compare(runs: tuple[str, ...], missing: bool, html: str | None, as_json: boo
             with progress(console) as update:
                 evaluate(run, progress=update)
     compared = columns(paths)
-    if html is not None:
-        from ganzoo.core.files import write_text
+    if target is not None:
         from ganzoo.evaluation.page import page
 
-        write_text(Path(html), page(compared))
+        write_text(target, page(compared))
     if as_json:
         result = {
             "runs": paths,
@@ -66,6 +68,8 @@ def compare(runs: tuple[str, ...], missing: bool, html: str | None, as_json: boo
                 row.name: {"better": row.better, "figures": row.figures, "differences": list(row.differences)}
                 for row in rows(compared)
             },
+            "summary": summary(compared, rows(compared)),
+            "alarms": {path: [dataclasses.asdict(a) for a in c.run.alarms()] for path, c in zip(paths, compared)},
             "settings": {path: column.settings for path, column in zip(paths, compared)},
         }
         return click.echo(json.dumps(result, indent=2))
@@ -77,7 +81,7 @@ def compare(runs: tuple[str, ...], missing: bool, html: str | None, as_json: boo
 def show(columns: Sequence[Column], console: Console) -> None:
     """Print the metrics, the best values starred, notes on them, and the settings that differ."""
     from ganzoo.cli.console import escape
-    from ganzoo.evaluation.compare import footnotes, rows, settings
+    from ganzoo.evaluation.compare import footnotes, rows, settings, summary
     from ganzoo.evaluation.results import BETTER, format_number
 
     table = rows(columns)
@@ -97,6 +101,8 @@ def show(columns: Sequence[Column], console: Console) -> None:
     _print_tables("metric", headings, ("real data", "better"), metrics, console)
     if any(row.best for row in table):
         console.print("* best value")
+    if (verdict := summary(columns, table)) is not None:
+        console.print_prose(f"\n[bold]{escape(verdict)}[/]\n")
     for number, note in enumerate(notes, 1):
         console.print_prose(f"({number}) {escape(note)}")
     for column in columns:

@@ -5,17 +5,22 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ganzoo.cli import completions
+from ganzoo.core.text import printable
 
 if TYPE_CHECKING:
     from ganzoo.cli.console import Console
     from ganzoo.evaluation.results import Evaluation
     from ganzoo.training.run import Run
+
+
+LINE_SECONDS = 5.0
 
 
 @click.command()
@@ -32,6 +37,7 @@ if TYPE_CHECKING:
 @click.option("--best", is_flag=True, help="Use the best checkpoint, by train --evaluate-every, instead of the newest.")
 @click.option("--device", metavar="auto|cpu|cuda|cuda:N", help="[default: auto]")
 @click.option("--data-dir", metavar="DIR", help="Directory that already contains the data files (or GANZOO_DATA).")
+@click.option("--dataset", metavar="NAME", help="The run's data set where it is now, if its files have moved.")
 @click.option("--verbose", is_flag=True, help="Show all values, their protocols, and the metrics that do not apply.")
 @click.option("--json", "as_json", is_flag=True, help="Print the complete results as one JSON object.")
 def evaluate(run: str, metrics: str | None, samples: int | None, verbose: bool, as_json: bool, **options: Any) -> None:
@@ -62,13 +68,27 @@ def evaluate(run: str, metrics: str | None, samples: int | None, verbose: bool, 
 
 
 @contextlib.contextmanager
-def progress(console: Console) -> Iterator[Callable[[str], None] | None]:
-    """Yield a callback that shows the current step, or None if `console` is not a terminal."""
+def progress(console: Console) -> Iterator[Callable[[str], None]]:
+    """Yield a callback that shows the current step: in place on a terminal, else in lines on stderr."""
     if not console.is_terminal:
-        yield None
+        yield _Lines()
         return
     with console.status("") as status:
         yield status.update
+
+
+class _Lines:
+    """Writes a line to stderr for every new step, and every LINE_SECONDS for one that goes on."""
+
+    def __init__(self) -> None:
+        self.step = ""
+        self.written = 0.0
+
+    def __call__(self, text: str) -> None:
+        step, now = text.partition(":")[0], time.monotonic()
+        if step != self.step or now - self.written >= LINE_SECONDS:
+            self.step, self.written = step, now
+            click.echo(printable(text), err=True)
 
 
 def show(run: Run, result: Evaluation, console: Console, verbose: bool) -> None:

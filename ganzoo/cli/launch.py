@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
 import tempfile
-from pathlib import Path
 from types import FrameType
 
 from ganzoo.core.errors import UsageError
+from ganzoo.core.paths import user_path
 
-RANK = "import sys; sys.path[:] = filter(None, sys.path); sys.argv[0] = 'ganzoo'; from ganzoo.cli import main; main()"
+RANKS = "GANZOO_RANKS"
+"""Environment variable of the ranks: a folder in which each makes a file with its process number as the name."""
+RANK = f"""
+import sys
+sys.path[:] = filter(None, sys.path)
+import os, signal
+signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # until there is something to save
+open(os.path.join(os.environ["{RANKS}"], str(os.getpid())), "x").close()
+sys.argv[0] = "ganzoo"
+from ganzoo.cli import main
+main()
+"""
 """The program of a rank: `-m ganzoo`, but without importing from the working directory, which may be an unpacked run.
 
 Python's own option for this, -P, is new in 3.11.
@@ -25,13 +37,14 @@ def launched() -> bool:
 
 def is_first_rank() -> bool:
     """Whether this process is rank 0, which writes files and prints, or the only one."""
-    return os.environ.get("RANK", "0") == "0"
+    return os.environ.get("RANK", "0") == "0" or os.environ.get("WORLD_SIZE", "1") == "1"
 
 
 def launch(ranks: int, batch_size: int, parts: int) -> int:
     """Run this command in `ranks` processes and return 0 or the exit code of the first that failed.
 
-    Ctrl-C and SIGTERM are forwarded to the ranks, which save a checkpoint. If a rank dies, the others are stopped.
+    Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 are forwarded to the ranks, which save a checkpoint. If a rank dies, the others
+    are stopped.
     """
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -42,18 +55,23 @@ def launch(ranks: int, batch_size: int, parts: int) -> int:
     distributed.check_shares(batch_size, ranks, parts)
 
     def stop(number: int, _: FrameType | None) -> None:
-        for later in (signal.SIGINT, signal.SIGTERM):  # the ranks are saving already
+        for later in stopping:  # the ranks are saving already
             signal.signal(later, signal.SIG_IGN)
         raise SignalException("", signal.Signals(number))
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    stopping = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        stopping.append(signal.SIGHUP)
+    for number in stopping:
         signal.signal(number, stop)
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // ranks)))
-    with tempfile.TemporaryDirectory() as logs:
+    with tempfile.TemporaryDirectory() as logs, tempfile.TemporaryDirectory() as started:
+        os.environ[RANKS] = started
+        signal.signal(signal.SIGUSR1, lambda number, _: _signal_ranks(started, number))
         config = LaunchConfig(
             min_nodes=1, max_nodes=1, nproc_per_node=ranks, max_restarts=0,
             run_id="ganzoo", rdzv_backend="c10d", rdzv_endpoint="localhost:0",
-            signals_to_handle="SIGHUP", logs_specs=DefaultLogsSpecs(log_dir=logs),
+            signals_to_handle="SIGQUIT", logs_specs=DefaultLogsSpecs(log_dir=logs),
         )  # fmt: skip
         try:
             elastic_launch(config, sys.executable)("-c", RANK, *sys.argv[1:])
@@ -73,7 +91,13 @@ def after_restart(resume: str | None, out: str | None) -> tuple[str | None, str 
             "Under torchrun --max-restarts give --out DIR (or --resume): a restart must find the run again."
         )
     restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
-    return (out, None) if restarted and (Path(out) / "config.json").exists() else (None, out)
+    return (out, None) if restarted and (user_path(out) / "config.json").exists() else (None, out)
+
+
+def _signal_ranks(folder: str, number: int) -> None:
+    for process in os.listdir(folder):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(process), number)
 
 
 def _code(exit_code: int) -> int:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from ganzoo.core.paths import shell_word
+
 
 @click.command()
 @click.argument("name")
@@ -17,11 +19,12 @@ def new(name: str, directory: Path | None) -> None:
 
     The package trains and passes every check. Change it step by step into your own; docs/plugins.md explains how.
     """
+    from ganzoo.core.paths import user_path
     from ganzoo.template import write
 
-    target = write(name, directory)
+    target = write(name, None if directory is None else user_path(directory))
     for file in sorted(path for path in target.rglob("*") if path.is_file()):
         click.echo(file)
-    click.echo(f"\nInstall  pip install -e {target}")
+    click.echo(f"\nInstall  pip install -e {shell_word(target)}")
     click.echo(f"Train    ganzoo train {name} --dataset digits")
     click.echo(f"Check    ganzoo check {name}")

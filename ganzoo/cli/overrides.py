@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import click
 
 from ganzoo.core.errors import did_you_mean
+from ganzoo.core.paths import user_path
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -31,7 +31,7 @@ def key_values(words: Iterable[str]) -> dict[str, str]:
 def read_toml(path: str, options: Mapping[str, click.Parameter]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The options of `ganzoo train` at the top of a TOML file, and its table [set]; only `options` are known."""
     try:
-        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        content = tomllib.loads(user_path(path).read_text(encoding="utf-8-sig"))
     except OSError as failure:
         raise click.UsageError(f"--config {path}: {failure.strerror}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as failure:

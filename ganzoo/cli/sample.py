@@ -78,6 +78,7 @@ def sample(
     from ganzoo.cli.overrides import key_values
     from ganzoo.cli.terminal import draw
     from ganzoo.core import config as configs
+    from ganzoo.core.paths import user_path
     from ganzoo.core.spec import LABEL
     from ganzoo.data.modality import get_modality
     from ganzoo.gan.sampling import checked_settings, sampling_with
@@ -85,7 +86,7 @@ def sample(
     from ganzoo.training.loading import generate_from_inputs, load_checkpoint, newest_checkpoint
     from ganzoo.training.run import Run
 
-    target = Path(out)
+    target = user_path(out)
     kind = target.suffix.lower()
     run_directory = Run.open(run)
     spec = run_directory.spec

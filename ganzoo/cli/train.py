@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import signal
+import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -17,18 +20,20 @@ from ganzoo.cli.sections import F, SectionedCommand, SectionOption, apply, optio
 from ganzoo.core.config import settings
 from ganzoo.core.entry_points import LOGGERS
 from ganzoo.core.errors import GanzooError, PluginError, memory_exhausted
+from ganzoo.core.paths import shell_word
 from ganzoo.core.plugin import Config
 from ganzoo.training.config import LENGTHS, OPTIONS
 
 if TYPE_CHECKING:
     from ganzoo.cli.console import Console
     from ganzoo.cli.progress import Progress
+    from ganzoo.training.run import Run
     from ganzoo.training.session import Session
 
 SHORTCUTS = [setting for setting in settings(Config) if setting.name in ("batch_size", "accumulate", "image_size")]
 """Settings of every architecture that are common enough for an option of their own."""
 COMPLETIONS = {"dataset": completions.datasets, "logger": completions.names(LOGGERS)}
-NOT_IN_FILES = ("config", "overrides", "dry_run", "as_json", "resume")
+NOT_IN_FILES = ("config", "overrides", "dry_run", "as_json", "resume", "autoresume")
 
 
 def _config_file(ctx: click.Context, _: click.Parameter, path: str | None) -> None:
@@ -74,6 +79,9 @@ def _option(*declarations: str, section: str, **attributes: Any) -> Callable[[F]
     help="continue a run exactly from its last checkpoint",
 )  # fmt: skip
 @_option(
+    "--autoresume", is_flag=True, section="Run", help="continue the run in --out if there is one, else start it there"
+)
+@_option(
     "--config", is_eager=True, expose_value=False, callback=_config_file, metavar="FILE.toml", section="Run",
     help="options from a file, settings in its table [set]; the command line wins",
 )  # fmt: skip
@@ -87,6 +95,7 @@ def train(ctx: click.Context, **options: Any) -> None:
     ganzoo train cgan --dataset mnist
     ganzoo train wgan --dataset mnist --set penalty=gradient --minutes 5
     ganzoo train --resume runs/cgan-mnist-001 --steps 20000
+    ganzoo train cgan --dataset mnist --out runs/job --autoresume     # the same again goes on
     """
     lengths = [name for name in LENGTHS if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
     if len(lengths) > 1:
@@ -101,12 +110,15 @@ def train(ctx: click.Context, **options: Any) -> None:
     from ganzoo import api
     from ganzoo.cli import launch
 
+    if hasattr(signal, "SIGUSR1") and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # it asks for a checkpoint: see training/interrupts.py
     if dry_run:
         return _show(api.prepare(**options), as_json)
     if nproc and not launch.launched():
         session = api.prepare(**options)
         ctx.exit(launch.launch(nproc, session.settings.batch_size, session.settings.accumulate))
-    options["resume"], options["out"] = launch.after_restart(options["resume"], options["out"])
+    if not options["autoresume"]:
+        options["resume"], options["out"] = launch.after_restart(options["resume"], options["out"])
     _train(options, as_json)
 
 
@@ -125,7 +137,8 @@ def _train(options: Mapping[str, Any], as_json: bool) -> None:
     except (KeyboardInterrupt, SystemExit):
         if progress.training is not None and progress.saved_step is not None:
             console.print(f"Stopped. The checkpoint of step {progress.saved_step:,} is saved.")
-            console.print_line(f"Resume with: ganzoo train --resume {progress.training.run.path}")
+            console.print_line(f"Resume with: ganzoo train --resume {shell_word(progress.training.run.path)}")
+            _warn_of_alarms(progress.training.run, console)
         raise
     except Exception as failure:  # a plugin's code may raise anything; the whole traceback is shown
         training = progress.training
@@ -134,7 +147,7 @@ def _train(options: Mapping[str, Any], as_json: bool) -> None:
             raise
         raise PluginError(
             f"Training {name} failed:\n\n{traceback.format_exc().rstrip()}\n\n"
-            f"To check the architecture, run: ganzoo check {name}"
+            f"To check the architecture, run: ganzoo check {shell_word(name)}"
         ) from failure
     if is_first_rank():
         _summarize(progress, console, time.monotonic() - began, as_json)
@@ -155,19 +168,28 @@ def _summarize(progress: Progress, console: Console, elapsed: float, as_json: bo
             "seconds": last["seconds"],
             "elapsed_seconds": round(elapsed, 3),
             "samples": str(run.grid),
+            "alarms": [dataclasses.asdict(alarm) for alarm in run.alarms()],
         }
         return click.echo(json.dumps(result))
     if training.state.step > progress.first_step:
         console.print(f"Trained {last['step']:,} steps in {last['seconds']:.0f} s, {speed:,.0f} images/s.\n")
     progress.draw_preview()
+    console.print_line(f"\nSamples  {run.grid}")
+    console.print_line(f"Run      {run.path}")
+    console.print_line(f"Next     ganzoo sample {shell_word(run.path)}")
+    _warn_of_alarms(run, console)
+
+
+def _warn_of_alarms(run: Run, console: Console) -> None:
+    """Name the alarms of a training, if there were any, as the last thing that it prints."""
+    from ganzoo.cli.console import escape
+
     alarms = run.alarms()
     if alarms:
         names = ", ".join(dict.fromkeys(alarm.name for alarm in alarms))
         count = f"{len(alarms)} alarms" if len(alarms) > 1 else "1 alarm"
         console.print(f"\n[bold red]Warning:[/] {count} ({names}); see {run.alarms_file}", soft_wrap=True)
-    console.print_line(f"\nSamples  {run.grid}")
-    console.print_line(f"Run      {run.path}")
-    console.print_line(f"Next     ganzoo sample {run.path}")
+        console.print_prose(escape(f"The first: {alarms[0]}"))
 
 
 def _show(session: Session, as_json: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shlex
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import click
 
 from ganzoo.cli import completions
 from ganzoo.core.errors import UsageError, did_you_mean
+from ganzoo.core.paths import user_path
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -66,6 +68,9 @@ def class_index(label: str, gan: GAN, names: list[str]) -> int:
         raise UsageError("This GAN is not conditional: it takes no --label.")
     if label in names:
         return names.index(label)
+    same = [unicodedata.normalize("NFC", name) for name in names]  # macOS decomposes accents in names of folders
+    if unicodedata.normalize("NFC", label) in same:
+        return same.index(unicodedata.normalize("NFC", label))
     if label.isdecimal() and int(label) < gan.classes:
         return int(label)
     raise UsageError(f"--label {label!r} is not a class of this GAN. {did_you_mean(label, names)}")
@@ -150,7 +155,7 @@ def again(*words: object, labels: Sequence[str] = (), **options: object) -> str:
 
 def check_target(out: str, overwrite: bool, endings: Sequence[str]) -> Path:
     """The path of `--out`. UsageError unless it has one of these endings, in a folder that exists, and is free."""
-    target = Path(out)
+    target = user_path(out)
     if target.suffix.lower() not in endings:
         raise UsageError(f"--out {out}: expected a file that ends in {' or '.join(endings)}.")
     if not target.parent.is_dir():

@@ -174,6 +174,8 @@ def parse(setting: Setting, value: Any) -> Any:
 
 def _convert(kind: Any, value: Any) -> Any:
     origin = get_origin(kind)
+    if hasattr(value, "tolist"):  # numbers and arrays of NumPy and PyTorch
+        value = value.tolist()
     if origin in (Union, types.UnionType):
         if value is None or (isinstance(value, str) and value.lower() == "none"):
             if type(None) in get_args(kind):
@@ -218,6 +220,8 @@ def _convert(kind: Any, value: Any) -> Any:
         raise ValueError
     if kind is str and isinstance(value, os.PathLike):
         return os.fspath(value)
+    if kind is str and type(value).__module__ == "torch" and type(value).__name__ == "device":
+        return str(value)
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise ValueError
     if kind is int:

@@ -78,6 +78,9 @@ def process_group() -> Iterator[None]:
         raise LostRankError(f"The ranks cannot connect: {_reason(failure)}.") from failure
     try:
         yield
+    except GanzooError as error:
+        error.said_by_rank0 = error.on_every_rank and rank() > 0
+        raise
     finally:
         dist.destroy_process_group()
 

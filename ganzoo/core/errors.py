@@ -12,6 +12,8 @@ class GanzooError(Exception):
     exit_code = 1
     on_every_rank = False
     """Whether every rank raises it, so that only rank 0 prints it."""
+    said_by_rank0 = False
+    """Whether this is another rank, and rank 0 raises the same."""
 
 
 class UsageError(GanzooError, ValueError):

@@ -19,6 +19,7 @@ from typing import Any
 
 from ganzoo.core.entry_points import ARCHITECTURES
 from ganzoo.core.errors import PluginError, UsageError, did_you_mean
+from ganzoo.core.paths import data_folder, shell_word
 from ganzoo.core.plugin import Architecture
 from ganzoo.core.plugin_loading import Entry, validate
 
@@ -62,7 +63,8 @@ def load_recorded(record: Mapping[str, str]) -> Entry:
     if not _trust_mark(path, recorded).exists():
         raise PluginError(
             f"{trained}, and you have never run that file with the content that the run records. ganzoo does not run "
-            f"code that only a run directory names. If you trust the file, name it once: ganzoo info {path}:{name}"
+            f"code that only a run directory names. If you trust the file, name it once: "
+            f"ganzoo info {shell_word(f'{path}:{name}')}"
         )
     source = Path(path).read_bytes()
     if _sha256(source) != recorded:
@@ -116,9 +118,7 @@ def _is_architecture(value: Any) -> bool:
 
 def _trust_mark(path: str, sha256: str) -> Path:
     """An empty file that exists if the user of this account has named the file `path` with this content."""
-    import platformdirs
-
-    return platformdirs.user_data_path("ganzoo") / "files" / _key(path, sha256)
+    return data_folder() / "files" / _key(path, sha256)
 
 
 def _key(path: str, sha256: str) -> str:

@@ -23,6 +23,7 @@ from ganzoo.core.entry_points import (
     names,
 )
 from ganzoo.core.errors import PluginError, UsageError, did_you_mean
+from ganzoo.core.paths import shell_word
 from ganzoo.core.plugin import Architecture, Dataset
 from ganzoo.core.plugin_loading import Entry, Validate, check_target, load, validate
 
@@ -193,10 +194,11 @@ def _hint(group: str, name: str) -> str:
     for other, kind in KINDS.items():
         if other != group and plain_name in names(other):
             return f"It is {'an' if kind[0] in 'aeiou' else 'a'} {kind}."
-    if group == DATASETS and os.path.isdir(name):
+    if group == DATASETS and (os.path.isdir(os.path.expanduser(name)) or os.sep in name):
         takes_path = [e.name for e in datasets() if e.error is None and e.card.argument == "PATH" and not e.card.paired]
         if takes_path:
-            return f"To use the images in this folder, write {' or '.join(f'{kind}:{name}' for kind in takes_path)}."
+            spellings = " or ".join(shell_word(f"{kind}:{name}") for kind in takes_path)
+            return f"To use the images in a folder, write {spellings}."
     if group == ARCHITECTURES and os.path.isfile(f"{package}/pyproject.toml"):
         return f"The package in ./{package} is not installed: pip install -e {package}"
     return did_you_mean(plain_name, names(group))

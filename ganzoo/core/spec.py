@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from ganzoo.core.errors import UsageError
+from ganzoo.core.paths import cache_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -206,10 +207,8 @@ class DataLocation:
     @classmethod
     def find(cls, data_dir: str | os.PathLike[str] | None = None) -> DataLocation:
         """`data_dir`, or the environment's GANZOO_DATA, and the platform's cache directory."""
-        import platformdirs
-
         given = data_dir or os.environ.get("GANZOO_DATA")
-        return cls(Path(os.path.expanduser(given)) if given else None, Path(platformdirs.user_cache_dir("ganzoo")))
+        return cls(Path(os.path.expanduser(given)) if given else None, cache_folder())
 
 
 class LoadedData(Protocol):

@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from types import SimpleNamespace
 from typing import Any
 
 from ganzoo.core.config import flatten, format_value
-from ganzoo.core.errors import UsageError
-from ganzoo.evaluation.results import Evaluation, read
+from ganzoo.core.errors import GanzooError, UsageError
+from ganzoo.core.paths import shell_word
+from ganzoo.evaluation.best_checkpoint import PREFERRED_METRICS
+from ganzoo.evaluation.results import Evaluation, format_number, read
 from ganzoo.training import checkpoint
+from ganzoo.training.failure_detection import FailureDetector
 from ganzoo.training.run import Run
 
 IGNORED = ("seed", "picture")
@@ -30,6 +35,8 @@ DIFFERENCES = {
     "resize": "image sizes for the feature extractor",
 }
 """What a protocol entry is called in "evaluated with different ..."; other entries go by their key."""
+COLLAPSED_BELOW = {"recall": 0.02, "coverage": 0.02, "class_entropy": 0.1}
+"""Values below this share of real data's are those of a generator that has collapsed."""
 DERIVED = ("pairs", "subset_size", "images_of_a_class")
 """Entries that follow from the number of samples and are not mentioned if that differs."""
 
@@ -52,9 +59,24 @@ class Column:
         config["dataset"] = {k: v for k, v in config["dataset"].items() if k != "class_names"}
         return {name: format_value(value) for name, value in flatten(config | {"trained": trained}).items()}
 
+    @cached_property
+    def failure(self) -> str | None:
+        """Why its values earn no star, as a clause: it shows a failure as training ended, or misses the real data."""
+        figures = self.evaluation.figures
+        for name in COLLAPSED_BELOW:
+            value, real = (figures.get(name, {}).get(key) for key in ("value", "real"))
+            if value is not None and real and value < COLLAPSED_BELOW[name] * real:
+                return f"has collapsed: {name} {format_number(value)}, real data {format_number(real)}"
+        present = _failures_at_the_end(self.run, self.history)
+        return f"ended with the alarm {present[0]}" if present else None
+
     @property
     def notes(self) -> list[str]:
-        """The verdicts of the metrics, and a note if they belong to an older checkpoint."""
+        """The alarms of the training, the verdicts of the metrics, and a note if they belong to an older checkpoint."""
+        return [*(f"Alarm: {alarm}" for alarm in self.run.alarms()), *self._verdicts]
+
+    @property
+    def _verdicts(self) -> list[str]:
         if not outdated(self.run, self.evaluation):
             return self.evaluation.verdicts
         note = (
@@ -103,7 +125,7 @@ def columns(paths: Sequence[str]) -> list[Column]:
     if missing:
         raise UsageError(
             f"{' and '.join(missing)} {'has' if len(missing) == 1 else 'have'} not been evaluated. "
-            f"Run: ganzoo evaluate {missing[0]}, or add --evaluate."
+            f"Run: ganzoo evaluate {shell_word(missing[0])}, or add --evaluate."
         )
     return result
 
@@ -122,6 +144,46 @@ def rows(columns: Sequence[Column]) -> list[Row]:
         for metric, result in column.evaluation.findings.items():
             metric_of |= dict.fromkeys(result["figures"], metric)
     return [_row(name, metric, columns) for name, metric in metric_of.items()]
+
+
+def summary(columns: Sequence[Column], rows: Sequence[Row]) -> str | None:
+    """Which run is better, and why, in one sentence; None if nothing can be compared."""
+    failed = [f"{column.name} {column.failure}" for column in columns if column.failure]
+    stars = [sum(i in row.best for row in rows) for i in range(len(columns))]
+    comparable = [row for row in rows if not row.differences and sum(f is not None for f in row.figures) > 1]
+    if len(columns) < 2 or not (comparable or failed):
+        return None
+    leaders = [i for i, count in enumerate(stars) if count and count == max(stars)]
+    if len(leaders) == 1:
+        best = [row for row in rows if leaders[0] in row.best]
+        word = "better" if len(columns) == 2 else "best"
+        share = f"{len(best)} of {len(comparable)} values"
+        result = f"{columns[leaders[0]].name} is {word} on {share}, such as {_example(best, leaders[0])}"
+    else:
+        result = "None of the runs is better on more values than the others"
+    return "; ".join([result, *failed]) + "."
+
+
+def _example(best: Sequence[Row], leader: int) -> str:
+    """The first value on which a run is best, preferably one that `evaluate_every` goes by, before those of others."""
+    row = min(best, key=lambda row: PREFERRED_METRICS.index(row.name) if row.name in PREFERRED_METRICS else 99)
+    figures = [row.figures[leader], *row.figures[:leader], *row.figures[leader + 1 :]]
+    values = [format_number(figure["value"]) for figure in figures if figure]
+    return f"{row.name} ({' against '.join(values)})"
+
+
+def _failures_at_the_end(run: Run, history: Sequence[dict[str, Any]]) -> list[str]:
+    """The failures that the last row of a run's metrics shows."""
+    try:
+        detector = FailureDetector.of(SimpleNamespace(**run.config["settings"]))
+    except (GanzooError, AttributeError, TypeError, ValueError):  # another package's loss, or an edited run
+        return []
+    try:
+        for row in history:
+            detector.update(row)
+    except (KeyError, TypeError, ValueError, ArithmeticError):
+        return []
+    return detector.present
 
 
 def footnotes(rows: Sequence[Row]) -> tuple[list[str], dict[str, int]]:
@@ -155,8 +217,10 @@ def _row(name: str, metric: str, columns: Sequence[Column]) -> Row:
     differences = _differences(protocols)
     comparable = len(scores) > 1 and not differences
     best = {i for i, score in scores.items() if score == min(scores.values())} if comparable else set()
+    best = best if len(best) < len(scores) else set()
+    best = {i for i in best if columns[i].failure is None and not _beyond_real(figures[i])}
     better = next(figure["better"] for figure in figures if figure)
-    return Row(name, better, figures, best if len(best) < len(scores) else set(), differences)
+    return Row(name, better, figures, best, differences)
 
 
 def _differences(protocols: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
@@ -187,4 +251,14 @@ def _distance_from_best(figure: dict[str, Any]) -> float | None:
     value: float = figure["value"]
     if figure["better"] == "real":
         return abs(value - figure["real"]) if "real" in figure else None
+    if _beyond_real(figure):
+        value = figure["real"]
     return -value if figure["better"] == "higher" else value
+
+
+def _beyond_real(figure: dict[str, Any] | None) -> bool:
+    """Whether a value is better than that of real data: no merit, since smudges can reach it."""
+    real = None if figure is None else figure.get("real")
+    if figure is None or real is None or figure["better"] == "real":
+        return False
+    return bool(figure["value"] > real if figure["better"] == "higher" else figure["value"] < real)

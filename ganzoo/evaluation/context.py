@@ -11,19 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import scipy.stats
 import torch
 from torch import Tensor
 
 from ganzoo.core.spec import LABEL, UNKNOWN_LABEL, Split
 from ganzoo.data.modality import as_images
 from ganzoo.data.points import Mixture
-from ganzoo.evaluation.feature_extractor import FeatureExtractor
+from ganzoo.evaluation.feature_extractor import MIN_SIDE, FeatureExtractor
 from ganzoo.gan import GAN
 
 if TYPE_CHECKING:
     from ganzoo.data import Data
 
 MAX_REFERENCES = 50_000
+SIGNIFICANCE = 0.05
+"""The classifier is used if its accuracy would come about by chance with a smaller probability than this."""
 
 
 class Need(Enum):
@@ -143,10 +146,36 @@ class EvaluationContext:
         return frozenset([Need.IMAGES, *kind, *labels, *stacked])
 
     def _labelled(self) -> bool:
-        """Whether a classifier can be trained and tested: classes of which every one has examples in both splits."""
-        sides = (self.data, self.test) if self.test is not None else (self.data,)
-        return self.data.spec.classes > 1 and all(
-            side.labels is not None and (side.labels != UNKNOWN_LABEL).any() for side in sides
+        """Whether a classifier can be trained and tested."""
+        return self.data.spec.classes > 1 and self.why_no_classifier is None
+
+    @property
+    def why_no_classifier(self) -> str | None:
+        """Why there is no classifier of these classes, as a predicate, or None if there is one, or are no classes."""
+        if self.data.spec.classes < 2:
+            return None
+        for side in (self.data, self.test):
+            if side is not None and (side.labels is None or not (side.labels != UNKNOWN_LABEL).any()):
+                return f"needs labels of the {side.split} data, which have none"
+        if (size := min(self.data.spec.shape[1:], default=MIN_SIDE)) < MIN_SIDE:
+            return f"needs images of at least {MIN_SIDE} pixels a side for its classifier, but these have {size}"
+        return None
+
+    @cached_property
+    def why_classifier_is_useless(self) -> str | None:
+        """Why the classifier's figures would mean nothing, as a predicate, or None; trains it on first use."""
+        assert self.data.labels is not None
+        labels = (self.data if self.test is None else self.test).labels
+        assert labels is not None
+        labels = labels[labels != UNKNOWN_LABEL]
+        chance = float(np.bincount(labels).max() / len(labels))
+        extractor = self.feature_extractor
+        correct = round(extractor.accuracy * extractor.tested_on)
+        if scipy.stats.binom.sf(correct - 1, extractor.tested_on, chance) < SIGNIFICANCE:
+            return None
+        return (
+            f"needs a classifier that is better than chance, but the one of these classes is right on {correct:,} of "
+            f"{extractor.tested_on:,} unseen images, where naming the most frequent class is on {chance:.0%}"
         )
 
     @property

@@ -19,7 +19,6 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ganzoo.core.files import lock
@@ -27,11 +26,13 @@ from ganzoo.core.spec import UNKNOWN_LABEL, DataLocation
 from ganzoo.data.cache import scratch
 from ganzoo.data.images import resize
 from ganzoo.data.modality import as_images
+from ganzoo.training.checkpoint import write_weights
 
 VERSION = 1
 """Part of the cache key: increase it with every change that affects the trained weights."""
 CACHE_FOLDER = "judges"
 """The name under which earlier releases cached classifiers; a new name would retrain them all."""
+MIN_SIDE = 4
 MAX_SIDE = 32
 """Larger images are downscaled, as FID does for Inception."""
 FEATURES = 128
@@ -52,7 +53,10 @@ Progress = Callable[[str], None]
 
 
 class Classifier(nn.Module):
-    """Four 3x3 convolutions, two with pooling, one hidden layer of features, logits. Images have at least 4 pixels."""
+    """Four 3x3 convolutions, two with pooling, one hidden layer of features, logits.
+
+    Images have at least MIN_SIDE pixels a side.
+    """
 
     def __init__(self, channels: int, size: int, classes: int):
         super().__init__()
@@ -108,7 +112,7 @@ class FeatureExtractor:
                 extractor = _read(file, train)
                 if extractor is None:
                     network, facts = train_classifier(train, test, torch.device(device), progress or (lambda _: None))
-                    save_file(network.state_dict(), partial / file.name, facts)
+                    write_weights(partial / file.name, network.state_dict(), facts)
                     (partial / file.name).replace(file)
                     extractor = _read(file, train)
         assert extractor is not None

@@ -18,6 +18,7 @@ from ganzoo.evaluation.results import Evaluation
 from ganzoo.gan import GAN
 from ganzoo.training.loading import load_checkpoint, newest_checkpoint
 from ganzoo.training.run import Run
+from ganzoo.training.run_config import kind_of, moved_hint
 
 if TYPE_CHECKING:
     from ganzoo.data import Data
@@ -35,6 +36,7 @@ def evaluate(
     device: str | None = None,
     best: bool = False,
     data_dir: str | os.PathLike[str] | None = None,
+    dataset: str | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Evaluation:
     """Evaluate the newest checkpoint of `run`; the result is also written to the run's evaluation.json.
@@ -49,6 +51,7 @@ def evaluate(
         best: evaluate the best checkpoint by `evaluate_every` instead of the newest.
         device: as in `ganzoo.train`.
         data_dir: as in `ganzoo.train`; default the directory that the run was trained with.
+        dataset: the name of the run's data set where its files are now, if they have moved.
         progress: called with a short description of each step.
 
     Raises UsageError if a requested metric is unknown or does not apply, DataError if the data are missing or differ
@@ -63,7 +66,7 @@ def evaluate(
     if samples < 1:
         raise UsageError(f"samples={samples} is not valid: expected an integer above 0.")
     gan, step = _load_newest(run, device, best)
-    train, test = load_splits(run, data_dir)
+    train, test = load_splits(run, data_dir, dataset)
     where = data_dir or run.config["data_dir"]
     context = EvaluationContext(gan, train, test, samples, seed, reference, progress, where)
     progress(f"drawing {samples:,} samples")
@@ -89,15 +92,26 @@ def evaluate(
     return evaluation
 
 
-def load_splits(run: Run, data_dir: str | os.PathLike[str] | None = None) -> tuple[Data, Data | None]:
-    """Load the data `run` was trained on, verified by their hash, and the test split, or None if there is none."""
-    dataset = run.config["dataset"]
+def load_splits(
+    run: Run, data_dir: str | os.PathLike[str] | None = None, moved: str | None = None
+) -> tuple[Data, Data | None]:
+    """Load the data `run` was trained on, verified by their hash, and the test split, or None if there is none.
+
+    `moved` is the data set's name where the files are now, if not as the run says.
+    """
+    trained = run.config["dataset"]
+    name = trained["name"] if moved is None else data.absolute_name(moved)
     where = data_dir or run.config["data_dir"]
-    train = data.open(dataset["name"], image_size=run.image_size, data_dir=where)
-    if train.sha256 != dataset.get("sha256"):
-        raise DataError(f"{dataset['name']} is not what {run.label} was trained on: its images have changed since.")
+    if kind_of(name) != kind_of(trained["name"]):
+        raise UsageError(f"{moved} cannot be what {run.label} was trained on, which is {trained['name']}.")
     try:
-        return train, data.open(dataset["name"], split="test", image_size=run.image_size, data_dir=where)
+        train = data.open(name, image_size=run.image_size, data_dir=where)
+    except DataError as failure:
+        raise type(failure)(f"{failure}{'' if moved else moved_hint(run.config)}") from failure
+    if train.sha256 != trained.get("sha256"):
+        raise DataError(f"{name} is not what {run.label} was trained on: its images have changed since.")
+    try:
+        return train, data.open(name, split="test", image_size=run.image_size, data_dir=where)
     except SplitError:
         return train, None
 

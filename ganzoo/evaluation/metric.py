@@ -63,10 +63,12 @@ class Metric:
 
     def inapplicable_reason(self, context: EvaluationContext) -> str | None:
         """Return why the metric does not apply to `context`, as a predicate ("needs ..."), or None if it applies."""
+        if Need.LABELS in self.needs and context.why_no_classifier is not None:
+            return context.why_no_classifier
         missing = [need.value for need in self.needs if need not in context.has]
         if missing:
             return f"needs {' and '.join(missing)}"
         for sample_set in (context.samples, context.reference):
             if len(sample_set) < self.min_samples:
                 return f"needs at least {self.min_samples:,} {sample_set.name}, but there are {len(sample_set):,}"
-        return None
+        return context.why_classifier_is_useless if Need.LABELS in self.needs else None

@@ -13,7 +13,7 @@ import jinja2
 
 from ganzoo.core.version import __version__
 from ganzoo.evaluation import curves
-from ganzoo.evaluation.compare import Column, footnotes, rows, settings
+from ganzoo.evaluation.compare import Column, footnotes, rows, settings, summary
 from ganzoo.evaluation.results import BETTER, format_number, protocol_lines, stored_in
 
 TEMPLATE = "comparison.html"
@@ -37,6 +37,7 @@ def page(columns: Sequence[Column]) -> str:
         columns=columns,
         rows=table,
         better=BETTER,
+        summary=summary(columns, table),
         notes=notes,
         note_numbers=note_numbers,
         protocol_lines=protocol_lines,

@@ -19,8 +19,8 @@ from ganzoo.nn.resnet import DownBlock, UpBlock
 from ganzoo.nn.spectral import spectrally_normalise
 
 __all__ = [
-    "Conv3x3",
     "ConditionalBatchNorm",
+    "Conv3x3",
     "ConvBNLeakyReLU",
     "ConvDownsample2d",
     "ConvHead",

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 import torch
 
+from ganzoo.core import paths
 from ganzoo.core.files import lock
 from ganzoo.ops import build_config
 from ganzoo.ops.build_config import BuildError, CpuRecipe
@@ -118,7 +118,7 @@ class Library:
 
 def cache_folder() -> Path:
     """Where binaries compiled on first use are kept."""
-    return platformdirs.user_cache_path("ganzoo") / "ops"
+    return paths.cache_folder() / "ops"
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ import json
 import os
 import re
 import shutil
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,8 @@ def save(directory: Path, step: int, model: dict[str, Tensor], ema: dict[str, Te
     try:
         directory.mkdir(exist_ok=True)  # but not its parents: a run directory that was removed must not reappear
         temporary.mkdir()
-        save_file(_plain(model), temporary / "model.safetensors")
-        save_file(_plain(ema), temporary / "ema.safetensors")
+        write_weights(temporary / "model.safetensors", _plain(model))
+        write_weights(temporary / "ema.safetensors", _plain(ema))
         torch.save(state, temporary / "state.pt")
         files = {path.name: {"bytes": path.stat().st_size, "sha256": sha256(path)} for path in temporary.iterdir()}
         (temporary / MANIFEST).write_text(json.dumps({"format": FORMAT, "step": step, "files": files}, indent=2) + "\n")
@@ -67,9 +68,22 @@ def save(directory: Path, step: int, model: dict[str, Tensor], ema: dict[str, Te
     return target
 
 
+def write_weights(path: Path, tensors: dict[str, Tensor], facts: dict[str, str] | None = None) -> None:
+    """Write tensors and `facts` about them to a safetensors file, with the permissions of any new file."""
+    path.touch()
+    mode = stat.S_IMODE(path.stat().st_mode)
+    save_file(tensors, path, facts)
+    path.chmod(mode)  # safetensors makes files that only their owner can read
+
+
 def path_of(directory: Path, step: int) -> Path:
     """The path of the checkpoint of `step`."""
     return directory / f"{PREFIX}{step:08d}"
+
+
+def step_of(path: Path) -> int:
+    """The step of the checkpoint at `path`, by its name."""
+    return int(path.name.removeprefix(PREFIX))
 
 
 def prune(directory: Path, keep: int) -> None:

@@ -49,14 +49,19 @@ class TrainConfig:
         None, "steps between evaluations; they keep the best checkpoint", ge=1, section=SCHEDULE, metavar="N",
         resumable=True,
     )  # fmt: skip
+    verify_every: int | None = setting(
+        None, "compute every N-th step twice and stop if a bit differs: finds faulty hardware", ge=1, section=SCHEDULE,
+        metavar="N", resumable=True,
+    )  # fmt: skip
     best_by: str | None = setting(
         None, "metric that selects the best; default the first of psnr, frechet, "
         "optimal_discriminator and swd that applies", section=SCHEDULE, metavar="METRIC", resumable=True,
     )  # fmt: skip
     seed: int = setting(0, "random seed", ge=0, le=(1 << 32) - 1, section="Compute")
     device: str = setting(
-        "auto", "auto is the first GPU, else the CPU", section="Compute", metavar="auto|cpu|cuda|cuda:N"
-    )
+        "auto", "auto is the first GPU, else the CPU", section="Compute", metavar="auto|cpu|cuda|cuda:N",
+        resumable=True,
+    )  # fmt: skip
     precision: Literal["fp32", "tf32", "bf16", "fp16"] = setting("fp32", "number format", section="Compute")
     cuda_graph: bool | None = setting(
         None, "replay each GPU step from a captured graph; default if possible", section="Compute",

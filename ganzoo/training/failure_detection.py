@@ -39,8 +39,21 @@ MIN_INITIAL_GRADIENT = 0.1
 """Lower bound for the initial gradient norm."""
 MAX_GRADIENT = 1e4
 """Gradient norm treated as divergence, whatever it was initially."""
+BOUNDED_LOSSES = ("hinge", "least_squares")
+"""Losses without probabilities that are 0 for a perfect discriminator."""
 MAX_LOSS = 1e6
 """Losses beyond this are divergence at once, even in the first row: no objective of a healthy training comes near."""
+ACUTE_STEPS = 50
+"""Steps that must show an acute failure. Its limits lie far beyond what healthy training reaches in its first steps,
+so that no warm-up is needed: the healthy runs of `benchmarks/alarms.py --first` come to 0.011, 0.057 and 0.19."""
+ACUTE_FAKE = 0.002
+"""D has won if D(fake), and 1 - D(real) / label, stay below this."""
+ACUTE_DIVERSITY = 0.01
+"""All samples are the same below this."""
+ACUTE_SATURATED = 0.001
+"""D has won if a loss that is 0 for a perfect D stays below this."""
+MIN_LABEL_EFFECT = 0.05
+"""A class changes samples less than this share of what other noise does: the label is ignored."""
 MIN_SWINGS = 6
 MIN_SWING = 0.1
 """Smallest amplitude of D's swings that counts, in probabilities: small fluctuations around 1/2 are harmless."""
@@ -79,6 +92,7 @@ class FailureDetector:
 
     def __init__(self, loss: str, real_label: float = 1.0, penalty_half_life: float = math.inf):
         self.failures = failures(loss, real_label, penalty_half_life)
+        self.acute = acute_failures(loss, real_label)
         self.last: deque[Row] = deque(maxlen=LONG_WINDOW)
         self.first: list[Row] = []
         self.rows = 0
@@ -89,6 +103,11 @@ class FailureDetector:
         """A detector for an architecture's settings."""
         decays = get_penalty(config.penalty) is not None and config.penalty_half_life > 0
         return cls(config.loss, config.real_label, float(config.penalty_half_life) if decays else math.inf)
+
+    @property
+    def present(self) -> list[str]:
+        """The names of the failures that the last row shows."""
+        return [name for name, row in self.last_seen.items() if row == self.rows]
 
     def update(self, row: Row) -> Alarm | None:
         """The alarm that this row raises, if any.
@@ -101,6 +120,11 @@ class FailureDetector:
         self.last.append(row)
         if evidence := explosion(row):
             return self._alarm("divergence", row, evidence, DIVERGENCE_REMEDY)
+        acute = _acute_rows(list(self.last))
+        for failure in self.acute if acute else []:
+            evidence = failure.evidence(acute, acute)
+            if evidence is not None:
+                return self._alarm(failure.name, row, evidence, failure.remedy)
         if self.rows <= WARM_UP:
             self.first.append(row)
             return None
@@ -130,6 +154,79 @@ def failures(loss: str, real_label: float, penalty_half_life: float) -> list[Fai
     ]
 
 
+def acute_failures(loss: str, real_label: float) -> list[Failure]:
+    """Failures so plain that they are detected in the first steps of training, causes before consequences."""
+    probability = get_loss(loss).probability
+    won = partial(acutely_won, real_label=real_label) if probability else saturated
+    return [
+        Failure("no variety in the data", no_variety, VARIETY_REMEDY),
+        *([Failure("discriminator won", won, WON_REMEDY)] if probability or loss in BOUNDED_LOSSES else []),
+        Failure("divergence", runaway, DIVERGENCE_REMEDY),
+        Failure("mode collapse", one_sample_for_all, COLLAPSE_REMEDY),
+        Failure("labels ignored", labels_ignored, LABELS_REMEDY),
+    ]
+
+
+def no_variety(last: list[Row], first: list[Row]) -> str | None:
+    """All real examples that samples are compared with are the same, so their diversity has no measure."""
+    if any("diversity" in row for row in last):
+        return None
+    return "samples cannot be compared with real examples, which are all the same, or there is only one"
+
+
+def acutely_won(last: list[Row], first: list[Row], real_label: float) -> str | None:
+    """D makes hardly an error any more."""
+    if not all(row["d_fake"] < ACUTE_FAKE and row["d_real"] > (1 - ACUTE_FAKE) * real_label for row in last):
+        return None
+    return f"D(real) {last[-1]['d_real']:.4f} and D(fake) {last[-1]['d_fake']:.4f} for {_steps(last)} steps"
+
+
+def saturated(last: list[Row], first: list[Row]) -> str | None:
+    """D's loss is at the minimum that a perfect D has, so that it tells the generator nothing."""
+    name = "discriminator_loss"
+    if not all(abs(row.get(name, math.inf)) < ACUTE_SATURATED for row in last):
+        return None
+    return f"D's loss is {last[-1][name]:.2g}, which is perfect, and has been for {_steps(last)} steps"
+
+
+def runaway(last: list[Row], first: list[Row]) -> str | None:
+    """Scores are huge."""
+    if not all(max(abs(row["d_real"]), abs(row["d_fake"])) > MAX_SCORE for row in last):
+        return None
+    return f"D scores real data {last[-1]['d_real']:.3g} and samples {last[-1]['d_fake']:.3g}"
+
+
+def one_sample_for_all(last: list[Row], first: list[Row]) -> str | None:
+    """Samples for different noise are the same, and are not becoming more diverse."""
+    values = [row.get("diversity", math.inf) for row in last]
+    growing = values[-1] > max(1.1 * values[0], ACUTE_DIVERSITY / 10)
+    if max(values) >= ACUTE_DIVERSITY or growing:
+        return None
+    return (
+        f"for {_steps(last)} steps samples for different noise have been the same: they differ "
+        f"{values[-1]:.2g} times as much as real data do"
+    )
+
+
+def labels_ignored(last: list[Row], first: list[Row]) -> str | None:
+    """Samples of the same noise are the same for every class."""
+    values = [row.get("label_effect", math.inf) for row in last]
+    if max(values) >= MIN_LABEL_EFFECT:
+        return None
+    return (
+        f"for {_steps(last)} steps the class has hardly changed samples of the same noise: {values[-1]:.2g} times as "
+        "much as other noise does"
+    )
+
+
+def _acute_rows(rows: list[Row]) -> list[Row]:
+    """The last rows, as many as cover ACUTE_STEPS steps; none if there are not enough yet."""
+    for start in range(len(rows) - 2, -1, -1):
+        if rows[-1]["step"] - rows[start]["step"] >= ACUTE_STEPS or len(rows) - start == LONG_WINDOW:
+            return rows[start:]
+    return []
+
+
 def explosion(row: Row) -> str | None:
     """A loss is so large that training cannot recover."""
     for network in ("discriminator", "generator"):
@@ -154,8 +251,10 @@ def mode_collapse(last: list[Row], first: list[Row]) -> str | None:
     last = last[-WINDOW:]
     quarter = len(last) // 4
     early, late = last[:quarter], last[-quarter:]
-    diversifying = _median(late, "diversity") > 1.1 * _median(early, "diversity")
     fewer_duplicates = _median(late, "duplicates") < 0.9 * _median(early, "duplicates")
+    if not all("diversity" in row for row in last):
+        return None
+    diversifying = _median(late, "diversity") > 1.1 * _median(early, "diversity")
     alike = all(row["diversity"] < MIN_DIVERSITY for row in last) and not diversifying
     duplicates = all(row["duplicates"] > MAX_DUPLICATES for row in last) and not fewer_duplicates
     if not (alike or duplicates):
@@ -215,6 +314,11 @@ COLLAPSE_REMEDY = (
 )
 DIVERGENCE_REMEDY = (
     "Try lower learning rates (--set generator_lr=..., discriminator_lr=...), penalty=r1, or --precision fp32."
+)
+VARIETY_REMEDY = "Check the data set: a GAN learns the differences between examples."
+LABELS_REMEDY = (
+    "Try an architecture whose discriminator judges the class, such as acgan, or another --set generator_lr=... and "
+    "discriminator_lr=...; check that the classes look different."
 )
 OSCILLATION_REMEDY = "Try --set beta1=0, lower learning rates, penalty=r1, or lr_half_life to let the rates decay."
 

@@ -6,20 +6,21 @@ import time
 
 from ganzoo.core import distributed
 from ganzoo.gan import Logs
-from ganzoo.training import checkpoint, cuda_graph
+from ganzoo.training import cuda_graph
 from ganzoo.training.batches import Batches
 from ganzoo.training.callbacks import Callback
+from ganzoo.training.checkpoint_writer import CheckpointWriter
 from ganzoo.training.config import TrainConfig
 from ganzoo.training.diagnostics import Diagnostics
-from ganzoo.training.interrupts import StopRequest
-from ganzoo.training.metrics import MetricsAccumulator, diverged
+from ganzoo.training.interrupts import SAVE, StopRequest
+from ganzoo.training.metrics import MetricsAccumulator, NotFiniteError, explain_divergence
 from ganzoo.training.run import Run
 from ganzoo.training.samples import write_samples
 from ganzoo.training.state import TrainingState
 from ganzoo.training.step import GetBatch, TrainingStep
+from ganzoo.training.verification import compute_twice
 
 AGREE_EVERY = 10
-KEEP_CHECKPOINTS = 2
 
 
 def train(
@@ -34,42 +35,59 @@ def train(
     metrics = MetricsAccumulator(run, state, Diagnostics(state, batches))
     start = time.monotonic() - state.seconds
     state.gan.train()
-    if state.step == 0:
-        write_samples(state, batches, run, callbacks)
-        save_checkpoint(state, run, metrics, callbacks)
-    if not should_stop(state, config, stop):
-        step = cuda_graph.stepper(state, batches, compute_step, config.cuda_graph, callbacks.on_note)
-    while not should_stop(state, config, stop):
-        state.apply_schedules()
-        metrics.add(step())
-        update_ema(state)
-        state.step += 1
-        state.seconds = time.monotonic() - start
-        if state.step % config.log_every == 0:
-            log_metrics(metrics, callbacks)
-            distributed.check_same(state.gan.state_dict(), state.step, state.gan.state())
-        if state.step % config.sample_every == 0:
+    with explain_divergence(run), CheckpointWriter(run, callbacks) as writer:
+        if state.step == 0:
             write_samples(state, batches, run, callbacks)
-        callbacks.on_step(state.step, state.seconds)
-        if state.step % config.checkpoint_every == 0:
-            save_checkpoint(state, run, metrics, callbacks)
-    write_samples(state, batches, run, callbacks)
-    save_checkpoint(state, run, metrics, callbacks)
+            save_checkpoint(state, metrics, callbacks, writer)
+        if not should_stop(state, config, stop):
+            step = cuda_graph.stepper(state, batches, compute_step, config.cuda_graph, callbacks.on_note)
+        while not should_stop(state, config, stop):
+            state.apply_schedules()
+            verify = config.verify_every is not None and (state.step + 1) % config.verify_every == 0
+            metrics.add(compute_twice(state, run, step) if verify else step())
+            update_ema(state)
+            state.step += 1
+            state.seconds = time.monotonic() - start
+            if state.step % config.log_every == 0:
+                log_metrics(metrics, callbacks)
+                distributed.check_same(state.gan.state_dict(), state.step, state.gan.state())
+            if state.step % config.sample_every == 0:
+                write_samples(state, batches, run, callbacks)
+            callbacks.on_step(state.step, state.seconds)
+            writer.poll()
+            if state.step % config.checkpoint_every == 0:
+                save_checkpoint(state, metrics, callbacks, writer)
+            if save_requested(state, stop):
+                save_checkpoint(state, metrics, callbacks, writer)
+                writer.wait()
+                callbacks.on_note(f"{SAVE} asked for a checkpoint: that of step {state.step:,} is saved.")
+        write_samples(state, batches, run, callbacks)
+        save_checkpoint(state, metrics, callbacks, writer)
 
 
 def should_stop(state: TrainingState, config: TrainConfig, stop: StopRequest) -> bool:
     """Whether training ends here. Ranks, whose clocks and signals differ, agree on it every AGREE_EVERY steps."""
     if config.steps is not None and state.step >= config.steps:
         return True
-    request = stop.signal or int(config.finished(state.step, state.seconds))
+    request = 1 + stop.signal if stop.signal else int(config.finished(state.step, state.seconds))
     if distributed.size() == 1:
         return request > 0
     if state.step % AGREE_EVERY:
         return False
     request = distributed.all_reduce_max(request)
     if request > 1:  # otherwise leave it alone: a signal may have arrived in the meantime
-        stop.signal = request
+        stop.signal = request - 1
     return request > 0
+
+
+def save_requested(state: TrainingState, stop: StopRequest) -> bool:
+    """Whether a signal has asked for a checkpoint. Ranks agree on it as in `should_stop`."""
+    if state.step % AGREE_EVERY and distributed.size() > 1:
+        return False
+    requested = distributed.all_reduce_max(int(stop.save)) > 0
+    if requested:
+        stop.save = False
+    return requested
 
 
 def train_step(state: TrainingState, batches: Batches) -> Logs:
@@ -104,15 +122,14 @@ def log_metrics(metrics: MetricsAccumulator, callbacks: Callback) -> None:
         callbacks.on_metrics(row)
 
 
-def save_checkpoint(state: TrainingState, run: Run, metrics: MetricsAccumulator, callbacks: Callback) -> None:
-    """Write a checkpoint, after checking that its weights are finite and the same on all ranks."""
+def save_checkpoint(
+    state: TrainingState, metrics: MetricsAccumulator, callbacks: Callback, writer: CheckpointWriter
+) -> None:
+    """Begin to write a checkpoint, after checking that its weights are finite and the same on all ranks."""
     log_metrics(metrics, callbacks)
     if state.step != state.saved_step:
         if not state.weights_are_finite():
-            raise diverged(run, f"after step {state.step} some weights are not finite")
+            raise NotFiniteError(f"after step {state.step} some weights are not finite")
         distributed.check_same(state.gan.state_dict(), state.step, state.gan.state())
-        path = state.save(run.checkpoints)
+        writer.save(state)
         state.saved_step = state.step
-        if distributed.rank() == 0:
-            checkpoint.prune(run.checkpoints, KEEP_CHECKPOINTS)
-        callbacks.on_checkpoint(path, state.step)

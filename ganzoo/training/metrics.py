@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -61,7 +63,7 @@ class MetricsAccumulator:
             probabilities = table[present[:, sides].all(dim=1)][:, sides]
             row["equilibrium_distance"] = round(float((probabilities - 0.5).abs().mean()), 6)
         measured = torch.stack(list(diagnostics.values())).tolist()
-        row |= {name: float(f"{value:.4g}") for name, value in zip(diagnostics, measured)}
+        row |= {name: float(f"{value:.4g}") for name, value in zip(diagnostics, measured) if math.isfinite(value)}
         row["images_per_second"] = round(images / max(now - self.last_row_at, 1e-9), 1)
         self.last_row_at = now
         return row
@@ -72,7 +74,7 @@ class MetricsAccumulator:
                 if not math.isfinite(value):
                     step = self.state.step - len(table) + back + 1
                     player = next((p for p in self.state.players if name.startswith(f"{p}_")), "discriminator")
-                    raise diverged(self.run, f"at step {step}, in the {player}'s phase, {name} became {value}")
+                    raise NotFiniteError(f"at step {step}, in the {player}'s phase, {name} became {value}")
 
 
 def _table(names: list[tuple[str, ...]], values: Tensor) -> tuple[list[str], Tensor, Tensor]:
@@ -88,6 +90,19 @@ def _table(names: list[tuple[str, ...]], values: Tensor) -> tuple[list[str], Ten
         table[row, of_step] = logs
         present[row, of_step] = True
     return list(columns), table, present
+
+
+class NotFiniteError(TrainingError):
+    """Values are no longer finite; the message says which."""
+
+
+@contextlib.contextmanager
+def explain_divergence(run: Run) -> Iterator[None]:
+    """Turn a NotFiniteError into an error that names the last good checkpoint of `run` and what to try."""
+    try:
+        yield
+    except NotFiniteError as failure:
+        raise diverged(run, str(failure)) from failure
 
 
 def diverged(run: Run, what: str) -> TrainingError:

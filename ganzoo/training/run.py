@@ -6,6 +6,7 @@ evaluations.jsonl   what `evaluate_every` measured; best/ has the best checkpoin
 alarms.jsonl        detected failures: name, step, evidence, remedy; see ganzoo.training.failure_detection
 samples/            sample grids of the same noise vectors over time
 checkpoints/        see ganzoo.training.checkpoint
+verification/       both results of a step that `verify_every` found to differ
 """
 
 from __future__ import annotations
@@ -20,11 +21,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
 from ganzoo.core import models
 from ganzoo.core.errors import GanzooError, UsageError
 from ganzoo.core.files import lock, parse_json, read_json, read_text, write_text
+from ganzoo.core.paths import cache_folder, shell_word, user_path
 from ganzoo.core.spec import DataSpec
 from ganzoo.training.failure_detection import Alarm
 from ganzoo.training.run_config import CONFIG, FORMAT, check_run_config, fill_in, spec_of
@@ -33,7 +33,7 @@ TRUNCATED = 1 << 62
 """The step of a row that a crash cut short: later than any."""
 MAX_ROWS_BYTES = 1 << 30
 WRITTEN_FILES = (CONFIG, "metrics.jsonl", "evaluations.jsonl", "alarms.jsonl", ".lock")
-WRITTEN_FOLDERS = ("samples", "checkpoints", "best", "tensorboard")
+WRITTEN_FOLDERS = ("samples", "checkpoints", "best", "tensorboard", "verification")
 
 
 class Run:
@@ -46,11 +46,14 @@ class Run:
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
 
+    def __fspath__(self) -> str:
+        return str(self.path)
+
     @classmethod
     def create(cls, out: str | os.PathLike[str] | None, name: str, config: dict[str, Any]) -> Run:
         """A new run in `out`, which must not exist or be empty; default the first free `runs/NAME-001`, `-002`, ..."""
         try:
-            path = _free_directory(name) if out is None else _empty_directory(Path(out))
+            path = _free_directory(name) if out is None else _empty_directory(user_path(out, "a directory for a run"))
             run = cls(path, {"format": FORMAT, **config})
             try:
                 write_text(path / CONFIG, run._text(), new=True)
@@ -68,15 +71,14 @@ class Run:
 
         UsageError if there is none, GanzooError if its config.json is damaged.
         """
-        directory = Path(path)
+        directory = user_path(path, "the directory of a run")
         if not os.path.lexists(directory):
             directory = models.find(os.fspath(path)) or directory
         try:
             config = read_json(directory / CONFIG)
         except (FileNotFoundError, NotADirectoryError):
-            raise UsageError(
-                f"{directory} is not a run directory: it has no {CONFIG}.{models.hint(str(path)) or _newest_run_here()}"
-            ) from None
+            hint = models.hint(str(path)) or _run_around(directory) or _newest_run_here()
+            raise UsageError(f"{directory} is not a run directory: it has no {CONFIG}.{hint}") from None
         except (OSError, ValueError) as failure:
             raise GanzooError(f"{directory / CONFIG} cannot be read: {failure}") from failure
         if not isinstance(config, dict) or config.get("format") != FORMAT:
@@ -99,7 +101,7 @@ class Run:
         if self.model is None:
             return self
         digest = hashlib.sha256(str(self.path.resolve()).encode()).hexdigest()[:16]
-        return Run(platformdirs.user_cache_path("ganzoo") / "models" / f"{self.path.name}-{digest}", self.config)
+        return Run(cache_folder() / "models" / f"{self.path.name}-{digest}", self.config)
 
     @property
     def spec(self) -> DataSpec:
@@ -253,7 +255,16 @@ def _empty_directory(path: Path) -> Path:
 
 
 def _not_empty(path: Path) -> UsageError:
-    return UsageError(f"{path} exists and is not an empty directory. Choose another --out, or --resume {path}.")
+    return UsageError(
+        f"{path} exists and is not an empty directory. Choose another --out, or --resume {shell_word(path)}."
+    )
+
+
+def _run_around(path: Path) -> str:
+    """A hint if `path` is a file or folder of a run, such as a checkpoint."""
+    parents = list(path.parents)[:3]
+    run = next((parent for parent in parents if (parent / CONFIG).is_file()), None)
+    return "" if run is None else f" It is part of the run {run}: give that directory."
 
 
 def _newest_run_here() -> str:

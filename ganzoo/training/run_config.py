@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import reprlib
 from collections.abc import Mapping
@@ -114,6 +115,28 @@ def architecture_name(run_config: Mapping[str, Any]) -> str:
     if run_config["distribution"] == plugin_file.DISTRIBUTION:
         return f"{run_config['file']['path']}:{run_config['file']['class']}"
     return str(run_config["architecture"])
+
+
+def is_moved(before: Any, now: Mapping[str, Any]) -> bool:
+    """Whether two descriptions of a data set in config.json differ in the path of its name at most, not in its data."""
+    return (
+        isinstance(before, dict)
+        and before.get("sha256") == now["sha256"]
+        and isinstance(before.get("name"), str)
+        and kind_of(before["name"]) == kind_of(now["name"])
+    )
+
+
+def kind_of(dataset: str) -> str:
+    """The name of a data set without its path: `folder:` of `folder:/data/photos`."""
+    return dataset.partition(os.sep)[0]
+
+
+def moved_hint(run_config: Mapping[str, Any]) -> str:
+    """The end of a message that the data of a run are missing, if they have a path."""
+    name = run_config["dataset"]["name"]
+    kind = kind_of(name)
+    return "" if kind == name else f" If the data of this run are elsewhere now, add --dataset {kind}NEW_PATH."
 
 
 def plugins_of(settings: Any) -> dict[str, str]:

@@ -7,6 +7,7 @@ import dataclasses
 import math
 import os
 import signal
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from ganzoo import data, gan, nn
 from ganzoo.augmentations import get_augmentation
 from ganzoo.core import config as configs
 from ganzoo.core import distributed, plugin_file, registry
-from ganzoo.core.errors import UsageError
+from ganzoo.core.errors import DataError, UsageError
 from ganzoo.core.spec import INPUT, LABEL, UNKNOWN_LABEL
 from ganzoo.losses import get_loss, get_penalty
 from ganzoo.training import checkpoint, loop
@@ -32,12 +33,17 @@ from ganzoo.training.run import Run
 from ganzoo.training.run_config import (
     architecture_name,
     architecture_of,
+    is_moved,
+    moved_hint,
     plugins_of,
     resumed_options,
     spec_to_config,
     to_run_config,
 )
-from ganzoo.training.state import TrainingState
+from ganzoo.training.state import TrainingState, device_type
+
+_TRAINING = threading.RLock()
+"""Held while training: torch's random state and settings belong to the process."""
 
 
 class Session:
@@ -85,7 +91,7 @@ class Session:
         get_augmentation(self.settings.augmentation)
         self.loggers = [get_logger(name) for name in config.logger if name != "tensorboard"]  # that one is always there
         device = str(find_device(config.device))
-        if config.precision == "tf32" and not device.startswith("cuda"):
+        if config.precision == "tf32" and not device.startswith("cuda") and entry is None:  # a run may have to move
             raise UsageError(f"precision=tf32 is for NVIDIA GPUs, and this trains on {device}. Choose fp32 or bf16.")
         distributed.check(self.settings.batch_size, self.settings.accumulate, device)
         size = self.settings.image_size if resumed is None else resumed.image_size
@@ -128,12 +134,16 @@ class Session:
             options = {**options, "architecture": run.config["architecture"] if same else requested}
         entry = architecture_of(run.config)  # report a missing package before anything else
         config = configs.make(TrainConfig, resumed_options(run.config, options))
-        return cls(config, {**run.config["settings"], **(settings or {})}, entry=entry, resumed=run)
+        try:
+            return cls(config, {**run.config["settings"], **(settings or {})}, entry=entry, resumed=run)
+        except DataError as failure:
+            raise type(failure)(f"{failure}{moved_hint(run.config)}") from failure
 
     @property
     def identity(self) -> dict[str, Any]:
         """Everything that must stay the same on resume, in the form of config.json."""
         fixed = {name: getattr(self.config, name) for name in STORED if not OPTIONS[name].resumable}
+        fixed["device"] = self.config.device  # may change, but then the resume is not exact
         return {
             "architecture": self.entry.name,
             "distribution": self.entry.distribution,
@@ -175,8 +185,17 @@ class Session:
     def train(self, callbacks: Iterable[Callback] = ()) -> Run:
         """Train until the schedule is complete and return the run.
 
-        SIGINT and SIGTERM write a checkpoint before KeyboardInterrupt or SystemExit(143) is raised.
+        SIGINT writes a checkpoint before KeyboardInterrupt is raised, SIGTERM and SIGHUP before SystemExit. UsageError
+        if another thread of this process is training: they would share random states and the number of threads.
         """
+        if not _TRAINING.acquire(blocking=False):
+            raise UsageError("Another thread of this process is training. Start one process for each training.")
+        try:
+            return self._train(callbacks)
+        finally:
+            _TRAINING.release()
+
+    def _train(self, callbacks: Iterable[Callback]) -> Run:
         loggers = [logger() for logger in self.loggers]  # one that lacks its library is refused before a run exists
         with contextlib.ExitStack() as stack:
             notes = self._start(stack) if self.resumed is None else self._restore(self.resumed, stack)
@@ -221,9 +240,17 @@ class Session:
         if path is not None:
             self.state.restore(path, saved)
         self.batches = self.make_batches()
+        before = saved.get("identity", {}).get("device", self.config.device) if path else self.config.device
         now = provenance(self.entry, plugins_of(self.settings))
         notes = [*self.data.notes, *(f"{problem}; the previous checkpoint is used instead." for problem in problems)]
         notes += _changed_versions(run, now)
+        if device_type(before) != device_type(self.config.device):
+            notes.append(
+                f"This run was trained on {before} and now continues on {self.config.device}: weights, data order and "
+                "settings are unchanged, but noise and rounding differ from here on."
+            )
+        if run.config["dataset"]["name"] != self.config.dataset:
+            notes.append(f"The data of this run, which are the same, are now found as {self.config.dataset}.")
         if self.config.finished(self.state.step, self.state.seconds):
             notes.append(
                 f"Nothing is left to train: this run is at step {self.state.step:,}. Give more --steps or --minutes."
@@ -234,6 +261,7 @@ class Session:
                 "and noise are unchanged; dropout masks differ, and sums are rounded in a different order."
             )
         run.config |= to_run_config(self.config)
+        run.config["dataset"] = {**run.config["dataset"], "name": self.config.dataset}
         run.config["resumes"] = [*run.config.get("resumes", []), {"step": self.state.step, **now}]
         if distributed.rank() == 0:
             run.forget_after(self.state.step if path else -1)
@@ -248,6 +276,10 @@ class Session:
         """Refuse to resume if the identity differs from that of the checkpoint at `path`, or of the run if None."""
         identity = self.identity
         before: dict[str, Any] = saved.get("identity", {}) if path else {name: saved.get(name) for name in identity}
+        before = {name: value for name, value in before.items() if name != "device"}
+        identity = {name: value for name, value in identity.items() if name != "device"}
+        if is_moved(before.get("dataset"), identity["dataset"]):
+            before = {**before, "dataset": {**before["dataset"], "name": identity["dataset"]["name"]}}
         if "distribution" in before:
             before = {**before, "distribution": registry.canonical_distribution(before["distribution"])}
         newer_settings = configs.flatten({"settings": configs.defaults(self.entry.card.Config)})

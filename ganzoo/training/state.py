@@ -6,12 +6,14 @@ import contextlib
 import io
 import pickle
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map_only
 
 from ganzoo.core import distributed
 from ganzoo.core.errors import CheckpointError, PluginError
@@ -69,8 +71,7 @@ class TrainingState:
     def seed_rank(self) -> None:
         """Seed torch's global random state differently on every rank; rank 0 of a new training keeps its state."""
         if distributed.rank() or self.step:
-            seed = np.random.SeedSequence([self.seed, distributed.rank(), self.step]).generate_state(1, np.uint64)
-            torch.manual_seed(int(seed[0]) >> 1)
+            torch.manual_seed(_seed_of(self.seed, distributed.rank(), self.step))
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """The context in which networks run: mixed precision if the training uses it."""
@@ -152,10 +153,18 @@ class TrainingState:
 
     def save(self, directory: Path) -> Path:
         """Write a checkpoint into `directory` (rank 0 does) and return its path."""
+        saved = self.capture()
+        return checkpoint.path_of(directory, self.step) if saved is None else saved.write(directory)
+
+    def capture(self, copy: bool = False) -> SavedState | None:
+        """What a checkpoint holds; None on ranks that write none. It changes with the training unless it is a `copy`.
+
+        All ranks must call this at the same step.
+        """
         torch_rng = distributed.all_gather(torch.get_rng_state())
         cuda_rng = distributed.all_gather(torch.cuda.get_rng_state(self.device)) if self.device.type == "cuda" else None
         if distributed.rank() > 0:
-            return checkpoint.path_of(directory, self.step)
+            return None
         state = {
             "identity": self.identity,
             "threads": torch.get_num_threads(),
@@ -170,7 +179,17 @@ class TrainingState:
         if plain := self.gan.state():
             state["gan"] = _checked_plain(plain)
         averages = AveragedNetworks({name: ema.network for name, ema in self.averages.items()}).state_dict()
-        return checkpoint.save(directory, self.step, self.gan.state_dict(), averages, state)
+        saved = SavedState(self.step, dict(self.gan.state_dict()), averages, state)
+        return saved.copied() if copy else saved
+
+    def nbytes(self) -> int:
+        """Bytes of memory that a copy of what a checkpoint holds takes, on the CPU."""
+        networks = (self.gan, *(ema.network for ema in self.averages.values()))
+        tensors = [tensor for network in networks for tensor in network.state_dict().values()]
+        for player in self.players.values():
+            for values in player.optimizer.state.values():
+                tensors += [value for value in values.values() if isinstance(value, Tensor)]
+        return sum(tensor.nbytes for tensor in tensors)
 
     def restore(self, path: Path, state: dict[str, Any]) -> None:
         """Restore the checkpoint at `path`, whose state.pt holds `state`. CheckpointError if any part does not fit."""
@@ -193,6 +212,9 @@ class TrainingState:
             if checkpoint.path_of(path.parent, self.step) != path:
                 raise ValueError(f"it is {self.step}")
             self.saved_step = self.step
+            if device_type(state["identity"]["device"]) != self.device.type:  # whose random states mean nothing here
+                self.rng.manual_seed(_seed_of(self.seed, self.step))
+                return self.seed_rank()
             part = "rng"
             self.rng.set_state(checked_rng_state(state["rng"], self.rng.get_state()))
             part = "torch_rng"
@@ -208,6 +230,34 @@ class TrainingState:
         except (KeyError, ValueError, TypeError, IndexError, RuntimeError) as failure:
             what = "it is missing" if isinstance(failure, KeyError) else failure
             raise CheckpointError(f"{path / 'state.pt'} does not fit this training: {part}: {what}") from failure
+
+
+@dataclass(frozen=True)
+class SavedState:
+    """What the checkpoint of `step` holds: the networks, the moving averages, and the contents of state.pt."""
+
+    step: int
+    model: dict[str, Tensor]
+    averages: dict[str, Tensor]
+    state: dict[str, Any]
+
+    def copied(self) -> SavedState:
+        """A copy on the CPU, which training does not change."""
+        parts = (self.model, self.averages, self.state)
+        return SavedState(self.step, *tree_map_only(Tensor, lambda tensor: tensor.detach().to("cpu", copy=True), parts))
+
+    def write(self, directory: Path) -> Path:
+        """Write the checkpoint into `directory` and return its path."""
+        return checkpoint.save(directory, self.step, self.model, self.averages, self.state)
+
+
+def device_type(device: Any) -> str:
+    """The kind of a device by its name in config.json: `cuda` of `cuda:1`."""
+    return str(device).partition(":")[0]
+
+
+def _seed_of(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]) >> 1
 
 
 def _step(optimizer: Any, gradients: list[Tensor], all_finite: Tensor) -> None:

@@ -17,6 +17,7 @@ class Snapshot:
 
     def __init__(self, state: TrainingState):
         self.tensors = {name: tensor.detach().clone() for name, tensor in _tensors(state).items()}
+        self.counters = _counters(state)
         self.scalers = {name: scaler.state_dict() for name, scaler in state.scalers.items()}
         self.plain = copy.deepcopy(state.gan.state())
         self.rng = state.rng.get_state()
@@ -37,6 +38,10 @@ class Snapshot:
         if fresh and not any(name.startswith("optimizer") for name in self.tensors):
             for player in state.players.values():
                 player.optimizer.state.clear()
+        for parameter, counters in self.counters.items():
+            for player in state.players.values():
+                if parameter in player.optimizer.state:
+                    player.optimizer.state[parameter].update(counters)
         for name, scaler in state.scalers.items():
             scaler.load_state_dict(self.scalers[name])
         if self.plain:
@@ -49,12 +54,38 @@ class Snapshot:
     def equals(self, other: Snapshot) -> bool:
         return (
             same(self.tensors, other.tensors)
+            and self.counters == other.counters
             and self.scalers == other.scalers
             and same_values(self.plain, other.plain)
             and torch.equal(self.rng, other.rng)
             and torch.equal(self.torch_rng, other.torch_rng)
             and torch.equal(self.cuda_rng, other.cuda_rng)
         )
+
+    def differences(self, other: Snapshot) -> list[str]:
+        """What differs from `other` in any bit: the names of tensors, or else what holds the other values."""
+        names = dict.fromkeys((*self.tensors, *other.tensors))
+        different = [
+            name
+            for name in names
+            if name not in self.tensors or name not in other.tensors
+            or not torch.equal(_bits(self.tensors[name]), _bits(other.tensors[name]))
+        ]  # fmt: skip
+        return different or ([] if self.equals(other) else ["a random state or a counter"])
+
+
+def _bits(tensor: Tensor) -> Tensor:
+    return tensor.contiguous().reshape(-1).view(torch.uint8)
+
+
+def _counters(state: TrainingState) -> dict[Tensor, dict[str, Any]]:
+    """What the optimizers keep by parameter in other values than tensors."""
+    return {
+        parameter: counters
+        for player in state.players.values()
+        for parameter, values in player.optimizer.state.items()
+        if (counters := {name: copy.copy(value) for name, value in values.items() if not isinstance(value, Tensor)})
+    }
 
 
 def _tensors(state: TrainingState) -> dict[str, Tensor]:

@@ -3,9 +3,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args, get_origin
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +18,7 @@ from ganzoo.core.config import Setting, difference, format_value, make, setting,
 from ganzoo.core.entry_points import LOSSES as LOSS_GROUP
 from ganzoo.core.entry_points import PENALTIES as PENALTY_GROUP
 from ganzoo.core.errors import UsageError
+from ganzoo.training.config import TrainConfig
 
 CARDS = {entry.name: entry.card for entry in registry.architectures() if entry.error is None}
 LOSSES = registry.names(LOSS_GROUP)
@@ -263,3 +267,20 @@ def test_dcgan_drops_its_smoothing_for_a_loss_without_a_target_unless_asked() ->
 def test_class_variables_have_a_type_as_python_3_10_requires(entry: registry.Entry) -> None:
     annotations = [a for base in entry.card.Config.__mro__ for a in getattr(base, "__annotations__", {}).values()]
     assert "ClassVar" not in annotations
+
+
+@pytest.mark.parametrize("value", [3, 3.0, "3", np.int64(3), np.float32(3), torch.tensor(3), np.array(3.0)])
+def test_whole_numbers_of_any_kind_are_integers(value: Any) -> None:
+    steps = make(TrainConfig, {"steps": value}).steps
+    assert (steps, type(steps)) == (3, int)
+
+
+@pytest.mark.parametrize("value", [3.5, np.float64(3.5), np.array([3, 4]), True, np.True_, [3], object()])
+def test_other_values_are_no_integers(value: Any) -> None:
+    with pytest.raises(UsageError, match=r"steps=.* is not valid"):
+        make(TrainConfig, {"steps": value})
+
+
+def test_devices_paths_and_arrays_are_what_they_say() -> None:
+    made = make(TrainConfig, {"device": torch.device("cuda", 1), "data_dir": Path("/data"), "cuda_graph": np.False_})
+    assert (made.device, made.data_dir, made.cuda_graph) == ("cuda:1", "/data", False)

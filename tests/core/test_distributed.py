@@ -21,6 +21,7 @@ from ganzoo.nn import SynchronisedBatchNorm, synchronise
 from ganzoo.training.diagnostics import Diagnostics
 from ganzoo.training.run import Run
 from ganzoo.training.state import TrainingState
+from tests.conftest import Command
 from tests.ranks import join, start, together
 from tests.sessions import session
 
@@ -213,3 +214,13 @@ def test_every_rank_measures_samples_by_the_real_images_that_one_process_does(tm
     assert together(2, yardstick, tmp_path / "two", folder=tmp_path) == [0, 0]
     one, first, second = (torch.load(tmp_path / name) for name in ("one-0", "two-0", "two-1"))
     torch.testing.assert_close([first, second], [one, one])
+
+
+@pytest.mark.parametrize("world", [{}, {"WORLD_SIZE": "2"}])
+def test_an_error_is_printed_where_a_scheduler_has_set_rank(
+    world: dict[str, str], ganzoo_cli: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"RANK": "1", **world}.items():
+        monkeypatch.setenv(name, value)
+    result = ganzoo_cli("sample", "nosuch")
+    assert (result.code, "nosuch is not a run directory" in result.err) == (2, True)

@@ -8,7 +8,7 @@ import pytest
 
 import ganzoo
 from ganzoo.core.errors import UsageError
-from ganzoo.evaluation.compare import Column, columns, footnotes, outdated, rows, settings, short_names
+from ganzoo.evaluation.compare import Column, columns, footnotes, outdated, rows, settings, short_names, summary
 from ganzoo.evaluation.results import Evaluation, read
 from ganzoo.training.run import Run
 
@@ -116,3 +116,44 @@ def test_footnotes_describe_differences(run: Run) -> None:
         "extractors."
     ]
     assert numbers == {"f": 1, "g": 1}
+
+
+def measured(recall: float, precision: float, real: float = 0.9) -> Evaluation:
+    values = {"precision": precision, "recall": recall}
+    return evaluation(**{name: {"value": v, "better": "higher", "real": real} for name, v in values.items()})
+
+
+def test_a_value_beyond_that_of_real_data_has_no_star(run: Run) -> None:
+    precision, _ = rows(side_by_side(run, measured(0.5, 0.8), measured(0.4, 0.95)))
+    assert precision.best == set()
+    copies = [evaluation(c={"value": value, "better": "lower", "real": 0.01}) for value in (0.0015, 0.0)]
+    assert rows(side_by_side(run, *copies))[0].best == set()
+    worse = [evaluation(c={"value": value, "better": "lower", "real": 0.01}) for value in (0.02, 0.03)]
+    assert rows(side_by_side(run, *worse))[0].best == {0}
+
+
+def test_a_collapsed_run_has_no_star_and_the_sentence_says_why(run: Run) -> None:
+    columns = side_by_side(run, measured(0.5, 0.6), measured(0.001, 0.8))
+    table = rows(columns)
+    assert [row.best for row in table] == [set(), {0}]
+    assert summary(columns, table) == (
+        "0 is better on 1 of 2 values, such as recall (0.5 against 0.001); "
+        "1 has collapsed: recall 0.001, real data 0.9."
+    )
+
+
+def test_a_run_that_ended_with_an_alarm_has_no_star(run: Run) -> None:
+    bad = {
+        "images": 1, "seconds": 1, "d_real": 0.9999, "d_fake": 0.0001, "diversity": 0.5, "duplicates": 0,
+        "generator_gradient": 1, "discriminator_gradient": 1,
+    }  # fmt: skip
+    history = [{"step": step, **bad} for step in (50, 100, 150)]
+    columns = [Column("a", run, measured(0.5, 0.8), []), Column("b", run, measured(0.6, 0.7), history)]
+    assert [row.best for row in rows(columns)] == [{0}, set()]
+    assert "b ended with the alarm discriminator won." in str(summary(columns, rows(columns)))
+
+
+def test_neither_is_better_where_each_leads_once(run: Run) -> None:
+    columns = side_by_side(run, measured(0.5, 0.6), measured(0.4, 0.8))
+    assert summary(columns, rows(columns)) == "None of the runs is better on more values than the others."
+    assert summary(columns[:1], rows(columns[:1])) is None

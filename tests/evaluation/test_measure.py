@@ -169,3 +169,29 @@ def test_unreadable_weights_are_reported(runs: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(checkpoint, "read_weights", fail)
     with pytest.raises(CheckpointError, match="does not fit"):
         ganzoo.evaluate(runs / "cgan", metrics=QUICK, samples=50)
+
+
+def noise_in_two_classes(folder: Path, size: int) -> Path:
+    rng = np.random.default_rng(0)
+    for split in ("train", "test"):
+        for name in "ab":
+            (folder / split / name).mkdir(parents=True)
+            for i in range(40):
+                pixels = rng.integers(0, 255, (size, size), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / split / name / f"{i}.png")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("size", "reason"), [(3, "needs images of at least 4 pixels a side for its classifier"), (8, "better than chance")]
+)
+def test_figures_of_a_classifier_that_knows_nothing_are_not_given(size: int, reason: str, tmp_path: Path) -> None:
+    photos = noise_in_two_classes(tmp_path / "photos", size)
+    run = ganzoo.train(
+        "vanilla", dataset=f"folder:{photos}", steps=1, batch_size=8, image_size=size, out=tmp_path / "run",
+        generator_widths=(8,), discriminator_widths=(8,),
+    )  # fmt: skip
+    result = ganzoo.evaluate(run, samples=300)
+    assert {"precision", "frechet", "kid", "copies_features"}.isdisjoint(result.figures)
+    assert reason in result.skipped["coverage"]
+    assert reason in result.skipped["class_entropy"]

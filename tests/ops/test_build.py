@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ganzoo.ops import build_config, library
+from ganzoo.ops import build_config
 from ganzoo.ops.build_config import CPU, BuildError
 from ganzoo.ops.cpu_library import LIBRARY
 
@@ -36,7 +36,7 @@ FIRST_USE = "from ganzoo.ops.cpu_library import LIBRARY; print(LIBRARY.compile_o
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(library.platformdirs, "user_cache_path", lambda name: tmp_path / "cache" / name)
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda name: str(tmp_path / "cache" / name))
     return tmp_path / "cache" / "ganzoo" / "ops"
 
 

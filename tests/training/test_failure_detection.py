@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import ganzoo
+from ganzoo.core import registry
 from ganzoo.training.callbacks import Callback
 from ganzoo.training.failure_detection import LONG_WINDOW, REPEAT_AFTER, WARM_UP, WINDOW, Alarm, FailureDetector, swings
 from ganzoo.training.run import Run
@@ -184,7 +185,7 @@ def test_a_resumed_run_raises_the_alarms_of_an_uninterrupted_one(tmp_path: Path)
     failing: dict[str, Any] = {**SMALL, **DRIVEN["discriminator won"]}
     whole = ganzoo.train("vanilla", out=tmp_path / "whole", **{**failing, "steps": 300})
     assert whole.alarms()
-    half = ganzoo.train("vanilla", out=tmp_path / "half", **{**failing, "steps": 150})
+    half = ganzoo.train("vanilla", out=tmp_path / "half", **{**failing, "steps": 50})
     assert half.alarms() == []
     resumed = ganzoo.train(resume=half.path, steps=300)
     assert [a.step for a in resumed.alarms()] == [a.step for a in whole.alarms()]
@@ -214,6 +215,90 @@ def test_the_command_line_shows_alarms(ganzoo_cli: Command, tmp_path: Path) -> N
         *settings,
     )
     assert result.code == 0
-    assert "Alarm: step 2" in result.out
+    assert "Alarm: step " in result.out
     assert "discriminator won: D(real)" in result.out
     assert "Warning: 1 alarm (discriminator won); see" in result.out
+
+
+def acute(*rows: dict[str, Any], loss: str = "nonsaturating") -> list[str]:
+    """The names of the alarms of a training that begins with these rows, 50 steps apart."""
+    return [alarm.name for alarm in shown(rows, loss=loss)]
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "loss"),
+    [
+        ("discriminator won", {"d_real": 0.9995, "d_fake": 0.0004}, "nonsaturating"),
+        ("discriminator won", {"d_real": 50.0, "d_fake": -4.0, "discriminator_loss": 0.0}, "hinge"),
+        ("mode collapse", {"diversity": 1e-4}, "nonsaturating"),
+        ("divergence", {"d_real": 1e5, "d_fake": -1e5}, "wasserstein"),
+        ("labels ignored", {"label_effect": 0.01}, "nonsaturating"),
+    ],
+)
+def test_plain_failures_are_named_in_the_first_rows(name: str, row: dict[str, Any], loss: str) -> None:
+    assert acute(row, loss=loss) == []  # one row is no evidence
+    assert acute(row, row, loss=loss) == [name]
+    assert acute(row, {}, row, {}, loss=loss) == []
+
+
+def test_what_healthy_training_begins_with_is_no_failure() -> None:
+    first = {"diversity": 0.0045, "duplicates": 1.0}
+    assert acute(first, {"diversity": 0.06}, {"diversity": 0.1}) == []  # it learns
+    assert acute({"diversity": 0.06, "duplicates": 1.0}, {"diversity": 0.07, "duplicates": 1.0}) == []
+    assert acute(*[{"d_real": 0.987, "d_fake": 0.011}] * 4) == []
+    assert acute(*[{"label_effect": 0.19}] * 4) == []
+
+
+DRIVEN_AT_ONCE: dict[str, tuple[str, dict[str, Any]]] = {
+    "divergence": ("cgan", {"generator_lr": 1000, "discriminator_lr": 1000}),
+    "discriminator won": ("vanilla", {"discriminator_lr": 1e-2, "generator_lr": 1e-6, "dropout": 0.0}),
+}
+
+
+@pytest.mark.parametrize("name", DRIVEN_AT_ONCE)
+def test_training_driven_into_a_failure_is_told_within_200_steps(name: str, tmp_path: Path) -> None:
+    architecture, settings = DRIVEN_AT_ONCE[name]
+    run = ganzoo.train(architecture, steps=200, out=tmp_path / "run", **{"dataset": "digits", **settings})
+    assert run.alarms()[0].name == name
+
+
+class Damaged(Callback):
+    """Turns the generator into one that fails, before the first step."""
+
+    def __init__(self, damage: Callable[[Any], None]):
+        self.damage = damage
+
+    def on_start(self, training: Any) -> None:
+        self.damage(training.state.gan)
+
+
+def one_sample(gan: Any) -> None:
+    generate = gan.generate
+    gan.generate = lambda z, condition=None: generate(z, condition)[:1].expand(len(z), *gan.spec.shape)
+
+
+def no_labels(gan: Any) -> None:
+    generate = gan.generate
+    gan.generate = lambda z, condition=None: generate(z, None if condition is None else 0 * condition)
+
+
+@pytest.mark.parametrize(("name", "damage"), [("mode collapse", one_sample), ("labels ignored", no_labels)])
+def test_a_generator_without_variety_is_told_within_200_steps(
+    name: str, damage: Callable[[Any], None], tmp_path: Path
+) -> None:
+    run = ganzoo.train(
+        "cgan", dataset="digits", steps=200, batch_size=16, out=tmp_path / "run", callbacks=[Damaged(damage)]
+    )
+    assert run.alarms()[0].name == name
+    assert run.alarms()[0].step <= 200
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [entry.name for entry in registry.architectures() if entry.error is None])
+def test_the_first_200_steps_of_every_architecture_raise_no_alarm(name: str, tmp_path: Path) -> None:
+    card = registry.get_architecture(name).card
+    datasets = ["mosaic:digits", "mosaic:mnist"] if card.paired else ["digits", "mnist"]
+    settings = {"width": 16, "image_size": 32} if hasattr(card.Config, "width") else {}
+    for dataset in ["ring"] if "images" not in card.kinds else datasets:
+        run = ganzoo.train(name, dataset=dataset, steps=200, out=tmp_path / dataset.replace(":", "-"), **settings)
+        assert run.alarms() == []

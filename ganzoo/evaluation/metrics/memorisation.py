@@ -46,7 +46,7 @@ class Memorisation(Metric):
         spaces = {
             "pixels": _compare(_pixels(samples), _pixels(held_out.images), _pixels(train.images), held_out),
         }
-        if Need.LABELS in context.has:
+        if Need.LABELS in context.has and context.why_classifier_is_useless is None:
             features = context.samples.features[:MAX_SAMPLES]
             spaces["features"] = _compare(features, held_out.features, train.features, held_out)
         values = {}
