@@ -70,6 +70,8 @@ def _calibrated(run: Run, gan: GAN, seed: int) -> tuple[Calibrated, Tensor, Tens
         splits.append((values, labels))
     (real, real_labels), (held_out, held_out_labels) = splits
     with progress(Console(highlight=False)) as update:
-        done = (lambda step: update(f"calibrating the discriminator: step {step:,}")) if update else None
-        calibrated = latents.calibrate(gan, real, real_labels, held_out, held_out_labels, seed=seed, progress=done)
+        calibrated = latents.calibrate(
+            gan, real, real_labels, held_out, held_out_labels, seed=seed,
+            progress=lambda step: update(f"calibrating the discriminator: step {step:,}"),
+        )  # fmt: skip
     return calibrated, held_out, held_out_labels

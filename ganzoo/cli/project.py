@@ -76,10 +76,10 @@ def project(
     console = Console(highlight=False)
     with progress(console) as update:
         compared = _features(trained, features, update)
-        done = (lambda step: update(f"step {step:,} of {steps:,}")) if update else None
         found = latents.project(
-            trained.gan, wanted, classes[0] if classes else None, compared, starts, steps, candidates, seed, done
-        )
+            trained.gan, wanted, classes[0] if classes else None, compared, starts, steps, candidates, seed,
+            lambda step: update(f"projecting: step {step:,} of {steps:,}"),
+        )  # fmt: skip
     text = trained.text(target=image, seed=seed, psnr=f"{found.psnr:.2f}")
     _write(target, wanted, found, text)
     if film_target is not None:
