@@ -194,11 +194,12 @@ def _hint(group: str, name: str) -> str:
     for other, kind in KINDS.items():
         if other != group and plain_name in names(other):
             return f"It is {'an' if kind[0] in 'aeiou' else 'a'} {kind}."
-    if group == DATASETS and (os.path.isdir(os.path.expanduser(name)) or os.sep in name):
+    exists = os.path.isdir(os.path.expanduser(name))
+    if group == DATASETS and (exists or (os.sep in name and ":" not in name)):
         takes_path = [e.name for e in datasets() if e.error is None and e.card.argument == "PATH" and not e.card.paired]
         if takes_path:
             spellings = " or ".join(shell_word(f"{kind}:{name}") for kind in takes_path)
-            return f"To use the images in a folder, write {spellings}."
+            return f"To use the images in {'this' if exists else 'a'} folder, write {spellings}."
     if group == ARCHITECTURES and os.path.isfile(f"{package}/pyproject.toml"):
         return f"The package in ./{package} is not installed: pip install -e {package}"
     return did_you_mean(plain_name, names(group))

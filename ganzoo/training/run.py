@@ -71,7 +71,7 @@ class Run:
 
         UsageError if there is none, GanzooError if its config.json is damaged.
         """
-        directory = user_path(path, "the directory of a run")
+        directory = user_path(path, "a run directory")
         if not os.path.lexists(directory):
             directory = models.find(os.fspath(path)) or directory
         try:
