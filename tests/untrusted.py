@@ -69,6 +69,20 @@ def write_state(checkpoint: Path, state: Any) -> None:
     seal(checkpoint)
 
 
+def read_header(file: Path) -> Any:
+    """The header of a safetensors file."""
+    content = file.read_bytes()
+    return json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+
+
+def write_header(file: Path, header: Any) -> None:
+    """Replace the header of a safetensors file of a checkpoint, with the digest to match."""
+    content = file.read_bytes()
+    new = json.dumps(header).encode()
+    file.write_bytes(len(new).to_bytes(8, "little") + new + content[8 + int.from_bytes(content[:8], "little") :])
+    seal(file.parent)
+
+
 def seal(checkpoint: Path) -> None:
     """Make the manifest's sizes and digests those of the files."""
     manifest = json.loads((checkpoint / "manifest.json").read_text())

@@ -42,6 +42,7 @@ def doctor() -> None:
         ("native extension", _native()),
         ("cuda kernels", _cuda()),
         ("linear layers", "PyTorch's" if mkl_is_fast() else "native where large: MKL is slow on this CPU"),
+        ("memory", _memory()),
         ("data cache", str(where.cache)),
         ("GANZOO_DATA", str(where.given) if where.given else "not set"),
         ("terminal", _terminal(console)),
@@ -92,6 +93,15 @@ def _cuda() -> str:
     chosen = "auto" if cuda_library.ENABLED_IN_AUTO else "used with GANZOO_OPS=native"
     described = cuda_library.describe()
     return described if described.startswith("none") else f"{described}, {chosen}"
+
+
+def _memory() -> str:
+    from ganzoo.core.memory import available_memory, in_gibibytes
+
+    available = available_memory()
+    if available is None:
+        return "unknown; checkpoints are written beside the training"
+    return f"{in_gibibytes(available)} available; checkpoints are written beside the training while a copy fits"
 
 
 def _version(name: str) -> str:

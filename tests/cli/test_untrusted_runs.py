@@ -18,10 +18,32 @@ from hypothesis import strategies as st
 
 import ganzoo
 from ganzoo.cli import main
-from tests.untrusted import REMOVED, edited, newest, places, read_state, small_run, write_state
+from tests.untrusted import (
+    REMOVED,
+    edited,
+    newest,
+    places,
+    read_header,
+    read_state,
+    seal,
+    small_run,
+    write_header,
+    write_state,
+)  # fmt: skip
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-FILES = ("config.json", "metrics.jsonl", "evaluations.jsonl", "alarms.jsonl", "evaluation.json", "manifest", "state.pt")
+CASES = int(os.environ.get("GANZOO_FUZZ", "10000"))
+"""Cases of the long test; `make fuzz CASES=500` sets it."""
+FILES = (
+    "config.json",
+    "metrics.jsonl",
+    "evaluations.jsonl",
+    "alarms.jsonl",
+    "evaluation.json",
+    "manifest",
+    "state.pt",
+    "weights",
+)
 COMMANDS = {
     "resume": ("train", "--resume", "RUN", "--steps", "6"),
     "sample": ("sample", "RUN", "--count", "4", "--out", "OUT/samples.png"),
@@ -71,6 +93,8 @@ def command(name: str, run: Path, out: Path) -> tuple[int, str]:
 def content_of(run: Path, file: str) -> Any:
     if file == "state.pt":
         return read_state(newest(run))
+    if file == "weights":
+        return read_header(newest(run) / "model.safetensors")
     text = (newest(run) / "manifest.json" if file == "manifest" else run / file).read_text()
     return [json.loads(line) for line in text.splitlines()] if file.endswith(".jsonl") else json.loads(text)
 
@@ -78,6 +102,8 @@ def content_of(run: Path, file: str) -> Any:
 def write(run: Path, file: str, content: Any) -> None:
     if file == "state.pt":
         return write_state(newest(run), content)
+    if file == "weights":
+        return write_header(newest(run) / "model.safetensors", content)
     path = newest(run) / "manifest.json" if file == "manifest" else run / file
     rows = file.endswith(".jsonl") and isinstance(content, list)
     path.write_text("\n".join(map(json.dumps, content)) + "\n" if rows else json.dumps(content))
@@ -87,6 +113,10 @@ def check(pristine: Path, folder: Path, file: str, place: tuple[Any, ...], new: 
     """Edit a copy of the run, and check that the command succeeds or says in one message what is wrong."""
     run = Path(shutil.copytree(pristine, folder / "run", dirs_exist_ok=True))
     write(run, file, edited(content_of(run, file), place, new))
+    check_command(name, run, folder)
+
+
+def check_command(name: str, run: Path, folder: Path) -> None:
     before = sorted(os.listdir(folder))
     code, output = command(name, run, folder)
     assert code in (0, 1, 2), output
@@ -122,8 +152,57 @@ def test_a_wrong_value_anywhere_is_one_message(
     try_one(pristine, tmp_path_factory, edit)
 
 
+@st.composite
+def damages(draw: st.DrawFn) -> tuple[int, float, str, bytes, bool, str]:
+    """Bytes that are replaced, put in or cut off somewhere in one of the files, with or without a manifest to match."""
+    how = draw(st.sampled_from(["replace", "insert", "cut"]))
+    new = draw(st.binary(min_size=1, max_size=8))
+    return (
+        draw(st.integers(0, 99)),
+        draw(st.floats(0, 1)),
+        how,
+        new,
+        draw(st.booleans()),
+        draw(st.sampled_from(list(COMMANDS))),
+    )
+
+
+def damage_one(
+    pristine: Path, factory: pytest.TempPathFactory, damage: tuple[int, float, str, bytes, bool, str]
+) -> None:
+    number, position, how, new, sealed, name = damage
+    folder = factory.mktemp("damaged")
+    run = Path(shutil.copytree(pristine, folder / "run"))
+    files = sorted(path for path in run.rglob("*") if path.is_file() and "tensorboard" not in path.parts)
+    file = files[number % len(files)]
+    content = file.read_bytes()
+    at = round(position * len(content))
+    rest = {"replace": content[at + len(new) :], "insert": content[at:], "cut": b""}[how]
+    file.write_bytes(content[:at] + new + rest)
+    if sealed and file.parent == newest(run) and file.name != "manifest.json":
+        seal(newest(run))
+    check_command(name, run, folder)
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(damage=damages())
+def test_damaged_bytes_anywhere_are_one_message(
+    damage: tuple[int, float, str, bytes, bool, str], pristine: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    damage_one(pristine, tmp_path_factory, damage)
+
+
 @pytest.mark.slow
-@settings(max_examples=1500, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=CASES // 2, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(damage=damages())
+def test_many_damaged_bytes_are_one_message_each(
+    damage: tuple[int, float, str, bytes, bool, str], pristine: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    damage_one(pristine, tmp_path_factory, damage)
+
+
+@pytest.mark.slow
+@settings(max_examples=CASES // 2, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(edit=edits())
 def test_many_wrong_values_are_one_message_each(
     edit: tuple[str, int, Any, str], pristine: Path, tmp_path_factory: pytest.TempPathFactory
