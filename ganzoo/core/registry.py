@@ -196,7 +196,8 @@ def _hint(group: str, name: str) -> str:
             return f"It is {'an' if kind[0] in 'aeiou' else 'a'} {kind}."
     exists = os.path.isdir(os.path.expanduser(name))
     if group == DATASETS and (exists or (os.sep in name and ":" not in name)):
-        takes_path = [e.name for e in datasets() if e.error is None and e.card.argument == "PATH" and not e.card.paired]
+        cards = {entry.name: entry.card for entry in datasets() if entry.error is None}
+        takes_path = [kind for kind, c in cards.items() if (c.argument, c.kind, c.paired) == ("PATH", "images", False)]
         if takes_path:
             spellings = " or ".join(shell_word(f"{kind}:{name}") for kind in takes_path)
             return f"To use the images in {'this' if exists else 'a'} folder, write {spellings}."
