@@ -95,7 +95,7 @@ def test_no_word_is_broken_at_80_columns(
     out = ganzoo_cli("compare", *runs[:count]).out
     assert "runs/" not in out
     for line in out.splitlines():
-        if not line.startswith("("):  # only a terminal wraps footnotes
+        if not line.startswith("(") and not line.endswith("."):  # only a terminal wraps sentences
             assert len(line.rstrip()) <= 80
     for word in (*NAMES[:count], "class_coverage_min", "12,345"):
         assert word in out
