@@ -9,6 +9,9 @@ import click
 from ganzoo.core import registry
 from ganzoo.core.entry_points import KINDS
 
+GROUPS = ("Unconditional", "Class-conditional", "Image to image", "Other data", "Broken")
+"""The headings, in the order of the list."""
+
 
 @click.command("list")
 @click.option("--all", "everything", is_flag=True, help="List every plugin: data sets, losses, metrics, loggers, ...")
@@ -26,16 +29,21 @@ def list_(everything: bool, as_json: bool) -> None:
         return
     from ganzoo.cli.console import Console, table
 
-    rows = [
-        (
-            entry.name,
-            entry.card.summary if entry.error is None else f"broken: {entry.error}",
-            _needs(entry),
-            f"{entry.distribution} {entry.version}",
-        )
-        for entry in entries
-    ]
-    Console().print(table(("name", "what it is", "needs", "from"), rows))
+    console = Console()
+    for group in GROUPS:
+        rows = [
+            (
+                entry.name,
+                entry.card.summary if entry.error is None else f"broken: {entry.error}",
+                _needs(entry),
+                f"{entry.distribution} {entry.version}",
+            )
+            for entry in entries
+            if _group(entry) == group
+        ]
+        if rows:
+            console.print(table(("name", "what it is", "needs", "from"), rows, title=group))
+            console.print()
 
 
 def _list_all(as_json: bool) -> None:
@@ -69,6 +77,17 @@ def _list_all(as_json: bool) -> None:
         for row in rows
     ]
     Console().print(table(("kind", "name", "state", "what it is", "from"), cells))
+
+
+def _group(entry: registry.Entry) -> str:
+    """The one of GROUPS that the architecture belongs to."""
+    if entry.error is not None:
+        return "Broken"
+    if entry.card.paired:
+        return "Image to image"
+    if "images" not in entry.card.kinds:
+        return "Other data"
+    return "Class-conditional" if entry.card.conditional else "Unconditional"
 
 
 def _needs(entry: registry.Entry) -> str:

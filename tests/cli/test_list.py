@@ -29,6 +29,10 @@ def test_table_has_a_line_for_each(ganzoo_cli: Command) -> None:
         line = rf"^{entry.name} +{re.escape(entry.card.summary)} .*{entry.distribution} {re.escape(entry.version)}"
         assert re.search(line, result.out, re.MULTILINE)
     assert re.search(r"^cgan .* labels ", result.out, re.MULTILINE)
+    groups = re.split(r"^(Unconditional|Class-conditional|Image to image) *$", result.out, flags=re.MULTILINE)[1:]
+    names = {title: re.findall(r"^([\w-]+) ", block, re.MULTILINE) for title, block in zip(groups[::2], groups[1::2])}
+    assert {"dcgan", "sngan", "vanilla"} <= set(names["Unconditional"])
+    assert {"acgan", "cgan", "projection"} <= set(names["Class-conditional"])
 
 
 def test_all_lists_every_kind_with_origin_and_state_without_importing_what_needs_torch(site: Site) -> None:

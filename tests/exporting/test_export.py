@@ -77,10 +77,10 @@ def test_points() -> None:
     check(build("vanilla", "points"))
 
 
-@pytest.mark.parametrize("example", ["sngan", "pix2pix"])
-def test_packages(installed: Callable[[str], Site], example: str) -> None:
-    installed(f"ganzoo-{example}")
-    check(build(example))
+@pytest.mark.parametrize(("package", "name"), [("ganzoo-sngan", "sngan-cnn"), ("ganzoo-pix2pix", "pix2pix")])
+def test_packages(installed: Callable[[str], Site], package: str, name: str) -> None:
+    installed(package)
+    check(build(name))
 
 
 @pytest.mark.parametrize("name", ["vanilla", "cgan"])
