@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ganzoo.gan import GAN
 from ganzoo.nn import SelfAttention, UpBlock, VectorBatchNorm, resnet
 from ganzoo.plugin import DataSpec
-from ganzoo_plugins.biggan import BigGANConfig
+from ganzoo_plugins.biggan import BigGANConfig, BigGANSampling
 
 
 class Generator(nn.Module):
@@ -59,6 +59,8 @@ def discriminator(config: BigGANConfig, spec: DataSpec) -> nn.Module:
 
 class TruncatedGAN(GAN):
     """A GAN that can sample from truncated noise: Brock et al. 2019, section 3.1."""
+
+    sampling_type = BigGANSampling
 
     def latent(self, n: int, rng: torch.Generator | None = None) -> Tensor:
         z = super().latent(n, rng)
