@@ -57,6 +57,7 @@ NormName = Literal["batch", "none"]
 Networks = Literal["none", "generator", "discriminator", "both"]
 Backbone = Literal["dcgan", "resnet"]
 Preset = Literal["small", "paper"]
+Decay = Literal["none", "linear", "cosine"]
 Variants = Mapping[str, Mapping[str, Any]]
 WITHOUT_TARGET = ("wasserstein", "hinge", "relativistic", "relativistic_average", "energy")
 """Losses that compare scores, so that there is no label to smooth."""
@@ -90,6 +91,8 @@ class Config:
     generator_lr: float = setting(2e-4, "learning rate of the generator", gt=0)
     discriminator_lr: float = setting(2e-4, "learning rate of the discriminator", gt=0)
     lr_half_life: int = setting(0, "half-life in images of both learning rates; 0 keeps them constant", ge=0)
+    lr_decay: Decay = setting("none", "how both learning rates fall to 0 over lr_decay_images")
+    lr_decay_images: int = setting(0, "images, real ones seen by the discriminator, after which lr_decay ends", ge=0)
     beta1: float = setting(0.5, "Adam's decay of the gradient mean", ge=0, le=0.9999)
     beta2: float = setting(0.999, "Adam's decay of the squared gradient", ge=0, le=0.999999)
     ema_half_life: int = setting(10_000, "half-life in images of the generator's moving average; 0 turns it off", ge=0)
@@ -106,6 +109,16 @@ class Config:
             raise UsageError(
                 f"penalty=clip with loss={self.loss}: clipping bounds the slope that the Wasserstein distance needs; "
                 "with any other loss it only prevents D from learning. Choose loss=wasserstein, or penalty=r1."
+            )
+        if (self.lr_decay == "none") != (self.lr_decay_images == 0):
+            raise UsageError(
+                f"lr_decay={self.lr_decay} with lr_decay_images={self.lr_decay_images}: one has no effect without the "
+                "other. Choose both, such as lr_decay=linear and lr_decay_images=3200000, or neither."
+            )
+        if self.lr_decay != "none" and self.lr_half_life:
+            raise UsageError(
+                f"lr_decay={self.lr_decay} with lr_half_life={self.lr_half_life}: these are two schedules for the same "
+                "learning rates. Choose lr_half_life=0, or lr_decay=none."
             )
         if self.real_label < 1 and self.loss in WITHOUT_TARGET:
             raise UsageError(

@@ -195,7 +195,8 @@ def _unsupported_reason(state: TrainingState, batches: Batches) -> str | None:
         return "its input images are computed for every batch"
     if not batches.spec.aligned:
         return "its domains are not aligned, and each has an order of its own"
-    if state.gan.config.lr_half_life or state.gan.config.penalty_half_life:
+    config = state.gan.config
+    if config.lr_half_life or config.lr_decay != "none" or config.penalty_half_life:
         return "its learning rates or penalty weight change, and a graph keeps the captured values"
     for name, player in state.players.items():
         optimizer, scaler = player.optimizer, state.scalers[name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import pickle
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -96,11 +97,21 @@ class TrainingState:
         config = self.gan.config
         if config.penalty_half_life:
             self.gan.penalty_weight = config.penalty_weight * 0.5 ** (self.images_seen / config.penalty_half_life)
-        if config.lr_half_life:
+        if config.lr_half_life or config.lr_decay != "none":
+            factor = self._lr_factor()
             for player in self.players.values():
                 for group in player.optimizer.param_groups:
                     initial = group.setdefault("initial_lr", group["lr"])
-                    group["lr"] = initial * 0.5 ** (self.images_seen / config.lr_half_life)
+                    group["lr"] = initial * factor
+
+    def _lr_factor(self) -> float:
+        """The learning rates of this step, as parts of the initial ones."""
+        config = self.gan.config
+        if config.lr_half_life:
+            half: float = 0.5 ** (self.images_seen / config.lr_half_life)
+            return half
+        done: float = min(self.images_seen / config.lr_decay_images, 1.0)
+        return 1 - done if config.lr_decay == "linear" else 0.5 * (1 + math.cos(math.pi * done))
 
     @contextlib.contextmanager
     def select_players(self, *names: str) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import ganzoo
+from ganzoo.core.errors import UsageError
 from ganzoo.training import checkpoint
 from ganzoo.training.batches import Batches
 from ganzoo.training.diagnostics import Diagnostics
@@ -108,6 +110,28 @@ def test_learning_rates_halve_after_a_half_life() -> None:
     assert rates == pytest.approx(
         {"generator": 1e-3 / 4, "discriminator": 4e-3 / 4}
     )  # the fifth step begins after 64 images
+
+
+@pytest.mark.parametrize(("decay", "factors"), [("linear", (1, 0.5, 0, 0)), ("cosine", (1, 0.5, 0, 0))])
+def test_learning_rates_decay_to_zero(decay: str, factors: tuple[float, ...]) -> None:
+    state, _ = training(lr_decay=decay, lr_decay_images=64, generator_lr=1e-3)
+    for step, factor in zip((0, 2, 4, 5), factors):  # of 16 images
+        state.step = step
+        state.apply_schedules()
+        assert state.players["generator"].optimizer.param_groups[0]["lr"] == pytest.approx(1e-3 * factor)
+    state.step = 1
+    state.apply_schedules()
+    quarter = 0.75 if decay == "linear" else (1 + math.sqrt(0.5)) / 2
+    assert state.players["generator"].optimizer.param_groups[0]["lr"] == pytest.approx(1e-3 * quarter)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"lr_decay": "linear"}, {"lr_decay_images": 64}, {"lr_decay": "cosine", "lr_decay_images": 64, "lr_half_life": 9}],
+)
+def test_schedules_that_contradict_each_other_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=r"lr_decay=.* Choose "):
+        training(**settings)
 
 
 @pytest.mark.parametrize(("architecture", "penalty"), [("vanilla", "r1"), ("r3gan", "r1r2")])

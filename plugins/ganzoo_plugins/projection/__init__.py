@@ -24,6 +24,8 @@ class ProjectionConfig(BackboneConfig):
             "beta1": 0.0,
             "beta2": 0.9,
             "steps": 100_000,
+            "lr_decay": "linear",
+            "lr_decay_images": 32_000_000,  # all 100,000 steps
         }
     }
 

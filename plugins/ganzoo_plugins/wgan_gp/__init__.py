@@ -21,6 +21,8 @@ class WGANGPConfig(BackboneConfig):
             "generator_lr": 2e-4,
             "discriminator_lr": 2e-4,
             "steps": 100_000,
+            "lr_decay": "linear",
+            "lr_decay_images": 32_000_000,  # all 100,000 steps
         }
     }
 
