@@ -42,7 +42,7 @@ def build(name: str, kind: str = "images") -> GAN:
     gan: GAN = card.build(ganzoo.core.config.make(card.Config, known, kind), spec).eval()
     rng = torch.Generator().manual_seed(0)
     for name, tensor in gan.generator.state_dict().items():
-        if tensor.is_floating_point():
+        if tensor.is_floating_point() and not name.endswith(("._u", "._v")):  # spectral norm's unit vectors
             positive = name.endswith("running_var")
             tensor.copy_(torch.rand(tensor.shape, generator=rng) + 0.5 if positive else tensor + 0.1)
     return gan
