@@ -274,8 +274,8 @@ class GAN(nn.Module):
     def optimizers(self) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
         """The optimizers of the generator and the discriminator, in this order."""
         return (
-            self._optimizer(self.generator, self.config.generator_lr),
-            self._optimizer(self.discriminator, self.config.discriminator_lr),
+            self.make_optimizer(self.generator, self.config.generator_lr),
+            self.make_optimizer(self.discriminator, self.config.discriminator_lr),
         )
 
     @torch.no_grad()
@@ -342,7 +342,8 @@ class GAN(nn.Module):
                 parts[name] = checked_given(name, given.get(name), count, described).to(self.device)
         return condition_of(parts)
 
-    def _optimizer(self, network: nn.Module, lr: float) -> torch.optim.Optimizer:
+    def make_optimizer(self, network: nn.Module, lr: float) -> torch.optim.Optimizer:
+        """A new optimizer for the parameters of `network` that are not frozen, as the settings say."""
         parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
         if self.config.optimizer == "rmsprop":
             return torch.optim.RMSprop(parameters, lr)

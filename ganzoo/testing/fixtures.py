@@ -188,6 +188,15 @@ class ArchitectureFixture:
             return gan.discriminator(images, self.condition(gan, len(images)))  # type: ignore[no-any-return]
         return gan.discriminator(*(self.judged(gan) or ()))  # type: ignore[no-any-return]
 
+    def extreme_logits(self, gan: GAN) -> Tensor:
+        """The discriminator's output where any sigmoid at its end is saturated."""
+        if self.judges_images:
+            return self.logits(gan, torch.randn(64, *gan.spec.shape) * 1e6)
+        arguments = self.judged(gan) or ()
+        is_float = [isinstance(value, Tensor) and value.is_floating_point() for value in arguments]
+        scaled = [value * 1e6 if change else value for value, change in zip(arguments, is_float)]
+        return gan.discriminator(*scaled)  # type: ignore[no-any-return]
+
     def choices(self, name: str) -> tuple[Any, ...]:
         """The values of the setting `name` to try: the one under test, or else all choices.
 

@@ -155,7 +155,7 @@ def train(game: str, out: Path, options: dict[str, Any], kill_at: int | None = N
     """Train or resume the run at `out` by the rules of `game`; for processes of their own."""
     install(GAMES[game])
     if sgd:  # Adam turns the rounding error of a gradient into a step of full length
-        GAN._optimizer = lambda gan, network, lr: torch.optim.SGD(network.parameters(), 0.02)  # type: ignore[method-assign]
+        GAN.make_optimizer = lambda gan, network, lr: torch.optim.SGD(network.parameters(), 0.02)  # type: ignore[method-assign]
     callbacks = [] if kill_at is None else [Killer(kill_at)]
     if (out / "config.json").exists():
         ganzoo.train(resume=out, steps=options["steps"], callbacks=callbacks)
