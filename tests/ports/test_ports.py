@@ -1,0 +1,203 @@
+"""Published GANs, each as one file that a stranger would write: they train, resume, agree on ranks, and pass the checks."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import ganzoo
+from ganzoo import data
+from ganzoo.core import registry
+from ganzoo.data.normalization import encode
+from ganzoo.gan import GAN
+from ganzoo.testing import Check, architecture_checks, run
+from ganzoo.testing.checks import ARCHITECTURE
+from tests.gan.games import Killer
+from tests.ranks import ended, join, start, together
+from tests.training.test_resume import assert_same, last_state, timeless
+
+ROOT = Path(__file__).parents[2]
+SLOW_CHECKS = ("compile", "objectives", "accumulate")
+"""The checks that take a second or more each; the slow tests run them."""
+
+
+@dataclass(frozen=True)
+class Port:
+    """A file with an architecture, and how to train it in a second."""
+
+    target: str
+    dataset: str = "digits"
+    settings: dict[str, Any] = field(default_factory=dict)
+    one_process: dict[str, Any] | None = field(default_factory=dict)
+    """The settings with which two ranks train as one process does; None if layers draw random numbers."""
+    metric: str = "swd"
+
+    @property
+    def name(self) -> str:
+        return f"{ROOT / self.target}"
+
+    @property
+    def card(self) -> Any:
+        return registry.find_architecture(self.name).card
+
+
+WIDTHS = {"widths": (16,), "latent_dim": 8}
+PORTS = [
+    Port("examples/files/bigan.py:BiGAN", settings=WIDTHS),
+    Port("examples/files/consensus.py:Consensus", settings={**WIDTHS, "gamma": 0.1}),
+    Port("examples/files/stylegan2.py:StyleGAN2", settings={"width": 8, "latent_dim": 8}, one_process={"mixing": 0.0}),
+    Port("examples/files/ada.py:ADA", settings={**WIDTHS, "speed": 1000}),
+    Port("examples/files/semisupervised.py:SemiSupervised", settings=WIDTHS),
+    Port("tests/ports/pacgan.py:PacGAN"),
+    Port("tests/ports/began.py:BEGAN"),
+    Port("tests/ports/sagan.py:SAGAN"),
+    Port("tests/ports/progressive.py:Progressive", settings={"grow": 6}),
+    Port("tests/ports/unrolled.py:UnrolledGAN", one_process=None),
+    Port("tests/ports/extragradient.py:ExtragradientGAN"),
+    Port("tests/ports/annealed.py:Annealed"),
+    Port("tests/ports/pretrained.py:Pretrained"),
+]
+IDS = [port.target.rpartition(":")[2] for port in PORTS]
+every_port = pytest.mark.parametrize("port", PORTS, ids=IDS)
+
+
+@pytest.fixture(autouse=True)
+def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are trusted, and classifiers cached, in a temporary account."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "account"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def train(port: Port, out: Path, options: dict[str, Any], kill_at: int | None = None, sgd: bool = False) -> None:
+    """Train or resume the run at `out`; for processes of their own."""
+    if sgd:  # Adam turns the rounding error of a gradient into a step of full length
+        GAN.make_optimizer = lambda gan, network, lr: torch.optim.SGD(  # type: ignore[method-assign]
+            [p for p in network.parameters() if p.requires_grad], 0.01
+        )
+    callbacks = [] if kill_at is None else [Killer(kill_at)]
+    if (out / "config.json").exists():
+        ganzoo.train(resume=out, steps=options["steps"], callbacks=callbacks)
+    else:
+        settings = {"batch_size": 16, "image_size": 16, **port.settings, **options.pop("settings", {})}
+        ganzoo.train(port.name, dataset=port.dataset, out=out, callbacks=callbacks, settings=settings, **options)
+
+
+@every_port
+def test_killed_and_resumed_is_exact_and_samples_and_metrics_mean_something(port: Port, tmp_path: Path) -> None:
+    options = {"steps": 20, "checkpoint_every": 6, "log_every": 5}
+    environment = {"XDG_DATA_HOME": str(tmp_path / "account")}
+    processes = [
+        start(train, port, tmp_path / "whole", dict(options), **environment),
+        start(train, port, tmp_path / "parts", dict(options), 15, **environment),
+    ]
+    with ended(processes):
+        assert [join(process) for process in processes] == [0, -9]
+        resumed = start(train, port, tmp_path / "parts", dict(options), **environment)
+        with ended([resumed]):
+            assert join(resumed) == 0
+    assert_same(last_state(tmp_path / "parts"), last_state(tmp_path / "whole"))
+    assert timeless(tmp_path / "parts") == timeless(tmp_path / "whole")
+
+    evaluation = ganzoo.evaluate(tmp_path / "whole", metrics=[port.metric], samples=200)
+    assert all(math.isfinite(value.value) for value in evaluation.values.values())
+    gan = ganzoo.load(tmp_path / "whole")
+    inputs = data.open(port.dataset, image_size=16).examples(4)[0] if gan.paired else None
+    first, again, other = (gan.sample(4, seed=seed, inputs=inputs) for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first[0], first[1])
+    assert gan.paired or not torch.equal(first, other)
+
+
+@every_port
+def test_two_ranks_train_as_one_process_does(port: Port, tmp_path: Path) -> None:
+    if port.one_process is None:
+        pytest.skip("its update is not a mean over the batch; the check `ranks` compares both ranks")
+    options = {"steps": 4, "settings": port.one_process}
+    for ranks in (1, 2):
+        environment = {"XDG_DATA_HOME": str(tmp_path / "account")}
+        codes = together(
+            ranks, train, port, tmp_path / str(ranks), dict(options), None, True, folder=tmp_path, **environment
+        )
+        assert codes == [0] * ranks, (tmp_path / "output").read_text()
+    one, two = (last_state(tmp_path / str(ranks)) for ranks in (1, 2))
+    for part in ("model", "ema"):
+        for name, tensor in one[part].items():
+            torch.testing.assert_close(two[part][name], tensor, rtol=1e-3, atol=1e-4, msg=name)
+
+
+def outcomes(port: Port, checks: list[Check]) -> None:
+    results = [run(check) for check in checks]
+    failed = {result.check.name: str(result.error) for result in results if result.status == "failed"}
+    assert not failed
+
+
+@every_port
+def test_it_passes_the_quick_checks(port: Port) -> None:
+    checks = [c for c in architecture_checks(port.name, **port.settings) if c.name not in SLOW_CHECKS]
+    assert len(checks) == len(ARCHITECTURE) - len(SLOW_CHECKS)
+    outcomes(port, checks)
+
+
+@pytest.mark.slow
+@every_port
+def test_it_passes_the_slow_checks(port: Port) -> None:
+    outcomes(port, [c for c in architecture_checks(port.name, **port.settings) if c.name in SLOW_CHECKS])
+
+
+def lines(thing: Any) -> int:
+    return len([line for line in inspect.getsource(thing).splitlines() if line.strip()])
+
+
+def source(target: str, name: str) -> str:
+    """The source of a class or method of a file, without blank lines."""
+    import ast
+
+    text = (ROOT / target).read_text()
+    node: Any = ast.parse(text)
+    for part in name.split("."):
+        node = next(child for child in node.body if getattr(child, "name", None) == part)
+    return "\n".join(line for line in text.splitlines()[node.lineno - 1 : node.end_lineno] if line.strip())
+
+
+@pytest.mark.parametrize(
+    ("target", "name", "most"),
+    [
+        ("examples/files/stylegan2.py", "StyleGAN2Game", 32),
+        ("examples/files/bigan.py", "BiGANGame.training_step", 12),
+        ("examples/files/consensus.py", "ConsensusGame.training_step", 12),
+    ],
+)
+def test_the_rules_are_short(target: str, name: str, most: int) -> None:
+    assert len(source(target, name).splitlines()) <= most
+
+
+def test_truncation_leads_to_the_mean_style(tmp_path: Path) -> None:
+    port = next(port for port in PORTS if "stylegan2" in port.target)
+    train(port, tmp_path / "run", {"steps": 3})
+    gan = ganzoo.load(tmp_path / "run")
+    full, half, none = (gan.sample(8, seed=0, sampling={"truncation": psi}).float() for psi in (1.0, 0.5, 0.0))
+    assert torch.equal(none[0], none[1])
+    assert full.std(0).mean() > half.std(0).mean() > none.std(0).mean()
+
+
+def test_the_classifier_of_k_plus_1_classes_learns_and_metrics_take_it_as_unconditional(tmp_path: Path) -> None:
+    port = next(port for port in PORTS if "semisupervised" in port.target)
+    train(port, tmp_path / "run", {"steps": 150, "settings": {"widths": (64,), "discriminator_lr": 1e-3}})
+    gan = ganzoo.load(tmp_path / "run")
+    assert (gan.classes, gan.spec.classes) == (0, 10)
+    test = data.open("digits", split="test", image_size=16)
+    real = encode(torch.from_numpy(test.values), gan.spec)
+    right = gan.discriminator.classify(real).argmax(1) == torch.from_numpy(test.labels)  # type: ignore[operator, union-attr]
+    assert right.float().mean() > 0.6
+
+
+def test_the_augmentation_adapts(tmp_path: Path) -> None:
+    port = next(port for port in PORTS if ":ADA" in port.target)
+    train(port, tmp_path / "run", {"steps": 30, "settings": {"target": -1.0, "speed": 1000}})
+    assert last_state(tmp_path / "run")["model"]["augmentation.p"] == pytest.approx(0.48)
