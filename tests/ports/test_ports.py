@@ -1,4 +1,4 @@
-"""Published GANs, each as one file that a stranger would write: they train, resume, agree on ranks, and pass the checks."""
+"""Published GANs, each one file that a stranger would write: they train, resume, agree on ranks, pass the checks."""
 
 from __future__ import annotations
 
@@ -105,7 +105,8 @@ def test_killed_and_resumed_is_exact_and_samples_and_metrics_mean_something(port
     assert timeless(tmp_path / "parts") == timeless(tmp_path / "whole")
 
     evaluation = ganzoo.evaluate(tmp_path / "whole", metrics=[port.metric], samples=200)
-    assert all(math.isfinite(value.value) for value in evaluation.values.values())
+    assert evaluation.figures
+    assert all(math.isfinite(figure["value"]) for figure in evaluation.figures.values())
     gan = ganzoo.load(tmp_path / "whole")
     inputs = data.open(port.dataset, image_size=16).examples(4)[0] if gan.paired else None
     first, again, other = (gan.sample(4, seed=seed, inputs=inputs) for seed in (0, 0, 1))

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import ast
 import errno
+import re
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ganzoo import template
-from tests.conftest import Command
+from tests.conftest import Command, Site
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 
 @pytest.fixture(autouse=True)
@@ -60,6 +68,9 @@ def test_dir_chooses_the_directory_which_may_be_empty(ganzoo_cli: Command, elsew
         (("cgan",), "'cgan' is already installed"),
         (("mine", "--dir", "full"), "full exists and is not an empty directory"),
         (("mine", "--dir", "full/file"), "file exists and is not an empty directory"),
+        (("hinge", "--kind", "loss"), "A loss called 'hinge' is already installed"),
+        (("digits", "--kind", "dataset"), "A data set called 'digits' is already installed"),
+        (("mine", "--kind", "cooker"), "'cooker' is not one of 'architecture', 'dataset', 'metric', 'loss', 'logger'"),
         ((), "Missing argument 'NAME'"),
     ],
 )
@@ -89,3 +100,28 @@ def test_a_full_disk_leaves_nothing_behind(
     result = ganzoo_cli("new", "mine")
     assert (result.code, result.err) == (1, "Error: Cannot write ganzoo-mine: No space left on device\n")
     assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", [kind for kind in template.KINDS if kind != "architecture"])
+def test_each_kind_is_accepted_by_ganzoo_check_and_its_tests_run_the_same_checks(
+    kind: str, elsewhere: Path, site: Site, install: Callable[[Site], None], ganzoo_cli: Command
+) -> None:
+    written = ganzoo_cli("new", "my-own", "--kind", kind)
+    assert (written.code, written.err) == (0, "")
+    project = tomllib.loads((elsewhere / "ganzoo-my-own" / "pyproject.toml").read_text())["project"]
+    ((group, points),) = project["entry-points"].items()
+    ((name, target),) = points.items()
+    code = (elsewhere / "ganzoo-my-own" / "ganzoo_my_own" / "__init__.py").read_text()
+    site.add("ganzoo-my-own", code, **{group.removeprefix("ganzoo."): {name: target.partition(":")[2]}})
+    install(site)
+    command = re.search(r"^Check    ganzoo (.+)$", written.out, re.MULTILINE)
+    assert command is not None
+    result = ganzoo_cli(*command[1].split())
+    assert result.code == 0, result.out
+    assert "failed" not in result.out
+    tests = (elsewhere / "ganzoo-my-own" / "tests" / "test_conformance.py").read_text()
+    space: dict[str, Any] = {}
+    exec(tests, space)
+    (mark,) = space["test_conformance"].pytestmark
+    checks = [case.values[0].name for case in mark.args[1] if case.values[0] is not None]
+    assert checks == re.findall(r"^ok +(\w+)", result.out, re.MULTILINE)
