@@ -18,7 +18,7 @@ from ganzoo.core.plugin import (
     Sampling,
     Variants,
 )
-from ganzoo.core.spec import DataKind, DataLocation, DataSpec, Split
+from ganzoo.core.spec import DataKind, DataLocation, DataSpec, Field, Split
 
 __all__ = [
     "API_VERSION",
@@ -32,6 +32,7 @@ __all__ = [
     "DataLocation",
     "DataSpec",
     "Dataset",
+    "Field",
     "LossName",
     "Networks",
     "NormName",
