@@ -67,7 +67,7 @@ def test_a_column_may_be_the_label(where: DataLocation, people: Path) -> None:
     assert data.class_names == ("no", "yes")
     assert data.spec.classes == 2
     assert [column["name"] for column in data.spec.target.facts["columns"]] == HEADER[:3]
-    with pytest.raises(UsageError, match="no column 'sik'. Did you mean sick"):
+    with pytest.raises(UsageError, match=r"no column 'sik'. Did you mean sick"):
         load(where, people, options="label=sik:")
     with pytest.raises(UsageError, match="this column is numeric"):
         load(where, people, options="label=age:")
