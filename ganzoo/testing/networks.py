@@ -127,7 +127,7 @@ def safetensors(fixture: ArchitectureFixture) -> None:
 @rule("index dimensions as [N, C, H, W], and use reshape or flatten instead of view.")
 def channels_last(fixture: ArchitectureFixture) -> None:
     """The networks compute the same in the channels_last memory format."""
-    if fixture.smallest.kind == "points":
+    if fixture.smallest.kind != "images":
         return
     try:  # with one channel both formats have the same layout
         gan = fixture.build(fixture.spec(3, fixture.smallest.size))

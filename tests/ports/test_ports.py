@@ -76,9 +76,8 @@ every_port = pytest.mark.parametrize("port", PORTS, ids=IDS)
 
 @pytest.fixture(autouse=True)
 def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files are trusted, and classifiers cached, in a temporary account."""
+    """Files are trusted in a temporary account."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "account"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 @pytest.fixture(scope="module")

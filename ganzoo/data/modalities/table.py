@@ -67,7 +67,8 @@ class Table(Modality):
         for number, column in enumerate(columns_of(field)):
             value = values[:, number]
             if column.categories:
-                parts.append(torch.nn.functional.one_hot(value.long(), len(column.categories)).float())
+                categories = torch.arange(len(column.categories), device=value.device)
+                parts.append((value[:, None] == categories).float())  # one_hot would wait for the device
             else:
                 width = (column.high - column.low) or 1.0
                 parts.append((2 * (value - column.low) / width - 1).float()[:, None])
