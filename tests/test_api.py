@@ -60,3 +60,30 @@ def test_a_run_of_an_uninstalled_plugin_says_what_to_install(run: Run, tmp_path:
 def test_unknown_attribute() -> None:
     with pytest.raises(AttributeError, match="no attribute 'trane'"):
         ganzoo.trane  # noqa: B018
+
+
+def test_labels_are_names_first_and_numbers_where_no_class_is_named_by_one() -> None:
+    from ganzoo.gan.sampling import checked_labels
+
+    counted = ("0", "1", "10", "2")
+    assert checked_labels(["2", "10"], 2, 4, counted).tolist() == [3, 2]
+    assert checked_labels(["index:3"], 1, 4, counted).tolist() == [3]
+    assert checked_labels(["1", "dog"], 2, 2, ("cat", "dog")).tolist() == [1, 1]
+    assert checked_labels(["Cafe\u0301"], 1, 1, ("Caf\u00e9",)).tolist() == [0]
+    for labels, words in (
+        (["3"], "'3' is not a class of this GAN"),
+        (3, "Expected a list of 1 labels"),
+        ("3", "Expected a list of 1 labels"),
+        ([0.5], "whole numbers or names"),
+        ([None], "whole numbers or names"),
+        (["index:9"], "is not a class"),
+    ):
+        with pytest.raises(ganzoo.errors.UsageError, match=words):
+            checked_labels(labels, 1, 4, counted)  # type: ignore[arg-type]
+
+
+def test_a_loaded_gan_knows_its_class_names(tmp_path: Path) -> None:
+    run = ganzoo.train("cgan", dataset="digits", steps=1, width=8, out=tmp_path / "run")
+    gan = ganzoo.load(run.path)
+    assert gan.class_names == tuple("0123456789")
+    assert torch.equal(gan.sample(2, ["7", "1"], seed=0), gan.sample(2, [7, 1], seed=0))

@@ -16,7 +16,7 @@ from tests.workbench import Workbench
 
 TUTORIAL = pages.Page("docs/tutorial.md")
 TROUBLESHOOTING = pages.Page("docs/troubleshooting.md")
-LINKED = ["README.md", *(f"docs/{name}.md" for name in ("tutorial", "choosing", "numbers", "troubleshooting"))]
+LINKED = ["README.md", *(f"docs/{name}.md" for name in ("tutorial", "choosing", "data", "numbers", "troubleshooting"))]
 PACKAGE = "mygan"
 """Commands with this name run in an environment in which the package can be installed."""
 

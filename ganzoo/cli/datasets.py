@@ -8,17 +8,44 @@ import json
 import click
 
 from ganzoo.core import registry
+from ganzoo.core.errors import UsageError
 from ganzoo.core.spec import DataLocation
 
 
 @click.command()
+@click.argument("name", required=False, metavar="[NAME]")
+@click.option("--preview", is_flag=True, help="Show the data set NAME: a grid, counts, classes, sizes.")
+@click.option("--image-size", type=click.IntRange(1, 4096), help="With --preview: the image side to show.")
+@click.option("--out", metavar="FILE.png", help="With --preview: where to write the grid.")
+@click.option("--cache", is_flag=True, help="List what is cached, of NAME or of all, and ask whether to delete it.")
+@click.option("--yes", is_flag=True, help="With --cache: delete without asking.")
 @click.option(
     "--data-dir", type=click.Path(file_okay=False), help="Directory that holds data files (or set GANZOO_DATA)."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
-def datasets(data_dir: str | None, as_json: bool) -> None:
-    """List the data sets and whether they are on disk."""
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def datasets(
+    name: str | None, preview: bool, image_size: int | None, out: str | None, cache: bool, yes: bool,
+    data_dir: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    """List the data sets and whether they are on disk.
+
+    \b
+    ganzoo datasets folder:photos --preview --out preview.png
+    ganzoo datasets --cache
+    """
     where = DataLocation.find(data_dir)
+    if cache:
+        from ganzoo.cli.cached import show_cache
+
+        return show_cache(where.cache, name, yes, as_json)
+    if preview:
+        from ganzoo.cli.preview import show_data
+
+        if name is None:
+            raise UsageError("--preview needs the NAME of a data set.")
+        return show_data(name, image_size, out, data_dir, as_json)
+    if name is not None:
+        raise UsageError(f"Please say what to do with {name}: --preview, or --cache.")
     entries = [_checked(entry, where) for entry in registry.datasets()]
     if as_json:
         click.echo(json.dumps([_row(entry, where) for entry in entries], indent=2))

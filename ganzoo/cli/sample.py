@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 @click.argument("run", shell_complete=completions.runs)
 @click.option("--count", type=click.IntRange(1, 10_000_000), default=64, show_default=True, help="Number of samples.")
 @click.option(
-    "--label", "labels", multiple=True, metavar="L", help="Class to generate, by number or name; repeat it for several."
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="L",
+    help="Class to generate, by name or index:N; repeat it for several.",
 )
 @click.option(
     "--inputs", metavar="NAME", help="Paired GANs: data set to take the input images from.  [default: the run's]"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ganzoo.cli import completions
-from ganzoo.core.errors import UsageError, did_you_mean
+from ganzoo.core.errors import UsageError
 from ganzoo.core.paths import user_path
 
 if TYPE_CHECKING:
@@ -64,16 +64,14 @@ class Trained:
 
 def class_index(label: str, gan: GAN, names: list[str]) -> int:
     """The number of the class that the user calls `label`, by its name or number. UsageError if there is none."""
+    from ganzoo.gan.sampling import class_number
+
     if not gan.conditional:
         raise UsageError("This GAN is not conditional: it takes no --label.")
-    if label in names:
-        return names.index(label)
-    same = [unicodedata.normalize("NFC", name) for name in names]  # macOS decomposes accents in names of folders
-    if unicodedata.normalize("NFC", label) in same:
-        return same.index(unicodedata.normalize("NFC", label))
-    if label.isdecimal() and int(label) < gan.classes:
-        return int(label)
-    raise UsageError(f"--label {label!r} is not a class of this GAN. {did_you_mean(label, names)}")
+    try:
+        return class_number(label, gan.classes, names)
+    except UsageError as refusal:
+        raise UsageError(f"--label {refusal}") from None
 
 
 def trained_options(function: F) -> F:

@@ -67,6 +67,8 @@ class GAN(nn.Module):
         for name in names:
             spectrally_normalise(getattr(self, name))
 
+    class_names: tuple[str, ...] = ()
+    """Names of the classes of the data it was trained on, by number; empty if they are not known."""
     step_context: StepContext
     """The current training step: inside losses, where training stands and which z they are for. Set by the trainer."""
     sampling_type: type[Any] = Sampling
@@ -282,7 +284,7 @@ class GAN(nn.Module):
     def sample(
         self,
         count: int,
-        labels: Sequence[int] | Tensor | None = None,
+        labels: Sequence[int | str] | Tensor | None = None,
         seed: int | None = None,
         chunk: int = 256,
         inputs: Tensor | None = None,
@@ -291,11 +293,11 @@ class GAN(nn.Module):
     ) -> Tensor:
         """Generate `count` images, uint8 [count, C, H, W], or other data as their modality stores them, on the CPU.
 
-        `labels` (conditional GANs only) are `count` class indices; by default the classes alternate. `inputs` (paired
-        GANs only, required) are the input images as the data set stores them, uint8 [count, C', h, w]. `given` holds
-        further arrays that the card asks for, by name. The same `seed` gives the same samples; by default it is random.
-        `chunk` is the number of samples generated at a time. `sampling` replaces defaults of the card's sampling
-        settings: `{"truncation": 0.5}`. The generator runs in eval mode.
+        `labels` (conditional GANs only) are `count` numbers or names of classes; by default these alternate. `inputs`
+        (paired GANs only, required) are the input images as the data set stores them, uint8 [count, C', h, w].
+        `given` holds further arrays that the card asks for, by name. The same `seed` gives the same samples; by default
+        it is random. `chunk` is the number of samples generated at a time. `sampling` replaces defaults of the card's
+        sampling settings: `{"truncation": 0.5}`. The generator runs in eval mode.
         """
         if count < 0:
             raise UsageError(f"Cannot generate {count} {self.spec.kind}: expected a count of 0 or more.")
@@ -321,7 +323,7 @@ class GAN(nn.Module):
         return torch.arange(count) % self.classes if self.conditional else None
 
     def _conditioning(
-        self, count: int, labels: Sequence[int] | Tensor | None, given: Mapping[str, Tensor]
+        self, count: int, labels: Sequence[int | str] | Tensor | None, given: Mapping[str, Tensor]
     ) -> Condition:
         """What the networks are given, checked, in the order of the spec."""
         if labels is not None and not self.conditional:
@@ -336,7 +338,7 @@ class GAN(nn.Module):
         parts = {}
         labels = self.class_labels(count) if labels is None else labels
         if labels is not None:
-            parts[LABEL] = checked_labels(labels, count, self.classes).to(self.device)
+            parts[LABEL] = checked_labels(labels, count, self.classes, self.class_names).to(self.device)
         for name, described in self.spec.given.items():
             if name != LABEL:
                 parts[name] = checked_given(name, given.get(name), count, described).to(self.device)

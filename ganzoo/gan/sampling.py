@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,20 +11,49 @@ import torch
 from torch import Tensor, nn
 
 from ganzoo.core import config as configs
-from ganzoo.core.errors import DataError, UsageError
+from ganzoo.core.errors import DataError, UsageError, did_you_mean
 from ganzoo.core.spec import INPUT, Field
 from ganzoo.data.modality import get_modality
 from ganzoo.data.normalization import encode
 
 
-def checked_labels(labels: Sequence[int] | Tensor, count: int, classes: int) -> Tensor:
-    """The labels as int64 [count]. UsageError unless there are `count`, each of one of the classes."""
-    result = torch.as_tensor(labels, dtype=torch.int64)
+def checked_labels(
+    labels: Sequence[int | str] | Tensor, count: int, classes: int, class_names: Sequence[str] = ()
+) -> Tensor:
+    """The labels, numbers or names, as int64 [count]. UsageError unless there are `count`, each one of the classes."""
+    if isinstance(labels, (str, int)):
+        raise UsageError(f"Expected a list of {count} labels, one per sample, but got {labels!r}.")
+    if not isinstance(labels, Tensor):
+        labels = [class_number(label, classes, class_names) if isinstance(label, str) else label for label in labels]
+    try:
+        result = torch.as_tensor(labels)
+    except (TypeError, ValueError, RuntimeError):
+        raise UsageError("Labels must be whole numbers or names of classes.") from None
+    if (result.is_floating_point() and result.numel()) or result.is_complex():
+        raise UsageError("Labels must be whole numbers or names of classes.")
+    result = result.to(torch.int64)
     if result.shape != (count,):
         raise UsageError(f"Expected {count} labels, one per sample, but got {result.numel()}.")
     if count and not (int(result.min()) >= 0 and int(result.max()) < classes):
         raise UsageError(f"Labels must lie in 0..{classes - 1}.")
     return result
+
+
+def class_number(label: str, classes: int, class_names: Sequence[str] = ()) -> int:
+    """The number of the class called `label`: by its name, or by `index:N`.
+
+    A bare number is an index only if no class is named by a number: of classes 0, 1, 2, 10, the label 3 is none.
+    UsageError if there is no such class.
+    """
+    names = [unicodedata.normalize("NFC", name) for name in class_names] or [str(n) for n in range(classes)]
+    wanted = unicodedata.normalize("NFC", label)
+    if wanted in names:
+        return names.index(wanted)
+    index = wanted.removeprefix("index:")
+    said = index != wanted or not any(name.isdecimal() for name in names)
+    if said and index.isdecimal() and len(index) < 10 and int(index) < classes:
+        return int(index)
+    raise UsageError(f"{label!r} is not a class of this GAN. {did_you_mean(label, class_names or names)}")
 
 
 def checked_given(name: str, values: Tensor | None, count: int, described: Field) -> Tensor:

@@ -62,7 +62,9 @@ def _build(run: Run) -> GAN:
     entry = architecture_of(run.config)
     settings = configs.make(entry.card.Config, run.config["settings"])
     try:
-        return build(entry, settings, run.spec)
+        gan = build(entry, settings, run.spec)
+        gan.class_names = tuple(run.config["dataset"]["class_names"])
+        return gan
     except Exception as failure:  # settings of an edited run may make any code of a plugin fail
         if isinstance(failure, GanzooError) or memory_exhausted(failure):
             raise
@@ -79,15 +81,15 @@ def generate_from_inputs(
     sampling: Mapping[str, Any] | None = None,
     labels: Tensor | None = None,
 ) -> dict[str, Tensor]:
-    """Outputs of the `gan` of `run` for `count` inputs: "inputs", "images" and "targets", as a data set stores them.
+    """Outputs of the `gan` of `run` for the first `count` inputs: "inputs", "images", "targets", as they are stored.
 
-    Inputs come from the run's data set, by default from its held-out part, or from `dataset`, evenly spaced; if that
-    has no inputs, its images are the inputs and there are no targets, nor are there any of unpaired data. Raises
-    UsageError if there are too few inputs or they do not fit.
+    Inputs come from the run's data set, by default from its held-out part, or from `dataset`; if that has no inputs,
+    its images are the inputs and there are no targets, nor are there any of unpaired data. Raises UsageError if there
+    are too few inputs or they do not fit.
     """
     name = dataset or run.config["dataset"]["name"]
     loaded = data.open(name, split=split, image_size=run.image_size, data_dir=run.config["data_dir"])
-    chosen = loaded.spread(count)
+    chosen = np.arange(min([count, len(loaded), *(len(values) for values in loaded.arrays.values())]))
     if len(chosen) < count:
         raise UsageError(f"{name} has {len(chosen)} {split} {loaded.spec.kind}, not {count}.")
     given = {name: values for name, values in loaded.given_with(chosen).items() if name in gan.spec.given}

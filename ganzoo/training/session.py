@@ -173,6 +173,7 @@ class Session:
         """The GAN, initialised from the seed, on the device; its batch norms are synchronised if there are ranks."""
         torch.manual_seed(self.config.seed)
         networks = gan.build(self.entry, self.settings, self.data.spec)
+        networks.class_names = self.data.class_names
         if distributed.size() > 1:
             nn.synchronise(networks)
         return networks.to(self.config.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

@@ -5,7 +5,9 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from ganzoo.core import registry
 from ganzoo.core.spec import DataLocation
@@ -15,7 +17,8 @@ KEYS = [
     "name", "kind", "argument", "paired", "summary", "source", "on_disk", "distribution", "version", "status", "error"
 ]  # fmt: skip
 ALWAYS = {"digits", "ring", "grid"}
-PAIRED = ("mosaic", "blur", "mask", "pairs")
+PAIRED = ("mosaic", "blur", "mask", "pairs", "unpaired")
+ARGUMENTS = {"folder": "PATH", "pairs": "PATH", "audio": "PATH", "table": "PATH", "unpaired": "A,B"}
 
 
 @pytest.fixture(autouse=True)
@@ -48,9 +51,7 @@ def test_json_describes_every_data_set(ganzoo_cli: Command) -> None:
         assert row["summary"]
         assert row["source"]
         assert row["paired"] is (row["name"] in PAIRED)
-        assert row["argument"] == (
-            "PATH" if row["name"] in ("folder", "pairs") else "[PIXELS:]DATASET" if row["paired"] else None
-        )
+        assert row["argument"] == ARGUMENTS.get(row["name"], "[PIXELS:]DATASET" if row["paired"] else None)
     assert on_disk(result.out) == ALWAYS
 
 
@@ -72,3 +73,75 @@ def test_table_says_what_is_on_disk_and_where(ganzoo_cli: Command, tmp_path: Pat
     assert re.search(r"^folder:PATH ", result.out, re.MULTILINE)
     assert f"stored in {DataLocation.find().cache}" in result.out
     assert f"Files in {tmp_path / 'mine'} are used first" in result.out
+
+
+def test_a_preview_shows_what_will_be_trained_on(ganzoo_cli: Command, tmp_path: Path) -> None:
+    shown = ganzoo_cli("datasets", "digits", "--preview", "--out", tmp_path / "grid.png")
+    assert (shown.code, shown.err) == (0, "")
+    for words in ("1x8x8 images", "1,442", "355", "0 (143)", "9 (144)", f"grid of 80 written to {tmp_path}"):
+        assert words in shown.out
+    with Image.open(tmp_path / "grid.png") as picture:
+        assert picture.size == (10 * 10 + 2, 8 * 10 + 2)
+        rows = np.asarray(picture)[2:10, 2:10]
+    assert rows.any()
+
+
+def test_a_preview_as_json_and_of_other_data(ganzoo_cli: Command, tmp_path: Path) -> None:
+    facts = json.loads(ganzoo_cli("datasets", "mosaic:2:digits", "--preview", "--json").out)
+    assert facts["splits"] == {"train": 1442, "test": 355}
+    assert facts["fields"]["input"] == "1x8x8 images"
+    assert facts["classes"]["3"] == 147
+    ring = ganzoo_cli("datasets", "ring", "--preview", "--out", tmp_path / "ring.png")
+    assert (ring.code, "2 points (scale" in ring.out) == (0, True)
+
+
+def test_a_preview_of_class_folders_shows_every_class(ganzoo_cli: Command, tmp_path: Path) -> None:
+    for label, shade in (("a", 60), ("b", 200)):
+        for number in range(100):
+            path = tmp_path / f"photos/{label}/{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("L", (8, 8), shade).save(path)
+    shown = ganzoo_cli("datasets", f"folder:{tmp_path}/photos", "--preview", "--out", tmp_path / "grid.png")
+    assert shown.code == 0
+    assert "none" in shown.out  # no test split
+    assert set(np.unique(np.asarray(Image.open(tmp_path / "grid.png")))) == {0, 60, 200}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("nosuch", "--preview"), "No data set is called"),
+        (("--preview",), "--preview needs the NAME of a data set"),
+        (("digits",), "say what to do with digits: --preview"),
+        (("digits", "--preview", "--out", "x.jpg"), "expected FILE.png"),
+    ],
+)
+def test_wrong_calls_are_refused(ganzoo_cli: Command, arguments: tuple[str, ...], words: str) -> None:
+    result = ganzoo_cli("datasets", *arguments)
+    assert (result.code, words in result.err) == (2, True), result.err
+
+
+def test_the_cache_is_listed_and_deleted_when_confirmed(
+    ganzoo_cli: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.new("L", (8, 8), 60).save((tmp_path / "photos").mkdir() or tmp_path / "photos/1.png")
+    assert "is empty" in ganzoo_cli("datasets", "--cache").out
+    ganzoo_cli("datasets", f"folder:{tmp_path}/photos", "--preview")
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/precious").write_text("x")
+    (tmp_path / "cache/folder/link").symlink_to(tmp_path / "outside")
+    listed = ganzoo_cli("datasets", "--cache")
+    assert listed.code == 0
+    assert f"folder:{tmp_path}/photos" in listed.out
+    assert "2 entries" in listed.out
+    assert "--yes" in listed.out  # nobody to ask: nothing is deleted
+    assert len(list((tmp_path / "cache/folder").iterdir())) == 2
+    rows = json.loads(ganzoo_cli("datasets", "--cache", "--json").out)
+    assert {row["kind"] for row in rows} == {"folder"}
+    assert sum(row["bytes"] for row in rows) > 64
+    assert ganzoo_cli("datasets", "mnist", "--cache", "--yes").code == 0
+    assert len(list((tmp_path / "cache/folder").iterdir())) == 2
+    deleted = ganzoo_cli("datasets", "folder", "--cache", "--yes")
+    assert (deleted.code, "Deleted 2 entries" in deleted.out) == (0, True)
+    assert not list((tmp_path / "cache").rglob("*.u8"))
+    assert (tmp_path / "outside/precious").exists()

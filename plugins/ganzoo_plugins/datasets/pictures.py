@@ -138,7 +138,7 @@ def _rows(
     for number, file in enumerate(files):
         if time.monotonic() - reported > REPORT_SECONDS:
             reported = time.monotonic()
-            logging.getLogger("ganzoo").info("Decoding images: %s of %s", f"{number:,}", f"{len(files):,}")
+            logging.getLogger("ganzoo").warning(f"Decoding images: {number:,} of {len(files):,}")
         try:
             with file.open() as stream:
                 pixels = read(stream, form)
