@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 import shlex
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -28,7 +28,7 @@ def test_images_too_small_for_the_classifier(tmp_path: Path) -> None:
         write(tmp_path / "tiny/train" / label, 60, (3, 5), number)
         write(tmp_path / "tiny/test" / label, 60, (3, 5), 2 + number)
     run = trained(tmp_path / "tiny", tmp_path)
-    with pytest.raises(UsageError, match="frechet does not apply .* needs images of at least 4 pixels a side"):
+    with pytest.raises(UsageError, match=r"frechet does not apply .* needs images of at least 4 pixels a side"):
         ganzoo.evaluate(run, metrics=["frechet"], samples=8)
     assert ganzoo.evaluate(run, metrics=["memorisation", "ms_ssim"], samples=120).figures.keys() >= {
         "copies_pixels", "ms_ssim"
