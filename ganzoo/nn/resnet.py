@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ganzoo.core.spec import DataSpec
 from ganzoo.nn.attention import SelfAttention
-from ganzoo.nn.blocks import ConvDownsample2d, UpsampleConv2d
+from ganzoo.nn.blocks import Conv3x3, ConvDownsample2d, UpsampleConv2d
 from ganzoo.nn.conditional import ConditionalBatchNorm, ProjectionHead, normalise
 from ganzoo.nn.dcgan import stages
 
@@ -37,15 +37,15 @@ class UpBlock(nn.Module):
         self.norm1 = norm(inputs)
         self.conv1 = UpsampleConv2d(inputs, outputs)
         self.norm2 = norm(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.conv2 = Conv3x3(outputs, outputs)
         self.shortcut = nn.Conv2d(inputs, outputs, 1)
 
     def forward(self, maps: Tensor, condition: Tensor | None = None) -> Tensor:
         hidden = F.relu(normalise(self.norm1, maps, condition))
         hidden = self.conv1(hidden)
-        hidden = self.conv2(F.relu(normalise(self.norm2, hidden, condition)))
+        hidden = F.relu(normalise(self.norm2, hidden, condition))
         # a 1x1 convolution and nearest upsampling commute: four times fewer products this way round
-        result: Tensor = hidden + F.interpolate(self.shortcut(maps), scale_factor=2.0)
+        result: Tensor = self.conv2(hidden, F.interpolate(self.shortcut(maps), scale_factor=2.0))
         return result
 
 
@@ -60,12 +60,12 @@ class DownBlock(nn.Module):
         super().__init__()
         self.down, self.first = down, first
         hidden = outputs if first else inputs
-        self.conv1 = nn.Conv2d(inputs, hidden, 3, padding=1)
-        self.conv2 = ConvDownsample2d(hidden, outputs) if down else nn.Conv2d(hidden, outputs, 3, padding=1)
+        self.conv1 = Conv3x3(inputs, hidden, slope=0.0)  # with its ReLU
+        self.conv2 = ConvDownsample2d(hidden, outputs) if down else Conv3x3(hidden, outputs)
         self.shortcut = nn.Conv2d(inputs, outputs, 1) if down or inputs != outputs else None
 
     def forward(self, maps: Tensor) -> Tensor:
-        hidden = self.conv2(F.relu(self.conv1(maps if self.first else F.relu(maps))))
+        hidden = self.conv2(self.conv1(maps if self.first else F.relu(maps)))
         if self.down:  # a 1x1 convolution and averaging commute
             maps = F.avg_pool2d(maps, 2)
         result: Tensor = hidden + (maps if self.shortcut is None else self.shortcut(maps))

@@ -49,6 +49,8 @@ def resolve(argument: str) -> str:
 
 def exporting() -> bool:
     """Whether torch records a program for use elsewhere, where there are no kernels of ours and weights may change."""
+    if torch.compiler.is_compiling():  # which cannot trace the other question
+        return torch.compiler.is_exporting()
     return torch.compiler.is_exporting() or torch._C._is_tracing()
 
 

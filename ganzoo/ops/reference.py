@@ -76,7 +76,9 @@ def conv3x3(x: Tensor, weight: Tensor, bias: Tensor | None, *, residual: Tensor 
     y = F.conv2d(x, weight, bias, padding=1)
     if residual is not None:
         y = y + residual
-    return y if slope == 1 else F.leaky_relu(y, slope)
+    if slope == 1:
+        return y
+    return F.leaky_relu(y, slope) if slope else F.relu(y)
 
 
 def _batch(y: Tensor) -> Tensor:

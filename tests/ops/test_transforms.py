@@ -54,6 +54,15 @@ def test_torch_compile_has_no_graph_break(kind: str, training: bool) -> None:
 
 
 @needs_native
+@pytest.mark.parametrize("kind", ["up", "same, plain", "upsample"])
+def test_torch_compile_has_no_graph_break_when_the_backend_is_chosen(kind: str) -> None:
+    block, x = make(kind)
+    with forced_auto():
+        close(torch.compile(block, fullgraph=True, backend="aot_eager")(x), plain(block)(x.double()))
+    torch.compiler.reset()
+
+
+@needs_native
 @every_block
 @pytest.mark.parametrize("differentiated", [True, False])
 def test_transforms_use_the_reference(kind: str, differentiated: bool) -> None:

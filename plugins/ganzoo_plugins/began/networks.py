@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ganzoo.gan import GAN
-from ganzoo.nn import UpsampleConv2d
+from ganzoo.nn import Conv3x3, UpsampleConv2d
 from ganzoo.nn.dcgan import stages
 from ganzoo.plugin import DataSpec
 from ganzoo_plugins.began import BEGANConfig
@@ -109,7 +109,8 @@ def initialise(network: nn.Module) -> None:
 
 
 def _convolution(inputs: int, outputs: int, stride: int = 1) -> tuple[nn.Module, ...]:
-    return nn.Conv2d(inputs, outputs, 3, stride, 1), nn.ELU(inplace=True)
+    conv = Conv3x3(inputs, outputs) if stride == 1 else nn.Conv2d(inputs, outputs, 3, stride, 1)
+    return conv, nn.ELU(inplace=True)
 
 
 def _convolutions(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
