@@ -13,6 +13,7 @@ from ganzoo.core.errors import GanzooError, UsageError
 from ganzoo.core.files import open_regular
 from ganzoo.evaluation import results
 from ganzoo.evaluation.curves import thinned
+from ganzoo.training import checkpoint
 from ganzoo.training.run import Run
 from ganzoo.training.run_config import CONFIG, architecture_name
 
@@ -105,6 +106,7 @@ def details(run: Run) -> dict[str, Any]:
         "curves": curves(rows),
         "alarm_list": [vars(alarm) for alarm in run.alarms()],
         "grids": grid_steps(run),
+        "checkpoint": newest.name if (newest := next(iter(checkpoint.checkpoints(run.checkpoints)), None)) else None,
         "evaluation": {} if evaluation is None else evaluation.figures,
         "verdicts": [] if evaluation is None else evaluation.verdicts,
     }

@@ -13,13 +13,18 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ganzoo.core.spec import DataSpec
+from ganzoo import data
+from ganzoo.core.errors import UsageError
+from ganzoo.core.spec import DataLocation, DataSpec
 from ganzoo.data import PointData
 from ganzoo.data.imaging import MARGIN
 from ganzoo.data.points import Mixture
 from ganzoo.evaluation.metrics.optimal import DensityRatio
 from ganzoo.gan import GAN, Condition, evaluating
 from ganzoo.losses import get_loss
+from ganzoo.training.checkpoint import PREFIX
+from ganzoo.training.loading import load_checkpoint, newest_checkpoint
+from ganzoo.training.run import Run
 
 SAMPLES = 400
 ARROWS = 120
@@ -50,13 +55,13 @@ class Plane:
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(SEED))
 
     @classmethod
-    def of(cls, gan: GAN, data: PointData) -> Plane:
-        """The plane of `gan`, which trains on `data`."""
+    def of(cls, gan: GAN, examples: PointData) -> Plane:
+        """The plane of `gan`, which trains on `examples`."""
         rng = torch.Generator(gan.device).manual_seed(SEED)
-        points = torch.from_numpy(data.points[:OPTIMAL_SAMPLES]).to(gan.device) / gan.spec.scale
+        points = torch.from_numpy(examples.points[:OPTIMAL_SAMPLES]).to(gan.device) / gan.spec.scale
         z = gan.latent(SAMPLES, rng)
         return cls(
-            gan.spec, points, data.mixture, z, _mesh(z.shape[1]).to(z), pixel_centres(SURFACE).to(gan.device),
+            gan.spec, points, examples.mixture, z, _mesh(z.shape[1]).to(z), pixel_centres(SURFACE).to(gan.device),
             gan.latent(OPTIMAL_SAMPLES, rng),
         )  # fmt: skip
 
@@ -126,6 +131,26 @@ class Plane:
             directions: Tensor = (-gradient / lengths.max().clamp(min=1e-12)).nan_to_num(0)
             return directions
         return torch.zeros_like(fake).detach()
+
+
+def plane_of(run: Run) -> dict[str, Any]:
+    """The plane of the newest checkpoint of `run`, whose generator is the moving average: description and picture.
+
+    Raises UsageError if the run does not generate points, or its data are not on this machine.
+    """
+    name, where = run.config["dataset"]["name"], DataLocation.find(run.config["data_dir"])
+    if run.spec.kind != "points":
+        raise UsageError("This run generates no points.")
+    if not data.on_disk(name, where):
+        raise UsageError(f"The points that this run was trained on are not on this machine: {name}.")
+    points = data.open(name, data_dir=run.config["data_dir"])
+    if not isinstance(points, PointData):
+        raise UsageError(f"{name} no longer has points.")
+    checkpoint = newest_checkpoint(run)
+    gan = load_checkpoint(run, checkpoint, "cpu")
+    plane = Plane.of(gan, points)
+    picture = {**plane.snapshot(gan), **plane.optimal(gan), "step": int(checkpoint.name.removeprefix(PREFIX))}
+    return {"plane": plane.description, "picture": picture}
 
 
 def encode(values: Tensor | npt.NDArray[Any]) -> str:

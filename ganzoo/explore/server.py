@@ -15,7 +15,7 @@ from ganzoo.core.version import __version__
 from ganzoo.explore import uploads
 from ganzoo.explore.library import Library, details, read_grid
 from ganzoo.explore.live import LiveTraining
-from ganzoo.explore.plane import encode
+from ganzoo.explore.plane import encode, plane_of
 from ganzoo.explore.recipe import Recipe, pins_of
 from ganzoo.explore.security import MAX_JSON_BYTES, Guard, read_body
 from ganzoo.explore.studio import FILM_FRAMES, Studio, Studios
@@ -102,6 +102,10 @@ class Page:
     async def command(self, request: Request) -> Response:
         self._live().command(await read_json(request))
         return answer({})
+
+    def plane(self, request: Request) -> Response:
+        """A run of points in the plane, by its newest checkpoint."""
+        return answer(plane_of(self._opened(request)))
 
     async def latent(self, request: Request) -> Response:
         studio = await self._studio(request)
@@ -202,6 +206,7 @@ def application(
         Route("/api/runs", page.runs),
         Route("/api/runs/{identifier}", page.run),
         Route("/api/runs/{identifier}/grid/{step:int}", page.grid),
+        Route("/api/runs/{identifier}/plane", page.plane),
         Route("/api/runs/{identifier}/latent", page.latent),
         *(
             Route(f"/api/runs/{{identifier}}/{function.__name__}", function, methods=["POST"])

@@ -112,3 +112,10 @@ def test_no_grid_comes_from_outside_of_the_run(client: Any, identifiers: Any, ru
     os.mkfifo(grid)
     assert "Not a regular file" not in client.get("/api/home").text
     assert client.get(f"/api/runs/{identifiers('images')}/grid/4").status_code == 409
+
+
+def test_a_run_of_points_is_shown_in_the_plane(client: Any, identifiers: Any) -> None:
+    found = client.get(f"/api/runs/{identifiers('more/points')}/plane").json()
+    assert found["picture"]["step"] == 6
+    assert {"samples", "surface", "arrows", "mesh", "optimal", "jsd"} <= set(found["picture"])
+    assert "generates no points" in client.get(f"/api/runs/{identifiers('images')}/plane").json()["error"]

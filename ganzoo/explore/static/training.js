@@ -1,6 +1,7 @@
 // One run: its curves, alarms, and sample grids over time. It follows a run that another process trains.
 import { attempt, el, get, number, remember } from "./page.js";
 import { charts } from "./curves.js";
+import { LAYERS, PlaneView } from "./plane.js";
 
 const FOLLOW_MS = 2000;
 
@@ -24,8 +25,32 @@ export function showTraining(root, at, home) {
   const grid = el("div", { class: "charts" });
   const samplesPanel = el("section", { class: "panel" }, el("h2", {}, "Samples over time"), el("figure", {}, image, caption), el("div", { class: "row" }, play, slider));
   samplesPanel.hidden = true;
+  // of points: the plane as the newest checkpoint has it
+  const layers = new Set((at.parameters.get("layers") ?? "surface,real,samples,arrows").split(","));
+  const canvas = el("canvas", { class: "plane", role: "img", "aria-label": "The plane: real points, generated points and the discriminator's surface" });
+  const plane = new PlaneView(canvas, layers);
+  const planeCaption = el("p", { class: "small quiet", role: "status" });
+  const planePanel = el("section", { class: "panel", hidden: true }, el("h2", {}, "The plane"), canvas, planeCaption,
+    el("fieldset", { class: "row" }, el("legend", { class: "quiet small" }, "Show"), LAYERS.map(([name, text]) => el("label", { class: "small" }, el("input", { type: "checkbox", checked: layers.has(name), onchange: (event) => {
+      if (event.target.checked) layers.add(name);
+      else layers.delete(name);
+      remember({ layers: [...layers].join(",") });
+      plane.request();
+    } }), text))));
+  let planeStep = null;
+  async function showPlane(checkpoint) {
+    if (checkpoint === planeStep) return;
+    planeStep = checkpoint;
+    const found = await attempt(() => get(`api/runs/${at.run}/plane`));
+    if (!found || closed) return;
+    planePanel.hidden = false;
+    plane.describe(found.plane);
+    plane.show(found.picture);
+    const jsd = found.picture.jsd === undefined ? "" : `; Jensen–Shannon divergence ${found.picture.jsd} nats (0 is perfect)`;
+    planeCaption.textContent = `Checkpoint of step ${found.picture.step.toLocaleString("en")}: blue where D says real, orange where it says generated${jsd}`;
+  }
   root.append(el("div", { class: "row spread" }, el("h1", {}, "Training"), choose), facts,
-    el("div", { class: "columns" }, samplesPanel, el("div", {}, alarmPanel, figurePanel, settings)), el("h2", {}, "Curves"), grid);
+    el("div", { class: "columns" }, samplesPanel, el("div", {}, planePanel, alarmPanel, figurePanel, settings)), el("h2", {}, "Curves"), grid);
   const draw = charts(grid);
   slider.parentElement.style.flexWrap = "nowrap";
   let run = null, timer = null, film = null, closed = false;
@@ -59,6 +84,8 @@ export function showTraining(root, at, home) {
       figurePanel.hidden = Object.keys(run.evaluation).length === 0;
       figures.replaceChildren(...Object.entries(run.evaluation).map(([name, figure]) => el("tr", {}, el("th", { scope: "row" }, name.replaceAll("_", " ")), el("td", { class: "number" }, number(figure.value)), el("td", { class: "number quiet" }, number(figure.real)))));
       settings.replaceChildren(el("summary", {}, "Settings"), el("table", {}, Object.entries(run.settings).map(([name, value]) => el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, String(value))))));
+      if (first) settings.open = run.kind === "images" && alarmPanel.hidden && figurePanel.hidden;
+      if (run.kind === "points" && run.checkpoint !== null) showPlane(run.checkpoint);
       if (run.grids.length) show();
       else draw(run.curves, run.alarm_list);
     }
@@ -83,5 +110,5 @@ export function showTraining(root, at, home) {
     play.textContent = "Play";
   }
   follow();
-  return () => { closed = true; clearTimeout(timer); clearInterval(film); };
+  return () => { closed = true; plane.close(); clearTimeout(timer); clearInterval(film); };
 }
