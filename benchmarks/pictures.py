@@ -3,19 +3,23 @@
     python benchmarks/pictures.py film runs/cgan-mnist-001 docs/images/film.gif
     python benchmarks/pictures.py enlarge restored.png docs/images/restored.png
     python benchmarks/pictures.py screenshot comparison.html docs/images/comparison.png
+    python benchmarks/pictures.py explore runs docs/images
 
 `film` joins the sample grids of a run, every frame captioned with its step: all up to step 1,000, where most happens,
 then every third. `enlarge` repeats each pixel three times.
-`screenshot` needs Chromium on the PATH.
+`screenshot` needs Chromium on the PATH, `explore` playwright as well: it shows the latent space of the newest run of
+images in a folder, and trains `vanilla` on `ring` for LIVE_STEPS steps.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -26,6 +30,8 @@ ALL_UP_TO_STEP = 1000
 CAPTION_HEIGHT = 28
 PAGE = (1180, 1380)
 """Width and height of the screenshot in pixels."""
+EXPLORE = (1180, 860)
+LIVE_STEPS = 1000
 
 
 def film(run: Path, target: Path, scale: int = 2) -> None:
@@ -56,6 +62,29 @@ def screenshot(page: Path, target: Path) -> None:
         Image.open(shot).convert("RGB").quantize(64).save(target, optimize=True)
 
 
+def explore(runs: Path, folder: Path) -> None:
+    """Write explore-latent.png and explore-live.png: two parts of the page of `ganzoo explore`."""
+    from explore import page  # beside this script
+
+    train = ["--train", "vanilla", "--dataset", "ring", "--set", "batch_size=64"]
+    with page(str(runs), *train) as opened:
+        opened.set_viewport_size({"width": EXPLORE[0], "height": EXPLORE[1]})
+        opened.get_by_role("link", name="Latent space").click()
+        opened.get_by_text("D says").or_(opened.get_by_text("D's score")).wait_for(timeout=120_000)
+        _shoot(opened, folder / "explore-latent.png")
+        opened.get_by_role("link", name="Live").click()
+        opened.get_by_label("Number of steps").fill(str(LIVE_STEPS))
+        opened.get_by_role("button", name="steps", exact=True).click()
+        opened.get_by_text(f"step {LIVE_STEPS:,} · paused").wait_for(timeout=600_000)
+        opened.wait_for_timeout(1000)
+        _shoot(opened, folder / "explore-live.png")
+
+
+def _shoot(opened: Any, target: Path) -> None:
+    with Image.open(io.BytesIO(opened.screenshot())) as shot:
+        shot.convert("RGB").quantize(256, Image.Quantize.FASTOCTREE).save(target, optimize=True)
+
+
 def _enlarged(image: Image.Image, scale: int) -> Image.Image:
     return image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
 
@@ -72,11 +101,12 @@ def _captioned(grid: Image.Image, text: str) -> Image.Image:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kind", choices=["film", "enlarge", "screenshot"])
+    parser.add_argument("kind", choices=["film", "enlarge", "screenshot", "explore"])
     parser.add_argument("source", type=Path)
     parser.add_argument("target", type=Path)
     arguments = parser.parse_args()
-    {"film": film, "enlarge": enlarge, "screenshot": screenshot}[arguments.kind](arguments.source, arguments.target)
+    kinds = {"film": film, "enlarge": enlarge, "screenshot": screenshot, "explore": explore}
+    kinds[arguments.kind](arguments.source, arguments.target)
 
 
 if __name__ == "__main__":

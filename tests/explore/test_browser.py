@@ -227,3 +227,15 @@ def test_every_part_fits_into_360_pixels_in_light_and_dark(scheme: str, browser:
         )
         assert unnamed == []
     context.close()
+
+
+def test_a_run_of_points_is_drawn_in_the_plane(page: Any) -> None:
+    go(page, "Runs")
+    page.get_by_role("link", name="more/points").click()
+    page.get_by_text("Checkpoint of step 6").wait_for()
+    page.get_by_label("Manifold grid").wait_for()
+    page.wait_for_function("() => document.querySelector('canvas.plane').width > 300")
+    page.wait_for_timeout(300)
+    before = pixels(page, "canvas.plane")
+    page.get_by_label("Manifold grid").check()
+    changes(page, "canvas.plane", before)

@@ -93,7 +93,7 @@ export async function showLatent(root, at, home) {
     state.pin = i;
     pinButtons.forEach(({ button }, j) => button.setAttribute("aria-pressed", i === j));
     const pin = state.pins[i];
-    pinLine.textContent = `Pin ${PINS[i]}: ${pin.image ? "a projected image" : `seed ${pin.seed}${pin.label === null ? "" : `, class ${info.classes[pin.label]}`}`}. Choose a sample below to replace it.`;
+    pinLine.textContent = `Pin ${PINS[i]}: ${pin.image ? "a projected image" : `seed ${pin.seed}${pin.label === null ? "" : `, class ${info.classes[pin.label]}`}`}. Choose a sample to replace it.`;
   }
   function moveKnob(x, y) {
     change({ x: clamp(x, 0, 1), y: clamp(y, 0, 1), mode: "pad" });
