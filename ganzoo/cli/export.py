@@ -11,9 +11,12 @@ from ganzoo.cli import completions
 
 @click.command()
 @click.argument("run", shell_complete=completions.runs)
-@click.option("--to", type=click.Choice(["onnx", "pt2"]), required=True, help="Format of the file.")
+@click.option("--to", type=click.Choice(["onnx", "pt2", "html"]), required=True, help="Format of the file.")
 @click.option("--out", metavar="FILE", help="File to write.  [default: the run's name and the format]")
 @click.option("--uint8", is_flag=True, help="The output is pixels of 0 to 255, instead of floats from -1 to 1.")
+@click.option(
+    "--runtime", metavar="DIR", help="html: folder with the npm package onnxruntime-web.  [default: npm downloads it]"
+)
 @click.option("--best", is_flag=True, help="Use the best checkpoint (see train --evaluate-every), not the last.")
 def export(run: str, **options: Any) -> None:
     """Write the generator of a run to a file that runs without ganzoo.
@@ -21,6 +24,7 @@ def export(run: str, **options: Any) -> None:
     \b
     ganzoo export runs/cgan-mnist-001 --to onnx     for ONNX Runtime and many others
     ganzoo export runs/cgan-mnist-001 --to pt2      for torch.export.load
+    ganzoo export runs/cgan-mnist-001 --to html     a page that draws in any browser, without a network
 
     The file is written only if it agrees with the run to 1e-5 in its own runtime. See docs/export.md.
     """

@@ -1,7 +1,8 @@
-"""A trained generator as a file that runs without ganzoo: ONNX or PyTorch's own format."""
+"""A trained generator as a file that runs without ganzoo: ONNX, PyTorch's own format, or a web page."""
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from ganzoo.exporting.metadata import metadata
 from ganzoo.training.loading import load_checkpoint, newest_checkpoint
 from ganzoo.training.run import Run
 
-Format = Literal["onnx", "pt2"]
+Format = Literal["onnx", "pt2", "html"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ def export(
     *,
     uint8: bool = False,
     best: bool = False,
+    runtime: str | os.PathLike[str] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Exported:
     """Write the moving average's generator of `run` to a file that runs without ganzoo.
@@ -45,10 +47,11 @@ def export(
 
     Args:
         run: a run, its directory, or the name of an installed model.
-        to: "onnx", or "pt2", which `torch.export.load` reads.
+        to: "onnx"; "pt2", which `torch.export.load` reads; or "html", a page that runs the generator in a browser.
         out: the file; default the run's name with the format as its suffix, in the working directory.
         uint8: the output is images of 0 to 255 instead. Not for points.
         best: export the best checkpoint by `evaluate_every` instead of the newest.
+        runtime: for "html": a folder with the npm package onnxruntime-web; by default npm downloads it, once.
         progress: called with a short description of each step.
 
     The file is written only if, in its own runtime, it agrees with the run to 1e-5 on 64 samples; else GanzooError says
@@ -64,25 +67,31 @@ def export(
         raise UsageError(f"{path}: exporting to {to} writes a file whose name ends in .{to}.")
     if path.is_dir() or not path.absolute().parent.is_dir():
         raise UsageError(f"{path} is a directory." if path.is_dir() else f"The directory {path.parent} does not exist.")
-    if uint8 and run.spec.kind == "points":
-        raise UsageError(f"uint8 is for images, and {run.path} generates points.")
+    if uint8 and (run.spec.kind == "points" or to == "html"):
+        raise UsageError(f"uint8 is for images in {' or '.join(name for name in get_args(Format) if name != 'html')}.")
+    if runtime is not None and to != "html":
+        raise UsageError(f"--runtime is for html, and this exports to {to}.")
     checkpoint = newest_checkpoint(run, best)
     gan = load_checkpoint(run, checkpoint, "cpu")
     generator = Generator(gan, uint8)
     facts = metadata(run, checkpoint, generator)
     progress(f"exporting to {to}")
-    content, difference = _convert(to)(generator, facts)
+    content, difference = _convert(to, path.stem, runtime)(generator, facts)
     with atomic(path) as temporary:
         temporary.write_bytes(content)
     return Exported(path, generator.inputs, generator.output, difference)
 
 
-def _convert(to: Format) -> Callable[[Generator, dict[str, Any]], tuple[bytes, float]]:
+def _convert(to: Format, name: str, runtime: Any) -> Callable[[Generator, dict[str, Any]], tuple[bytes, float]]:
     """The function that makes a file's content, and measures how far its outputs are from the run's."""
     if to == "pt2":
         from ganzoo.exporting import pt2
 
         return pt2.convert
+    if to == "html":
+        from ganzoo.exporting import html
+
+        return functools.partial(html.convert, name=name, folder=runtime)
     from ganzoo.exporting import onnx
 
     return onnx.convert
