@@ -18,6 +18,7 @@ from ganzoo.config import setting
 from ganzoo.core import registry
 from ganzoo.core.errors import GanzooError
 from ganzoo.core.spec import DataSpec
+from ganzoo.data.normalization import decode
 from ganzoo.exporting import onnx, pt2
 from ganzoo.exporting.generator import SAMPLES, TOLERANCE, Generator
 from ganzoo.gan import GAN
@@ -139,7 +140,7 @@ def test_uint8(to: str) -> None:
     found = run(to, content, inputs)
     assert found.dtype == torch.uint8
     assert difference <= TOLERANCE
-    assert int((found.int() - ganzoo.data.normalization.to_uint8(images).int()).abs().max()) <= 1
+    assert int((found.int() - decode(images, gan.spec).int()).abs().max()) <= 1
 
 
 def test_what_is_a_pixel_off_is_refused() -> None:
