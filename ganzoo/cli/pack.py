@@ -16,10 +16,11 @@ from ganzoo.cli import completions
 @click.option(
     "--dir", "directory", type=click.Path(path_type=Path), help="Directory to write to.  [default: ./ganzoo-NAME]"
 )
+@click.option("--metrics", metavar="A,B,...", help="Measure only these metrics.  [default: all that apply]")
 @click.option("--samples", type=click.IntRange(min=1), help="Number of samples to evaluate.  [default: 10000]")
 @click.option("--best", is_flag=True, help="Pack the best checkpoint (see train --evaluate-every), not the last.")
 @click.option("--data-dir", metavar="DIR", help="Directory that already contains the data files (or GANZOO_DATA).")
-def pack(run: str, name: str, **options: Any) -> None:
+def pack(run: str, name: str, metrics: str | None, **options: Any) -> None:
     """Write an installable package with a trained model.
 
     \b
@@ -35,8 +36,9 @@ def pack(run: str, name: str, **options: Any) -> None:
     from ganzoo.models import pack as write
 
     console = Console(highlight=False)
+    names = None if metrics is None else [word for word in metrics.replace(" ", "").split(",") if word]
     with progress(console) as update:
-        target = write(run, name, progress=update, **options)
+        target = write(run, name, metrics=names, progress=update, **options)
     for file in sorted(path for path in target.rglob("*") if path.is_file()):
         console.print_line(f"{file}  {file.stat().st_size:,} bytes")
     console.print_line(f"\nInstall  pip install {target}")

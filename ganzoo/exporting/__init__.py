@@ -67,8 +67,10 @@ def export(
         raise UsageError(f"{path}: exporting to {to} writes a file whose name ends in .{to}.")
     if path.is_dir() or not path.absolute().parent.is_dir():
         raise UsageError(f"{path} is a directory." if path.is_dir() else f"The directory {path.parent} does not exist.")
-    if uint8 and (run.spec.kind == "points" or to == "html"):
-        raise UsageError(f"uint8 is for images in {' or '.join(name for name in get_args(Format) if name != 'html')}.")
+    if uint8 and (run.spec.target.facts.get("bits", 8) != 8 or run.spec.kind != "images" or to == "html"):
+        raise UsageError(
+            f"uint8 is for 8-bit images in {' or '.join(name for name in get_args(Format) if name != 'html')}."
+        )
     if runtime is not None and to != "html":
         raise UsageError(f"--runtime is for html, and this exports to {to}.")
     checkpoint = newest_checkpoint(run, best)

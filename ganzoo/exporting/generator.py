@@ -7,7 +7,7 @@ import copy
 import dataclasses
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ganzoo.core import config as configs
 from ganzoo.core.errors import GanzooError
+from ganzoo.core.spec import LABEL
 from ganzoo.gan import GAN
 from ganzoo.gan.sampling import sampling_with
 
@@ -69,10 +70,10 @@ class Generator(nn.Module):
         settings: dict[str, Any] = dict(zip(self.settings, rest[len(conditions) :]))
         try:
             self.gan.sampling = dataclasses.replace(self.defaults, **settings)
-            samples = self.gan.generate(z, *conditions).float()
+            samples = self.gan.generate(z, *self._condition(conditions)).float()
         finally:
             self.gan.sampling = None
-        if self.spec.kind == "points":
+        if self.spec.kind != "images":
             return samples * self.spec.scale
         return ((samples + 1) * 127.5).round().clamp(0, 255).to(torch.uint8) if self.uint8 else samples
 
@@ -90,22 +91,32 @@ class Generator(nn.Module):
             "inputs": "input images, -1 to 1",
             "codes": "codes, as the architecture draws them",
         }
-        return meanings.get(name) or f"setting; the default is {self.settings[name]:g}"
+        if name in self.settings:
+            return f"setting; the default is {self.settings[name]:g}"
+        return meanings.get(name) or f"the condition {name}, -1 to 1"
 
     def example(self, n: int, seed: int = 0) -> dict[str, Tensor]:
         """The inputs of n samples, by name."""
         gan = self.original[0]
         rng = torch.Generator(gan.device).manual_seed(seed)
-        given = gan.class_labels(n)
+        given: dict[str, Any] = {
+            name: gan.class_labels(n) if name == LABEL else torch.rand(n, *field.shape, generator=rng) * 2 - 1
+            for name, field in self.spec.given.items()
+        }
+        alone = next(iter(given.values())) if given else gan.class_labels(n)
         with sampling_with(gan, {}):
             inputs = {"z": gan.latent(n, rng)}
-            if gan.paired:
-                given = torch.rand(n, self.spec.inputs, self.spec.size, self.spec.size, generator=rng) * 2 - 1
-            condition = gan.condition(given, n, rng)
-        if condition is not None:
+            condition: Any = gan.condition(given if len(given) > 1 else alone, n, rng)
+        if isinstance(condition, dict):
+            inputs |= condition
+        elif condition is not None:
             labels = condition.dim() == 1 and not condition.is_floating_point()
             inputs["inputs" if gan.paired else "labels" if labels else "codes"] = condition
         return inputs | {name: torch.tensor(default) for name, default in self.settings.items()}
+
+    def _condition(self, tensors: Sequence[Tensor]) -> tuple[Any, ...]:
+        """The condition as `generate` takes it: one tensor, or several by name."""
+        return (dict(zip(self.spec.given, tensors)),) if len(tensors) > 1 else tuple(tensors)
 
     def dynamic_shapes(self, batch: object) -> tuple[dict[int, object], ...]:
         """The dynamic dimensions of each input, called `batch`."""
@@ -127,7 +138,7 @@ class Generator(nn.Module):
         inputs = self.example(SAMPLES, seed=1)
         gan, (z, *rest) = self.original[0], inputs.values()
         with torch.no_grad(), sampling_with(gan, {}):
-            expected = gan.generate(z, *rest[: len(rest) - len(self.settings)]).float()
+            expected = gan.generate(z, *self._condition(rest[: len(rest) - len(self.settings)])).float()
             found = call(inputs)
             first = call({name: value[:1] if value.dim() else value for name, value in inputs.items()})
         difference = max(self._distance(found, expected), self._distance(first, expected[:1]))

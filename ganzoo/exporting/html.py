@@ -24,6 +24,8 @@ def convert(generator: Generator, facts: Mapping[str, Any], name: str, folder: A
     """The page, and how far the outputs of its model are from the GAN's, in ONNX Runtime."""
     if any(i.name == "inputs" for i in generator.inputs):
         raise UsageError("A page draws from noise, and this generator needs input images. Export to onnx or pt2.")
+    if generator.spec.kind not in ("images", "points") or len(generator.inputs) - len(generator.settings) > 2:
+        raise UsageError("A page draws images and points, of at most one condition. Export to onnx or pt2.")
     script, binary = runtime.files(folder)
     model, difference = onnx.convert(generator, facts)
     bank = generator.example(BANK)

@@ -6,7 +6,7 @@ import json
 import os
 import shlex
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -19,6 +19,7 @@ from ganzoo.core import models, plugin_file, registry
 from ganzoo.core.entry_points import MODELS
 from ganzoo.core.errors import GanzooError, UsageError
 from ganzoo.core.files import sha256, write_text
+from ganzoo.core.spec import INPUT, LABEL
 from ganzoo.core.version import __version__
 from ganzoo.data.normalization import encode
 from ganzoo.evaluation import evaluate
@@ -48,6 +49,7 @@ def pack(
     directory: str | os.PathLike[str] | None = None,
     *,
     best: bool = False,
+    metrics: Sequence[str] | None = None,
     samples: int | None = None,
     data_dir: str | os.PathLike[str] | None = None,
     progress: Callable[[str], None] | None = None,
@@ -55,7 +57,7 @@ def pack(
     """Write a package with `run` as the model `name` to `directory`, by default ./ganzoo-NAME, and return its path.
 
     The weights are safetensors, in half precision if that moves no pixel of 64 samples by more than one level. The
-    packed model is then evaluated with `samples` samples (default as in `evaluate`), and its card written from that.
+    packed model is then evaluated by `metrics` with `samples` samples (defaults as in `evaluate`), for its card.
     `best` packs the best checkpoint by `evaluate_every`; `data_dir` is where the data are.
 
     Raises UsageError if the name is not valid or taken, or the directory not empty; otherwise what `evaluate` raises.
@@ -71,7 +73,9 @@ def pack(
     temporary = target.absolute().with_name(f".{target.name}-{os.getpid()}")
     package = distribution.replace("-", "_")
     try:
-        text = write_model(run, name, temporary / package / FOLDER, best, samples, data_dir, progress)
+        options: dict[str, Any] = {"metrics": metrics, "data_dir": data_dir, "progress": progress}
+        options |= {} if samples is None else {"samples": samples}
+        text = write_model(run, name, temporary / package / FOLDER, best, options)
         owner = run.config["distribution"]
         needed = [f"ganzoo-core>={__version__}", *([owner] if owner != registry.OWN_DISTRIBUTION else [])]
         values = {
@@ -96,21 +100,17 @@ def pack(
     return target
 
 
-def write_model(
-    run: Run, name: str, folder: Path, best: bool, samples: int | None, data_dir: Any, progress: Callable[[str], None]
-) -> str:
-    """Write the model's folder, evaluate what is in it, and return its card."""
+def write_model(run: Run, name: str, folder: Path, best: bool, options: Mapping[str, Any]) -> str:
+    """Write the model's folder, evaluate what is in it with these `options`, and return its card."""
     source = newest_checkpoint(run, best)
     step = int(source.name.removeprefix(checkpoint.PREFIX))
     folder.mkdir(parents=True)
     (folder / "checkpoints").mkdir()
-    progress("writing the weights")
     half, moved = _half_precision_suffices(run, source)
     _write_weights(source, checkpoint.path_of(folder / "checkpoints", step), step, half)
     precision = f"half precision, which moves no value of 64 samples by more than {moved / 2:.1g} of the range"
     packed = Run(folder, {**run.config, "model": None})  # evaluated as a run: the results are to be in the folder
-    options = {} if samples is None else {"samples": samples}
-    evaluate(packed, data_dir=data_dir, progress=progress, **options)  # type: ignore[arg-type]
+    evaluate(packed, **options)
     evaluation = read(packed)
     assert evaluation is not None, "it has just been evaluated"
     evaluation.run = name
@@ -152,17 +152,19 @@ def _portable(run: Run, name: str) -> Run:
 
 def _half_precision_suffices(run: Run, source: Path) -> tuple[bool, float]:
     """Whether half-precision weights draw the same samples up to one pixel level, and how far a value moves."""
+    if set(run.spec.given) - {LABEL, INPUT}:
+        return False, float("inf")
     drawn = []
     for half in (False, True):
         gan = load_checkpoint(run, source, "cpu")
         if half:
             gan.load_state_dict(_halved(gan.state_dict()))
         with torch.no_grad():
-            inputs = torch.zeros(64, run.spec.inputs, run.spec.size, run.spec.size, dtype=torch.uint8)
-            values = gan.sample(64, seed=0, inputs=inputs if gan.paired else None)
+            inputs = torch.zeros(64, *run.spec.given[INPUT].shape, dtype=torch.uint8) if gan.paired else None
+            values = gan.sample(64, seed=0, inputs=inputs)
         drawn.append(encode(values, run.spec))
     moved = float((drawn[0] - drawn[1]).abs().max())
-    return moved <= TOLERANCES[run.spec.kind], moved
+    return moved <= TOLERANCES.get(run.spec.kind, 1e-3), moved
 
 
 def _halved(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ganzoo.core import config as configs
-from ganzoo.training.run_config import architecture_name, architecture_of
+from ganzoo.training.run_config import architecture_name, architecture_of, spec_of
 
 REPEATED = ("seed", "precision")
 """The options, besides the length, on which the weights depend."""
@@ -19,7 +19,7 @@ def command(run_config: Mapping[str, Any], step: int) -> str:
 
     Only settings that differ from their defaults are in it.
     """
-    kind = "images" if run_config["dataset"]["size"] else "points"
+    kind = spec_of(run_config["dataset"]).kind
     defaults = configs.to_dict(configs.make(architecture_of(run_config).card.Config, {}, kind))
     words = ["ganzoo", "train", architecture_name(run_config)]
     words += ["--dataset", portable_dataset(run_config["dataset"]["name"]), "--steps", str(step)]
