@@ -44,8 +44,8 @@ def build(name: str, kind: str = "images") -> GAN:
     rng = torch.Generator().manual_seed(0)
     for name, tensor in gan.generator.state_dict().items():
         if tensor.is_floating_point() and not name.endswith(("._u", "._v")):  # spectral norm's unit vectors
-            positive = name.endswith("running_var")
-            tensor.copy_(torch.rand(tensor.shape, generator=rng) + 0.5 if positive else tensor + 0.1)
+            noise = torch.rand(tensor.shape, generator=rng)
+            tensor.copy_(noise + 0.5 if name.endswith("running_var") else tensor + 0.2 * (noise - 0.5))
     return gan
 
 
