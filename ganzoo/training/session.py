@@ -125,7 +125,7 @@ class Session:
         run = Run.open(path)
         if run.model is not None:
             raise UsageError(
-                f"{run.model} is a model: its weights can be used, but it lacks the state that a training needs to go on."
+                f"{run.model} is a model: its weights can be used, but it lacks the state that training needs to go on."
             )
         requested = options.get("architecture")
         if requested is not None and plugin_file.names_file(requested):
