@@ -110,10 +110,16 @@ class Run:
 
     @property
     def image_size(self) -> int | None:
-        """The `image_size` to load its data with: also where it was not set, as data sets may change their default."""
-        target = self.spec.target
-        square = target.modality == "images" and target.shape[1] == target.shape[2]
-        return target.shape[1] if square else self.config["settings"].get("image_size")
+        """The `image_size` to load its data with: also where it was not set, as data sets may change their default.
+
+        Not if that would resize inputs that are smaller than what is generated.
+        """
+        images = [field for field in (self.spec.target, *self.spec.given.values()) if field.modality == "images"]
+        one_size = len({side for field in images for side in field.shape[1:]}) == 1
+        if self.spec.kind == "images" and one_size:
+            return self.spec.target.shape[1]
+        size: int | None = self.config["settings"].get("image_size")
+        return size
 
     @property
     def checkpoints(self) -> Path:

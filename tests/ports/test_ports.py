@@ -57,7 +57,7 @@ PORTS = [
     Port("examples/files/stylegan2.py:StyleGAN2", settings={"width": 8, "latent_dim": 8}, one_process={"mixing": 0.0}),
     Port("examples/files/ada.py:ADA", settings={**WIDTHS, "speed": 1000}),
     Port("examples/files/semisupervised.py:SemiSupervised", settings=WIDTHS),
-    Port("examples/files/cyclegan.py:CycleGAN", "unpaired:{}/small,{}/large", {"width": 8, "blocks": 1}),
+    Port("examples/files/cyclegan.py:CycleGAN", "unpaired:{}/large,{}/dark", {"width": 8, "blocks": 1}),
     Port("examples/files/srgan.py:SRGAN", "pairs:{}/small,{}/large", {"width": 8, "blocks": 1}, metric="psnr"),
     Port("tests/ports/wavegan.py:WaveGAN", "audio:{}/sounds", one_process={"shift": 0}, metric=None),
     Port("tests/ports/ctgan.py:CTGAN", "table:{}/people.csv", one_process=None, metric=None),
@@ -89,6 +89,9 @@ def datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).mkdir()
         for i, image in enumerate(digits[:, 0, ::step, ::step]):
             Image.fromarray(image).save(folder / name / f"{i}.png")
+    (folder / "dark").mkdir()
+    for i, image in enumerate(digits[:, 0]):
+        Image.fromarray(image // 2).save(folder / "dark" / f"{i}.png")
     (folder / "sounds").mkdir()
     for i in range(32):
         with wave.open(str(folder / "sounds" / f"{i}.wav"), "wb") as file:
