@@ -159,13 +159,14 @@ def ganzoo_cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
 
     def run(*args: object) -> Result:
         monkeypatch.setattr(sys, "argv", ["ganzoo", *map(str, args)])
-        handler = signal.getsignal(signal.SIGTERM)
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)}
         capsys.readouterr()
         try:
             with pytest.raises(SystemExit) as exit:
                 main()
         finally:
-            signal.signal(signal.SIGTERM, handler)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
         captured = capsys.readouterr()
         assert isinstance(exit.value.code, int)
         return Result(exit.value.code, captured.out, captured.err)
