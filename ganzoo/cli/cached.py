@@ -18,6 +18,10 @@ from ganzoo.cli.console import Console, table
 from ganzoo.core.errors import GanzooError
 
 
+COMPILED = "ops"
+"""The folder of compiled kernels, which are no data."""
+
+
 @dataclass(frozen=True)
 class Cached:
     """An entry of the cache: a file or directory in a folder called after what made it."""
@@ -49,9 +53,15 @@ def show_cache(cache: Path, name: str | None, yes: bool, as_json: bool) -> None:
 
 
 def cached(cache: Path) -> list[Cached]:
-    """The entries of the cache, the largest first; unfinished ones are left out."""
+    """The entries of the cache, the largest first; unfinished ones and compiled kernels are left out."""
     folders = [entry for entry in _children(cache) if entry.is_dir() and not entry.is_symlink()]
-    entries = [entry for folder in folders for entry in _children(folder) if not entry.name.startswith(".")]
+    entries = [
+        entry
+        for folder in folders
+        if folder.name != COMPILED
+        for entry in _children(folder)
+        if not entry.name.startswith(".") and entry.suffix != ".lock"
+    ]
     return sorted((_describe(entry) for entry in entries), key=lambda entry: (-entry.size, str(entry.path)))
 
 
