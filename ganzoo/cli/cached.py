@@ -17,7 +17,6 @@ import click
 from ganzoo.cli.console import Console, table
 from ganzoo.core.errors import GanzooError
 
-
 COMPILED = "ops"
 """The folder of compiled kernels, which are no data."""
 
