@@ -22,6 +22,7 @@ from ganzoo.data.normalization import decode
 from ganzoo.exporting import onnx, pt2
 from ganzoo.exporting.generator import SAMPLES, TOLERANCE, Generator
 from ganzoo.gan import GAN
+from ganzoo.gan.sampling import sampling_with
 from ganzoo.plugin import Sampling
 from tests.conftest import Command, Site
 from tests.test_architectures import SMALL
@@ -41,6 +42,7 @@ def build(name: str, kind: str = "images") -> GAN:
     spec = spec if kind == "images" else DataSpec(2, 0, scale=3.0)
     torch.manual_seed(0)
     gan: GAN = card.build(ganzoo.core.config.make(card.Config, known, kind), spec).eval()
+    gan.sampling_type = card.Sampling
     rng = torch.Generator().manual_seed(0)
     for name, tensor in gan.generator.state_dict().items():
         if tensor.is_floating_point() and not name.endswith(("._u", "._v")):  # spectral norm's unit vectors
@@ -62,8 +64,8 @@ def check(gan: GAN) -> None:
         content, difference = convert(generator, {"architecture": "x"})
         assert difference <= TOLERANCE
         inputs = generator.example(5, seed=7)
-        condition = [value for name, value in inputs.items() if name != "z"]
-        with torch.no_grad():
+        condition = [value for name, value in inputs.items() if name != "z" and name not in generator.settings]
+        with torch.no_grad(), sampling_with(gan, {}):
             expected = gan.generate(inputs["z"], *condition) * gan.spec.scale
         assert expected.std() > 1e-3, "images that are all alike would show nothing"
         torch.testing.assert_close(run(to, content, inputs), expected, rtol=0, atol=1e-5 * gan.spec.scale)
