@@ -25,6 +25,10 @@ LINE_SECONDS = 5.0
 
 @click.command()
 @click.argument("run", shell_complete=completions.runs)
+@click.option(
+    "--against", metavar="DATA",
+    help="RUN is samples, not a run: folder:PATH, FILE.npz or a data set; compare them with DATA, named likewise.",
+)  # fmt: skip
 @click.option("--metrics", metavar="A,B,...", help="Measure only these metrics.  [default: all that apply]")
 @click.option("--samples", type=click.IntRange(min=1), help="Number of samples to draw.  [default: 10000]")
 @click.option(
@@ -40,28 +44,42 @@ LINE_SECONDS = 5.0
 @click.option("--dataset", metavar="NAME", help="The run's data set where it is now, if its files have moved.")
 @click.option("--verbose", is_flag=True, help="Show all values, their protocols, and the metrics that do not apply.")
 @click.option("--json", "as_json", is_flag=True, help="Print the complete results as one JSON object.")
-def evaluate(run: str, metrics: str | None, samples: int | None, verbose: bool, as_json: bool, **options: Any) -> None:
+def evaluate(
+    run: str, against: str | None, metrics: str | None, samples: int | None, verbose: bool, as_json: bool,
+    **options: Any,
+) -> None:  # fmt: skip
     """Measure the newest checkpoint of the run directory RUN.
 
     \b
     ganzoo evaluate runs/cgan-mnist-001
     ganzoo evaluate runs/cgan-mnist-001 --metrics frechet,swd --samples 16384 --reference train
 
-    The results are stored in the run's evaluation.json; `ganzoo compare` shows runs side by side. docs/metrics.md
+    ganzoo evaluate folder:samples --against folder:photos
+    ganzoo evaluate samples.npz --against mnist
+
+    The results of a run are stored in its evaluation.json; `ganzoo compare` shows runs side by side. docs/metrics.md
     explains every metric.
     """
     from ganzoo.cli.console import Console
     from ganzoo.evaluation import evaluate as measure
     from ganzoo.evaluation.measure import SAMPLES
+    from ganzoo.evaluation.samples import evaluate_samples
     from ganzoo.training.run import Run
 
     console = Console(stderr=as_json, highlight=False)
     names = None if metrics is None else [name for name in metrics.replace(" ", "").split(",") if name]
     if names == []:
         raise click.UsageError("--metrics names no metric.")
-    opened = Run.open(run)
+    count = samples or SAMPLES
+    opened = None if against else Run.open(run)
     with progress(console) as update:
-        result = measure(opened, metrics=names, samples=samples or SAMPLES, progress=update, **options)
+        if opened is not None:
+            result = measure(opened, metrics=names, samples=count, progress=update, **options)
+        else:
+            assert against is not None
+            if options.pop("best") or options.pop("dataset"):
+                raise click.UsageError("--best and --dataset are of a run, and with --against there is none.")
+            result = evaluate_samples(run, against, metrics=names, count=count, progress=update, **options)
     if as_json:
         return click.echo(json.dumps(dataclasses.asdict(result), indent=2))
     show(opened, result, console, verbose)
@@ -91,7 +109,7 @@ class _Lines:
             click.echo(printable(text), err=True)
 
 
-def show(run: Run, result: Evaluation, console: Console, verbose: bool) -> None:
+def show(run: Run | None, result: Evaluation, console: Console, verbose: bool) -> None:
     """Print the values, the verdict and the paths of pictures; with `verbose` also what --verbose lists."""
     from ganzoo.cli.console import escape, table
     from ganzoo.evaluation.results import BETTER, format_number, protocol_lines
@@ -114,6 +132,7 @@ def show(run: Run, result: Evaluation, console: Console, verbose: bool) -> None:
     if result.verdicts:
         console.print_prose(escape(" ".join(result.verdicts)))
     for picture in (path for entry in result.findings.values() for path in entry.get("pictures", [])):
+        assert run is not None, "pictures are written to a run"
         console.print_line(f"Picture  {run.results().path / picture}")
     if not verbose:
         console.print_prose("[dim]docs/metrics.md explains the metrics; --verbose shows how they were measured.[/]")

@@ -40,6 +40,7 @@ class Need(Enum):
     CODES = "a GAN that learns its own categories without labels"
     STACKED = "images whose channels are images of a labelled data set"
     POINTS = "points from a known density"
+    DISCRIMINATOR = "a trained discriminator"
 
 
 class SampleSet:
@@ -140,7 +141,8 @@ class EvaluationContext:
         else:  # its categories, if any, are its own
             kind = [Need.UNCONDITIONAL, *([Need.CODES] if self.gan.conditional else [])]
         if as_images(self.data.values[:1], self.data.spec.target) is None:
-            return frozenset([*kind, *([Need.POINTS] if self.data.mixture else [])])
+            trained = [Need.DISCRIMINATOR] if hasattr(self.gan, "discriminator") else []
+            return frozenset([*kind, *trained, *([Need.POINTS] if self.data.mixture else [])])
         labels = [Need.LABELS] if self._labelled() else []
         stacked = [Need.STACKED] if self.data.channels_of else []
         return frozenset([Need.IMAGES, *kind, *labels, *stacked])

@@ -13,6 +13,7 @@ from ganzoo.core.entry_points import METRICS, owner
 from ganzoo.core.errors import CheckpointError, DataError, SplitError, UsageError
 from ganzoo.core.spec import Split
 from ganzoo.evaluation.context import EvaluationContext
+from ganzoo.evaluation.metric import Metric
 from ganzoo.evaluation.metrics import all_metrics, get_metrics
 from ganzoo.evaluation.results import Evaluation
 from ganzoo.gan import GAN
@@ -59,10 +60,7 @@ def evaluate(
     """
     run = run if isinstance(run, Run) else Run.open(run)
     progress = progress or (lambda _: None)
-    if metrics is None:
-        chosen = [metric for metric in all_metrics().values() if metric.default]
-    else:
-        chosen = get_metrics(metrics)
+    chosen = chosen_metrics(metrics)
     if samples < 1:
         raise UsageError(f"samples={samples} is not valid: expected an integer above 0.")
     gan, step = _load_newest(run, device, best)
@@ -70,26 +68,50 @@ def evaluate(
     where = data_dir or run.config["data_dir"]
     context = EvaluationContext(gan, train, test, samples, seed, reference, progress, where)
     progress(f"drawing {samples:,} samples")
-    skipped = {metric.name: reason for metric in chosen if (reason := metric.inapplicable_reason(context))}
-    if metrics is not None and skipped:
-        lines = [f"{name} does not apply to {run.label}: it {reason}." for name, reason in skipped.items()]
-        raise UsageError("\n".join(lines))
-    evaluation = Evaluation(run.model or run.path.name, step, skipped=skipped)
-    for metric in chosen:
+    evaluation = Evaluation(run.model or run.path.name, step)
+    measure(context, chosen, evaluation, run.label, metrics is not None, run)
+    evaluation.write(run)
+    return evaluation
+
+
+def chosen_metrics(names: Sequence[str] | None) -> list[Metric]:
+    """The metrics called `names`, or those that are measured by default."""
+    if names is None:
+        return [metric for metric in all_metrics().values() if metric.default]
+    return get_metrics(names)
+
+
+def measure(
+    context: EvaluationContext,
+    metrics: Sequence[Metric],
+    evaluation: Evaluation,
+    name: str,
+    asked: bool,
+    run: Run | None = None,
+) -> None:
+    """Add the results of `metrics` to `evaluation`, and their pictures to `run`, if there is one.
+
+    If the metrics were `asked` for, UsageError if one does not apply to what messages call `name`, and failures are
+    raised; else they are skipped.
+    """
+    progress = context.progress or (lambda _: None)
+    skipped = {metric.name: reason for metric in metrics if (reason := metric.inapplicable_reason(context))}
+    if asked and skipped:
+        raise UsageError("\n".join(f"{key} does not apply to {name}: it {reason}." for key, reason in skipped.items()))
+    evaluation.skipped |= skipped
+    for metric in metrics:
         if metric.name not in skipped:
             progress(metric.name)
             start = time.monotonic()
             try:
                 result = metric.measure(context)
             except Exception as failure:  # a metric of another package may raise anything
-                if metrics is not None or owner(METRICS, metric.name) is None:
+                if asked or owner(METRICS, metric.name) is None:
                     raise
                 evaluation.skipped[metric.name] = f"failed: {type(failure).__name__}: {failure}"
                 logging.getLogger("ganzoo").warning(f"The metric {metric.name} failed: {failure}")
                 continue
             evaluation.add(run, metric.name, result, time.monotonic() - start)
-    evaluation.write(run)
-    return evaluation
 
 
 def load_splits(

@@ -44,16 +44,9 @@ class Evaluation:
     def verdicts(self) -> list[str]:
         return [result["verdict"] for result in self.findings.values() if "verdict" in result]
 
-    def add(self, run: Run, metric: str, result: MetricResult, seconds: float) -> None:
-        """Add the result of `metric`, and write its pictures to the run."""
-        run = run.results()
-        run.check_links((), (FOLDER,))
-        pictures = []
-        for name, picture in result.pictures.items():
-            path = run.path / FOLDER / f"{name}.png"
-            path.parent.mkdir(exist_ok=True, parents=run.model is not None)
-            imaging.save(picture, path)
-            pictures.append(str(path.relative_to(run.path)))
+    def add(self, run: Run | None, metric: str, result: MetricResult, seconds: float) -> None:
+        """Add the result of `metric`, and write its pictures to the run, if there is one."""
+        pictures = [] if run is None else _written(run.results(), result)
         entry = {
             "figures": {name: _without_empty(dataclasses.asdict(value)) for name, value in result.values.items()},
             "protocol": result.protocol,
@@ -85,6 +78,16 @@ class Evaluation:
 def stored_in(run: Run) -> Run:
     """Where the results of `run` are: for a model, in its package until it is evaluated here."""
     return run.results() if (run.results().path / FILE).exists() else run
+
+
+def _written(run: Run, result: MetricResult) -> list[str]:
+    """The paths within the run of the result's pictures, which this writes."""
+    run.check_links((), (FOLDER,))
+    for name, picture in result.pictures.items():
+        path = run.path / FOLDER / f"{name}.png"
+        path.parent.mkdir(exist_ok=True, parents=run.model is not None)
+        imaging.save(picture, path)
+    return [f"{FOLDER}/{name}.png" for name in result.pictures]
 
 
 def read(run: Run) -> Evaluation | None:

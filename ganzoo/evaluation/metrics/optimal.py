@@ -30,7 +30,7 @@ class OptimalDiscriminator(Metric):
     name = "optimal_discriminator"
     summary = "Jensen-Shannon divergence of data and samples from D* = p/(p + q), and distance of the trained D from D*"
     paper = "Goodfellow et al. 2014, arXiv:1406.2661, proposition 1 and theorem 1"
-    needs = (Need.POINTS, Need.UNCONDITIONAL)
+    needs = (Need.POINTS, Need.UNCONDITIONAL, Need.DISCRIMINATOR)
     min_samples = 1000
 
     def measure(self, context: EvaluationContext) -> MetricResult:

@@ -1,0 +1,76 @@
+"""`ganzoo evaluate SAMPLES --against DATA`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import ganzoo
+from ganzoo import data
+from ganzoo.evaluation import feature_extractor
+from tests.conftest import Command
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache"))
+    monkeypatch.setattr(feature_extractor, "MAX_EPOCHS", 2)
+    monkeypatch.setattr(feature_extractor, "MIN_STEPS", 1)
+    monkeypatch.chdir(tmp_path)
+
+
+def figures(result: object) -> dict[str, float]:
+    findings = json.loads(result.out)["findings"]  # type: ignore[attr-defined]
+    return {name: f["value"] for entry in findings.values() for name, f in entry["figures"].items()}
+
+
+def test_samples_of_a_run_have_its_figures(ganzoo_cli: Command) -> None:
+    ganzoo.train("cgan", dataset="digits", steps=4, batch_size=16, width=8, out="run")
+    words = ["--metrics", "frechet,label_accuracy", "--samples", 600, "--json"]
+    of_run = figures(ganzoo_cli("evaluate", "run", *words))
+    ganzoo_cli("sample", "run", "--count", 600, "--seed", 0, "--out", "samples.npz")
+    ganzoo_cli("sample", "run", "--count", 600, "--seed", 0, "--out", "samples")
+    for samples in ("samples.npz", "folder:samples"):
+        result = ganzoo_cli("evaluate", samples, "--against", "digits", *words)
+        assert result.code == 0, result.err
+        assert figures(result) == pytest.approx(of_run, rel=1e-3)
+    shown = ganzoo_cli("evaluate", "samples.npz", "--against", "digits", "--metrics", "frechet")
+    assert shown.out.splitlines()[0] == "samples.npz, against digits"
+
+
+def test_real_images_score_well_and_points_have_modes(ganzoo_cli: Command) -> None:
+    train = data.open("digits")
+    np.savez("real.npz", images=train.values)
+    result = figures(ganzoo_cli("evaluate", "real.npz", "--against", "digits", "--metrics", "frechet", "--json"))
+    noise = np.random.default_rng(0).integers(0, 256, train.values.shape, dtype=np.uint8)
+    np.savez("noise.npz", images=noise)
+    of_noise = figures(ganzoo_cli("evaluate", "noise.npz", "--against", "digits", "--metrics", "frechet", "--json"))
+    assert result["frechet"] < of_noise["frechet"] / 5
+    np.savez("points.npz", points=data.open("grid").values[:5000])
+    modes = figures(ganzoo_cli("evaluate", "points.npz", "--against", "grid", "--json"))
+    assert modes["modes"] == 25
+    assert modes["high_quality"] > 0.95
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["missing.npz", "--against", "digits"], "missing.npz does not exist"),
+        (["broken.npz", "--against", "digits"], "broken.npz cannot be read"),
+        (["other.npz", "--against", "digits"], "other.npz holds neither images nor points"),
+        (["large.npz", "--against", "digits"], "large.npz has 1x9x9 images, and digits has 1x8x8 images"),
+        (["large.npz", "--against", "digits", "--best"], "--best and --dataset are of a run"),
+        (["large.npz", "--against", "nothing"], "nothing"),
+    ],
+)
+def test_what_cannot_be_compared(words: list[str], message: str, ganzoo_cli: Command) -> None:
+    Path("broken.npz").write_bytes(b"PK\3\4")
+    np.savez("other.npz", x=np.zeros(3))
+    np.savez("large.npz", images=np.zeros((9, 1, 9, 9), np.uint8))
+    result = ganzoo_cli("evaluate", *words)
+    assert result.code in (1, 2)
+    assert message in result.err
+    assert "Traceback" not in result.err
