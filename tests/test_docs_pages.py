@@ -16,7 +16,8 @@ from tests.workbench import Workbench
 
 TUTORIAL = pages.Page("docs/tutorial.md")
 TROUBLESHOOTING = pages.Page("docs/troubleshooting.md")
-LINKED = ["README.md", *(f"docs/{name}.md" for name in ("tutorial", "choosing", "data", "numbers", "troubleshooting"))]
+PAGES = ("tutorial", "choosing", "data", "latents", "numbers", "troubleshooting")
+LINKED = ["README.md", *(f"docs/{name}.md" for name in PAGES)]
 PACKAGE = "mygan"
 """Commands with this name run in an environment in which the package can be installed."""
 
