@@ -18,6 +18,7 @@ from ganzoo.core.version import __version__
 
 COMMANDS = (
     "train",
+    "sweep",
     "sample",
     "walk",
     "directions",

@@ -1,0 +1,218 @@
+"""`ganzoo sweep NAME`: train with every combination of settings and seeds."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ganzoo.cli import completions
+from ganzoo.cli.trained import Seeds
+from ganzoo.core.errors import GanzooError, UsageError
+
+POLL_SECONDS = 0.2
+MAX_RUNS = 1000
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training of a sweep: the settings it changes, its seed, and its directory."""
+
+    settings: tuple[str, ...]
+    seed: int
+    path: Path
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+@click.argument("architecture", shell_complete=completions.architectures)
+@click.option(
+    "--set", "grid", multiple=True, metavar="KEY=A,B,...", help="Values of a setting; repeat it: all combinations."
+)
+@click.option(
+    "--seeds",
+    type=Seeds(),
+    default="0",
+    show_default=True,
+    metavar="A,B,...",
+    help="Seeds of each combination: 0,1,2 or 0-4.",
+)
+@click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Trainings at a time.")
+@click.option("--out", metavar="DIR", help="Directory of the runs.  [default: runs/sweep-NAME]")
+@click.option("--metrics", metavar="A,B,...", help="Evaluate every run with these metrics.  [default: no evaluation]")
+@click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
+@click.pass_context
+def sweep(
+    ctx: click.Context, architecture: str, grid: tuple[str, ...], seeds: list[int], jobs: int, out: str | None,
+    metrics: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Train ARCHITECTURE with every combination of settings and seeds, in processes of their own.
+
+    All other options are those of `ganzoo train`. The same command again resumes what was interrupted and skips what is
+    complete. The table at the end has the mean and the standard deviation over seeds.
+
+    \b
+    ganzoo sweep cgan --dataset mnist --steps 2000 --set generator_lr=1e-4,1e-3 --seeds 0-4 --metrics frechet
+    """
+    options = [*ctx.args]
+    root = Path(out or f"runs/sweep-{re.sub('[^A-Za-z0-9_.-]+', '-', architecture)}")
+    trainings = _trainings(grid, seeds, root)
+    _check(architecture, options, trainings[0])
+    root.mkdir(parents=True, exist_ok=True)
+    failed = _train_all(architecture, options, trainings, jobs, as_json)
+    done = [training for training in trainings if training not in failed]
+    rows = _rows(done, metrics)
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+    elif rows:
+        _show(rows)
+    if failed:
+        raise GanzooError(
+            f"{len(failed)} of {len(trainings)} trainings failed; see {failed[0].path.with_suffix('.log')}. "
+            "The same command resumes them."
+        )
+
+
+def _trainings(grid: Sequence[str], seeds: Sequence[int], root: Path) -> list[Training]:
+    """Every combination of the values in `grid`, with every seed. UsageError for text that is no KEY=A,B."""
+    axes = []
+    for text in grid:
+        key, equals, values = text.partition("=")
+        if not key or not equals or not all(values.split(",")):
+            raise UsageError(f"--set {text}: expected KEY=A,B,...")
+        axes.append([f"{key}={value}" for value in values.split(",")])
+    combinations = list(itertools.product(*axes))
+    if len(combinations) * len(seeds) > MAX_RUNS:
+        raise UsageError(
+            f"This sweep has {len(combinations) * len(seeds):,} trainings; at most {MAX_RUNS:,} are possible."
+        )
+    return [
+        Training(settings, seed, root / "-".join([*(re.sub(r"[^\w.=+-]+", "_", s) for s in settings), f"seed={seed}"]))
+        for settings in combinations
+        for seed in dict.fromkeys(seeds)
+    ]
+
+
+def _command(architecture: str, options: Sequence[str], training: Training) -> list[str]:
+    chosen = [word for setting in training.settings for word in ("--set", setting)]
+    return [sys.executable, "-m", "ganzoo", "train", architecture, *options, *chosen, "--seed", str(training.seed)]
+
+
+def _check(architecture: str, options: Sequence[str], training: Training) -> None:
+    """Refuse what `ganzoo train` would refuse, before anything is trained, with its message."""
+    for word in ("--out", "--resume", "--seed", "--nproc"):
+        if any(option == word or option.startswith(f"{word}=") for option in options):
+            raise UsageError(f"A sweep chooses {word} itself.")
+    done = subprocess.run([*_command(architecture, options, training), "--dry-run"], capture_output=True, text=True)
+    if done.returncode:
+        message = done.stderr.strip().removeprefix("Error: ") or "ganzoo train failed."
+        raise (UsageError if done.returncode == 2 else GanzooError)(message)
+
+
+def _train_all(
+    architecture: str, options: Sequence[str], trainings: Sequence[Training], jobs: int, quiet: bool
+) -> list[Training]:
+    """Run all trainings, `jobs` at a time; return those that failed. If interrupted, they write their checkpoints."""
+    waiting, failed = list(trainings), []
+    running: dict[subprocess.Popen[bytes], Training] = {}
+    environment = {**os.environ, "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // jobs))}
+    try:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                training = waiting.pop(0)
+                words = _command(architecture, options, training)
+                if (training.path / "config.json").exists():
+                    words = [*words[:4], "--resume", str(training.path), *_length(options)]
+                else:
+                    words += ["--out", str(training.path)]
+                with training.path.with_suffix(".log").open("a") as log:
+                    process = subprocess.Popen(
+                        words, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment,
+                        start_new_session=True,  # Ctrl-C reaches them through us, once
+                    )  # fmt: skip
+                running[process] = training
+            for process in [process for process in running if process.poll() is not None]:
+                training = running.pop(process)
+                if process.returncode:
+                    failed.append(training)
+                if not quiet:
+                    state = "failed" if process.returncode else "done"
+                    click.echo(f"{training.path}: {state}, {len(waiting) + len(running)} to go")
+            time.sleep(POLL_SECONDS)
+    finally:
+        for process in running:
+            process.send_signal(signal.SIGINT)
+        for process in running:
+            process.wait()
+    return [training for training in trainings if training in failed]
+
+
+def _length(options: Sequence[str]) -> list[str]:
+    """The options that a resumed training may be given: how long it is."""
+    kept = []
+    for word, following in itertools.zip_longest(options, options[1:]):
+        if word in ("--steps", "--minutes") and following is not None:
+            kept += [word, following]
+        elif word.startswith(("--steps=", "--minutes=")):
+            kept.append(word)
+    return kept
+
+
+def _rows(trainings: Sequence[Training], metrics: str | None) -> list[dict[str, Any]]:
+    """For each combination of settings, the mean and the standard deviation of every value over its seeds."""
+    from ganzoo.evaluation import evaluate
+    from ganzoo.training.run import Run
+
+    values: dict[tuple[str, ...], list[dict[str, float]]] = {}
+    for training in trainings:
+        run = Run.open(training.path)
+        last = run.metrics()[-1:] or [{}]
+        own = {name: last[0][name] for name in ("step", "seconds", "diversity") if last[0].get(name) is not None}
+        own["alarms"] = len(run.alarms())
+        if metrics is not None:
+            figures = evaluate(run, metrics=metrics.split(",")).figures
+            own |= {name: figure["value"] for name, figure in figures.items()}
+        values.setdefault(training.settings, []).append(own)
+    return [
+        {
+            "settings": list(settings),
+            "seeds": len(runs),
+            "values": {
+                name: {
+                    "mean": statistics.fmean(run[name] for run in runs if name in run),
+                    "spread": statistics.stdev(numbers)
+                    if len(numbers := [run[name] for run in runs if name in run]) > 1
+                    else 0.0,
+                }
+                for name in dict.fromkeys(name for run in runs for name in run)
+            },
+        }
+        for settings, runs in values.items()
+    ]
+
+
+def _show(rows: Sequence[dict[str, Any]]) -> None:
+    from ganzoo.cli.console import Console, table
+    from ganzoo.evaluation.results import format_number
+
+    names = list(dict.fromkeys(name for row in rows for name in row["values"]))
+    cells = []
+    for row in rows:
+        shown = []
+        for name in names:
+            value = row["values"].get(name)
+            spread = f" ± {format_number(value['spread'], 2)}" if value and value["spread"] else ""
+            shown.append("" if value is None else format_number(value["mean"]) + spread)
+        cells.append([" ".join(row["settings"]) or "defaults", str(row["seeds"]), *shown])
+    Console(highlight=False).print(table(("settings", "seeds", *names), cells))
