@@ -54,7 +54,9 @@ def directions(
     name: str, method: str, count: int, extent: float, labels: tuple[str, ...], seed: int | None, out: str,
     overwrite: bool, best: bool, device: str | None,
 ) -> None:  # fmt: skip
-    """Find directions of latent space along which images change, the one with the largest effect first.
+    """Find directions of latent space that change images.
+
+    The one with the largest effect comes first.
 
     The picture has a row for each direction: the sample of `--seed` in the middle, changed by up to --extent standard
     deviations of the noise to both sides.

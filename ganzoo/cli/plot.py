@@ -13,7 +13,9 @@ from ganzoo.core.errors import GanzooError
 @click.argument("names", metavar="RUN...", nargs=-1, required=True, shell_complete=completions.runs)
 @out_options("plot.png", "FILE.png.")
 def plot(names: tuple[str, ...], out: str, overwrite: bool) -> None:
-    """Draw the training curves of a run, with its alarms, or of several runs together.
+    """Draw the training curves of runs.
+
+    Those of a single run are shown with its alarms, those of several runs together.
 
     \b
     ganzoo plot runs/cgan-mnist-001

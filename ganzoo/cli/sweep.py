@@ -57,7 +57,9 @@ def sweep(
     ctx: click.Context, architecture: str, grid: tuple[str, ...], seeds: list[int], jobs: int, out: str | None,
     metrics: str | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Train ARCHITECTURE with every combination of settings and seeds, in processes of their own.
+    """Train ARCHITECTURE with all combinations of settings and seeds.
+
+    Each training is a process of its own.
 
     All other options are those of `ganzoo train`. The same command again resumes what was interrupted and skips what is
     complete. The table at the end has the mean and the standard deviation over seeds.
