@@ -11,8 +11,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 demo: $(VENV)/installed  ## train a conditional GAN on real digits for a minute
 	$(BIN)/ganzoo train cgan --dataset digits --minutes 1
 
-test: $(VENV)/installed  ## run the quick tests
-	$(BIN)/pytest
+test: $(VENV)/installed  ## run the quick tests, on every core
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile
 
 test-long: $(VENV)/installed  ## run all tests, slow ones included
 	$(BIN)/pytest -m "slow or not slow"

@@ -18,7 +18,6 @@ import numpy.typing as npt
 
 from ganzoo.core.errors import DataError
 from ganzoo.core.files import flush, write_text
-from ganzoo.data.arrays import sha256_of
 
 FORMAT = 1
 META, VALUES, LABELS = "meta.json", "images.u8", "labels.i64"
@@ -56,6 +55,8 @@ class CachedArrays:
 
 def read_arrays(home: Path) -> CachedArrays | None:
     """Read what `write_arrays` stored at `home`; None if there is nothing or it is damaged."""
+    from ganzoo.data.arrays import sha256_of  # imports torch, which listing data sets does not need
+
     try:
         meta = json.loads((home / META).read_text("utf-8"))
         if meta["format"] != FORMAT:
@@ -85,6 +86,8 @@ def write_arrays(
     stored. Rows are written as they come. Safe if several processes do it at once or are killed: `home` appears
     complete or stays as it was.
     """
+    from ganzoo.data.arrays import sha256_of  # imports torch, which listing data sets does not need
+
     with scratch(home.parent) as partial:
         built = partial / "built"
         built.mkdir()

@@ -223,7 +223,8 @@ class TrainingState:
             if checkpoint.path_of(path.parent, self.step) != path:
                 raise ValueError(f"it is {self.step}")
             self.saved_step = self.step
-            if device_type(state["identity"]["device"]) != self.device.type:  # whose random states mean nothing here
+            saved_on = device_type(state["identity"].get("device", self.device.type))
+            if saved_on != self.device.type:  # its random states mean nothing here
                 self.rng.manual_seed(_seed_of(self.seed, self.step))
                 return self.seed_rank()
             part = "rng"

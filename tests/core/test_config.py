@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Literal, get_args, get_origin
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, reject
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from ganzoo.core import config as configs
@@ -18,6 +19,7 @@ from ganzoo.core.config import Setting, difference, format_value, make, setting,
 from ganzoo.core.entry_points import LOSSES as LOSS_GROUP
 from ganzoo.core.entry_points import PENALTIES as PENALTY_GROUP
 from ganzoo.core.errors import UsageError
+from ganzoo.core.plugin import WITHOUT_TARGET
 from ganzoo.training.config import TrainConfig
 
 CARDS = {entry.name: entry.card for entry in registry.architectures() if entry.error is None}
@@ -192,12 +194,21 @@ def overrides(draw: st.DrawFn, config_type: type) -> dict[str, Any]:
     chosen: dict[str, Any] = draw(st.fixed_dictionaries({}, optional={name: values(s) for name, s in known.items()}))
     allowed = [(loss, penalty) for loss in LOSSES for penalty in PENALTIES if not refused(loss, penalty)]
     chosen["loss"], chosen["penalty"] = draw(st.sampled_from(allowed))
-    if chosen["loss"] in ("wasserstein", "hinge", "relativistic"):
+    if chosen["loss"] in WITHOUT_TARGET:
         chosen["real_label"] = 1.0
+    if chosen.pop("lr_decay", "none") != "none":
+        chosen |= {"lr_decay": "linear", "lr_half_life": 0, "lr_decay_images": chosen.get("lr_decay_images") or 1000}
+    else:
+        chosen.pop("lr_decay_images", None)
+    try:
+        make(config_type, chosen)
+    except UsageError:  # a contradiction of this architecture's own
+        reject()
     return chosen
 
 
 @pytest.mark.parametrize("name", CARDS)
+@examples(max_examples=50, suppress_health_check=[HealthCheck.filter_too_much])
 @given(data=st.data())
 def test_a_config_survives_json_and_the_command_line(name: str, data: st.DataObject) -> None:
     config_type = CARDS[name].Config
@@ -248,7 +259,7 @@ def test_only_combinations_that_make_sense_are_allowed(loss: str, penalty: str) 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_label_smoothing_needs_a_loss_with_a_target(loss: str) -> None:
     chosen = {"loss": loss, "penalty": "r1", "real_label": 0.9}
-    if loss in ("wasserstein", "hinge", "relativistic"):
+    if loss in WITHOUT_TARGET:
         with pytest.raises(UsageError, match=rf"real_label=0.9 with loss={loss}: .*Choose real_label=1"):
             make(plugin.Config, chosen)
     else:

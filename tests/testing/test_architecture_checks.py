@@ -253,7 +253,7 @@ MISTAKES = [
     mistake("discriminator_step", Idle, "a discriminator step does not change the discriminator"),
     mistake("gradients", Unused, "no gradient reaches generator.spare.bias, generator.spare.weight"),
     mistake("accumulate", Summed, "with accumulate=2 the gradient of generator."),
-    mistake("objectives", OneLoss, "loss=hinge and loss=least_squares give the same values"),
+    mistake("objectives", OneLoss, "loss=energy and loss=hinge give the same values"),
     mistake("trains", Exploding, "discriminator_loss became nan"),
     mistake("trains", Unbounded, "the trained generator's images exceed -1..1"),
     mistake("resume", Forgetful, "differs one step after resuming"),

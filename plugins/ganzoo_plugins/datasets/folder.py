@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ganzoo.errors import DataError, UsageError
+from ganzoo.errors import DataError
 from ganzoo.plugin import DataLocation, Dataset, Split
 from ganzoo_plugins.datasets import files, options, pictures
 from ganzoo_plugins.datasets.files import LABELS_FILE, Listing, UserFile
 
 if TYPE_CHECKING:
     from ganzoo.data.images import ImageData
-
-OPTIONS = {"size": "HEIGHTxWIDTH", "bits": "8 or 16", "range": "LOW-HIGH"}
 
 
 class Folder(Dataset):
@@ -34,8 +32,8 @@ class Folder(Dataset):
         from ganzoo.data.images import ImageData
         from ganzoo_plugins.datasets.pixels import endings
 
-        chosen, path = options.parse("folder", argument, OPTIONS)
-        size, form = image_form("folder", chosen, image_size)
+        chosen, path = options.parse("folder", argument, options.OF_IMAGES)
+        size, form = options.image_form("folder", chosen, image_size)
         listed = files.listing(path)
         parts = files.split_files(listed, split)
         images, notes = files.only(parts.files, endings())
@@ -55,29 +53,6 @@ class Folder(Dataset):
             stored.values, stored.labels, tuple(names) if stored.labels is not None else (), f"folder:{argument}",
             split, stored.sha256, (*parts.notes, *notes, *stored.notes),
         )  # fmt: skip
-
-
-def image_form(
-    dataset: str, chosen: dict[str, str], image_size: int | None
-) -> tuple[tuple[int, int] | None, dict[str, Any]]:
-    """The size that the options and --image-size ask for, if any, and the other arguments of `pictures.load`."""
-    size = None if image_size is None else (image_size, image_size)
-    if "size" in chosen:
-        height, width = options.whole_numbers(dataset, "size", chosen["size"], "HEIGHTxWIDTH")
-        if not 0 < height <= 4096 or not 0 < width <= 4096:
-            raise UsageError(f"{dataset}: size={chosen['size']} is not valid: expected sides of 1 to 4096 pixels.")
-        size = size or (height, width)
-    form: dict[str, Any] = {}
-    if "bits" in chosen:
-        if chosen["bits"] not in ("8", "16"):
-            raise UsageError(f"{dataset}: bits={chosen['bits']} is not valid: expected bits=8 or bits=16.")
-        form["bits"] = int(chosen["bits"])
-    if "range" in chosen:
-        low, high = options.whole_numbers(dataset, "range", chosen["range"], "LOW-HIGH", "-")
-        if not low < high <= 65535:
-            raise UsageError(f"{dataset}: range={chosen['range']} is not valid: expected LOW < HIGH <= 65535.")
-        form["value_range"] = (low, high)
-    return size, form
 
 
 def labels_file(listed: Listing) -> dict[str, int] | None:

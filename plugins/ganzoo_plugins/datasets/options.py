@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from ganzoo.errors import UsageError, did_you_mean
 
+OF_IMAGES = {"size": "HEIGHTxWIDTH", "bits": "8 or 16", "range": "LOW-HIGH"}
+"""The options of data sets of images, each with its form."""
 OPTIONS = re.compile(r"([a-z_]+=[^:=]*(?:,[a-z_]+=[^:=]*)*):(.+)", re.DOTALL)
 
 
@@ -47,3 +50,26 @@ def whole_numbers(dataset: str, name: str, value: str, form: str, separator: str
     if len(parts) != len(form.split(separator)) or not all(part.isdecimal() and len(part) < 10 for part in parts):
         raise UsageError(f"{dataset}: {name}={value} is not valid: expected {name}={form} in whole numbers.")
     return tuple(map(int, parts))
+
+
+def image_form(
+    dataset: str, chosen: dict[str, str], image_size: int | None
+) -> tuple[tuple[int, int] | None, dict[str, Any]]:
+    """The size that the options and --image-size ask for, if any, and the other arguments of `pictures.load`."""
+    size = None if image_size is None else (image_size, image_size)
+    if "size" in chosen:
+        height, width = whole_numbers(dataset, "size", chosen["size"], "HEIGHTxWIDTH")
+        if not 0 < height <= 4096 or not 0 < width <= 4096:
+            raise UsageError(f"{dataset}: size={chosen['size']} is not valid: expected sides of 1 to 4096 pixels.")
+        size = size or (height, width)
+    form: dict[str, Any] = {}
+    if "bits" in chosen:
+        if chosen["bits"] not in ("8", "16"):
+            raise UsageError(f"{dataset}: bits={chosen['bits']} is not valid: expected bits=8 or bits=16.")
+        form["bits"] = int(chosen["bits"])
+    if "range" in chosen:
+        low, high = whole_numbers(dataset, "range", chosen["range"], "LOW-HIGH", "-")
+        if not low < high <= 65535:
+            raise UsageError(f"{dataset}: range={chosen['range']} is not valid: expected LOW < HIGH <= 65535.")
+        form["value_range"] = (low, high)
+    return size, form

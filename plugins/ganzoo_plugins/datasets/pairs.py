@@ -10,7 +10,6 @@ from ganzoo.errors import DataError, UsageError
 from ganzoo.plugin import DataLocation, Dataset, Split
 from ganzoo_plugins.datasets import files, options, pictures
 from ganzoo_plugins.datasets.files import Listing, SplitFiles, UserFile
-from ganzoo_plugins.datasets.folder import OPTIONS, image_form
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from ganzoo.data.images import ImageData
 
 SIDES = ("inputs", "targets")
-TWO_OPTIONS = {**OPTIONS, "input_size": "HEIGHTxWIDTH"}
+TWO_OPTIONS = {**options.OF_IMAGES, "input_size": "HEIGHTxWIDTH"}
 
 
 class _TwoFolders(Dataset):
@@ -50,10 +49,10 @@ class _TwoFolders(Dataset):
         image_size: int | None, where: DataLocation, argument: str | None,
     ) -> list[CachedArrays]:  # fmt: skip
         """The images of both sides, each of one size, with the number of each file as its label."""
-        size, form = image_form(self.prefix, chosen, image_size)
+        size, form = options.image_form(self.prefix, chosen, image_size)
         sizes = [size, size]
         if "input_size" in chosen:
-            sizes[0], _ = image_form(self.prefix, {"size": chosen["input_size"]}, None)
+            sizes[0], _ = options.image_form(self.prefix, {"size": chosen["input_size"]}, None)
         return [
             pictures.load(
                 sides[i], range(len(sides[i])), trains[i], where.cache / self.prefix,
