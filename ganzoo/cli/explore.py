@@ -45,7 +45,7 @@ def explore(
     target: str | None, architecture: str | None, dataset: str | None, overrides: tuple[str, ...], seed: int | None,
     device: str | None, data_dir: str | None, host: str, port: int | None, open_browser: bool,
 ) -> None:  # fmt: skip
-    """Look at runs, watch training and play with generators, in the browser.
+    """Watch training and play with generators in the browser.
 
     \b
     ganzoo explore                                 # the runs in ./runs

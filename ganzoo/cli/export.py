@@ -19,7 +19,7 @@ from ganzoo.cli import completions
 )
 @click.option("--best", is_flag=True, help="Use the best checkpoint (see train --evaluate-every), not the last.")
 def export(run: str, **options: Any) -> None:
-    """Write the generator of a run to a file that runs without ganzoo.
+    """Write a generator to a file that runs without ganzoo.
 
     \b
     ganzoo export runs/cgan-mnist-001 --to onnx     for ONNX Runtime and many others

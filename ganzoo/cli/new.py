@@ -20,9 +20,10 @@ KINDS = ("architecture", "dataset", "metric", "loss", "logger")
     "--dir", "directory", type=click.Path(path_type=Path), help="Directory to write to.  [default: ./ganzoo-NAME]"
 )
 def new(name: str, kind: str, directory: Path | None) -> None:
-    """Write a plugin package with a new architecture, data set, metric, loss or logger called NAME.
+    """Write a plugin package called NAME.
 
-    The package works and passes every check. Change it step by step into your own; docs/plugins.md explains how.
+    It holds a new architecture, data set, metric, loss or logger, works and passes every check. Change it step by
+    step into your own; docs/plugins.md explains how.
 
     \b
     ganzoo new mygan

@@ -57,7 +57,7 @@ def sweep(
     ctx: click.Context, architecture: str, grid: tuple[str, ...], seeds: list[int], jobs: int, out: str | None,
     metrics: str | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Train ARCHITECTURE with all combinations of settings and seeds.
+    """Train with all combinations of settings and seeds.
 
     Each training is a process of its own.
 

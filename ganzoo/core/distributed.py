@@ -53,7 +53,8 @@ def process_group() -> Iterator[None]:
     cannot connect, UsageError for an invalid timeout.
     """
     if os.environ.get("WORLD_SIZE", "1") == "1" or dist.is_initialized():
-        yield
+        with _said_once():
+            yield
         return
     # Its default arguments are the process group at the time of its import, which torch.optim may trigger. Imported
     # later, it would keep the group and its threads, which can abort the process while the interpreter exits.
@@ -77,12 +78,20 @@ def process_group() -> Iterator[None]:
     except (RuntimeError, ValueError) as failure:
         raise LostRankError(f"The ranks cannot connect: {_reason(failure)}.") from failure
     try:
+        with _said_once():
+            yield
+    finally:
+        dist.destroy_process_group()
+
+
+@contextlib.contextmanager
+def _said_once() -> Iterator[None]:
+    """Mark errors that every rank raises as said by rank 0 on the other ranks."""
+    try:
         yield
     except GanzooError as error:
         error.said_by_rank0 = error.on_every_rank and rank() > 0
         raise
-    finally:
-        dist.destroy_process_group()
 
 
 def shard(batch: Tensor, parts: int = 1) -> Tensor:

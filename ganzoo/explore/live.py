@@ -17,6 +17,7 @@ from ganzoo.core import config as configs
 from ganzoo.core.errors import GanzooError, UsageError
 from ganzoo.explore.lab import CHANGEABLE, PLAYERS, Lab, drawn
 from ganzoo.training.determinism import deterministic
+from ganzoo.training.metrics import NotFiniteError
 from ganzoo.training.session import Session
 
 SHARE = 0.05
@@ -242,7 +243,8 @@ class LiveTraining:
         """Pause because of `failure`, which the page shows."""
         self.playing, self._stale = False, False
         self.pending.clear()
-        self.note = str(failure) or type(failure).__name__
+        diverged = isinstance(failure, NotFiniteError)
+        self.note = f"Training diverged: {failure}." if diverged else str(failure) or type(failure).__name__
         self.version += 1
         if not isinstance(failure, GanzooError):
             logging.getLogger("ganzoo").error("The training of the page failed.", exc_info=failure)

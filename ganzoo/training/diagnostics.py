@@ -70,9 +70,9 @@ class Diagnostics:
 def _same_noise_by_class(gan: GAN) -> tuple[Tensor, Tensor] | None:
     """Noise and conditions of CLASSES classes for the same NOISES noise vectors, the classes one after the other.
 
-    None if the GAN has no classes, or makes no condition of a label.
+    None if the GAN has no classes, makes no condition of a label, or is given more than labels.
     """
-    if gan.classes < 2:
+    if gan.classes < 2 or len(gan.spec.given) > 1:
         return None
     rng = torch.Generator(gan.device)
     noises, conditions = [], []

@@ -65,7 +65,10 @@ def test_bad_arguments_are_one_message(
 def test_it_prints_an_address_serves_it_and_ends_at_a_signal(number: int, code: int, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "ganzoo", "explore", str(tmp_path), "--port", "0"]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, text=True, **pipes) as server:
+    handled = {
+        "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+    }  # a shell's background jobs ignore it
+    with subprocess.Popen(command, text=True, **pipes, **handled) as server:
         assert server.stdout is not None
         address = server.stdout.readline().split()[1]
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor())

@@ -58,7 +58,7 @@ def test_ganzoo_without_a_command_shows_the_help(ganzoo_cli: Command) -> None:
         (("trian", "cgan"), "No such command 'trian'. Did you mean train"),
         (
             ("xyzzy",),
-            "No such command 'xyzzy'. Known: bench, check, compare, completion, ",
+            "No such command 'xyzzy'. Known: arithmetic, bench, check, compare, completion, ",
         ),
         (("info", "CGAN"), "No architecture is called 'CGAN'. Did you mean cgan?"),
         (("generate",), "No such command 'generate'. Did you mean sample?"),

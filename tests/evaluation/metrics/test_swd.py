@@ -20,7 +20,7 @@ def pictures(count: int, size: int = 32, channels: int = 1, seed: int = 0) -> np
     ("size", "sides"), [(8, []), (16, [16]), (28, [28]), (32, [32, 16]), (36, [36, 18]), (64, [64, 32, 16])]
 )
 def test_levels_halve_down_to_sixteen_pixels(size: int, sides: list[int]) -> None:
-    assert levels(size) == sides
+    assert levels(size, size) == sides
 
 
 def test_the_pyramid_equals_scipy() -> None:
