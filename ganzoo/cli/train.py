@@ -79,7 +79,7 @@ def _option(*declarations: str, section: str, **attributes: Any) -> Callable[[F]
     help="continue a run exactly from its last checkpoint",
 )  # fmt: skip
 @_option(
-    "--autoresume", is_flag=True, section="Run", help="continue the run in --out if there is one, else start it there"
+    "--autoresume", is_flag=True, section="Run", help="continue the run in --out if there is one"
 )
 @_option(
     "--config", is_eager=True, expose_value=False, callback=_config_file, metavar="FILE.toml", section="Run",
@@ -95,7 +95,7 @@ def train(ctx: click.Context, **options: Any) -> None:
     ganzoo train cgan --dataset mnist
     ganzoo train wgan --dataset mnist --set penalty=gradient --minutes 5
     ganzoo train --resume runs/cgan-mnist-001 --steps 20000
-    ganzoo train cgan --dataset mnist --out runs/job --autoresume     # the same again goes on
+    ganzoo train cgan --dataset mnist --out runs/job --autoresume     # continues if it exists
     """
     lengths = [name for name in LENGTHS if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
     if len(lengths) > 1:

@@ -32,7 +32,7 @@ class TrainConfig:
 
     architecture: str | None = None
     dataset: str | None = setting(
-        None, "data set from `ganzoo datasets`, such as mnist or folder:PATH", section="Data", metavar="NAME"
+        None, "a name from `ganzoo datasets`, such as folder:PATH", section="Data", metavar="NAME"
     )
     data_dir: str | None = setting(
         None, "where data files already are (or GANZOO_DATA)", section="Data", metavar="DIR", resumable=True
@@ -46,11 +46,11 @@ class TrainConfig:
     )
     sample_every: int = setting(500, "steps between sample grids", ge=1, section=SCHEDULE, metavar="N", resumable=True)
     evaluate_every: int | None = setting(
-        None, "steps between evaluations; they keep the best checkpoint", ge=1, section=SCHEDULE, metavar="N",
+        None, "steps between evaluations, which keep the best step", ge=1, section=SCHEDULE, metavar="N",
         resumable=True,
     )  # fmt: skip
     verify_every: int | None = setting(
-        None, "compute every N-th step twice and stop if a bit differs: finds faulty hardware", ge=1, section=SCHEDULE,
+        None, "compute every N-th step twice, to find faulty hardware", ge=1, section=SCHEDULE,
         metavar="N", resumable=True,
     )  # fmt: skip
     best_by: str | None = setting(
@@ -59,7 +59,7 @@ class TrainConfig:
     )  # fmt: skip
     seed: int = setting(0, "random seed", ge=0, le=(1 << 32) - 1, section="Compute")
     device: str = setting(
-        "auto", "auto is the first GPU, else the CPU", section="Compute", metavar="auto|cpu|cuda|cuda:N",
+        "auto", "auto: the first GPU, else the CPU", section="Compute", metavar="auto|cpu|cuda|cuda:N",
         resumable=True,
     )  # fmt: skip
     precision: Literal["fp32", "tf32", "bf16", "fp16"] = setting("fp32", "number format", section="Compute")
@@ -69,7 +69,7 @@ class TrainConfig:
     )  # fmt: skip
 
     logger: tuple[LoggerName, ...] = setting(
-        (), "also send metrics to this logger, see `ganzoo list --all`; repeat for several", section="Run",
+        (), "another logger (`ganzoo list --all`); can be repeated", section="Run",
         metavar="NAME", resumable=True,
     )  # fmt: skip
 
