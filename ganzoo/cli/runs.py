@@ -42,12 +42,12 @@ def runs(folder: str, sort: str, reverse: bool, doomed: tuple[str, ...], yes: bo
     """
     if doomed:
         return _delete(doomed, yes)
-    from ganzoo.explore.library import Library
+    from ganzoo.explore.run_folder import RunFolder
 
     root = Path(folder)
     if not root.is_dir():
         raise UsageError(f"There is no directory {folder}. Training makes one: ganzoo train cgan --dataset digits.")
-    rows = _sorted(Library(root).summaries(), sort, reverse)
+    rows = _sorted(RunFolder(root).summaries(), sort, reverse)
     if as_json:
         public = [{key: value for key, value in row.items() if key != "id"} for row in rows]
         return click.echo(json.dumps(public, indent=2))

@@ -78,9 +78,7 @@ def _option(*declarations: str, section: str, **attributes: Any) -> Callable[[F]
     "--resume", metavar="RUN", section="Run", shell_complete=completions.runs,
     help="continue a run exactly from its last checkpoint",
 )  # fmt: skip
-@_option(
-    "--autoresume", is_flag=True, section="Run", help="continue the run in --out if there is one"
-)
+@_option("--autoresume", is_flag=True, section="Run", help="continue the run in --out if there is one")
 @_option(
     "--config", is_eager=True, expose_value=False, callback=_config_file, metavar="FILE.toml", section="Run",
     help="options from a file, settings in its table [set]; the command line wins",

@@ -15,14 +15,14 @@ from typing import Any
 
 from ganzoo.core import config as configs
 from ganzoo.core.errors import GanzooError, UsageError
-from ganzoo.explore.lab import CHANGEABLE, PLAYERS, Lab, drawn
+from ganzoo.explore.interactive import CHANGEABLE, PLAYERS, InteractiveTraining, drawn
 from ganzoo.training.determinism import deterministic
 from ganzoo.training.metrics import NotFiniteError
 from ganzoo.training.session import Session
 
-SHARE = 0.05
+SHARE = 0.03
 """Share of the time that pictures may take while training runs at full speed."""
-OPTIMAL_SHARE = 0.03
+OPTIMAL_SHARE = 0.02
 """The same for pictures of D*, which take far longer."""
 MIN_INTERVAL = 0.03
 """Seconds between two pictures, at least."""
@@ -35,7 +35,7 @@ MAX_PAUSE = 2000.0
 class LiveTraining:
     """The training of `session`, paused until `command` says otherwise.
 
-    `version` grows whenever there is news in `picture`, `status` or the lab's rows.
+    `version` grows whenever there is news in `picture`, `status` or the training's rows.
     """
 
     def __init__(self, session: Session):
@@ -84,26 +84,26 @@ class LiveTraining:
     @property
     def description(self) -> dict[str, Any]:
         """What the page needs once a generation."""
-        lab, session = self.lab, self.session
-        spec = lab.state.gan.spec
-        options = {option.name: option for option in configs.settings(type(lab.state.gan.config))}
+        training, session = self.training, self.session
+        spec, conditional = training.state.gan.spec, training.state.gan.conditional
+        options = {option.name: option for option in configs.settings(type(training.state.gan.config))}
         return {
-            "generation": self.generation, "architecture": session.entry.name, "dataset": lab.data.name,
-            "kind": spec.kind, "shape": spec.shape, "drawable": spec.kind == "points" and not lab.state.gan.conditional,
+            "generation": self.generation, "architecture": session.entry.name, "dataset": training.data.name,
+            "kind": spec.kind, "shape": spec.shape, "drawable": spec.kind == "points" and not conditional,
             "choices": {name: list(options[name].choices or ()) for name in ("loss", "penalty")},
-            "plane": None if lab.plane is None else lab.plane.description,
+            "plane": None if training.plane is None else training.plane.description,
         }  # fmt: skip
 
     @property
     def status(self) -> dict[str, Any]:
         """What the page shows beside the picture."""
-        lab = self.lab
-        config = lab.state.gan.config
+        training = self.training
+        config = training.state.gan.config
         return {
-            "step": lab.state.step, "playing": self.playing, "rate": round(self.rate, 1), "pause": self.pause,
-            "optimal": self.optimal, "note": self.note, "rows": len(lab.rows), "edited": lab.edited,
-            "command": lab.command, "settings": {name: getattr(config, name) for name in CHANGEABLE},
-            "alarms": [vars(alarm) for alarm in lab.alarms],
+            "step": training.state.step, "playing": self.playing, "rate": round(self.rate, 1), "pause": self.pause,
+            "optimal": self.optimal, "note": self.note, "rows": len(training.rows), "edited": training.edited,
+            "command": training.command, "settings": {name: getattr(config, name) for name in CHANGEABLE},
+            "alarms": [vars(alarm) for alarm in training.alarms],
         }  # fmt: skip
 
     def _checked(self, command: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -129,7 +129,7 @@ class LiveTraining:
             return {"do": do, "points": drawn(command.get("points"))}
         if do == "set":
             changes = {name: command[name] for name in CHANGEABLE if name in command}
-            config, note = self.lab.changed(changes)
+            config, note = self.training.changed(changes)
             return {"do": do, "config": config, "note": note}
         raise UsageError("The training does not know this command.")
 
@@ -139,7 +139,7 @@ class LiveTraining:
         return deterministic(self.session.config.device, self.session.config.precision)
 
     def _begin(self) -> None:
-        self.lab = Lab(self.session)
+        self.training = InteractiveTraining(self.session)
         self.generation += 1
         self.playing, self.optimal, self.note = False, False, ""
         self.pause = self.rate = 0.0
@@ -164,7 +164,7 @@ class LiveTraining:
                         self._step()
                     if self._picture_due():
                         self._draw()
-                except Exception as failure:  # a plugin's code may raise anything, and the page stays up
+                except Exception as failure:  # whatever it is, the page shows it and stays up
                     self._stop(failure)
 
     def _step_due(self) -> bool:
@@ -197,10 +197,10 @@ class LiveTraining:
             self.optimal, self._next_optimal = command["on"], 0.0
             self.picture = {name: value for name, value in self.picture.items() if name not in ("optimal", "jsd")}
         elif do == "draw":
-            self.lab.draw(command["points"])
+            self.training.draw(command["points"])
             self.generation += 1
         elif do == "set":
-            self.lab.change(command["config"])
+            self.training.change(command["config"])
             self.note = command["note"]
         elif do == "restart":
             self._begin()
@@ -210,8 +210,8 @@ class LiveTraining:
     def _step(self) -> None:
         players = self.pending.popleft() if self.pending else "both"
         if players != "both":
-            self.lab.edited = True
-        self.lab.step(players)
+            self.training.edited = True
+        self.training.step(players)
         now = time.monotonic()
         self._next_step = now + self.pause / 1000 if self.playing else now
         self._recent.append(now)
@@ -221,21 +221,21 @@ class LiveTraining:
         self.rate = (len(self._recent) - 1) / span if span > 0 else 0.0
         self._stale = True
         if not self.playing and not self.pending:
-            self.lab.log()
+            self.training.log()
 
     def _draw(self) -> None:
         """Draw the present state; the next time follows from how long that took."""
-        lab, began = self.lab, time.monotonic()
-        picture = lab.pictures() if lab.plane is None else lab.plane.snapshot(lab.state.gan)
+        training, began = self.training, time.monotonic()
+        picture = training.pictures() if training.plane is None else training.plane.snapshot(training.state.gan)
         drawn_at = time.monotonic()
         self._next_picture = drawn_at + max(MIN_INTERVAL, (drawn_at - began) / SHARE)
-        if self.optimal and lab.plane is not None and drawn_at >= self._next_optimal:
-            picture |= lab.plane.optimal(lab.state.gan)
+        if self.optimal and training.plane is not None and drawn_at >= self._next_optimal:
+            picture |= training.plane.optimal(training.state.gan)
             ended = time.monotonic()
             self._next_optimal = ended + (ended - drawn_at) / OPTIMAL_SHARE
         last = self.picture if self.optimal else {}
         kept = {name: value for name, value in last.items() if name in ("optimal", "jsd")}
-        self.picture = {**kept, **picture, "step": lab.state.step}
+        self.picture = {**kept, **picture, "step": training.state.step}
         self._stale = False
         self.version += 1
 

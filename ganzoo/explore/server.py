@@ -13,12 +13,12 @@ from ganzoo.core import files
 from ganzoo.core.errors import GanzooError, UsageError, memory_exhausted
 from ganzoo.core.version import __version__
 from ganzoo.explore import uploads
-from ganzoo.explore.library import Library, details, read_grid
+from ganzoo.explore.latent_space import FILM_FRAMES, LatentSpace, LatentSpaces
 from ganzoo.explore.live import LiveTraining
 from ganzoo.explore.plane import encode, plane_of
 from ganzoo.explore.recipe import Recipe, pins_of
+from ganzoo.explore.run_folder import RunFolder, details, read_grid
 from ganzoo.explore.security import MAX_JSON_BYTES, Guard, read_body
-from ganzoo.explore.studio import FILM_FRAMES, Studio, Studios
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 BYTES = "application/octet-stream"
-LIBRARY_EVERY = 1.0
+RUNS_EVERY = 1.0
 """Seconds between two looks at the folder of runs."""
 LIVE_EVERY = 0.03
 """Seconds between two looks at the training of the page."""
@@ -37,19 +37,19 @@ SILENCE = 10.0
 class Page:
     """The functions behind the addresses. Everything that may take long runs in a thread."""
 
-    def __init__(self, library: Library, live: LiveTraining | None, device: str | None, ending: Callable[[], bool]):
-        self.library = library
+    def __init__(self, folder: RunFolder, live: LiveTraining | None, device: str | None, ending: Callable[[], bool]):
+        self.folder = folder
         self.live = live
         self.ending = ending
-        self.studios = Studios(device)
+        self.latent_spaces = LatentSpaces(device)
         self._worker = ThreadPoolExecutor(1, "explore-pictures")
         self._projecting = asyncio.Lock()
 
     def home(self, request: Request) -> Response:
         return answer({
-            "version": __version__, "folder": str(self.library.root),
+            "version": __version__, "folder": str(self.folder.root),
             "live": None if self.live is None else {"step": self.live.status["step"]},
-            "runs": self.library.summaries(),
+            "runs": self.folder.summaries(),
         })  # fmt: skip
 
     async def runs(self, request: Request) -> Response:
@@ -58,10 +58,10 @@ class Page:
         async def stream() -> AsyncIterator[str]:
             last = ""
             while not self.ending():
-                rows = json.dumps(await in_thread(self.library.summaries))
+                rows = json.dumps(await in_thread(self.folder.summaries))
                 yield event("runs", rows) if rows != last else ""
                 last = rows
-                await asyncio.sleep(LIBRARY_EVERY)
+                await asyncio.sleep(RUNS_EVERY)
 
         return events(stream())
 
@@ -78,7 +78,7 @@ class Page:
         live = self._live()
 
         async def stream() -> AsyncIterator[str]:
-            version, generation, sent, lab = -1, -1, 0, None
+            version, generation, sent, training = -1, -1, 0, None
             with live.watched():
                 while not self.ending():
                     if live.version == version:
@@ -89,10 +89,10 @@ class Page:
                     if live.generation != generation:
                         generation = live.generation
                         yield event("description", json.dumps(live.description))
-                    if live.lab is not lab:
-                        lab, sent = live.lab, 0
+                    if live.training is not training:
+                        training, sent = live.training, 0
                         yield event("reset", "{}")
-                    rows = live.lab.rows[sent:]
+                    rows = live.training.rows[sent:]
                     sent += len(rows)
                     yield event("news", json.dumps({"picture": live.picture, "status": live.status, "rows": rows}))
                     await asyncio.sleep(LIVE_EVERY)
@@ -108,45 +108,45 @@ class Page:
         return answer(plane_of(self._opened(request)))
 
     async def latent(self, request: Request) -> Response:
-        studio = await self._studio(request)
-        return answer(await self._compute(lambda: studio.description))
+        space = await self._latent_space(request)
+        return answer(await self._compute(lambda: space.description))
 
     async def frame(self, request: Request) -> Response:
         """The picture of a recipe: its bytes, row by row, channels last."""
-        studio, recipe = await self._studio(request), Recipe.of(await read_json(request))
-        return pixels((await self._compute(studio.picture, recipe))[None])
+        space, recipe = await self._latent_space(request), Recipe.of(await read_json(request))
+        return pixels((await self._compute(space.picture, recipe))[None])
 
     async def wall(self, request: Request) -> Response:
         """The pictures of pins."""
-        studio = await self._studio(request)
+        space = await self._latent_space(request)
         pins, truncation = pins_of(await read_json(request))
-        return pixels(await self._compute(studio.wall, pins, truncation))
+        return pixels(await self._compute(space.wall, pins, truncation))
 
     async def about(self, request: Request) -> Response:
         """What D says of a picture, the training images nearest to it, and what makes it again."""
-        studio, recipe = await self._studio(request), Recipe.of(await read_json(request))
-        picture, score = await self._compute(lambda: (studio.picture(recipe), studio.score(recipe)))
-        known: dict[str, Any] = {"score": score, "code": studio.code(recipe)}
-        known["walk"] = recipe.walk_command(str(studio.run.path), FILM_FRAMES)
+        space, recipe = await self._latent_space(request), Recipe.of(await read_json(request))
+        picture, score = await self._compute(lambda: (space.picture(recipe), space.score(recipe)))
+        known: dict[str, Any] = {"score": score, "code": space.code(recipe)}
+        known["walk"] = recipe.walk_command(str(space.run.path), FILM_FRAMES)
         try:
-            found = await in_thread(studio.nearest, picture)
+            found = await in_thread(space.nearest, picture)
         except GanzooError as failure:  # the data may be elsewhere; all else is known
             return answer({**known, "nearest": [], "reason": str(failure)})
         shown = [{"index": i, "rms": rms, "image": encode(image.permute(1, 2, 0))} for i, rms, image in found]
         return answer({**known, "nearest": shown, "reason": ""})
 
     async def directions(self, request: Request) -> Response:
-        studio, asked = await self._studio(request), await read_json(request)
-        found = await self._compute(studio.directions, asked.get("method"))
+        space, asked = await self._latent_space(request), await read_json(request)
+        found = await self._compute(space.directions, asked.get("method"))
         return answer({"names": found.names, "effects": [round(effect, 2) for effect in found.effects.tolist()]})
 
     async def project(self, request: Request) -> Response:
         """Project the image in the body, and name the pin for it."""
-        studio = await self._studio(request)
-        channels, size = studio.gan.spec.shape[:2]
+        space = await self._latent_space(request)
+        channels, size = space.gan.spec.shape[:2]
         image = await in_thread(uploads.decode, await read_body(request, uploads.MAX_BYTES), channels, size)
         async with self._projecting:
-            name, found = await in_thread(studio.project, image, label_in(request))
+            name, found = await in_thread(space.project, image, label_in(request))
         return answer({
             "image": name, "psnr": round(found.psnr, 2), "random_psnr": round(found.random_psnr, 2),
             "length": round(found.length, 2),
@@ -156,29 +156,29 @@ class Page:
         """A picture or a film to keep."""
         from starlette.responses import Response
 
-        studio, recipe = await self._studio(request), Recipe.of(await read_json(request))
+        space, recipe = await self._latent_space(request), Recipe.of(await read_json(request))
         kind = request.path_params["kind"]
-        makers = {"png": (studio.png, "image/png"), "gif": (studio.gif, "image/gif"), "npz": (studio.npz, BYTES)}
+        makers = {"png": (space.png, "image/png"), "gif": (space.gif, "image/gif"), "npz": (space.npz, BYTES)}
         if kind not in makers:
             raise UsageError(f"There is no file of the kind {kind!r}.")
         make, media_type = makers[kind]
         return Response(await self._compute(make, recipe), media_type=media_type)
 
-    async def _studio(self, request: Request) -> Studio:
+    async def _latent_space(self, request: Request) -> LatentSpace:
         identifier = request.path_params["identifier"]
-        known: Studio | None = self.studios.known(identifier)
+        known: LatentSpace | None = self.latent_spaces.known(identifier)
         if known is not None:
             return known
-        run = await in_thread(self.library.open, identifier)
-        studio: Studio = await self._compute(self.studios.get, identifier, run)
-        return studio
+        run = await in_thread(self.folder.open, identifier)
+        space: LatentSpace = await self._compute(self.latent_spaces.get, identifier, run)
+        return space
 
     async def _compute(self, function: Any, *arguments: Any) -> Any:
         """What `function` returns; one at a time, in the thread of all pictures."""
         return await asyncio.get_running_loop().run_in_executor(self._worker, function, *arguments)
 
     def _opened(self, request: Request) -> Any:
-        return self.library.open(request.path_params["identifier"])
+        return self.folder.open(request.path_params["identifier"])
 
     def _live(self) -> LiveTraining:
         if self.live is None:
@@ -187,7 +187,7 @@ class Page:
 
 
 def application(
-    library: Library,
+    folder: RunFolder,
     live: LiveTraining | None,
     token: str,
     device: str | None = None,
@@ -199,7 +199,7 @@ def application(
     from starlette.routing import Mount, Route
     from starlette.staticfiles import StaticFiles
 
-    page = Page(library, live, device, ending)
+    page = Page(folder, live, device, ending)
     static = str(resources.files("ganzoo.explore").joinpath("static"))
     routes = [
         Route("/api/home", page.home),

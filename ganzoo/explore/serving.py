@@ -37,8 +37,8 @@ def serve(
     require_extra()
     import uvicorn
 
-    from ganzoo.explore.library import Library
     from ganzoo.explore.live import LiveTraining
+    from ganzoo.explore.run_folder import RunFolder
     from ganzoo.explore.security import LOOPBACK
     from ganzoo.explore.server import application
 
@@ -50,7 +50,7 @@ def serve(
         return server.should_exit
 
     app = application(
-        Library(root), live, token, device, ending, hosts=(*LOOPBACK, host), any_address=not is_loopback(host)
+        RunFolder(root), live, token, device, ending, hosts=(*LOOPBACK, host), any_address=not is_loopback(host)
     )
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=3, ws="none"
@@ -71,10 +71,15 @@ def open_socket(host: str, port: int | None) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for candidate in range(FIRST_PORT, FIRST_PORT + PORTS) if port is None else [port]:
         try:
-            return socket.create_server((host, candidate), family=family, backlog=128)
+            listener = socket.create_server((host, candidate), family=family, backlog=128)
         except OSError as failure:
             if failure.errno != errno.EADDRINUSE:
                 raise UsageError(f"Cannot listen on {host}: {failure.strerror or failure}.") from None
+            continue
+        # Its connections inherit this, which asyncio sets only on sockets that name their protocol. Without it the body
+        # of an answer waits 40 ms until its head is acknowledged.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listener
     if port is None:
         raise UsageError(f"The ports {FIRST_PORT} to {FIRST_PORT + PORTS - 1} are all in use. Choose one: --port N.")
     raise UsageError(f"Port {port} is in use. Choose another with --port, or leave it out for the first free one.")

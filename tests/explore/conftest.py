@@ -58,10 +58,10 @@ def client_of(root: Path, live: LiveTraining | None = None, token: str | None = 
         warnings.simplefilter("ignore")  # of httpx, for a successor that is not everywhere yet
         from starlette.testclient import TestClient
 
-    from ganzoo.explore.library import Library
+    from ganzoo.explore.run_folder import RunFolder
     from ganzoo.explore.server import application
 
-    client = TestClient(application(Library(root), live, TOKEN, **guard), ADDRESS, raise_server_exceptions=False)
+    client = TestClient(application(RunFolder(root), live, TOKEN, **guard), ADDRESS, raise_server_exceptions=False)
     if token is not None:
         client.cookies.set("ganzoo-explore-8642", token)
     client.headers["Origin"] = ADDRESS

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from ganzoo.core.errors import UsageError
-from ganzoo.explore import lab as labs
-from ganzoo.explore.lab import Lab
+from ganzoo.explore import interactive
+from ganzoo.explore.interactive import InteractiveTraining
 from ganzoo.explore.live import LiveTraining
 from ganzoo.training import loop
 from ganzoo.training.state import TrainingState
@@ -45,7 +45,10 @@ def changed(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> 
 @pytest.mark.parametrize("architecture", ["vanilla", "wgan", "r3gan"])
 def test_its_steps_are_those_of_training_even_if_it_is_watched(architecture: str) -> None:
     """Bit for bit, with pictures of everything drawn after every step."""
-    expected, made = new_state(session(architecture, "ring", SMALL)), Lab(session(architecture, "ring", SMALL))
+    expected, made = (
+        new_state(session(architecture, "ring", SMALL)),
+        InteractiveTraining(session(architecture, "ring", SMALL)),
+    )
     assert made.plane is not None
     batches = session(architecture, "ring", SMALL).make_batches()
     for step in range(3):
@@ -63,7 +66,7 @@ def test_its_steps_are_those_of_training_even_if_it_is_watched(architecture: str
 @pytest.mark.parametrize("player", ["discriminator", "generator"])
 @pytest.mark.parametrize("architecture", ["vanilla", "wgan", "r3gan"])
 def test_a_step_of_one_player_changes_only_its_network(architecture: str, player: str) -> None:
-    made = Lab(session(architecture, "ring", SMALL))
+    made = InteractiveTraining(session(architecture, "ring", SMALL))
     before = weights(made.state)
     made.step(player)
     assert changed(before, weights(made.state)) == {player}
@@ -80,7 +83,7 @@ def test_steps_play_and_pause(live: LiveTraining) -> None:
     step = live.status["step"]
     time.sleep(0.1)
     assert live.status["step"] == step
-    assert [row["step"] for row in live.lab.rows[:2]] == [3, 25]
+    assert [row["step"] for row in live.training.rows[:2]] == [3, 25]
 
 
 def test_slow_motion_is_slow(live: LiveTraining) -> None:
@@ -112,7 +115,7 @@ def test_settings_change_while_it_runs(live: LiveTraining) -> None:
     live.command({"do": "set", "generator_lr": 0.5, "discriminator_steps": 3, "loss": "hinge"})
     live.command({"do": "step", "count": 2})
     done(live, 2)
-    state = live.lab.state
+    state = live.training.state
     assert state.players["generator"].optimizer.param_groups[0]["lr"] == pytest.approx(0.5, rel=0.01)  # it decays
     assert (state.gan.config.discriminator_steps, state.gan.config.loss) == (3, "hinge")
     assert "--set loss=hinge" in live.status["command"]
@@ -157,7 +160,7 @@ def test_what_cannot_be_obeyed_is_refused_with_a_message(
 
 
 def test_a_drawn_distribution_is_learnt() -> None:
-    made = Lab(session("vanilla", "ring", {"batch_size": 64}))
+    made = InteractiveTraining(session("vanilla", "ring", {"batch_size": 64}))
     made.draw([(0.5, 0.5)])
     assert made.plane is not None
     assert made.plane.real.mean(0).tolist() == pytest.approx([0.5, 0.5], abs=0.01)
@@ -169,12 +172,12 @@ def test_a_drawn_distribution_is_learnt() -> None:
 
 
 def test_restarting_is_the_beginning_again(live: LiveTraining) -> None:
-    begin = weights(live.lab.state)
+    begin = weights(live.training.state)
     live.command({"do": "step", "count": 3})
     done(live, 3)
     live.command({"do": "restart"})
     wait(lambda: live.status["step"] == 0)
-    assert changed(begin, weights(live.lab.state)) == set()
+    assert changed(begin, weights(live.training.state)) == set()
 
 
 def test_a_training_that_diverges_pauses_with_its_message_and_can_be_restarted(live: LiveTraining) -> None:
@@ -193,7 +196,7 @@ def test_images_are_shown_as_samples() -> None:
     with live.watched():
         wait(lambda: live.picture)
     assert live.description["plane"] is None
-    assert len(live.picture["images"]) == pytest.approx(labs.PICTURES * 64 * 4 / 3, abs=4)
+    assert len(live.picture["images"]) == pytest.approx(interactive.PICTURES * 64 * 4 / 3, abs=4)
     with pytest.raises(UsageError, match="Only training on points"):
         live.command({"do": "draw", "points": [[0.1, 0.2]]})
     live.close()

@@ -5,6 +5,7 @@ import { LAYERS, PlaneView } from "./plane.js";
 
 const SHOWN_AT_FIRST = "surface,real,samples,arrows";
 const SPACING = 0.02;
+const CHARTS_EVERY_MS = 1000;
 
 export function showLive(root, at, home) {
   if (!home.live) {
@@ -16,7 +17,7 @@ export function showLive(root, at, home) {
   const canvas = el("canvas", { class: "plane", tabindex: 0, role: "img", "aria-label": "The plane: real points, generated points and the discriminator's surface" });
   const view = new PlaneView(canvas, layers);
   const pictures = el("canvas", { class: "picture", role: "img", "aria-label": "Samples, always of the same noise" });
-  let description = null, status = null, rows = [], drawing = false, optimalSent = false;
+  let description = null, status = null, rows = [], drawing = false, optimalSent = false, waiting = null;
 
   const title = el("h1", {}, "Live");
   const facts = el("p", { class: "quiet small", role: "status" });
@@ -97,7 +98,11 @@ export function showLive(root, at, home) {
       view.show(picture);
       document.getElementById("jsd").textContent = picture.jsd === undefined ? "" : `Jensen–Shannon divergence ${picture.jsd} nats (0 is perfect)`;
     } else if (picture.images) paintImages(pictures, picture.images, description.shape);
-    if (more.length) drawCharts(lines(rows), now.alarms);
+    if (more.length) waiting ??= setTimeout(showCurves, now.playing ? CHARTS_EVERY_MS : 0);
+  }
+  function showCurves() {
+    waiting = null;
+    drawCharts(lines(rows), status.alarms);
   }
 
   function toggleDrawing(on = !drawing) {
@@ -141,7 +146,7 @@ export function showLive(root, at, home) {
   }
   document.addEventListener("keydown", key);
   const stop = listen("api/training", { description: describe, reset: () => { rows = []; chartBox.replaceChildren(); }, news: update });
-  return () => { stop(); view.close(); document.removeEventListener("keydown", key); };
+  return () => { stop(); clearTimeout(waiting); view.close(); document.removeEventListener("keydown", key); };
 }
 
 const pauseOf = (value) => Number(value) === 0 ? 0 : 10 ** (value / 100 * Math.log10(2000));

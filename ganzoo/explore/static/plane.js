@@ -53,7 +53,9 @@ export class PlaneView {
     return share >= 1 ? to : to.map((value, i) => this.from[i] + (value - this.from[i]) * share);
   }
 
-  request() {
+  /** Draw again at the next frame: everything, or only what moves. */
+  request(all = true) {
+    this.outdated ||= all;
     if (this.requested) return;
     this.requested = true;
     requestAnimationFrame((now) => { this.requested = false; this.draw(now); });
@@ -71,19 +73,30 @@ export class PlaneView {
     if (!side || !plane) return;
     if (canvas.width !== side) canvas.width = canvas.height = side;
     const ctx = canvas.getContext("2d"), unit = side / 520;
+    if (this.outdated) this.backdrop = this.paintBackdrop(side, unit);
+    this.outdated = false;
     ctx.clearRect(0, 0, side, side);
+    ctx.drawImage(this.backdrop, 0, 0);
+    const samples = this.current(now);
+    if (samples) {
+      if (layers.has("arrows")) this.arrows(ctx, samples, picture.arrows, unit);
+      if (layers.has("samples")) this.dots(ctx, samples, colour("fake"), 2.3 * unit, 0.85);
+      if (this.from && now - this.shownAt < this.span) this.request(false);
+    }
+    if (this.brush) this.cross(ctx, this.brush, unit);
+  }
+
+  /** All that stands still while samples move. */
+  paintBackdrop(side, unit) {
+    const { plane, picture, layers } = this;
+    const canvas = document.createElement("canvas"), ctx = canvas.getContext("2d");
+    canvas.width = canvas.height = side;
     if (picture && layers.has("surface") && picture.surface) this.heat(ctx, "surface", plane.surface, false);
     if (picture && layers.has("optimal") && picture.optimal) this.heat(ctx, "optimal", plane.optimal_surface, true);
     if (picture && layers.has("mesh")) this.mesh(ctx, picture.mesh, plane.mesh, unit);
     if (layers.has("real")) this.dots(ctx, plane.real, colour("real"), 1.7 * unit, 0.55);
     if (this.drawing) this.dots(ctx, this.drawing.flat(), colour("real"), 4 * unit, 0.9);
-    const samples = this.current(now);
-    if (samples) {
-      if (layers.has("arrows")) this.arrows(ctx, samples, picture.arrows, unit);
-      if (layers.has("samples")) this.dots(ctx, samples, colour("fake"), 2.3 * unit, 0.85);
-      if (this.from && now - this.shownAt < this.span) this.request();
-    }
-    if (this.brush) this.cross(ctx, this.brush, unit);
+    return canvas;
   }
 
   /** D as a tint: the colour of real points where it says real, that of generated ones where it says generated. */

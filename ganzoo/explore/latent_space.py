@@ -1,4 +1,4 @@
-"""A trained generator to play with: pictures of recipes, D's score, and the nearest training images."""
+"""The latent space of a trained generator: pictures of its points, D's score, and the nearest training images."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ REMEMBERED = 4096
 """Points of seeds that are kept."""
 
 
-class Studio:
+class LatentSpace:
     """The GAN of a run's newest checkpoint. Not for several threads at once, but for `nearest`."""
 
     def __init__(self, run: Run, device: str | None = None):
@@ -242,27 +242,27 @@ class Studio:
         return Latents(z, point.condition)
 
 
-class Studios:
-    """The studios of the runs that were looked at last."""
+class LatentSpaces:
+    """The latent spaces of the runs that were opened last."""
 
     def __init__(self, device: str | None = None, most: int = 2):
         self.device = device
         self.most = most
-        self._studios: OrderedDict[str, Studio] = OrderedDict()
+        self._spaces: OrderedDict[str, LatentSpace] = OrderedDict()
         self._lock = threading.Lock()
 
-    def known(self, identifier: str) -> Studio | None:
-        """The studio of this run, if it has been looked at and the run is still there."""
-        studio = self._studios.get(identifier)
-        return studio if studio is not None and studio.run.path.is_dir() else None
+    def known(self, identifier: str) -> LatentSpace | None:
+        """The latent space of this run, if it is open and the run is still there."""
+        space = self._spaces.get(identifier)
+        return space if space is not None and space.run.path.is_dir() else None
 
-    def get(self, identifier: str, run: Run) -> Studio:
-        """The studio of `run`; its checkpoint is the newest one when it was first looked at."""
+    def get(self, identifier: str, run: Run) -> LatentSpace:
+        """The latent space of `run`, of the checkpoint that was the newest when it was opened."""
         with self._lock:
-            studio = self._studios.get(identifier)
-            if studio is None:
-                studio = self._studios[identifier] = Studio(run, self.device)
-                while len(self._studios) > self.most:
-                    self._studios.popitem(last=False)
-            self._studios.move_to_end(identifier)
-            return studio
+            space = self._spaces.get(identifier)
+            if space is None:
+                space = self._spaces[identifier] = LatentSpace(run, self.device)
+                while len(self._spaces) > self.most:
+                    self._spaces.popitem(last=False)
+            self._spaces.move_to_end(identifier)
+            return space

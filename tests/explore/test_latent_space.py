@@ -18,8 +18,8 @@ import ganzoo
 from ganzoo import latents
 from ganzoo.core.errors import UsageError
 from ganzoo.explore import uploads
+from ganzoo.explore.latent_space import LatentSpace
 from ganzoo.explore.recipe import Recipe
-from ganzoo.explore.studio import Studio
 from ganzoo.gan import GAN
 from ganzoo.training.run import Run
 
@@ -28,8 +28,8 @@ Ask = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
-def studio(trained: Path) -> Studio:
-    return Studio(Run.open(trained / "images"))
+def space(trained: Path) -> LatentSpace:
+    return LatentSpace(Run.open(trained / "images"))
 
 
 @pytest.fixture(scope="module")
@@ -48,60 +48,60 @@ def recipe(**changes: Any) -> Recipe:
     return Recipe.of({"pins": PINS, **changes})
 
 
-def test_a_pin_is_the_sample_of_its_seed(studio: Studio, gan: GAN) -> None:
+def test_a_pin_is_the_sample_of_its_seed(space: LatentSpace, gan: GAN) -> None:
     for (x, y), pin in zip([(0, 0), (1, 0), (0, 1), (1, 1)], PINS):
         expected = gan.sample(1, [pin["label"]], pin["seed"])[0]
-        assert studio.picture(recipe(x=x, y=y)).equal(expected)
+        assert space.picture(recipe(x=x, y=y)).equal(expected)
 
 
-def test_the_pad_is_the_grid_of_ganzoo_latents(studio: Studio, gan: GAN) -> None:
+def test_the_pad_is_the_grid_of_ganzoo_latents(space: LatentSpace, gan: GAN) -> None:
     points = latents.of_seeds(gan, [1, 2, 3, 4], [3, 8, 0, 5])
     grid = latents.render(gan, latents.corners(points, 3, 3))
-    assert studio.picture(recipe(x=0.5, y=0.5)).equal(grid[4])
-    assert studio.picture(recipe(x=0.5, y=0)).equal(grid[1])
+    assert space.picture(recipe(x=0.5, y=0.5)).equal(grid[4])
+    assert space.picture(recipe(x=0.5, y=0)).equal(grid[1])
 
 
-def test_arithmetic_classes_and_directions_change_the_picture(studio: Studio, gan: GAN) -> None:
-    plain = studio.picture(recipe())
+def test_arithmetic_classes_and_directions_change_the_picture(space: LatentSpace, gan: GAN) -> None:
+    plain = space.picture(recipe())
     a, b, c = (latents.of_seeds(gan, [seed], [label]) for seed, label in ((1, 3), (2, 8), (3, 0)))
     expected = latents.render(gan, latents.combine([(1, a), (-1, b), (1, c)]))[0]
-    assert studio.picture(recipe(mode="arithmetic")).equal(expected)
-    assert studio.picture(recipe(classes=[3, 8, 0])).equal(plain)
-    assert not studio.picture(recipe(classes=[3, 8, 0.5])).equal(plain)
-    vector = studio.directions("sefa").vectors[1]
+    assert space.picture(recipe(mode="arithmetic")).equal(expected)
+    assert space.picture(recipe(classes=[3, 8, 0])).equal(plain)
+    assert not space.picture(recipe(classes=[3, 8, 0.5])).equal(plain)
+    vector = space.directions("sefa").vectors[1]
     moved = latents.render(gan, latents.Latents(a.z + 2 * vector, a.condition))[0]
-    assert studio.picture(recipe(moves=[["sefa", 1, 2]])).equal(moved)
-    assert studio.picture(recipe(moves=[["sefa", 1, 0]])).equal(plain)
+    assert space.picture(recipe(moves=[["sefa", 1, 2]])).equal(moved)
+    assert space.picture(recipe(moves=[["sefa", 1, 0]])).equal(plain)
 
 
-def test_truncation_draws_pins_nearer_to_the_middle(studio: Studio, gan: GAN) -> None:
+def test_truncation_draws_pins_nearer_to_the_middle(space: LatentSpace, gan: GAN) -> None:
     expected = latents.render(gan, latents.of_seeds(gan, [1], [3], truncation=0.5))[0]
-    assert studio.picture(recipe(truncation=0.5)).equal(expected)
+    assert space.picture(recipe(truncation=0.5)).equal(expected)
 
 
-def test_the_code_makes_the_picture_again(studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_code_makes_the_picture_again(space: LatentSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for changes in (
         {"x": 0.3, "y": 0.8},
         {"mode": "arithmetic"},
         {"moves": [["sefa", 0, 1.5]], "classes": [1, 2, 0.4]},
     ):
-        (tmp_path / "picture.npz").write_bytes(studio.npz(recipe(**changes)))
+        (tmp_path / "picture.npz").write_bytes(space.npz(recipe(**changes)))
         scope: dict[str, Any] = {}
-        exec(studio.code(recipe(**changes)), scope)
-        assert scope["image"].equal(studio.picture(recipe(**changes)))
+        exec(space.code(recipe(**changes)), scope)
+        assert scope["image"].equal(space.picture(recipe(**changes)))
 
 
-def test_the_command_of_the_walk(studio: Studio) -> None:
+def test_the_command_of_the_walk(space: LatentSpace) -> None:
     assert recipe(truncation=0.5).walk_command("a b", 60) == (
         "ganzoo walk 'a b' --seeds 1,2,3,4 --label 3 --label 8 --label 0 --label 5 "
         "--truncation 0.5 --frames 60 --out walk.gif"
     )
 
 
-def test_files_to_keep(ask: Ask, studio: Studio) -> None:
+def test_files_to_keep(ask: Ask, space: LatentSpace) -> None:
     body = {"pins": PINS, "x": 0.5}
-    expected = studio.picture(recipe(x=0.5))
+    expected = space.picture(recipe(x=0.5))
     with Image.open(io.BytesIO(ask("file/png", **body).content)) as png:
         assert np.array_equal(np.asarray(png), expected[0].numpy())
         assert png.info["step"] == "6"
@@ -113,14 +113,14 @@ def test_files_to_keep(ask: Ask, studio: Studio) -> None:
     assert ask("file/exe", **body).status_code == 400
 
 
-def test_a_frame_is_the_bytes_of_the_picture(ask: Ask, studio: Studio) -> None:
+def test_a_frame_is_the_bytes_of_the_picture(ask: Ask, space: LatentSpace) -> None:
     frame = np.frombuffer(ask("frame", pins=PINS, x=0.25, y=0.5).content, np.uint8).reshape(8, 8, 1)
-    assert np.array_equal(frame.transpose(2, 0, 1), studio.picture(recipe(x=0.25, y=0.5)).numpy())
+    assert np.array_equal(frame.transpose(2, 0, 1), space.picture(recipe(x=0.25, y=0.5)).numpy())
     wall = np.frombuffer(ask("wall", pins=PINS[:3]).content, np.uint8).reshape(3, 8, 8)
-    assert np.array_equal(wall[0], studio.picture(recipe())[0].numpy())
+    assert np.array_equal(wall[0], space.picture(recipe())[0].numpy())
 
 
-def test_what_is_known_about_a_picture(ask: Ask, studio: Studio) -> None:
+def test_what_is_known_about_a_picture(ask: Ask, space: LatentSpace) -> None:
     known = ask("about", pins=PINS).json()
     assert 0 <= known["score"]["value"] <= 1
     assert known["score"]["probability"]
@@ -128,7 +128,7 @@ def test_what_is_known_about_a_picture(ask: Ask, studio: Studio) -> None:
     assert len(rms) == 4
     assert rms == sorted(rms)
     best = known["nearest"][0]["index"]
-    difference = studio.picture(recipe()).float() - torch.from_numpy(studio._training_images.images[best]).float()
+    difference = space.picture(recipe()).float() - torch.from_numpy(space._training_images.images[best]).float()
     assert rms[0] == pytest.approx(float(difference.square().mean().sqrt()), rel=1e-4)
 
 
@@ -151,9 +151,9 @@ def picture_file(pixels: Any, format: str = "PNG") -> bytes:
     return file.getvalue()
 
 
-def test_a_projected_image_becomes_a_pin(client: Any, identifiers: Any, ask: Ask, studio: Studio) -> None:
+def test_a_projected_image_becomes_a_pin(client: Any, identifiers: Any, ask: Ask, space: LatentSpace) -> None:
     base = f"/api/runs/{identifiers('images')}"
-    image = studio.picture(recipe(x=0.4, y=0.7))[0].numpy()
+    image = space.picture(recipe(x=0.4, y=0.7))[0].numpy()
     found = client.post(f"{base}/project?label=3", content=picture_file(image)).json()
     assert found["psnr"] >= found["random_psnr"]
     pins = [{"image": found["image"]}, *PINS[1:]]

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ganzoo.explore.library import Library
+from ganzoo.explore.run_folder import RunFolder
 
 
 def rows(client: Any) -> dict[str, dict[str, Any]]:
@@ -29,7 +29,7 @@ def test_runs_are_found_on_two_levels(client: Any) -> None:
 
 
 def test_a_run_itself_may_be_shown(runs: Path) -> None:
-    (row,) = Library(runs / "images").summaries()
+    (row,) = RunFolder(runs / "images").summaries()
     assert (row["name"], row["step"]) == ("images", 6)
 
 
@@ -37,21 +37,21 @@ def test_a_run_in_training_is_marked_while_its_metrics_grow(runs: Path) -> None:
     config = json.loads((runs / "images" / "config.json").read_text())
     config["schedule"]["steps"] = 100
     (runs / "images" / "config.json").write_text(json.dumps(config))
-    library = Library(runs / "images")
+    folder = RunFolder(runs / "images")
     os.utime(runs / "images" / "metrics.jsonl")
-    assert library.summaries()[0]["training"]
+    assert folder.summaries()[0]["training"]
     old = time.time() - 3600
     os.utime(runs / "images" / "metrics.jsonl", (old, old))
-    assert not library.summaries()[0]["training"]
+    assert not folder.summaries()[0]["training"]
 
 
 def test_the_table_follows_the_files(runs: Path) -> None:
-    library = Library(runs)
-    before = {row["name"]: row for row in library.summaries()}
+    folder = RunFolder(runs)
+    before = {row["name"]: row for row in folder.summaries()}
     with (runs / "images" / "metrics.jsonl").open("a") as file:
         file.write(json.dumps({"step": 7, "images": 112, "seconds": 1.0}) + "\n")
     shutil.rmtree(runs / "more")
-    after = {row["name"]: row for row in library.summaries()}
+    after = {row["name"]: row for row in folder.summaries()}
     assert (before["images"]["step"], after["images"]["step"]) == (6, 7)
     assert "more/points" not in after
 

@@ -27,7 +27,7 @@ FILES = (CONFIG, "metrics.jsonl", "alarms.jsonl", results.FILE, "samples", "chec
 NOT_CURVES = ("step", "images", "seconds")
 
 
-class Library:
+class RunFolder:
     """The runs below `root`, or `root` itself if it is a run."""
 
     def __init__(self, root: Path):

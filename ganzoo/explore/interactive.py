@@ -41,7 +41,7 @@ STROKE = 0.02
 PICTURES = 36
 
 
-class Lab:
+class InteractiveTraining:
     """The networks, optimizers and data of `session` at step 0."""
 
     def __init__(self, session: Session):
