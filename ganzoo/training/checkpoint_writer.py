@@ -74,7 +74,7 @@ class CheckpointWriter:
         try:
             self.written = saved.write(self.run.checkpoints)
             checkpoint.prune(self.run.checkpoints, KEEP)
-        except Exception as failure:
+        except Exception as failure:  # `wait` raises it in the training's thread
             self.failure = failure
 
     def _fits(self, state: TrainingState) -> bool:
