@@ -68,9 +68,7 @@ def conv_transpose_bn_relu(
     if not one_pixel:
         out = _conv_bn(rule, kernels, x, weight, norm, training, momentum, eps, 0.0)
     else:  # a matrix product
-        rows = weight.permute(2, 3, 1, 0).flatten(0, 2).to(x.dtype)
-        product = linear(x.flatten(1), rows, backend="reference" if kernels is Kernels.CUDA else backend)
-        y = product.view(-1, *weight.shape[2:], weight.shape[1]).permute(0, 3, 1, 2)
+        y = _one_pixel(x, weight, training, "reference" if kernels is Kernels.CUDA else backend)
         if training:
             mean, var = ops.channel_stats.default(y.detach())
             out = normalize(y, mean, var, norm, momentum, eps, 0.0)
@@ -152,3 +150,13 @@ def _conv3x3_bn(
     panels = packed(weight, ops.conv3x3_pack_weight.default, kernels)
     out: Tensor = below_autograd(ops.conv3x3.default, x, weight, panels, scale, shift, None, slope)
     return out
+
+
+def _one_pixel(x: Tensor, weight: Tensor, training: bool, backend: str) -> Tensor:
+    """A transposed convolution of images of one pixel, [N, out, kH, kW] in channels_last memory."""
+    if training or weight.is_contiguous(memory_format=torch.channels_last):
+        product = linear(x.flatten(1), weight.permute(2, 3, 1, 0).flatten(0, 2).to(x.dtype), backend=backend)
+        return product.view(-1, *weight.shape[2:], weight.shape[1]).permute(0, 3, 1, 2)
+    # NCHW weights are used as they lie: to reorder them would take most of the time of a small batch
+    product = linear(x.flatten(1), weight.flatten(1).t().to(x.dtype), backend=backend)
+    return product.view(-1, *weight.shape[1:]).contiguous(memory_format=torch.channels_last)
