@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 
 SHORTCUTS = [setting for setting in settings(Config) if setting.name in ("batch_size", "accumulate", "image_size")]
 """Settings of every architecture that are common enough for an option of their own."""
-COMPLETIONS = {"dataset": completions.datasets, "logger": completions.names(LOGGERS)}
+COMPLETIONS = {
+    "dataset": completions.datasets, "logger": completions.names(LOGGERS), "init_from": completions.runs,
+}  # fmt: skip
 NOT_IN_FILES = ("config", "overrides", "dry_run", "as_json", "resume", "autoresume")
 
 

@@ -271,7 +271,8 @@ class GAN(nn.Module):
     def after_discriminator_step(self) -> None:
         """Called after every optimizer step of the discriminator; clips its weights if penalty=clip."""
         if self.config.penalty == "clip":
-            clip_weights(self.discriminator.parameters(), self.config.clip)
+            trained = (parameter for parameter in self.discriminator.parameters() if parameter.requires_grad)
+            clip_weights(trained, self.config.clip)
 
     def optimizers(self) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
         """The optimizers of the generator and the discriminator, in this order."""

@@ -26,6 +26,9 @@ def card(run: Run, evaluation: Evaluation, step: int, precision: str) -> str:
         "versions": ", ".join(f"{name} {version}" for name, version in config.get("versions", {}).items()),
         "weights": precision,
     }
+    if config.get("init_from") is not None:
+        digest = config.get("warm_start", {}).get("sha256", "unknown")
+        facts["began with the weights of"] = f"{config['init_from']}, sha256 {digest}"
     lines = ["## How it was made", "", "```sh", command(config, step), "```", "", "| | |", "|---|---|"]
     lines += [f"| {_cell(name)} | {_cell(value)} |" for name, value in facts.items()]
     lines += ["", "## How good it is", ""]

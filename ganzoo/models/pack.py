@@ -27,7 +27,7 @@ from ganzoo.evaluation.results import read
 from ganzoo.models.card import card, description
 from ganzoo.training import checkpoint
 from ganzoo.training.loading import load_checkpoint, newest_checkpoint
-from ganzoo.training.repeat import command, portable_dataset
+from ganzoo.training.repeat import command, portable_dataset, portable_run
 from ganzoo.training.run import Run
 from ganzoo.training.run_config import CONFIG
 
@@ -147,6 +147,9 @@ def _portable(run: Run, name: str) -> Run:
     """The run with what others need of its config.json, under the model's name."""
     config = {key: value for key, value in run.config.items() if key not in OMITTED}
     config["dataset"] = {**config["dataset"], "name": portable_dataset(config["dataset"]["name"])}
+    if config.get("init_from") is not None:
+        config["init_from"] = portable_run(config["init_from"])
+        config["warm_start"] = {**config.get("warm_start", {}), "name": config["init_from"]}
     return Run(run.path, {**config, "model": name})
 
 

@@ -37,6 +37,12 @@ class TrainConfig:
     data_dir: str | None = setting(
         None, "where data files already are (or GANZOO_DATA)", section="Data", metavar="DIR", resumable=True
     )
+    init_from: str | None = setting(
+        None, "begin with the weights of a RUN or model, where they fit", section="Model", metavar="RUN"
+    )
+    freeze: str | None = setting(
+        None, "keep its first N layers fixed: discriminator:2", section="Model", metavar="NETWORK:N"
+    )
     steps: int | None = setting(None, "train for this many generator steps,", ge=1, section=SCHEDULE, resumable=True)
     epochs: float | None = setting(None, "or passes over the data,", gt=0, section=SCHEDULE, resumable=True)
     minutes: float | None = setting(None, "or minutes", gt=0, section=SCHEDULE, resumable=True)
@@ -54,12 +60,12 @@ class TrainConfig:
         metavar="N", resumable=True,
     )  # fmt: skip
     best_by: str | None = setting(
-        None, "metric that selects the best; default the first of psnr, frechet, "
-        "optimal_discriminator and swd that applies", section=SCHEDULE, metavar="METRIC", resumable=True,
+        None, "metric that selects the best; default the first that applies "
+        "of psnr, frechet, optimal_discriminator, swd", section=SCHEDULE, metavar="METRIC", resumable=True,
     )  # fmt: skip
     seed: int = setting(0, "random seed", ge=0, le=(1 << 32) - 1, section="Compute")
     device: str = setting(
-        "auto", "auto: the first GPU, else the CPU", section="Compute", metavar="auto|cpu|cuda|cuda:N",
+        "auto", "auto: first GPU, else CPU", section="Compute", metavar="auto|cpu|cuda|cuda:N",
         resumable=True,
     )  # fmt: skip
     precision: Literal["fp32", "tf32", "bf16", "fp16"] = setting("fp32", "number format", section="Compute")
@@ -79,6 +85,8 @@ class TrainConfig:
             raise UsageError("Give one of steps, epochs and minutes.")
         if self.best_by is not None and self.evaluate_every is None:
             raise UsageError(f"best_by={self.best_by} needs evaluate_every: how often to measure it.")
+        if frozen_counts(self.freeze) and self.init_from is None:
+            raise UsageError(f"freeze={self.freeze} needs init_from: layers that were never trained are of no use.")
 
     def finished(self, step: int, seconds: float) -> bool:
         """Whether training is complete after `step` steps and `seconds` seconds."""
@@ -90,6 +98,17 @@ class TrainConfig:
 OPTIONS = {option.name: option for option in settings(TrainConfig)}
 STORED = [name for name in OPTIONS if name not in ("architecture", "dataset")]
 """The options that config.json holds under their own names; architecture and data set have several entries there."""
+
+
+def frozen_counts(text: str | None) -> dict[str, int]:
+    """How many layers of which networks the option `freeze` names: `discriminator:2`, several separated by commas."""
+    counts: dict[str, int] = {}
+    for part in (text or "").split(",") if text is not None else ():
+        network, colon, count = part.strip().partition(":")
+        if not (network and colon and count.isdecimal() and count.isascii() and len(count) < 10):
+            raise UsageError(f"freeze={text} is not valid: expected NETWORK:N, such as discriminator:2.")
+        counts[network] = int(count)
+    return counts
 
 
 def find_device(name: str | None) -> torch.device:

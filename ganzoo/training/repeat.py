@@ -25,10 +25,19 @@ def command(run_config: Mapping[str, Any], step: int) -> str:
     words += ["--dataset", portable_dataset(run_config["dataset"]["name"]), "--steps", str(step)]
     for name in REPEATED:
         words += [f"--{name}", str(run_config[name])]
+    if run_config.get("init_from") is not None:
+        words += ["--init-from", portable_run(run_config["init_from"])]
+    if run_config.get("freeze") is not None:
+        words += ["--freeze", run_config["freeze"]]
     for name, value in run_config["settings"].items():
         if name != "steps" and value != defaults.get(name):
             words += ["--set", f"{name}={configs.format_value(value)}"]
     return shlex.join(words)
+
+
+def portable_run(name: str) -> str:
+    """The name of a run or model without the folders of one machine."""
+    return Path(name).name if Path(name).is_absolute() else name
 
 
 def portable_dataset(name: str) -> str:

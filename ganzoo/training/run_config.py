@@ -25,7 +25,7 @@ TYPES: dict[str, tuple[type, ...]] = {
 """The types of what describes the architecture and the data; those of options follow from `TrainConfig`."""
 OPTIONAL_TYPES: dict[str, tuple[type, ...]] = {
     "dataset.split": (str,), "dataset.sha256": (str,), "versions": (dict,), "resumes": (list,), "threads": (int,),
-    "ranks": (int,), "model": (str,),
+    "ranks": (int,), "model": (str,), "warm_start": (dict,),
 }  # fmt: skip
 RANGES: dict[str, tuple[float, float]] = {
     "dataset.channels": (1, 1 << 12), "dataset.size": (0, 1 << 14), "dataset.classes": (0, 1 << 20),
@@ -183,7 +183,7 @@ def check_run_config(config: dict[str, Any], file: Path) -> None:
         stored = f"schedule.{name}" if OPTIONS[name].section == SCHEDULE else name
         if stored in values:
             _check_type(file, stored, values[stored], json_types(OPTIONS[name].type))
-    for name in ("architecture", "distribution", "dataset.name", "data_dir"):
+    for name in ("architecture", "distribution", "dataset.name", "data_dir", "init_from"):
         if "\0" in (values.get(name) or ""):
             raise GanzooError(f"{file} is damaged: {name} is {values[name]!r}.")
     _check_type(file, "settings.image_size", config["settings"].get("image_size"), (int, type(None)))

@@ -21,7 +21,7 @@ from ganzoo.core import distributed, plugin_file, registry
 from ganzoo.core.errors import DataError, UsageError
 from ganzoo.core.spec import INPUT, LABEL, UNKNOWN_LABEL
 from ganzoo.losses import get_loss, get_penalty
-from ganzoo.training import checkpoint, loop
+from ganzoo.training import checkpoint, loop, warm_start
 from ganzoo.training.batch_advice import explain_batch_failures, note_on_accumulation
 from ganzoo.training.batches import Batches
 from ganzoo.training.callbacks import Callback, Callbacks, FailureAlarms, MetricsLog, TensorBoard, get_logger
@@ -56,8 +56,13 @@ class Session:
         entry: the architecture.
         settings: the architecture's settings.
         data: the data, without labels or inputs that the architecture does not use.
+        origin: the checkpoint that training begins with, if it is another training's.
         run, state, batches, callbacks: set by `train`.
     """
+
+    origin: warm_start.Origin | None = None
+    warm_start: dict[str, Any] | None = None
+    """What was taken from `origin` and what is frozen, as config.json holds it. Set by `build`."""
 
     run: Run
     state: TrainingState
@@ -102,10 +107,13 @@ class Session:
             architecture=self.entry.name,
             dataset=data.absolute_name(config.dataset),
             data_dir=None if config.data_dir is None else os.path.abspath(os.path.expanduser(config.data_dir)),
+            init_from=warm_start.resolved(config.init_from, resumed.config.get("init_from") if resumed else None),
             steps=_steps(config, self.settings, len(opened)),
             epochs=None,
             device=device,
         )
+        if self.config.init_from is not None and resumed is None:
+            self.origin = warm_start.Origin.open(self.config.init_from)
 
     @classmethod
     def new(
@@ -169,10 +177,16 @@ class Session:
         return self.identity | to_run_config(self.config)
 
     def build(self) -> gan.GAN:
-        """The GAN, initialised from the seed, on the device; its batch norms are synchronised if there are ranks."""
+        """The GAN on the device, initialised from the seed, then from `origin`.
+
+        Its batch norms are synchronised if there are ranks.
+        """
         torch.manual_seed(self.config.seed)
         networks = gan.build(self.entry, self.settings, self.data.spec)
         networks.class_names = self.data.class_names
+        frozen = warm_start.freeze(networks, self.config.freeze)
+        if self.origin is not None:
+            self.warm_start = {**self.origin.give(networks, self.entry.name), "frozen": frozen}
         if distributed.size() > 1:
             nn.synchronise(networks)
         return networks.to(self.config.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
@@ -219,13 +233,21 @@ class Session:
     def _start(self, stack: contextlib.ExitStack) -> list[str]:
         """Build the networks, then create the run directory and lock it. Returns notes for the user."""
         self._prepare_process(stack)
-        self.state = TrainingState(self.build(), self.config.seed, self.config.precision, self.identity)
+        self.state = self._new_state()
         self.batches = self.make_batches()
         name = f"{self.entry.name}-{str(self.config.dataset).partition(':')[0]}"
         content = {**self.run_config, **provenance(self.entry, plugins_of(self.settings))}
+        if self.warm_start is not None:
+            content["warm_start"] = self.warm_start
         self.run = distributed.on_rank0(lambda: Run.create(self.out, name, content))
         stack.enter_context(_locked(self.run))
-        return list(self.data.notes)
+        return [*self.data.notes, *([warm_start.describe(self.warm_start)] if self.warm_start else [])]
+
+    def _new_state(self) -> TrainingState:
+        state = TrainingState(self.build(), self.config.seed, self.config.precision, self.identity)
+        if self.origin is not None:
+            self.origin.give_averages(state.averages)
+        return state
 
     def _restore(self, resumed: Run, stack: contextlib.ExitStack) -> list[str]:
         """Lock the run and restore its newest intact checkpoint, or start from step 0 without one. Returns notes."""
@@ -236,7 +258,9 @@ class Session:
         self._check_unchanged(saved, path)
         ranks = len(saved.get("torch_rng", ())) if path else saved.get("ranks")
         self._prepare_process(stack, saved.get("threads") if ranks == distributed.size() else None)
-        self.state = TrainingState(self.build(), self.config.seed, self.config.precision, self.identity)
+        if path is None:
+            self.origin = _recorded_origin(run)
+        self.state = self._new_state()
         if path is not None:
             self.state.restore(path, saved)
         self.batches = self.make_batches()
@@ -345,6 +369,19 @@ def _locked(run: Run) -> Iterator[None]:
 
 def _newest_checkpoint(run: Run) -> tuple[Path | None, list[str]]:
     return checkpoint.newest_valid(run.checkpoints) if checkpoint.checkpoints(run.checkpoints) else (None, [])
+
+
+def _recorded_origin(run: Run) -> warm_start.Origin | None:
+    """The checkpoint that `run` begins with. UsageError if it is no longer what it was."""
+    if run.config["init_from"] is None:
+        return None
+    origin = warm_start.Origin.open(run.config["init_from"])
+    if origin.sha256 != run.config.get("warm_start", {}).get("sha256"):
+        raise UsageError(
+            f"{run.path} stopped before its first checkpoint, and the newest weights of {origin.run.label} are not "
+            "those it began with. Start a new run."
+        )
+    return origin
 
 
 def _changed_versions(run: Run, now: dict[str, Any]) -> list[str]:

@@ -55,6 +55,23 @@ def test_resumed_on_as_many_ranks_is_exact_with_dropout(tmp_path: Path) -> None:
     assert len(checkpoint.read_state(parts / "checkpoints" / "step-00000006")["torch_rng"]) == 2
 
 
+def from_another_run(out: Path, origin: Path) -> None:
+    options = {"steps": 2, "log_every": 1, "batch_size": 16, "settings": {"width": 4, "image_size": 16}}
+    ganzoo.train("dcgan", dataset="digits", out=out, init_from=origin, freeze="discriminator:2", **options)
+
+
+def test_ranks_take_and_freeze_the_same_weights(tmp_path: Path) -> None:
+    settings = {"width": 4, "image_size": 16}
+    origin = ganzoo.train("dcgan", dataset="digits", steps=2, batch_size=16, out=tmp_path / "o", settings=settings)
+    assert together(2, from_another_run, tmp_path / "ranks", origin.path, folder=tmp_path) == [0, 0]
+    from_another_run(tmp_path / "one", origin.path)
+    before, ranks, one = (last_state(tmp_path / name)["model"] for name in ("o", "ranks", "one"))
+    for name, tensor in ranks.items():
+        frozen = name.startswith(("discriminator.blocks.0.0.", "discriminator.blocks.1.0."))
+        assert torch.equal(tensor, before[name]) == (frozen or name.endswith("num_batches_tracked")), name
+        torch.testing.assert_close(tensor.float(), one[name].float(), atol=1e-4, rtol=1e-3)
+
+
 def with_sgd(out: Path, options: dict[str, Any]) -> None:
     GAN.optimizers = lambda gan: tuple(  # type: ignore[method-assign]
         torch.optim.SGD(network.parameters(), 0.02) for network in (gan.generator, gan.discriminator)
