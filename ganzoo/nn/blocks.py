@@ -28,7 +28,14 @@ class ConvTransposeBNReLU(nn.Sequential):
     `ganzoo.ops.conv_transpose_bn_relu`.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 4, stride: int = 2, padding: int = 1):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int] = 4,
+        stride: int = 2,
+        padding: int = 1,
+    ):
         super().__init__(
             nn.ConvTranspose2d(in_channels, out_channels, kernel_size, stride, padding, bias=False),
             nn.BatchNorm2d(out_channels),
@@ -115,12 +122,12 @@ class ConvBNLeakyReLU(nn.Sequential):
 class ConvHead(nn.Conv2d):
     """Conv2d whose kernel covers the whole feature map: the last layer of a discriminator, computed as a linear layer.
 
-    Input [N, in_channels, kernel_size, kernel_size], output [N, out_channels, 1, 1]; larger feature maps are convolved.
+    Input [N, in_channels, *kernel_size], output [N, out_channels, 1, 1]; larger feature maps are convolved.
     The state dict is that of nn.Conv2d.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, bias: bool = True):
-        super().__init__(in_channels, out_channels, kernel_size, bias=bias)
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int | tuple[int, ...], bias: bool = True):
+        super().__init__(in_channels, out_channels, kernel_size, bias=bias)  # type: ignore[arg-type]
 
     def forward(self, input: Tensor) -> Tensor:
         whole = input.dim() == 4 and input.shape[1:] == self.weight.shape[1:] and self.padding == (0, 0)

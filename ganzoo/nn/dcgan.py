@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+
 from torch import Tensor, nn
 
 from ganzoo.core.errors import UsageError
@@ -33,17 +36,57 @@ def stages(size: int) -> tuple[int, int]:
     )
 
 
+Sides = tuple[int, int]
+"""Height and width."""
+
+
+def stages_of(spec: DataSpec) -> tuple[Sides, int]:
+    """Factor the images' height and width into (base, doublings), of which the shorter side of the base is in 4..7.
+
+    48 x 64 -> ((6, 8), 3), 64 x 64 -> ((4, 4), 4). Raises UsageError, with the nearest possible sizes, if there is no
+    such factorisation.
+    """
+    _, height, width = spec.shape
+    if height == width:
+        base, doublings = stages(height)
+        return (base, base), doublings
+    for doublings in range(1, 9):
+        scale = 1 << doublings
+        if height % scale == width % scale == 0 and 4 <= min(height, width) // scale <= 7:
+            return (height // scale, width // scale), doublings
+    nearest = " or ".join(f"{h}x{w}" for h, w in _nearest_sizes(height, width))
+    raise UsageError(
+        f"Images of {height}x{width} pixels (height x width) cannot be reached by doubling smaller ones, of which the "
+        f"shorter side is 4, 5, 6 or 7. Choose {nearest} instead; data sets of files scale and crop to it: "
+        f"folder:size={nearest.split()[0]}:PATH."
+    )
+
+
+def _nearest_sizes(height: int, width: int) -> list[Sides]:
+    sizes = set()
+    for doublings in range(1, 9):
+        scale = 1 << doublings
+        for bases in itertools.product(*({side // scale, side // scale + 1} for side in (height, width))):
+            shorter = min(bases)
+            if 4 <= shorter <= 7:
+                sizes.add((bases[0] * scale, bases[1] * scale))
+    if not sizes:  # far below or beyond what can be doubled
+        side = 8 if min(height, width) < 8 else 7 << 8
+        sizes = {(side, side)}
+    return sorted(sorted(sizes, key=lambda size: abs(size[0] - height) + abs(size[1] - width))[:2])
+
+
 def channels(width: int, doublings: int) -> list[int]:
     """Channels of the feature maps, largest map first: width, 2 width, 4 width, ... up to 16 width."""
     return [width * min(1 << stage, 16) for stage in range(doublings)]
 
 
 class Generator(nn.Module):
-    """z [N, inputs] -> [N, 2^(k-1) width, base, base] -> ... -> [N, width, size/2, size/2] -> [N, C, size, size]."""
+    """z [N, inputs] -> [N, 2^(k-1) width, *base] -> ... -> [N, width, H/2, W/2] -> images [N, C, H, W]."""
 
     def __init__(self, inputs: int, width: int, spec: DataSpec):
         super().__init__()
-        base, doublings = stages(spec.size)
+        base, doublings = stages_of(spec)
         widths = channels(width, doublings)
         self.blocks = nn.Sequential(
             ConvTransposeBNReLU(inputs, widths[-1], kernel_size=base, stride=1, padding=0),
@@ -58,7 +101,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """[N, C, size, size] -> halved down to [N, 2^(k-1) width, base, base] -> logits [N]. The first layer has no norm.
+    """[N, C, H, W] -> halved down to [N, 2^(k-1) width, *base] -> logits [N]. The first layer has no norm.
 
     If the last feature maps are larger than 4x4, their receptive field is less than half of the image (10 of 28 pixels
     of a side), too little for a weighted sum to tell whether strokes form a digit. A fully connected hidden layer then
@@ -67,16 +110,16 @@ class Discriminator(nn.Module):
 
     def __init__(self, width: int, spec: DataSpec, norm: bool = True, hidden_norm: bool = True):
         super().__init__()
-        base, doublings = stages(spec.size)
+        base, doublings = stages_of(spec)
         widths = channels(width, doublings)
         self.blocks = nn.Sequential(
             ConvBNLeakyReLU(spec.channels, width, norm=False),
             *(ConvBNLeakyReLU(outer, inner, norm) for outer, inner in zip(widths, widths[1:])),
         )
         features = widths[-1]
-        if base > CLASSIC_BASE:
-            self.blocks.append(hidden_layer(features * base**2, norm and hidden_norm))
-            features, base = HIDDEN_UNITS, 1
+        if max(base) > CLASSIC_BASE:
+            self.blocks.append(hidden_layer(features * math.prod(base), norm and hidden_norm))
+            features, base = HIDDEN_UNITS, (1, 1)
         self.head = ConvHead(features, 1, base)
         initialise(self)
 
@@ -86,7 +129,7 @@ class Discriminator(nn.Module):
 
 
 def hidden_layer(inputs: int, norm: bool) -> nn.Sequential:
-    """A fully connected layer on feature maps [N, C, base, base] of `inputs` values each -> [N, HIDDEN_UNITS, 1, 1]."""
+    """A fully connected layer on feature maps [N, C, h, w] of `inputs` values each -> [N, HIDDEN_UNITS, 1, 1]."""
     return nn.Sequential(
         nn.Flatten(),
         Linear(inputs, HIDDEN_UNITS, bias=not norm),
@@ -104,7 +147,7 @@ class TwoHeadedDiscriminator(Discriminator):
 
     def __init__(self, width: int, spec: DataSpec, outputs: int, norm: bool = True):
         super().__init__(width, spec, norm)
-        self.reader = ConvHead(self.head.in_channels, outputs, self.head.kernel_size[0])
+        self.reader = ConvHead(self.head.in_channels, outputs, self.head.kernel_size)
         initialise(self.reader)
 
     def predict(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -120,7 +163,7 @@ class ConditionalStage(nn.Module):
     """ConvTranspose2d, `ConditionalBatchNorm`, ReLU: maps [N, inputs, H, W] and labels [N] -> [N, outputs, H', W']."""
 
     def __init__(
-        self, inputs: int, outputs: int, classes: int, kernel_size: int = 4, stride: int = 2, padding: int = 1
+        self, inputs: int, outputs: int, classes: int, kernel_size: int | Sides = 4, stride: int = 2, padding: int = 1
     ):
         super().__init__()
         self.conv = nn.ConvTranspose2d(inputs, outputs, kernel_size, stride, padding, bias=False)
@@ -133,11 +176,11 @@ class ConditionalStage(nn.Module):
 
 
 class ConditionalGenerator(nn.Module):
-    """DCGAN's generator with conditional batch norm: (z [N, inputs], labels [N]) -> images [N, C, size, size]."""
+    """DCGAN's generator with conditional batch norm: (z [N, inputs], labels [N]) -> images [N, C, H, W]."""
 
     def __init__(self, inputs: int, width: int, spec: DataSpec, classes: int):
         super().__init__()
-        base, doublings = stages(spec.size)
+        base, doublings = stages_of(spec)
         widths = channels(width, doublings)
         self.blocks = nn.ModuleList([ConditionalStage(inputs, widths[-1], classes, base, 1, 0)])
         for outer, inner in reversed(list(zip(widths, widths[1:]))):

@@ -17,7 +17,7 @@ from ganzoo.core.spec import DataSpec
 from ganzoo.nn.attention import SelfAttention
 from ganzoo.nn.blocks import Conv3x3, ConvDownsample2d, UpsampleConv2d
 from ganzoo.nn.conditional import ConditionalBatchNorm, ProjectionHead, normalise
-from ganzoo.nn.dcgan import stages
+from ganzoo.nn.dcgan import Sides, stages_of
 
 SAME_WIDTH_UP_TO = 32
 """The largest image side for which all feature maps have the same number of channels."""
@@ -73,7 +73,7 @@ class DownBlock(nn.Module):
 
 
 class Generator(nn.Module):
-    """z [N, latent_dim] -> [N, C_0, base, base] -> ... -> [N, C_k, size, size] -> images [N, C, size, size].
+    """z [N, latent_dim] -> [N, C_0, *base] -> ... -> [N, C_k, H, W] -> images [N, C, H, W].
 
     With `classes`, every norm but the last takes its scale and shift from the labels. With `attention`, the feature
     maps of half the image's side are followed by self-attention.
@@ -81,13 +81,13 @@ class Generator(nn.Module):
 
     def __init__(self, latent_dim: int, width: int, spec: DataSpec, classes: int = 0, attention: bool = False):
         super().__init__()
-        widths, base = generator_widths(width, spec.size)
+        widths, base = generator_widths(width, spec)
 
         def norm(channels: int) -> nn.Module:
             return ConditionalBatchNorm(channels, classes) if classes else nn.BatchNorm2d(channels)
 
-        self.start = nn.Linear(latent_dim, widths[0] * base * base)
-        self.shape = (widths[0], base, base)
+        self.start = nn.Linear(latent_dim, widths[0] * math.prod(base))
+        self.shape = (widths[0], *base)
         self.blocks = nn.ModuleList(UpBlock(inputs, outputs, norm) for inputs, outputs in zip(widths, widths[1:]))
         self.attention = SelfAttention(widths[-2]) if attention else nn.Identity()
         self.norm = nn.BatchNorm2d(widths[-1])
@@ -105,7 +105,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Images [N, C, size, size] -> residual blocks -> features [N, C'], pooled over pixels -> logits [N].
+    """Images [N, C, H, W] -> residual blocks -> features [N, C'], pooled over pixels -> logits [N].
 
     With `classes`, the logits include the projection of the features on the label's embedding. With `attention`, the
     first block, whose maps have half the image's side, is followed by self-attention.
@@ -114,7 +114,7 @@ class Discriminator(nn.Module):
     def __init__(self, width: int, spec: DataSpec, classes: int = 0, attention: bool = False, pool: Pool = "sum"):
         super().__init__()
         self.pool = pool
-        widths, downs = discriminator_widths(width, spec.size)
+        widths, downs = discriminator_widths(width, spec)
         blocks = [
             DownBlock(inputs, outputs, down=stage < downs, first=stage == 0)
             for stage, (inputs, outputs) in enumerate(zip([spec.channels, *widths], widths))
@@ -133,23 +133,23 @@ class Discriminator(nn.Module):
         return logits
 
 
-def generator_widths(width: int, size: int) -> tuple[list[int], int]:
-    """Channels of the generator's feature maps, smallest map first, and the side of the smallest map.
+def generator_widths(width: int, spec: DataSpec) -> tuple[list[int], Sides]:
+    """Channels of the generator's feature maps, smallest map first, and height and width of the smallest map.
 
     Raises UsageError, with the nearest possible sizes, for a size that doubling 4 to 7 pixels does not reach.
     """
-    base, doublings = stages(size)
-    if size <= SAME_WIDTH_UP_TO:
+    base, doublings = stages_of(spec)
+    if max(spec.shape[1:]) <= SAME_WIDTH_UP_TO:
         return [4 * width] * (doublings + 1), base
     return [width * min(1 << stage, 16) for stage in range(doublings, -1, -1)], base
 
 
-def discriminator_widths(width: int, size: int) -> tuple[list[int], int]:
+def discriminator_widths(width: int, spec: DataSpec) -> tuple[list[int], int]:
     """Channels of the discriminator's blocks, and how many of them halve the side. Raises as `generator_widths`."""
-    base, doublings = stages(size)
-    if size <= SAME_WIDTH_UP_TO:
+    base, doublings = stages_of(spec)
+    if max(spec.shape[1:]) <= SAME_WIDTH_UP_TO:
         return [2 * width] * 4, min(doublings, 2)
-    downs = doublings + (base == 6)  # 48 pixels end at 3, as published
+    downs = doublings + (set(base) == {6})  # 48 pixels end at 3, as published
     return [width * min(1 << stage, 16) for stage in range(downs + 1)], downs
 
 

@@ -119,6 +119,6 @@ def test_other_archives_are_refused(
 
 
 def test_the_card_is_complete() -> None:
-    assert CIFAR10.api_version == 1
+    assert CIFAR10.api_version == 2
     assert sorted(CIFAR10.md5) == NAMES
     assert len(CIFAR10.class_names) == 10

@@ -77,7 +77,7 @@ def test_mnist_resized(real: DataLocation) -> None:
 
 @pytest.mark.parametrize("card", [MNIST, FashionMNIST, KMNIST])
 def test_cards_are_complete(card: type[Dataset]) -> None:
-    assert card.api_version == 1
+    assert card.api_version == 2
     assert card.summary
     assert "CC BY" in card.source or "MIT" in card.source
     assert card.argument is None

@@ -97,7 +97,7 @@ class Patches:
 
     All patches of 10,000 images of 32 pixels would take 0.75 GB.
 
-    band: the level's images, float32 [N, C, S, S].
+    band: the level's images, float32 [N, C, H, W].
     y, x: the patches' corners, int64 [N, 128].
     """
 
@@ -141,13 +141,14 @@ class Patches:
 
 
 def descriptors(images: np.ndarray, count: int, rng: np.random.Generator, pyramid: str = "cv2") -> list[Patches]:
-    """The patches of `images` uint8 [N, C, S, S] on each of `count` levels."""
+    """The patches of `images` uint8 [N, C, H, W] on each of `count` levels."""
     by_level: list[list[tuple[Tensor, Tensor, Tensor]]] = [[] for _ in range(count)]
     for start in range(0, len(images), CHUNK):
         chunk = torch.from_numpy(np.ascontiguousarray(images[start : start + CHUNK])).float().div_(127.5).sub_(1)
         for level, parts in zip(laplacian_pyramid(chunk, count, pyramid), by_level):
-            last = level.shape[-1] - PATCH + 1
-            y, x = (torch.from_numpy(rng.integers(0, last, (len(level), PATCHES))) for _ in range(2))
+            y, x = (
+                torch.from_numpy(rng.integers(0, side - PATCH + 1, (len(level), PATCHES))) for side in level.shape[2:]
+            )
             parts.append((level, y, x))
     return [Patches(*(torch.cat(tensors) for tensors in zip(*parts))) for parts in by_level]
 

@@ -21,7 +21,7 @@ class ACGANConfig(ConvolutionalConfig):
 
 
 class ACGAN(Architecture):
-    api_version = 1
+    api_version = 2
     summary = "the discriminator also classifies; the generator learns to draw recognisable classes"
     paper = "Odena et al. 2017, Conditional Image Synthesis with Auxiliary Classifier GANs, arXiv:1610.09585"
     conditional = True

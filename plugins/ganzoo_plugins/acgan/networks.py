@@ -12,7 +12,7 @@ from ganzoo_plugins.acgan import ACGANConfig
 
 
 class Generator(dcgan.Generator):
-    """(z [N, latent_dim], labels [N]) -> images [N, C, size, size]: the noise is multiplied by the label's embedding.
+    """(z [N, latent_dim], labels [N]) -> images [N, C, H, W]: the noise is multiplied by the label's embedding.
 
     If they are concatenated instead, the generator first satisfies the classifier, with one image per class regardless
     of the noise.

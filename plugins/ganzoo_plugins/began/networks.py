@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -9,19 +10,19 @@ from torch import Tensor, nn
 
 from ganzoo.gan import GAN
 from ganzoo.nn import Conv3x3, UpsampleConv2d
-from ganzoo.nn.dcgan import stages
+from ganzoo.nn.dcgan import Sides, stages_of
 from ganzoo.plugin import DataSpec
 from ganzoo_plugins.began import BEGANConfig
 
 
 class Decoder(nn.Sequential):
-    """z [N, latent_dim] -> [N, width, base, base] -> pairs of convolutions, doubled between -> [N, C, size, size]."""
+    """z [N, latent_dim] -> [N, width, *base] -> pairs of convolutions, doubled between -> [N, C, H, W]."""
 
     def __init__(self, config: BEGANConfig, spec: DataSpec):
-        width, (base, doublings) = config.width, scales(spec.size)
+        width, (base, doublings) = config.width, scales(spec)
         layers: list[nn.Module] = [
-            nn.Linear(config.latent_dim, width * base * base),
-            nn.Unflatten(1, (width, base, base)),
+            nn.Linear(config.latent_dim, width * math.prod(base)),
+            nn.Unflatten(1, (width, *base)),
             *_convolutions(width, width),
         ]
         for _ in range(doublings):
@@ -30,7 +31,7 @@ class Decoder(nn.Sequential):
 
 
 class Generator(nn.Module):
-    """z [N, latent_dim], uniform in [-1, 1] -> images [N, C, size, size]; tanh keeps them in range."""
+    """z [N, latent_dim], uniform in [-1, 1] -> images [N, C, H, W]; tanh keeps them in range."""
 
     def __init__(self, config: BEGANConfig, spec: DataSpec):
         super().__init__()
@@ -43,17 +44,17 @@ class Generator(nn.Module):
 
 
 class AutoEncoder(nn.Module):
-    """Images [N, C, size, size] -> minus their mean absolute reconstruction error, [N]."""
+    """Images [N, C, H, W] -> minus their mean absolute reconstruction error, [N]."""
 
     def __init__(self, config: BEGANConfig, spec: DataSpec):
         super().__init__()
-        width, (base, halvings) = config.width, scales(spec.size)
+        width, (base, halvings) = config.width, scales(spec)
         layers: list[nn.Module] = list(_convolution(spec.channels, width))
         for scale in range(halvings + 1):
             layers += _convolutions(width * max(scale, 1), width * (scale + 1))
             if scale < halvings:
                 layers += _convolution(width * (scale + 1), width * (scale + 1), stride=2)
-        code = nn.Linear(width * (halvings + 1) * base * base, config.latent_dim)
+        code = nn.Linear(width * (halvings + 1) * math.prod(base), config.latent_dim)
         self.encoder = nn.Sequential(*layers, nn.Flatten(), code)
         self.decoder = Decoder(config, spec)
         initialise(self)
@@ -93,10 +94,13 @@ class BalancedGAN(GAN):
             self.k.add_(self.config.balance_lr * imbalance).clamp_(0, 1)
 
 
-def scales(size: int) -> tuple[int, int]:
-    """(base, doublings) with a base of 8 to 14 pixels, as published: 64 -> (8, 3). Raises UsageError as `stages`."""
-    base, doublings = stages(size)
-    return 2 * base, doublings - 1
+def scales(spec: DataSpec) -> tuple[Sides, int]:
+    """The base, of 8 to 14 pixels on its shorter side, and doublings, as published: 64x64 -> ((8, 8), 3).
+
+    Raises UsageError as `stages_of`.
+    """
+    (height, width), doublings = stages_of(spec)
+    return (2 * height, 2 * width), doublings - 1
 
 
 def initialise(network: nn.Module) -> None:

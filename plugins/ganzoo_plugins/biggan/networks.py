@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,7 +15,7 @@ from ganzoo_plugins.biggan import BigGANConfig, BigGANSampling
 
 
 class Generator(nn.Module):
-    """(z [N, latent_dim], labels [N]) -> images [N, C, size, size].
+    """(z [N, latent_dim], labels [N]) -> images [N, C, H, W].
 
     z is split into one part for the first layer and one for every block, where it is joined to the label's embedding
     and gives the scales and shifts of the norms.
@@ -21,13 +23,13 @@ class Generator(nn.Module):
 
     def __init__(self, config: BigGANConfig, spec: DataSpec):
         super().__init__()
-        widths, base = resnet.generator_widths(config.width, spec.size)
+        widths, base = resnet.generator_widths(config.width, spec)
         blocks = len(widths) - 1
         self.parts = [config.latent_dim - blocks * (config.latent_dim // (blocks + 1))]
         self.parts += [config.latent_dim // (blocks + 1)] * blocks
         self.embed = nn.Embedding(spec.classes, config.embedding)
-        self.start = nn.Linear(self.parts[0], widths[0] * base * base)
-        self.shape = (widths[0], base, base)
+        self.start = nn.Linear(self.parts[0], widths[0] * math.prod(base))
+        self.shape = (widths[0], *base)
 
         def norm(channels: int) -> nn.Module:
             return VectorBatchNorm(channels, config.embedding + self.parts[-1])

@@ -26,7 +26,7 @@ class CGANConfig(ConvolutionalConfig):
 
 
 class CGAN(Architecture):
-    api_version = 1
+    api_version = 2
     summary = "generator and discriminator are conditioned on class labels"
     paper = "Mirza and Osindero 2014, Conditional Generative Adversarial Nets, arXiv:1411.1784"
     conditional = True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -12,7 +14,7 @@ from ganzoo_plugins.cgan import CGANConfig
 
 
 class ConvGenerator(nn.Module):
-    """(z [N, latent_dim], labels [N]) -> images [N, C, size, size]: noise and label embedding are concatenated."""
+    """(z [N, latent_dim], labels [N]) -> images [N, C, H, W]: noise and label embedding are concatenated."""
 
     def __init__(self, config: CGANConfig, spec: DataSpec):
         super().__init__()
@@ -25,7 +27,7 @@ class ConvGenerator(nn.Module):
 
 
 class ConvDiscriminator(nn.Module):
-    """(images [N, C, size, size], labels [N]) -> logits [N]: the label's embedding is one more channel of the image.
+    """(images [N, C, H, W], labels [N]) -> logits [N]: the label's embedding is one more channel of the image.
 
     The label enters with the image, as in the paper. If it is combined with the last features only, for example by an
     inner product, the discriminator wins early and the generator collapses to one image per class.
@@ -33,8 +35,8 @@ class ConvDiscriminator(nn.Module):
 
     def __init__(self, config: CGANConfig, spec: DataSpec):
         super().__init__()
-        self.channel_shape = (1, spec.size, spec.size)
-        self.embed = nn.Embedding(spec.classes, spec.size**2)
+        self.channel_shape = (1, *spec.shape[1:])
+        self.embed = nn.Embedding(spec.classes, math.prod(self.channel_shape))
         input_spec = spec.with_channels(spec.channels + 1)
         self.images = dcgan.Discriminator(config.width, input_spec, norm=config.discriminator_norm == "batch")
 
@@ -45,13 +47,13 @@ class ConvDiscriminator(nn.Module):
 
 
 class MLPGenerator(nn.Module):
-    """(z [N, latent_dim], labels [N]) -> images [N, C, size, size]: ReLU layers on noise and label embedding."""
+    """(z [N, latent_dim], labels [N]) -> images [N, C, H, W]: ReLU layers on noise and label embedding."""
 
     def __init__(self, config: CGANConfig, spec: DataSpec):
         super().__init__()
-        self.shape = (spec.channels, spec.size, spec.size)
+        self.shape = spec.shape
         self.embed = nn.Embedding(spec.classes, config.embedding)
-        inputs, pixels = config.latent_dim + config.embedding, spec.channels * spec.size**2
+        inputs, pixels = config.latent_dim + config.embedding, math.prod(spec.shape)
         self.layers = mlp((inputs, *config.generator_widths, pixels), nn.ReLU(inplace=True))
 
     def forward(self, z: Tensor, labels: Tensor) -> Tensor:
@@ -60,12 +62,12 @@ class MLPGenerator(nn.Module):
 
 
 class MLPDiscriminator(nn.Module):
-    """(images [N, C, size, size], labels [N]) -> logits [N]: LeakyReLU layers on pixels and label embedding."""
+    """(images [N, C, H, W], labels [N]) -> logits [N]: LeakyReLU layers on pixels and label embedding."""
 
     def __init__(self, config: CGANConfig, spec: DataSpec):
         super().__init__()
         self.embed = nn.Embedding(spec.classes, config.embedding)
-        inputs = spec.channels * spec.size**2 + config.embedding
+        inputs = math.prod(spec.shape) + config.embedding
         self.layers = mlp((inputs, *config.discriminator_widths, 1), nn.LeakyReLU(0.2, inplace=True))
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:

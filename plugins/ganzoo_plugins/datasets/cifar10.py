@@ -19,7 +19,7 @@ RECORD = 1 + 3 * 32 * 32
 class CIFAR10(Dataset):
     """CIFAR-10 from the folder `cifar-10-batches-bin` or the archive, in `DIR` or `DIR/CIFAR10`."""
 
-    api_version = 1
+    api_version = 2
     summary = "objects and animals: 50,000 + 10,000 colour images of 32x32"
     source = "Krizhevsky, 2009, Learning Multiple Layers of Features from Tiny Images; no licence stated"
     mirrors = (

@@ -24,7 +24,7 @@ class _Corrupted(Dataset):
     The argument is the data set's name, optionally preceded by a number of pixels that sets how much is lost.
     """
 
-    api_version = 1
+    api_version = 2
     source = "as of DATASET"
     argument = "[PIXELS:]DATASET"
     paired = True

@@ -16,7 +16,7 @@ TEST_EVERY = 5
 class Digits(Dataset):
     """The test split is every fifth image of each digit; every fifth image of all would not cover the digits evenly."""
 
-    api_version = 1
+    api_version = 2
     summary = "small handwritten digits, bundled: 1,442 + 355 grey images of 8x8"
     source = "Alpaydin, Kaynak, 1998, UCI Optical Recognition of Handwritten Digits, via scikit-learn; CC BY 4.0"
 

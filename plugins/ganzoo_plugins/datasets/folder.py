@@ -20,7 +20,7 @@ class Folder(Dataset):
     Folders `train` and `test` (or `val`), if present, are the splits.
     """
 
-    api_version = 1
+    api_version = 2
     summary = "your own images, a folder or zip; sub-folders are classes, folders train and test are splits"
     source = "yours"
     argument = "PATH"

@@ -93,7 +93,7 @@ def parse(data: bytes, dimensions: int, name: str) -> npt.NDArray[np.uint8]:
 
 
 class MNIST(_IDX):
-    api_version = 1
+    api_version = 2
     summary = "handwritten digits: 60,000 + 10,000 grey images of 28x28"
     source = "LeCun, Cortes, Burges, 1998; CC BY-SA 3.0"
     title = "MNIST"
@@ -112,7 +112,7 @@ class MNIST(_IDX):
 
 
 class FashionMNIST(_IDX):
-    api_version = 1
+    api_version = 2
     summary = "articles of clothing: 60,000 + 10,000 grey images of 28x28"
     source = "Xiao, Rasul, Vollgraf, 2017, arXiv:1708.07747; MIT"
     title = "Fashion-MNIST"
@@ -134,7 +134,7 @@ class FashionMNIST(_IDX):
 
 
 class KMNIST(_IDX):
-    api_version = 1
+    api_version = 2
     summary = "cursive Japanese characters: 60,000 + 10,000 grey images of 28x28"
     source = "Clanuwat, Bober-Irizar, Kitamoto, Lamb, Yamamoto, Ha, 2018, arXiv:1812.01718; CC BY-SA 4.0"
     title = "KMNIST"

@@ -32,7 +32,7 @@ class _Mixture(Dataset):
 
 
 class Ring(_Mixture):
-    api_version = 1
+    api_version = 2
     summary = "8 Gaussians on a circle of radius 1, standard deviation 0.01: 100,000 + 10,000 points"
     source = PARAMETERS
     name = "ring"
@@ -47,7 +47,7 @@ class Ring(_Mixture):
 
 
 class Grid(_Mixture):
-    api_version = 1
+    api_version = 2
     summary = "25 Gaussians on a 5x5 grid 2 apart, standard deviation 0.05: 100,000 + 10,000 points"
     source = PARAMETERS
     name = "grid"

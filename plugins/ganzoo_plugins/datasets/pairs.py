@@ -24,7 +24,7 @@ TWO_OPTIONS = {**options.OF_IMAGES, "input_size": "HEIGHTxWIDTH"}
 class _TwoFolders(Dataset):
     """Base class: `A,B` are two folders or archives, A of inputs and B of targets."""
 
-    api_version = 1
+    api_version = 2
     source = "yours"
     paired = True
     prefix: str

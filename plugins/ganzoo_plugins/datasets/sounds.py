@@ -38,7 +38,7 @@ class Audio(Dataset):
     rate.
     """
 
-    api_version = 1
+    api_version = 2
     summary = "your own recordings, WAV or FLAC, a folder or zip; sub-folders are classes"
     source = "yours"
     kind: ClassVar[DataKind] = "audio"

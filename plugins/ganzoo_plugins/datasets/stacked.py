@@ -17,7 +17,7 @@ STACK = 3
 class StackedMNIST(Dataset):
     """Images of three random MNIST digits each, assembled when loading."""
 
-    api_version = 1
+    api_version = 2
     summary = "three MNIST digits as the channels of one image, 1,000 modes: 128,000 + 26,000 images of 28x28"
     source = "MNIST, as in Metz et al. 2017, arXiv:1611.02163, and Lin et al. 2018, PacGAN, arXiv:1712.04086"
 

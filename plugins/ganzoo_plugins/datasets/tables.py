@@ -31,7 +31,7 @@ class Table(Dataset):
     `table:label=COLUMN:FILE.csv` takes a categorical column as the label.
     """
 
-    api_version = 1
+    api_version = 2
     summary = "a CSV file of numeric and categorical columns; a fifth of the rows is the test split"
     source = "yours"
     kind: ClassVar[DataKind] = "table"

@@ -27,7 +27,7 @@ class DCGANConfig(ConvolutionalConfig):
 
 
 class DCGAN(Architecture):
-    api_version = 1
+    api_version = 2
     summary = "strided convolutions and batch norm"
     paper = "Radford et al. 2016, Unsupervised Representation Learning with DCGANs, arXiv:1511.06434"
     Config = DCGANConfig

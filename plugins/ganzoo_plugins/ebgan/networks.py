@@ -14,13 +14,13 @@ from ganzoo_plugins.ebgan import EBGANConfig
 
 
 class AutoEncoder(nn.Module):
-    """Images [N, C, size, size] -> minus their mean squared reconstruction error in units of the margin, [N]."""
+    """Images [N, C, H, W] -> minus their mean squared reconstruction error in units of the margin, [N]."""
 
     def __init__(self, config: EBGANConfig, spec: DataSpec):
         super().__init__()
         self.margin = config.margin
         encoder = Discriminator(config.width, spec, norm=config.discriminator_norm == "batch")
-        head = ConvHead(encoder.head.in_channels, config.code, encoder.head.kernel_size[0])
+        head = ConvHead(encoder.head.in_channels, config.code, encoder.head.kernel_size)
         initialise(head)
         self.encoder = nn.Sequential(encoder.blocks, head, nn.Flatten())
         self.decoder = Generator(config.code, config.width, spec)

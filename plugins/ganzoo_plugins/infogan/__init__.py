@@ -24,7 +24,7 @@ class InfoGANConfig(ConvolutionalConfig):
 
 
 class InfoGAN(Architecture):
-    api_version = 1
+    api_version = 2
     summary = "learns interpretable codes without labels; --label selects one"
     paper = "Chen et al. 2016, InfoGAN: Interpretable Representation Learning, arXiv:1606.03657"
     Config = InfoGANConfig

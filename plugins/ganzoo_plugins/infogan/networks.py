@@ -11,7 +11,7 @@ from ganzoo.nn import dcgan as dcgan
 
 
 class Generator(dcgan.Generator):
-    """(z [N, latent_dim], codes [N, categories + continuous]) -> images [N, C, size, size]."""
+    """(z [N, latent_dim], codes [N, categories + continuous]) -> images [N, C, H, W]."""
 
     def forward(self, z: Tensor, codes: Tensor | None = None) -> Tensor:
         assert codes is not None

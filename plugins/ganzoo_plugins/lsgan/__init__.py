@@ -20,7 +20,7 @@ class LSGANConfig(ConvolutionalConfig):
 
 
 class LSGAN(Architecture):
-    api_version = 1
+    api_version = 2
     summary = "dcgan with the least-squares loss, whose gradient does not saturate for confident predictions"
     paper = "Mao et al. 2017, Least Squares Generative Adversarial Networks, arXiv:1611.04076"
     Config = LSGANConfig

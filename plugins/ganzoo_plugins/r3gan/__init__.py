@@ -48,7 +48,7 @@ class R3GANConfig(Config):
 
 
 class R3GAN(Architecture):
-    api_version = 1
+    api_version = 2
     summary = "a modern baseline: relativistic loss, R1 and R2 penalties, residual blocks, no normalisation"
     paper = "Huang et al. 2024, The GAN is dead; long live the GAN! A Modern Baseline GAN, arXiv:2501.05441"
     kinds = ("images", "points")

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganzoo.nn import ConvHead, ConvTransposeTanh, scaled_normal
-from ganzoo.nn.dcgan import channels, stages
+from ganzoo.nn.dcgan import channels, stages_of
 from ganzoo.plugin import DataSpec
 from ganzoo_plugins.r3gan import R3GANConfig
 
@@ -52,11 +52,11 @@ class Resize(nn.Module):
 
 
 class Generator(nn.Module):
-    """z [N, latent_dim] -> [N, 2^(k-1) width, base, base] -> ... -> [N, width, size/2, size/2] -> images of `size`."""
+    """z [N, latent_dim] -> [N, 2^(k-1) width, *base] -> ... -> [N, width, H/2, W/2] -> images [N, C, H, W]."""
 
     def __init__(self, config: R3GANConfig, spec: DataSpec):
         super().__init__()
-        base, doublings = stages(spec.size)
+        base, doublings = stages_of(spec)
         widths = list(reversed(channels(config.width, doublings)))
         self.start = nn.ConvTranspose2d(config.latent_dim, widths[0], base, bias=False)
         self.layers = _stages(widths, 2.0, config)
@@ -70,11 +70,11 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """The generator's mirror image: [N, C, size, size] -> [N, 2^(k-1) width, base, base] -> logits [N]."""
+    """The generator's mirror image: [N, C, H, W] -> [N, 2^(k-1) width, *base] -> logits [N]."""
 
     def __init__(self, config: R3GANConfig, spec: DataSpec):
         super().__init__()
-        base, doublings = stages(spec.size)
+        base, doublings = stages_of(spec)
         widths = channels(config.width, doublings)
         self.start = nn.Conv2d(spec.channels, config.width, 4, 2, 1)
         self.layers = _stages(widths, 0.5, config)

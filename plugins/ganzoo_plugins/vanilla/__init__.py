@@ -41,7 +41,7 @@ class VanillaConfig(Config):
 
 
 class Vanilla(Architecture):
-    api_version = 1
+    api_version = 2
     summary = "the original: two multilayer perceptrons"
     paper = "Goodfellow et al. 2014, Generative Adversarial Networks, arXiv:1406.2661"
     kinds = ("images", "points", "audio", "table")

@@ -43,7 +43,7 @@ class WGANConfig(ConvolutionalConfig):
 
 
 class WGAN(Architecture):
-    api_version = 1
+    api_version = 2
     summary = "a critic that estimates the Wasserstein distance"
     paper = (
         "Arjovsky et al. 2017, Wasserstein GAN, arXiv:1701.07875; penalty=gradient: Gulrajani et al., arXiv:1704.00028"

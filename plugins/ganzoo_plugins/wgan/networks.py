@@ -12,7 +12,7 @@ from ganzoo.plugin import DataSpec
 
 
 class Critic(dcgan.Discriminator):
-    """DCGAN's discriminator, without batch norm in the fully connected layer: [N, C, size, size] -> scores [N].
+    """DCGAN's discriminator, without batch norm in the fully connected layer: [N, C, H, W] -> scores [N].
 
     Real and generated images are normalised separately. Right before the score, this would give both the same mean, but
     the critic's loss is the difference of these means.
@@ -23,7 +23,7 @@ class Critic(dcgan.Discriminator):
 
 
 class Generator(dcgan.Generator):
-    """DCGAN's generator with smaller initial weights: z [N, inputs] -> images [N, C, size, size].
+    """DCGAN's generator with smaller initial weights: z [N, inputs] -> images [N, C, H, W].
 
     Batch norm makes the output independent of their scale, but RMSprop with a learning rate of 5e-5 changes small
     weights sooner: it takes 100 steps to move one by its initial size instead of 400.
