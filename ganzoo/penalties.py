@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ganzoo.core import distributed, registry
 from ganzoo.core.entry_points import PENALTIES as GROUP
-from ganzoo.core.errors import PluginError
+from ganzoo.core.errors import PluginError, UsageError
 
 Score = Callable[[Tensor], Tensor]
 """A discriminator with its conditions fixed: images [N, ...] -> logits."""
@@ -100,13 +100,54 @@ def r1r2_penalty(discriminator: Score, real: Tensor, fake: Tensor, generator: to
     return r1_penalty(discriminator, real) + r2_penalty(discriminator, real, fake)
 
 
+def consistency_penalty(
+    discriminator: Score, real: Tensor, fake: Tensor | None = None, generator: torch.Generator | None = None
+) -> Tensor:
+    """CR, E (D(x) - D(T(x)))^2 at real images: Zhang et al. 2020, arXiv:1910.12027, eq. 3; usual weight 10.
+
+    T mirrors half of the images [N, C, H, W] and moves each by up to an eighth of its sides.
+    """
+    return (discriminator(real) - discriminator(flipped_and_moved(real, generator))).float().square().mean()
+
+
+def balanced_consistency_penalty(
+    discriminator: Score, real: Tensor, fake: Tensor, generator: torch.Generator | None = None
+) -> Tensor:
+    """bCR, CR of real plus CR of generated images: Zhao et al. 2021, arXiv:2002.04724, section 3.1; usual weight 10."""
+    on_real = consistency_penalty(discriminator, real, None, generator)
+    return on_real + consistency_penalty(discriminator, fake.detach(), None, generator)
+
+
+def flipped_and_moved(images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Images [N, C, H, W], half of them mirrored, moved by whole pixels, up to an eighth; the edge is reflected."""
+    if images.dim() != 4:
+        raise UsageError("penalty=cr and bcr mirror and move images, and these data are none. Choose penalty=none.")
+    height, width = images.shape[2:]
+    count = distributed.size() * len(images)
+    flip, rows, columns = distributed.shard(torch.rand(count, 3, device=images.device, generator=generator)).unbind(1)
+    images = torch.where((flip < 0.5)[:, None, None, None], images.flip(3), images)
+    index = [
+        _reflect(torch.arange(side, device=images.device) + (move * (2 * reach + 1)).long()[:, None] - reach, side)
+        for side, reach, move in ((height, height // 8, rows), (width, width // 8, columns))
+    ]
+    images = images.gather(2, index[0][:, None, :, None].expand_as(images))
+    return images.gather(3, index[1][:, None, None, :].expand_as(images))
+
+
+def _reflect(index: Tensor, side: int) -> Tensor:
+    """Positions beyond 0..side - 1 mirrored at the edge pixels."""
+    return side - 1 - (side - 1 - index.abs()).abs()
+
+
 PENALTIES: dict[str, Penalty] = {
     "gradient": gradient_penalty,
     "dragan": dragan_penalty,
     "r1": r1_penalty,
     "r1r2": r1r2_penalty,
+    "cr": consistency_penalty,
+    "bcr": balanced_consistency_penalty,
 }
-"""The built-in gradient penalties by name; `get_penalty` finds those of other packages as well."""
+"""The built-in penalties by name; `get_penalty` finds those of other packages as well."""
 
 
 def _half_squared_gradient_norm(discriminator: Score, images: Tensor) -> Tensor:

@@ -75,6 +75,13 @@ class Config:
     penalty: PenaltyName = setting("none", "discriminator regularisation")
     penalty_weight: float = setting(10.0, "weight of penalty=gradient (lambda), r1 or r1r2 (gamma)", ge=0)
     penalty_half_life: int = setting(0, "half-life in images of penalty_weight; 0 keeps it constant", ge=0)
+    penalty_interval: int = setting(1, "steps from one penalty to the next, each as many times as strong", ge=1)
+    path_length: float = setting(0.0, "weight of the penalty on the generator's path length; 0: none", ge=0)
+    path_length_interval: int = setting(4, "steps from one path length penalty to the next, as penalty_interval", ge=1)
+    lecam: float = setting(0.0, "weight of the LeCam penalty on the discriminator's logits; 0: none", ge=0)
+    lecam_start: int = setting(1000, "step from which lecam acts", ge=0)
+    orthogonal: float = setting(0.0, "weight of the generator's orthogonal regularisation; 0: none", ge=0)
+    top_k: float = setting(1.0, "least share of its images, the best ones, that the generator learns from", gt=0, le=1)
     clip: float = setting(0.01, "with penalty=clip: bound on the absolute value of weights", gt=0)
     augmentation: AugmentationName = setting("none", "augmentation of all images that the discriminator sees")
     spectral_norm: Networks = setting("none", "networks whose weights are divided by their largest singular value")
@@ -110,6 +117,19 @@ class Config:
                 f"penalty=clip with loss={self.loss}: clipping bounds the slope that the Wasserstein distance needs; "
                 "with any other loss it only prevents D from learning. Choose loss=wasserstein, or penalty=r1."
             )
+        if self.penalty_interval > 1 and self.penalty in ("none", "clip"):
+            raise UsageError(
+                f"penalty_interval={self.penalty_interval} with penalty={self.penalty}: it has no effect. Choose "
+                "penalty_interval=1, or penalty=r1."
+            )
+        relativistic = self.loss in ("relativistic", "relativistic_average")
+        if relativistic and (self.lecam or self.top_k < 1):
+            name = "lecam" if self.lecam else "top_k"
+            raise UsageError(
+                f"{name}={getattr(self, name)} with loss={self.loss}: it needs the logits of real and generated images "
+                f"by themselves, and this loss takes their differences. Choose {name}={0 if self.lecam else 1}, or "
+                "loss=nonsaturating."
+            )
         if (self.lr_decay == "none") != (self.lr_decay_images == 0):
             raise UsageError(
                 f"lr_decay={self.lr_decay} with lr_decay_images={self.lr_decay_images}: one has no effect without the "
@@ -136,6 +156,8 @@ class ConvolutionalConfig(Config):
         "penalty=r1": {"discriminator_norm": "none"},
         "penalty=r1r2": {"discriminator_norm": "none"},
         "penalty=dragan": {"discriminator_norm": "none"},
+        "penalty=cr": {"discriminator_norm": "none"},
+        "penalty=bcr": {"discriminator_norm": "none"},
         "spectral_norm=discriminator": {"discriminator_norm": "none"},
         "spectral_norm=both": {"discriminator_norm": "none"},
     }

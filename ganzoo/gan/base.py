@@ -15,10 +15,11 @@ from ganzoo.core.plugin import Sampling
 from ganzoo.core.spec import INPUT, LABEL, DataSpec
 from ganzoo.data.normalization import decode
 from ganzoo.gan.condition import Condition, condition_of, map_condition, twice
+from ganzoo.gan.regularisers import Regularisers, top_k
 from ganzoo.gan.sampling import checked_given, checked_labels, evaluating, sampling_with
 from ganzoo.gan.step import Logs, Player, StepContext
 from ganzoo.losses import clip_weights, get_loss, get_penalty
-from ganzoo.nn import spectrally_normalise, uses_batch_statistics
+from ganzoo.nn import MinibatchStddev, spectrally_normalise, uses_batch_statistics
 
 
 class GAN(nn.Module):
@@ -46,14 +47,16 @@ class GAN(nn.Module):
         self.penalty_weight: float = config.penalty_weight  # at the current step; the trainer applies penalty_half_life
         self.augmentation = get_augmentation(config.augmentation)
         self._signs: list[Tensor] = []
+        self.regularisers = Regularisers(config)
         self.batch_statistics = uses_batch_statistics(discriminator)
+        self.separate = self.batch_statistics or any(isinstance(m, MinibatchStddev) for m in discriminator.modules())
         if self.augmentation and spec.kind != "images":
             raise UsageError(f"augmentation={config.augmentation} is for images, and these data are {spec.kind}.")
         self._apply_spectral_norm()
         if get_penalty(config.penalty) and self.batch_statistics:
             raise UsageError(
-                f"penalty={config.penalty} with batch norm in the discriminator: the penalty is on each image's own "
-                "gradient, and batch norm mixes the images of a batch. Choose discriminator_norm=none, or penalty=none."
+                f"penalty={config.penalty} with batch norm in the discriminator: the penalty is on each image by "
+                "itself, and batch norm mixes the images of a batch. Choose discriminator_norm=none, or penalty=none."
             )
 
     def _apply_spectral_norm(self) -> None:
@@ -94,6 +97,8 @@ class GAN(nn.Module):
             for micro in batch:
                 fake = step.generate(micro)
                 update.backward(*self.generator_loss(micro.real, fake, micro.condition))
+                for loss, logs in self.regularisers.generator(self, micro):
+                    update.backward(loss, logs)
         return step.logs
 
     def players(self) -> dict[str, Player]:
@@ -107,9 +112,10 @@ class GAN(nn.Module):
     def phase(self, step: int) -> Hashable:
         """A value that control flow in `training_step` may depend on besides the settings, e.g. `step % 16 == 0`.
 
-        Steps of one phase do the same work on the device, so that each phase can be one CUDA graph.
+        Steps of one phase do the same work on the device, so that each phase can be one CUDA graph. The default depends
+        on the settings that act in some steps only, such as `penalty_interval`.
         """
-        return None
+        return self.regularisers.phase(step)
 
     def after_step(self, player: str) -> None:
         """Called after every optimizer step of a player."""
@@ -160,6 +166,14 @@ class GAN(nn.Module):
         """Generate images in [-1, 1], [N, C, size, size], from noise z [N, latent_dim]."""
         images: Tensor = self.generator(z, condition)
         return images
+
+    def path(self, z: Tensor, condition: Condition = None) -> tuple[Tensor, Tensor]:
+        """What the path length is measured along, [N, ...], and the images generated from it; the default is z itself.
+
+        A generator with styles returns these, as [N, layers, style].
+        """
+        z = z.detach().requires_grad_()
+        return z, self.generate(z, condition)
 
     def discriminator_loss(
         self, real: Tensor, fake: Tensor, condition: Condition = None, rng: torch.Generator | None = None
@@ -217,7 +231,7 @@ class GAN(nn.Module):
     def logits(self, real: Tensor, fake: Tensor, condition: Condition) -> tuple[Tensor, Tensor]:
         """The discriminator's logits of real and of generated images that share the `condition`."""
         real, fake = self.augment(real), self.augment(fake)
-        if self.batch_statistics:  # separate passes: batch norm must not mix real and fake (Radford et al. 2016)
+        if self.separate:  # separate passes: real and fake must not be mixed (Radford et al. 2016)
             return self.discriminator(real, condition).float(), self.discriminator(fake, condition).float()
         on_real, on_fake = self.discriminator(torch.cat([real, fake]), twice(condition)).float().chunk(2)
         return on_real, on_fake
@@ -230,6 +244,8 @@ class GAN(nn.Module):
         """
         loss = get_loss(self.config.loss)
         value = loss.discriminator(on_real, on_fake, self.config.real_label)
+        lecam = self.regularisers.lecam(on_real, on_fake, self) if self.config.lecam else None
+        value = value if lecam is None else value + lecam
         if isinstance(self.augmentation, Augmentation) and on_real is not None:
             self._signs.append(on_real.detach().sign().mean())
         sides = {"d_real": on_real, "d_fake": on_fake}
@@ -239,14 +255,16 @@ class GAN(nn.Module):
     def generator_objective(self, on_real: Tensor | None, on_fake: Tensor) -> Tensor:
         """The generator's adversarial loss; only a relativistic one uses `on_real`, the logits of real images."""
         loss = get_loss(self.config.loss)
+        if self.config.top_k < 1:
+            on_fake = on_fake.topk(top_k(len(on_fake), self.step_context.images_seen, self.config.top_k), dim=0).values
         return loss.generator(on_real, on_fake) if loss.relativistic else loss.generator(on_fake)
 
     def penalty(
         self, real: Tensor, fake: Tensor, condition: Condition, rng: torch.Generator | None
     ) -> tuple[Tensor | float, Logs]:
         """The weighted gradient penalty that the setting `penalty` selects, and its unweighted value in the logs."""
-        penalty = get_penalty(self.config.penalty)
-        if penalty is None:
+        penalty, interval = get_penalty(self.config.penalty), self.config.penalty_interval
+        if penalty is None or (interval > 1 and self.step_context.step % interval):
             return 0.0, {}
 
         def score(images: Tensor) -> Tensor:
@@ -254,7 +272,7 @@ class GAN(nn.Module):
             return logits
 
         value = penalty(score, real, fake, rng)
-        return self.penalty_weight * value, {"penalty": value.detach()}
+        return self.penalty_weight * interval * value, {"penalty": value.detach()}
 
     def augment(self, images: Tensor) -> Tensor:
         """The images as the discriminator sees them in training: augmented if the setting `augmentation` says so."""

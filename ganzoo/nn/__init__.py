@@ -13,8 +13,10 @@ from ganzoo.nn.blocks import (
     UpsampleConv2d,
 )
 from ganzoo.nn.conditional import ConditionalBatchNorm, ProjectionHead, VectorBatchNorm
+from ganzoo.nn.equalised import EqualisedConv2d, EqualisedLinear, MinibatchStddev
 from ganzoo.nn.init import initialise, scaled_normal
 from ganzoo.nn.mlp import Linear, MLPDiscriminator, MLPGenerator, mlp
+from ganzoo.nn.modulated import ModulatedConv2d, StyledConv2d
 from ganzoo.nn.resnet import DownBlock, UpBlock
 from ganzoo.nn.spectral import spectrally_normalise
 
@@ -27,11 +29,16 @@ __all__ = [
     "ConvTransposeBNReLU",
     "ConvTransposeTanh",
     "DownBlock",
+    "EqualisedConv2d",
+    "EqualisedLinear",
     "Linear",
     "MLPDiscriminator",
     "MLPGenerator",
+    "MinibatchStddev",
+    "ModulatedConv2d",
     "ProjectionHead",
     "SelfAttention",
+    "StyledConv2d",
     "SynchronisedBatchNorm",
     "UpBlock",
     "UpsampleConv2d",

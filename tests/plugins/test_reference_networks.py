@@ -21,7 +21,9 @@ def count(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-@pytest.mark.parametrize("reference", REFERENCES, ids=lambda row: f"{row['architecture']}-{row['size']}")
+@pytest.mark.parametrize(
+    "reference", REFERENCES, ids=lambda row: f"{row['architecture']}-{row['settings']['preset']}-{row['size']}"
+)
 def test_parameters_equal_those_of_the_reference(reference: dict[str, Any]) -> None:
     card = registry.get_architecture(reference["architecture"]).card
     config = make(card.Config, {**reference["settings"], "spectral_norm": "none"})  # which has no parameters

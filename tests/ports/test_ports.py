@@ -43,7 +43,7 @@ class Port:
 
     @property
     def name(self) -> str:
-        return f"{ROOT / self.target}"
+        return f"{ROOT / self.target}" if "/" in self.target else self.target
 
     @property
     def card(self) -> Any:
@@ -54,7 +54,7 @@ WIDTHS = {"widths": (16,), "latent_dim": 8}
 PORTS = [
     Port("examples/files/bigan.py:BiGAN", settings=WIDTHS),
     Port("examples/files/consensus.py:Consensus", settings={**WIDTHS, "gamma": 0.1}),
-    Port("examples/files/stylegan2.py:StyleGAN2", settings={"width": 8, "latent_dim": 8}, one_process={"mixing": 0.0}),
+    Port("stylegan2", settings={"channel_base": 64, "channel_max": 8, "latent_dim": 8}, one_process=None),
     Port("examples/files/ada.py:ADA", settings={**WIDTHS, "speed": 1000}),
     Port("examples/files/semisupervised.py:SemiSupervised", settings=WIDTHS),
     Port("examples/files/cyclegan.py:CycleGAN", "unpaired:{}/large,{}/dark", {"width": 8, "blocks": 1}),
@@ -204,7 +204,6 @@ def source(target: str, name: str) -> str:
 @pytest.mark.parametrize(
     ("target", "name", "most"),
     [
-        ("examples/files/stylegan2.py", "StyleGAN2Game", 32),
         ("examples/files/bigan.py", "BiGANGame.training_step", 12),
         ("examples/files/consensus.py", "ConsensusGame.training_step", 12),
     ],

@@ -1,0 +1,94 @@
+"""Layers of progressive GANs and StyleGAN: equalised learning rates, resampling by a filter, minibatch statistics."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+GAIN = math.sqrt(2)
+"""The factor that keeps the variance of activations behind a leaky ReLU."""
+
+
+class EqualisedLinear(nn.Module):
+    """A linear layer whose weights are N(0, 1) and multiplied by 1 / sqrt(inputs): Karras et al. 2018, section 4.1.
+
+    So Adam's steps are equally large, relative to the weights, in all layers: arXiv:1710.10196. Steps are `rate` times
+    as large. [N, inputs] -> [N, outputs].
+    """
+
+    def __init__(self, inputs: int, outputs: int, bias: float = 0.0, rate: float = 1.0):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs) / rate)
+        self.bias = nn.Parameter(torch.full((outputs,), bias / rate))
+        self.scale, self.rate = rate / math.sqrt(inputs), rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        bias = self.bias if self.rate == 1 else self.bias * self.rate
+        return F.linear(x, self.weight * self.scale, bias)
+
+
+class EqualisedConv2d(nn.Module):
+    """A convolution with an equalised learning rate, like `EqualisedLinear`: [N, C, H, W] -> [N, C', H, W].
+
+    With `down`, the maps are filtered by [1, 3, 3, 1] and halved: [N, C', H/2, W/2].
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel_size: int, bias: bool = True, down: bool = False):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel_size, kernel_size))
+        self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
+        self.scale = 1 / math.sqrt(inputs * kernel_size**2)
+        self.padding, self.down = kernel_size // 2, down
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.weight * self.scale
+        if self.down:
+            return F.conv2d(blur(x, self.padding + 1), weight, self.bias, stride=2)
+        return F.conv2d(x, weight, self.bias, padding=self.padding)
+
+
+class MinibatchStddev(nn.Module):
+    """One more feature map: the mean standard deviation of the features among `group` images: Karras et al. 2018, 3.
+
+    [N, C, H, W] -> [N, C + 1, H, W]. Groups are consecutive images; if `group` does not divide N, they are smaller.
+    """
+
+    def __init__(self, group: int = 4):
+        super().__init__()
+        self.group = group
+
+    def forward(self, x: Tensor) -> Tensor:
+        n = len(x)
+        group = next(size for size in range(min(self.group, n), 0, -1) if n % size == 0)
+        variance = x.float().unflatten(0, (n // group, group)).var(1, correction=0)
+        mean = (variance + 1e-8).sqrt().mean((1, 2, 3)).repeat_interleave(group)
+        return torch.cat([x, mean.to(x.dtype)[:, None, None, None].expand(-1, 1, *x.shape[2:])], dim=1)
+
+
+def leaky(x: Tensor) -> Tensor:
+    """Leaky ReLU of slope 0.2, times sqrt(2)."""
+    return F.leaky_relu(x, 0.2) * GAIN
+
+
+def unit_length(x: Tensor) -> Tensor:
+    """Vectors or pixels [N, C, ...] divided by the root of their mean square over the channels."""
+    return x * (x.square().mean(1, keepdim=True) + 1e-8).rsqrt()
+
+
+def blur(x: Tensor, padding: int, gain: float = 1.0) -> Tensor:
+    """Maps [N, C, H, W] filtered by [1, 3, 3, 1] in both directions -> [N, C, H + 2 padding - 3, W + 2 padding - 3]."""
+    return F.conv2d(x, _filter(x, gain), padding=padding, groups=x.shape[1])
+
+
+def upsample(x: Tensor) -> Tensor:
+    """Maps [N, C, H, W] doubled in size with the filter [1, 3, 3, 1]: bilinear, with zeros beyond the edge."""
+    return F.conv_transpose2d(x, _filter(x, 4.0), stride=2, padding=1, groups=x.shape[1])
+
+
+def _filter(x: Tensor, gain: float) -> Tensor:
+    """The filter [C, 1, 4, 4] for maps of C channels, whose sum is `gain`."""
+    row = torch.tensor([1.0, 3.0, 3.0, 1.0], device=x.device, dtype=x.dtype)
+    return (row[:, None] * row * (gain / 64)).expand(x.shape[1], 1, 4, 4)
