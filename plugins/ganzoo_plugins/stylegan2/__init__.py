@@ -30,6 +30,7 @@ class StyleGAN2Config(Config):
     path_length: float = 2.0
     path_length_interval: int = 4
     latent_dim: int = 64
+    batch_size: int = 32
     generator_lr: float = 2.5e-3
     discriminator_lr: float = 2.5e-3
     beta1: float = 0.0
@@ -39,7 +40,7 @@ class StyleGAN2Config(Config):
     )
     mixing: float = setting(0.9, "probability that a batch has two styles, in training", ge=0, le=1)
     mapping_layers: int = setting(2, "layers between noise and style", ge=1)
-    channel_base: int = setting(1024, "channels of feature maps times their side", ge=64)
+    channel_base: int = setting(512, "channels of feature maps times their side", ge=64)
     channel_max: int = setting(128, "but no more channels than this", ge=1)
     residual: bool = setting(True, "shortcuts in the discriminator")
     stddev_group: int = setting(4, "images whose standard deviation the discriminator sees", ge=1)
