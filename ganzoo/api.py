@@ -42,8 +42,9 @@ def train(
 
     Args:
         architecture: a name from `architectures()`, or `FILE.py:CLASS`, which runs that file.
-        out: run directory, new or empty; default `runs/ARCHITECTURE-DATASET-001` and so on.
-        resume: directory of a run to continue exactly from its last checkpoint; everything else comes from the run.
+        out: run directory, new or empty, or a URL such as `s3://bucket/run`; default `runs/ARCHITECTURE-DATASET-001`
+            and so on.
+        resume: directory or URL of a run to continue exactly from its last checkpoint; all else comes from the run.
         autoresume: continue the run in `out` if there is one, else start it there.
         callbacks: see `ganzoo.training.callbacks`; default one that logs alarms and notes as warnings.
         settings: settings of the architecture; or give them as keywords, such as `batch_size=64`, `loss="hinge"`.
@@ -97,13 +98,11 @@ def _continued(
 ) -> tuple[str | os.PathLike[str] | None, str | os.PathLike[str] | None]:
     """The `resume` and `out` of a training that is to be continued if there is a run in `out`."""
     from ganzoo.core import distributed
-    from ganzoo.core.paths import user_path
-    from ganzoo.training.run_config import CONFIG
+    from ganzoo.training.run import Run
 
     if out is None or resume is not None:
         raise UsageError("--autoresume continues the run in --out, or starts it there: give --out, and no --resume.")
-    file = user_path(out, "a directory for a run") / CONFIG
-    exists = distributed.on_rank0(lambda: os.path.lexists(file))  # another rank may look after rank 0 has made it
+    exists = distributed.on_rank0(lambda: Run.exists(out))  # another rank may look after rank 0 has made it
     return (out, None) if exists else (None, out)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +10,7 @@ from ganzoo.cli import completions
 from ganzoo.cli.overrides import key_values
 from ganzoo.core import models
 from ganzoo.core.errors import UsageError
+from ganzoo.core.paths import user_path
 
 if TYPE_CHECKING:
     from ganzoo.training.session import Session
@@ -60,7 +60,7 @@ def explore(
     options = {"dataset": dataset, "seed": seed}
     if architecture is None and (overrides or any(value is not None for value in options.values())):
         raise click.UsageError("--dataset, --set and --seed need --train ARCH.")
-    root = Path(target or "runs")
+    root = user_path(target or "runs", "a directory of runs")
     if target is not None and not root.is_dir():
         root = models.find(target) or root
     if not root.is_dir() and (target is not None or architecture is None):

@@ -39,9 +39,11 @@ def film(run: str, fps: float, every: int, out: str, overwrite: bool) -> None:
     target = check_target(out, overwrite, films.ENDINGS)
     films.check_possible(target, fps)
     opened = Run.open(run)
+    if opened.remote is not None:
+        opened.remote.fetch_grids()
     grids = [path for path in sorted(opened.samples.glob("step-*.png")) if path.stem.removeprefix("step-").isdecimal()]
     if not grids:
-        raise GanzooError(f"{opened.samples} has no sample grids.")
+        raise GanzooError(f"{opened.label} has no sample grids.")
     shown = grids[::-every][::-1]  # the last one is always shown
     steps = [int(path.stem.removeprefix("step-")) for path in shown]
     films.write(

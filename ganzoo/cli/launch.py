@@ -10,7 +10,6 @@ import tempfile
 from types import FrameType
 
 from ganzoo.core.errors import UsageError
-from ganzoo.core.paths import user_path
 
 RANKS = "GANZOO_RANKS"
 """Environment variable of the ranks: a folder in which each makes a file with its process number as the name."""
@@ -91,7 +90,9 @@ def after_restart(resume: str | None, out: str | None) -> tuple[str | None, str 
             "Under torchrun --max-restarts give --out DIR (or --resume): a restart must find the run again."
         )
     restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
-    return (out, None) if restarted and (user_path(out) / "config.json").exists() else (None, out)
+    from ganzoo.training.run import Run
+
+    return (out, None) if restarted and Run.exists(out) else (None, out)
 
 
 def _signal_ranks(folder: str, number: int) -> None:

@@ -32,7 +32,7 @@ SORTS = ("name", "modified", "step", "rate", "alarms")
 @click.option("--yes", is_flag=True, help="Delete without asking.")
 @click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
 def runs(folder: str, sort: str, reverse: bool, doomed: tuple[str, ...], yes: bool, as_json: bool) -> None:
-    """List the runs in DIR, by default the folder `runs`.
+    """List the runs in DIR, by default the folder `runs`; s3://BUCKET/FOLDER lists those on object storage.
 
     A run that has not been evaluated has no figures: `ganzoo evaluate RUN` measures them.
 
@@ -42,12 +42,13 @@ def runs(folder: str, sort: str, reverse: bool, doomed: tuple[str, ...], yes: bo
     """
     if doomed:
         return _delete(doomed, yes)
-    from ganzoo.explore.run_folder import RunFolder
+    from ganzoo.core.paths import is_url
+    from ganzoo.explore.run_folder import RunFolder, remote_summaries
 
     root = Path(folder)
-    if not root.is_dir():
+    if not is_url(folder) and not root.is_dir():
         raise UsageError(f"There is no directory {folder}. Training makes one: ganzoo train cgan --dataset digits.")
-    rows = _sorted(RunFolder(root).summaries(), sort, reverse)
+    rows = _sorted(remote_summaries(folder) if is_url(folder) else RunFolder(root).summaries(), sort, reverse)
     if as_json:
         public = [{key: value for key, value in row.items() if key != "id"} for row in rows]
         return click.echo(json.dumps(public, indent=2))
@@ -105,21 +106,26 @@ def _delete(names: Sequence[str], yes: bool) -> None:
         with run.locked():  # refuses a run that is being trained
             pass
     for run in found:
-        click.echo(f"{run.path}: {_describe(run)}")
+        click.echo(f"{run.label}: {_describe(run)}")
     if not yes:
         click.confirm(f"Delete {'this run' if len(found) == 1 else f'these {len(found)} runs'}?", abort=True)
     for run in found:
         try:
-            shutil.rmtree(run.path)
+            if run.remote is not None:
+                run.remote.delete()
+            else:
+                shutil.rmtree(run.path)
         except OSError as failure:
-            raise GanzooError(f"{run.path} cannot be deleted: {failure.strerror or failure}") from failure
-        click.echo(f"{run.path} deleted")
+            raise GanzooError(f"{run.label} cannot be deleted: {failure.strerror or failure}") from failure
+        click.echo(f"{run.label} deleted")
 
 
 def _describe(run: Run) -> str:
     """What a question about deletion must say: the size, and the files that are not of the training."""
     from ganzoo.training.run import WRITTEN_FILES, WRITTEN_FOLDERS
 
+    if run.remote is not None:
+        return f"{sum(run.remote.files.values()) / 1e6:,.1f} MB"
     size = sum(path.lstat().st_size for path in run.path.rglob("*"))
     ours = {*WRITTEN_FILES, *WRITTEN_FOLDERS, "evaluation", "evaluation.json", ".evaluation.json.lock"}
     others = sorted(path.name for path in run.path.iterdir() if path.name not in ours)

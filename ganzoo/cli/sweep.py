@@ -21,6 +21,7 @@ import click
 from ganzoo.cli import completions
 from ganzoo.cli.trained import Seeds
 from ganzoo.core.errors import GanzooError, UsageError
+from ganzoo.core.paths import user_path
 
 POLL_SECONDS = 0.2
 MAX_RUNS = 1000
@@ -68,7 +69,7 @@ def sweep(
     ganzoo sweep cgan --dataset mnist --steps 2000 --set generator_lr=1e-4,1e-3 --seeds 0-4 --metrics frechet
     """
     options = [*ctx.args]
-    root = Path(out or f"runs/sweep-{re.sub('[^A-Za-z0-9_.-]+', '-', architecture)}")
+    root = user_path(out or f"runs/sweep-{re.sub('[^A-Za-z0-9_.-]+', '-', architecture)}", "a directory")
     trainings = _trainings(grid, seeds, root)
     _check(architecture, options, trainings[0])
     root.mkdir(parents=True, exist_ok=True)

@@ -25,6 +25,8 @@ from ganzoo.core.plugin import Config
 from ganzoo.training.config import LENGTHS, OPTIONS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ganzoo.cli.console import Console
     from ganzoo.cli.progress import Progress
     from ganzoo.training.run import Run
@@ -69,7 +71,10 @@ def _option(*declarations: str, section: str, **attributes: Any) -> Callable[[F]
 )
 @_option("--nproc", type=click.IntRange(min=1), metavar="N", section="Compute", help="train with N processes")
 @_option(
-    "--out", metavar="DIR", section="Run", help="run directory, new or empty (default runs/ARCH-DATASET-001, -002, ...)"
+    "--out",
+    metavar="DIR",
+    section="Run",
+    help="run directory, new or empty, or s3://... (default runs/ARCH-DATASET-001 ...)",
 )
 @apply(
     option_for(option, shell_complete=COMPLETIONS.get(name))
@@ -137,7 +142,7 @@ def _train(options: Mapping[str, Any], as_json: bool) -> None:
     except (KeyboardInterrupt, SystemExit):
         if progress.training is not None and progress.saved_step is not None:
             console.print(f"Stopped. The checkpoint of step {progress.saved_step:,} is saved.")
-            console.print_line(f"Resume with: ganzoo train --resume {shell_word(progress.training.run.path)}")
+            console.print_line(f"Resume with: ganzoo train --resume {shell_word(progress.training.run.label)}")
             _warn_of_alarms(progress.training.run, console)
         raise
     except Exception as failure:  # a plugin's code may raise anything; the whole traceback is shown
@@ -161,23 +166,28 @@ def _summarize(progress: Progress, console: Console, elapsed: float, as_json: bo
     speed = last["images"] / max(last["seconds"], 1e-9)
     if as_json:
         result = {
-            "run": str(run.path),
+            "run": run.label,
             "steps": last["step"],
             "images": last["images"],
             "images_per_second": round(speed, 1),
             "seconds": last["seconds"],
             "elapsed_seconds": round(elapsed, 3),
-            "samples": str(run.grid),
+            "samples": _place(run, run.grid),
             "alarms": [dataclasses.asdict(alarm) for alarm in run.alarms()],
         }
         return click.echo(json.dumps(result))
     if training.state.step > progress.first_step:
         console.print(f"Trained {last['step']:,} steps in {last['seconds']:.0f} s, {speed:,.0f} images/s.\n")
     progress.draw_preview()
-    console.print_line(f"\nSamples  {run.grid}")
-    console.print_line(f"Run      {run.path}")
-    console.print_line(f"Next     ganzoo sample {shell_word(run.path)}")
+    console.print_line(f"\nSamples  {_place(run, run.grid)}")
+    console.print_line(f"Run      {run.label}")
+    console.print_line(f"Next     ganzoo sample {shell_word(run.label)}")
     _warn_of_alarms(run, console)
+
+
+def _place(run: Run, file: Path | None) -> str:
+    """Where a file of the run is for the user: on object storage, if the run is."""
+    return str(file) if file is None or run.remote is None else f"{run.label}/{file.relative_to(run.path)}"
 
 
 def _warn_of_alarms(run: Run, console: Console) -> None:
@@ -188,7 +198,7 @@ def _warn_of_alarms(run: Run, console: Console) -> None:
     if alarms:
         names = ", ".join(dict.fromkeys(alarm.name for alarm in alarms))
         count = f"{len(alarms)} alarms" if len(alarms) > 1 else "1 alarm"
-        console.print(f"\n[bold red]Warning:[/] {count} ({names}); see {run.alarms_file}", soft_wrap=True)
+        console.print(f"\n[bold red]Warning:[/] {count} ({names}); see {_place(run, run.alarms_file)}", soft_wrap=True)
         console.print_prose(escape(f"The first: {alarms[0]}"))
 
 

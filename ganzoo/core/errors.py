@@ -39,6 +39,10 @@ class CheckpointError(GanzooError):
     """A checkpoint is missing, damaged, or belongs to another run."""
 
 
+class StorageError(GanzooError):
+    """Object storage cannot be reached, or refuses a request."""
+
+
 class TrainingError(GanzooError):
     """Training cannot continue, e.g. because a loss is not finite."""
 

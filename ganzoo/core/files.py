@@ -126,10 +126,11 @@ def sha256(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def lock(path: Path, wait: bool = True) -> Iterator[None]:
+def lock(path: Path, wait: bool | float = True) -> Iterator[None]:
     """Hold a lock on the file at `path`, created if missing; the operating system releases it if the process dies.
 
-    If another process holds it, wait, or raise BlockingIOError. Raises OSError if `path` is anything but an empty
+    If another process holds it, wait, or raise BlockingIOError, at once or after `wait` seconds.
+    Raises OSError if `path` is anything but an empty
     regular file: taking the lock truncates it.
     """
     with contextlib.suppress(FileNotFoundError):
@@ -138,7 +139,7 @@ def lock(path: Path, wait: bool = True) -> Iterator[None]:
             raise OSError(errno.EINVAL, "Not a lock, which is an empty regular file", str(path))
     holder = filelock.FileLock(path)
     try:
-        holder.acquire(blocking=wait)
+        holder.acquire(timeout=-1 if wait is True else float(wait))
     except filelock.Timeout:
         raise BlockingIOError(f"{path} is locked by another process") from None
     try:

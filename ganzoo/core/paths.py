@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import shlex
 from pathlib import Path
 
 from ganzoo.core.errors import UsageError
+
+URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+COLLAPSED_URL = re.compile(r"(s3|gs|gcs|memory):/")
+"""What `pathlib.Path` makes of a URL."""
+
+
+def is_url(path: object) -> bool:
+    """Whether `path` is a URL, such as `s3://bucket/run`, and not a path of this machine."""
+    return isinstance(path, str) and URL.match(path) is not None
 
 
 def user_path(path: str | os.PathLike[str], what: str = "a path") -> Path:
@@ -18,6 +28,10 @@ def user_path(path: str | os.PathLike[str], what: str = "a path") -> Path:
             raise TypeError
     except TypeError:
         raise UsageError(f"{path!r} is not {what}.") from None
+    if is_url(name):
+        raise UsageError(f"{name} is a URL, and this must be {what} on this machine.")
+    if collapsed := COLLAPSED_URL.match(name):
+        raise UsageError(f"{name} lacks a slash after {collapsed[0]}: write a URL as text, as Path removes it.")
     return Path(os.path.expanduser(name))
 
 

@@ -14,7 +14,6 @@ from ganzoo.core.errors import GanzooError, UsageError
 from ganzoo.core.paths import shell_word
 from ganzoo.evaluation.best_checkpoint import PREFERRED_METRICS
 from ganzoo.evaluation.results import Evaluation, format_number, read
-from ganzoo.training import checkpoint
 from ganzoo.training.failure_detection import FailureDetector
 from ganzoo.training.run import Run
 
@@ -107,8 +106,8 @@ class Row:
 
 def outdated(run: Run, evaluation: Evaluation | None) -> bool:
     """Whether `run` was never evaluated, or has been trained since."""
-    newest = checkpoint.checkpoints(run.checkpoints)
-    return evaluation is None or (bool(newest) and newest[0].name != evaluation.checkpoint)
+    newest = run.newest_checkpoint_name()
+    return evaluation is None or newest not in (None, evaluation.checkpoint)
 
 
 def columns(paths: Sequence[str]) -> list[Column]:

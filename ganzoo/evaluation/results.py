@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 from dataclasses import dataclass, field
 from typing import Any
 
 from ganzoo.core.config import format_value
-from ganzoo.core.errors import GanzooError
+from ganzoo.core.errors import GanzooError, StorageError
 from ganzoo.core.files import lock, read_json, write_text
+from ganzoo.core.text import printable
 from ganzoo.data import imaging
 from ganzoo.evaluation.metric import MetricResult
 from ganzoo.training.run import Run
@@ -66,6 +68,12 @@ class Evaluation:
         with lock(run.path / LOCK):
             merged = self._merged_with(read(run))
             write_text(run.path / FILE, json.dumps({"format": FORMAT, **dataclasses.asdict(merged)}, indent=2) + "\n")
+        if run.remote is not None:
+            pictures = [name for entry in merged.findings.values() for name in entry.get("pictures", [])]
+            try:
+                run.remote.publish(name for name in (FILE, *pictures) if (run.path / name).exists())
+            except StorageError as failure:  # such as a bucket that may only be read
+                logging.getLogger("ganzoo").warning(printable(f"{failure}. The results are in {run.path / FILE}."))
 
     def _merged_with(self, stored: Evaluation | None) -> Evaluation:
         if stored is None or stored.checkpoint != self.checkpoint:

@@ -6,11 +6,13 @@ import hashlib
 import os
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from ganzoo.core.errors import GanzooError, UsageError
 from ganzoo.core.files import open_regular
+from ganzoo.core.storage import RemoteFolder
 from ganzoo.evaluation import results
 from ganzoo.evaluation.curves import thinned
 from ganzoo.training import checkpoint
@@ -24,6 +26,8 @@ MAX_GRID_BYTES = 1 << 25
 FRESH_SECONDS = 30.0
 """A run whose metrics changed this recently, and which is not complete, is being trained."""
 FILES = (CONFIG, "metrics.jsonl", "alarms.jsonl", results.FILE, "samples", "checkpoints")
+READERS = 8
+"""Runs on object storage that are read at the same time."""
 NOT_CURVES = ("step", "images", "seconds")
 
 
@@ -60,15 +64,45 @@ class RunFolder:
         version = _version(path)
         known = self._summaries.get(path)
         if known is None or known[0] != version:
-            try:
-                content = summary(Run.open(path))
-            except (GanzooError, OSError) as failure:
-                content = {"error": str(failure), "modified": 0.0, "complete": True}
-            known = self._summaries[path] = version, content
+            known = self._summaries[path] = version, _content(path)
         name = path.name if path == self.root else str(path.relative_to(self.root))
-        row = {"id": identifier, "name": os.fsencode(name).decode(errors="replace"), **known[1]}
-        row["training"] = not row["complete"] and time.time() - row["modified"] < FRESH_SECONDS
-        return row
+        return _row(identifier, os.fsencode(name).decode(errors="replace"), known[1])
+
+
+def remote_summaries(url: str) -> list[dict[str, Any]]:
+    """As `RunFolder.summaries`, of the runs on object storage below `url`. UsageError if there is nothing."""
+    root = url.rstrip("/")
+    with ThreadPoolExecutor(READERS) as pool:
+        urls = sorted(_run_urls(root, DEPTH, pool))[:MAX_RUNS]
+        contents = list(pool.map(_content, urls))
+    names = [found.rpartition("/")[2] if found == root else found[len(root) + 1 :] for found in urls]
+    return [_row("", name, content) for name, content in zip(names, contents)]
+
+
+def _content(path: str | Path) -> dict[str, Any]:
+    try:
+        return summary(Run.open(path))
+    except (GanzooError, OSError) as failure:
+        return {"error": str(failure), "modified": 0.0, "complete": True}
+
+
+def _row(identifier: str, name: str, content: dict[str, Any]) -> dict[str, Any]:
+    row = {"id": identifier, "name": name, **content}
+    row["training"] = not row["complete"] and time.time() - row["modified"] < FRESH_SECONDS
+    return row
+
+
+def _run_urls(url: str, depth: int, pool: ThreadPoolExecutor) -> list[str]:
+    folders, found = [url], []
+    for level in range(depth + 1):
+        remote = [RemoteFolder(folder) for folder in folders]
+        is_run = list(pool.map(lambda folder: folder.exists(CONFIG), remote))
+        found += [folder.url for folder, run in zip(remote, is_run) if run]
+        others = [folder for folder, run in zip(remote, is_run) if not run]
+        if level < depth:
+            below = pool.map(lambda folder: [f"{folder.url}/{name}" for name in folder.folders()], others)
+            folders = [name for names in below for name in names]
+    return found
 
 
 def summary(run: Run) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 
 from ganzoo.core.errors import UsageError, did_you_mean
 from ganzoo.core.files import atomic
+from ganzoo.core.paths import user_path
 from ganzoo.exporting.generator import Generator, Input, Output
 from ganzoo.exporting.metadata import metadata
 from ganzoo.training.loading import load_checkpoint, newest_checkpoint
@@ -62,7 +63,7 @@ def export(
     run = run if isinstance(run, Run) else Run.open(run)
     if to not in get_args(Format):
         raise UsageError(f"Cannot export to {to!r}. {did_you_mean(str(to), get_args(Format))}")
-    path = Path(f"{run.model or run.path.resolve().name}.{to}" if out is None else os.path.expanduser(out))
+    path = user_path(f"{run.model or run.path.resolve().name}.{to}" if out is None else out, "a file")
     if path.suffix.lower() != f".{to}":
         raise UsageError(f"{path}: exporting to {to} writes a file whose name ends in .{to}.")
     if path.is_dir() or not path.absolute().parent.is_dir():

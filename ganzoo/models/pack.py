@@ -19,6 +19,7 @@ from ganzoo.core import models, plugin_file, registry
 from ganzoo.core.entry_points import MODELS
 from ganzoo.core.errors import GanzooError, UsageError
 from ganzoo.core.files import sha256, write_text
+from ganzoo.core.paths import user_path
 from ganzoo.core.spec import INPUT, LABEL
 from ganzoo.core.version import __version__
 from ganzoo.data.normalization import encode
@@ -67,7 +68,7 @@ def pack(
     run = run if isinstance(run, Run) else Run.open(run)
     _check(run, name)
     distribution = f"ganzoo-{name.replace('_', '-').replace('.', '-')}"
-    target = Path(distribution) if directory is None else Path(os.path.expanduser(directory))
+    target = Path(distribution) if directory is None else user_path(directory, "a directory")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UsageError(f"{target} exists and is not an empty directory. Choose another --dir.")
     temporary = target.absolute().with_name(f".{target.name}-{os.getpid()}")

@@ -24,9 +24,10 @@ from typing import Any
 from ganzoo.core import models
 from ganzoo.core.errors import GanzooError, UsageError
 from ganzoo.core.files import lock, parse_json, read_json, read_text, write_text
-from ganzoo.core.paths import cache_folder, shell_word, user_path
+from ganzoo.core.paths import cache_folder, is_url, shell_word, user_path
 from ganzoo.core.spec import DataSpec
 from ganzoo.training.failure_detection import Alarm
+from ganzoo.training.remote import LOCK_SECONDS, RemoteRun
 from ganzoo.training.run_config import CONFIG, FORMAT, check_run_config, fill_in, spec_of
 
 TRUNCATED = 1 << 62
@@ -37,28 +38,39 @@ WRITTEN_FOLDERS = ("samples", "checkpoints", "best", "tensorboard", "verificatio
 
 
 class Run:
-    """One training on disk, or an installed model. `path` is its directory, `config` the content of config.json."""
+    """One training on disk or on object storage, or an installed model.
 
-    def __init__(self, path: Path, config: dict[str, Any]):
+    `path` is its directory, of a `remote` run that of its copy on this machine; `config` is the content of config.json.
+    """
+
+    def __init__(self, path: Path, config: dict[str, Any], remote: RemoteRun | None = None):
         self.path = path
         self.config = config
+        self.remote = remote
 
     def __repr__(self) -> str:
-        return f"Run({str(self.path)!r})"
+        return f"Run({self.label!r})"
 
     def __fspath__(self) -> str:
         return str(self.path)
 
     @classmethod
     def create(cls, out: str | os.PathLike[str] | None, name: str, config: dict[str, Any]) -> Run:
-        """A new run in `out`, which must not exist or be empty; default the first free `runs/NAME-001`, `-002`, ..."""
+        """A new run in `out`, which must not exist or be empty; default the first free `runs/NAME-001`, `-002`, ...
+
+        `out` may be a URL of object storage: nothing is written there before the first `remote.commit()`.
+        """
+        remote = RemoteRun(str(out)) if is_url(out) else None
         try:
+            out = out if remote is None else remote.begin()
             path = _free_directory(name) if out is None else _empty_directory(user_path(out, "a directory for a run"))
-            run = cls(path, {"format": FORMAT, **config})
+            run = cls(path, {"format": FORMAT, **config}, remote)
             try:
                 write_text(path / CONFIG, run._text(), new=True)
             except FileExistsError:  # another training was faster
                 raise _not_empty(path) from None
+            if remote is not None:
+                remote.begun()
             run.samples.mkdir(exist_ok=True)
             run.checkpoints.mkdir(exist_ok=True)
         except OSError as failure:
@@ -69,8 +81,15 @@ class Run:
     def open(cls, path: str | os.PathLike[str]) -> Run:
         """The run at `path`, or the installed model of this name if there is no such directory.
 
+        Of a run on object storage, whose URL `path` is, the configuration, rows and results are fetched.
         UsageError if there is none, GanzooError if its config.json is damaged.
         """
+        if is_url(path):
+            remote = RemoteRun(str(path))
+            remote.fetch()
+            run = cls.open(remote.copy)
+            run.remote = remote
+            return run
         directory = user_path(path, "a run directory")
         if not os.path.lexists(directory):
             directory = models.find(os.fspath(path)) or directory
@@ -86,6 +105,19 @@ class Run:
         check_run_config(config, directory / CONFIG)
         return cls(directory, fill_in(config))
 
+    @staticmethod
+    def exists(path: str | os.PathLike[str]) -> bool:
+        """Whether there is a run at `path`, a directory or a URL, also a damaged one."""
+        if is_url(path):
+            return RemoteRun(str(path)).exists()
+        return os.path.lexists(user_path(path, "a directory for a run") / CONFIG)
+
+    def reopened(self) -> Run:
+        """The run as it is on this machine by now."""
+        run = Run.open(self.path)
+        run.remote = self.remote
+        return run
+
     @property
     def model(self) -> str | None:
         """The name of the model that this is; None if it is a run, which can be resumed."""
@@ -93,8 +125,8 @@ class Run:
 
     @property
     def label(self) -> str:
-        """What to call it in messages."""
-        return self.model or str(self.path)
+        """What to call it in messages and commands."""
+        return self.model or (str(self.path) if self.remote is None else self.remote.url)
 
     def results(self) -> Run:
         """Where evaluations are stored: in the run, or for a model, whose package must not change, in the cache."""
@@ -125,15 +157,28 @@ class Run:
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 
+    def newest_checkpoint_name(self) -> str | None:
+        """The name of the newest checkpoint, such as `step-00001000`, valid or not; None if there is none."""
+        from ganzoo.training import checkpoint
+
+        if self.remote is not None and not self.remote.ahead:
+            return self.remote.newest
+        return next((path.name for path in checkpoint.checkpoints(self.checkpoints)), None)
+
     @property
     def best(self) -> Path:
         """The directory of the best checkpoints by `evaluate_every`; the newest of them is the best."""
         return self.path / "best"
 
     def checkpoint_dir(self, best: bool = False) -> Path:
-        """The directory of its checkpoints, or of the best ones; UsageError if it keeps no best checkpoint."""
+        """The directory of its checkpoints, or of the best ones; UsageError if it keeps no best checkpoint.
+
+        Of a run on object storage the newest is fetched.
+        """
+        if self.remote is not None:
+            self.remote.fetch_checkpoints(best)
         if best and not self.best.is_dir():
-            raise UsageError(f"{self.path} has no best checkpoint: train with --evaluate-every N to keep one.")
+            raise UsageError(f"{self.label} has no best checkpoint: train with --evaluate-every N to keep one.")
         return self.best if best else self.checkpoints
 
     @property
@@ -143,6 +188,8 @@ class Run:
     @property
     def grid(self) -> Path | None:
         """The newest sample grid."""
+        if self.remote is not None:
+            self.remote.fetch_grids(newest=True)
         return max(self.samples.glob("*.png"), default=None)
 
     @property
@@ -235,9 +282,10 @@ class Run:
         self.check_links()
         with contextlib.ExitStack() as stack:
             try:
-                stack.enter_context(lock(self.path / ".lock", wait=False))
+                wait = False if self.remote is None else LOCK_SECONDS
+                stack.enter_context(lock(self.path / ".lock", wait=wait))
             except BlockingIOError:
-                raise UsageError(f"{self.path} is being trained by another process.") from None
+                raise UsageError(f"{self.label} is being trained by another process.") from None
             yield
 
 

@@ -24,7 +24,7 @@ from ganzoo.losses import get_loss, get_penalty
 from ganzoo.training import checkpoint, loop, warm_start
 from ganzoo.training.batch_advice import explain_batch_failures, note_on_accumulation
 from ganzoo.training.batches import Batches
-from ganzoo.training.callbacks import Callback, Callbacks, FailureAlarms, MetricsLog, TensorBoard, get_logger
+from ganzoo.training.callbacks import Callback, Callbacks, FailureAlarms, MetricsLog, TensorBoard, Upload, get_logger
 from ganzoo.training.config import OPTIONS, STORED, TrainConfig, find_device
 from ganzoo.training.determinism import deterministic
 from ganzoo.training.interrupts import StopRequest
@@ -214,6 +214,8 @@ class Session:
         with contextlib.ExitStack() as stack:
             notes = self._start(stack) if self.resumed is None else self._restore(self.resumed, stack)
             built_in = [MetricsLog(), *callbacks, *loggers, TensorBoard(), FailureAlarms()]
+            if self.run.remote is not None:
+                built_in.append(Upload())  # the last, as it waits at the end
             rank = distributed.rank()
             self.callbacks = Callbacks(member for member in built_in if rank == 0 or member.every_rank)
             with StopRequest() as stop:
@@ -252,8 +254,11 @@ class Session:
     def _restore(self, resumed: Run, stack: contextlib.ExitStack) -> list[str]:
         """Lock the run and restore its newest intact checkpoint, or start from step 0 without one. Returns notes."""
         stack.enter_context(_locked(resumed))
-        self.run = run = Run.open(resumed.path)  # another process may have trained it until now
+        self.run = run = resumed.reopened()  # another process may have trained it until now
         path, problems = distributed.on_rank0(lambda: _newest_checkpoint(run))
+        if run.remote is not None and path is not None and distributed.rank() > 0:  # maybe on another machine
+            run.remote.fetch_checkpoints()
+            path = run.checkpoints / path.name
         saved = run.config if path is None else checkpoint.read_state(path)
         self._check_unchanged(saved, path)
         ranks = len(saved.get("torch_rng", ())) if path else saved.get("ranks")
@@ -368,6 +373,9 @@ def _locked(run: Run) -> Iterator[None]:
 
 
 def _newest_checkpoint(run: Run) -> tuple[Path | None, list[str]]:
+    if run.remote is not None:
+        run.remote.fetch_checkpoints()
+        run.remote.fetch_checkpoints(best=True, all=True)
     return checkpoint.newest_valid(run.checkpoints) if checkpoint.checkpoints(run.checkpoints) else (None, [])
 
 

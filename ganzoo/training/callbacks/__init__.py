@@ -13,6 +13,7 @@ from ganzoo.training.callbacks.callback import Callback, Callbacks, Training
 from ganzoo.training.callbacks.failure_alarms import FailureAlarms
 from ganzoo.training.callbacks.metrics_log import MetricsLog
 from ganzoo.training.callbacks.tensorboard import TensorBoard
+from ganzoo.training.callbacks.upload import Upload
 from ganzoo.training.callbacks.warning_log import WarningLog
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "MetricsLog",
     "TensorBoard",
     "Training",
+    "Upload",
     "WarningLog",
     "get_logger",
 ]
