@@ -32,7 +32,9 @@ SORTS = ("name", "modified", "step", "rate", "alarms")
 @click.option("--yes", is_flag=True, help="Delete without asking.")
 @click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
 def runs(folder: str, sort: str, reverse: bool, doomed: tuple[str, ...], yes: bool, as_json: bool) -> None:
-    """List the runs in DIR, by default the folder `runs`; s3://BUCKET/FOLDER lists those on object storage.
+    """List the runs in DIR, by default the folder `runs`.
+
+    DIR may be a URL of object storage, such as s3://bucket/runs.
 
     A run that has not been evaluated has no figures: `ganzoo evaluate RUN` measures them.
 
