@@ -9,7 +9,7 @@ import click
 from ganzoo.core import registry
 from ganzoo.core.entry_points import KINDS
 
-GROUPS = ("Unconditional", "Class-conditional", "Image to image", "Other data", "Broken")
+GROUPS = ("Unconditional", "Class-conditional", "Image to image", "Audio", "Points", "Other data", "Broken")
 """The headings, in the order of the list."""
 
 
@@ -86,14 +86,20 @@ def _group(entry: registry.Entry) -> str:
     if entry.card.paired:
         return "Image to image"
     if "images" not in entry.card.kinds:
-        return "Other data"
-    return "Class-conditional" if entry.card.conditional else "Unconditional"
+        return {("audio",): "Audio", ("points",): "Points"}.get(tuple(entry.card.kinds), "Other data")
+    steered = entry.card.conditional and "generator" in entry.card.steers
+    return "Class-conditional" if steered else "Unconditional"
 
 
 def _needs(entry: registry.Entry) -> str:
-    if entry.error is not None:
+    card = entry.card
+    if card is None or entry.error is not None:
         return ""
-    return "labels" if entry.card.conditional else "pairs" if entry.card.paired else ""
+    if card.paired:
+        return "two sets of images" if card.unpaired else "pairs"
+    if card.conditional:
+        return "labels"
+    return "" if "images" in card.kinds else " or ".join(card.kinds)
 
 
 def _row(entry: registry.Entry) -> dict[str, object]:

@@ -4,6 +4,7 @@ from ganzoo.gan.auxiliary import AuxiliaryGAN
 from ganzoo.gan.base import GAN
 from ganzoo.gan.build import build
 from ganzoo.gan.condition import Condition, condition_of, map_condition
+from ganzoo.gan.image_pool import ImagePool
 from ganzoo.gan.sampling import evaluating
 from ganzoo.gan.step import Logs, MicroBatch, Player, StepContext, Update
 
@@ -14,6 +15,7 @@ __all__ = [
     "GAN",
     "AuxiliaryGAN",
     "Condition",
+    "ImagePool",
     "Logs",
     "MicroBatch",
     "Player",

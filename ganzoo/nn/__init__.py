@@ -17,6 +17,7 @@ from ganzoo.nn.equalised import EqualisedConv2d, EqualisedLinear, MinibatchStdde
 from ganzoo.nn.init import initialise, scaled_normal
 from ganzoo.nn.mlp import Linear, MLPDiscriminator, MLPGenerator, mlp
 from ganzoo.nn.modulated import ModulatedConv2d, StyledConv2d
+from ganzoo.nn.patches import PatchDiscriminator
 from ganzoo.nn.resnet import DownBlock, UpBlock
 from ganzoo.nn.spectral import spectrally_normalise
 
@@ -36,6 +37,7 @@ __all__ = [
     "MLPGenerator",
     "MinibatchStddev",
     "ModulatedConv2d",
+    "PatchDiscriminator",
     "ProjectionHead",
     "SelfAttention",
     "StyledConv2d",

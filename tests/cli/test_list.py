@@ -19,7 +19,7 @@ def test_json_has_exactly_the_promised_keys(ganzoo_cli: Command) -> None:
         card = registry.get_architecture(row["name"]).card
         assert (row["summary"], row["paper"]) == (card.summary, card.paper)
         assert (row["status"], row["error"]) == ("ok", None)
-        assert row["conditional"] is (row["name"] in ("acgan", "biggan", "cgan", "projection", "sagan"))
+        assert row["conditional"] is (row["name"] in ("acgan", "biggan", "cgan", "projection", "sagan", "sgan"))
 
 
 def test_table_has_a_line_for_each(ganzoo_cli: Command) -> None:
@@ -29,9 +29,11 @@ def test_table_has_a_line_for_each(ganzoo_cli: Command) -> None:
         line = rf"^{entry.name} +{re.escape(entry.card.summary)} .*{entry.distribution} {re.escape(entry.version)}"
         assert re.search(line, result.out, re.MULTILINE)
     assert re.search(r"^cgan .* labels ", result.out, re.MULTILINE)
-    groups = re.split(r"^(Unconditional|Class-conditional|Image to image) *$", result.out, flags=re.MULTILINE)[1:]
+    groups = re.split(r"^(Unconditional|Class-conditional|Image to image|Audio) *$", result.out, flags=re.MULTILINE)[1:]
     names = {title: re.findall(r"^([\w-]+) ", block, re.MULTILINE) for title, block in zip(groups[::2], groups[1::2])}
-    assert {"dcgan", "sngan", "vanilla"} <= set(names["Unconditional"])
+    assert {"dcgan", "sngan", "vanilla", "bigan", "sgan"} <= set(names["Unconditional"])
+    assert {"pix2pix", "cyclegan", "srgan"} <= set(names["Image to image"])
+    assert names["Audio"] == ["name", "wavegan"]
     assert {"acgan", "cgan", "projection"} <= set(names["Class-conditional"])
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 import ganzoo as package
 from ganzoo.training.run import Run
-from tests.conftest import Command, Site
+from tests.conftest import Command
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_wrong_usage(
 
 
 def test_a_gan_without_latent_space_is_refused(
-    pix2pix: Site, tmp_path: Path, ganzoo_cli: Command, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, ganzoo_cli: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     package.train("pix2pix", dataset="mosaic:digits", steps=1, batch_size=4, out="run", settings={"width": 4})

@@ -80,7 +80,9 @@ def test_points() -> None:
     check(build("vanilla", "points"))
 
 
-@pytest.mark.parametrize(("package", "name"), [("ganzoo-sngan", "sngan-cnn"), ("ganzoo-pix2pix", "pix2pix")])
+@pytest.mark.parametrize(
+    ("package", "name"), [("ganzoo-sngan", "sngan-cnn"), ("ganzoo-pix2pix", "ganzoo-pix2pix:pix2pix")]
+)
 def test_packages(installed: Callable[[str], Site], package: str, name: str) -> None:
     installed(package)
     check(build(name))

@@ -11,7 +11,6 @@ from ganzoo.core import registry
 from ganzoo.errors import UsageError
 from ganzoo.gan import GAN
 from ganzoo.testing.fixtures import ArchitectureFixture
-from tests.conftest import Site
 from tests.latents.conftest import NAMES, Build
 
 
@@ -123,7 +122,7 @@ def test_what_does_not_fit_is_refused(build: Build) -> None:
         latents.sample(vanilla, 100, truncation=1e-9)
 
 
-def test_a_gan_that_translates_images_has_no_latent_space(pix2pix: Site) -> None:
+def test_a_gan_that_translates_images_has_no_latent_space() -> None:
     gan = ArchitectureFixture(registry.get_architecture("pix2pix").card, {}).build()
     with pytest.raises(UsageError, match="no latent space: it generates from input, not from noise"):
         latents.sample(gan, 2)

@@ -12,7 +12,7 @@ from torch import nn
 
 from ganzoo.core import registry
 from ganzoo.core.config import make
-from ganzoo.core.spec import DataSpec
+from ganzoo.core.spec import DataSpec, Field
 
 REFERENCES = json.loads(Path(__file__).with_name("reference_networks.json").read_text())
 
@@ -21,12 +21,23 @@ def count(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-@pytest.mark.parametrize(
-    "reference", REFERENCES, ids=lambda row: f"{row['architecture']}-{row['settings']['preset']}-{row['size']}"
-)
+def spec_of(reference: dict[str, Any]) -> DataSpec:
+    if "target" not in reference:
+        return DataSpec(reference["channels"], reference["size"], reference["classes"])
+    given = {"input": Field("images", tuple(reference["input"]))} if "input" in reference else {}
+    facts = {"sample_rate": 16_000} if reference.get("modality") == "audio" else {}
+    return DataSpec(target=Field(reference.get("modality", "images"), tuple(reference["target"]), facts), given=given)
+
+
+def name_of(reference: dict[str, Any]) -> str:
+    size = reference["target"][-1] if "target" in reference else reference["size"]
+    return f"{reference['architecture']}-{reference['settings']['preset']}-{size}"
+
+
+@pytest.mark.parametrize("reference", REFERENCES, ids=name_of)
 def test_parameters_equal_those_of_the_reference(reference: dict[str, Any]) -> None:
     card = registry.get_architecture(reference["architecture"]).card
     config = make(card.Config, {**reference["settings"], "spectral_norm": "none"})  # which has no parameters
     with torch.device("meta"):
-        gan = card.build(config, DataSpec(reference["channels"], reference["size"], reference["classes"]))
+        gan = card.build(config, spec_of(reference))
     assert (count(gan.generator), count(gan.discriminator)) == (reference["generator"], reference["discriminator"])

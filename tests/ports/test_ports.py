@@ -1,4 +1,5 @@
-"""Published GANs, each one file that a stranger would write: they train, resume, agree on ranks, pass the checks."""
+"""Published GANs with a step, data or players of their own, built in or one file each: they train, resume, agree on
+ranks, pass the checks."""
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ SLOW_CHECKS = ("compile", "objectives", "accumulate")
 
 @dataclass(frozen=True)
 class Port:
-    """A file with an architecture, and how to train it in a second."""
+    """An architecture, built in or a file of its own, and how to train it in a second."""
 
     target: str
     dataset: str = "digits"
@@ -52,14 +53,14 @@ class Port:
 
 WIDTHS = {"widths": (16,), "latent_dim": 8}
 PORTS = [
-    Port("examples/files/bigan.py:BiGAN", settings=WIDTHS),
+    Port("bigan", settings=WIDTHS),
     Port("examples/files/consensus.py:Consensus", settings={**WIDTHS, "gamma": 0.1}),
     Port("stylegan2", settings={"channel_base": 64, "channel_max": 8, "latent_dim": 8}, one_process=None),
     Port("examples/files/ada.py:ADA", settings={**WIDTHS, "speed": 1000}),
-    Port("examples/files/semisupervised.py:SemiSupervised", settings=WIDTHS),
-    Port("examples/files/cyclegan.py:CycleGAN", "unpaired:{}/large,{}/dark", {"width": 8, "blocks": 1}),
-    Port("examples/files/srgan.py:SRGAN", "pairs:{}/small,{}/large", {"width": 8, "blocks": 1}, metric="psnr"),
-    Port("tests/ports/wavegan.py:WaveGAN", "audio:{}/sounds", one_process={"shift": 0}, metric=None),
+    Port("sgan", settings={"width": 8}),
+    Port("cyclegan", "unpaired:{}/large,{}/dark", {"width": 8, "blocks": 1, "pool": 24}),
+    Port("srgan", "pairs:{}/small,{}/large", {"width": 8, "blocks": 1}, metric="psnr"),
+    Port("wavegan", "audio:{}/sounds", {"width": 4}, one_process={"shuffle": 0}, metric=None),
     Port("tests/ports/ctgan.py:CTGAN", "table:{}/people.csv", one_process=None, metric=None),
     Port("tests/ports/pacgan.py:PacGAN"),
     Port("tests/ports/began.py:BEGAN"),
@@ -204,7 +205,7 @@ def source(target: str, name: str) -> str:
 @pytest.mark.parametrize(
     ("target", "name", "most"),
     [
-        ("examples/files/bigan.py", "BiGANGame.training_step", 12),
+        ("plugins/ganzoo_plugins/bigan/networks.py", "BiGANGame.training_step", 12),
         ("examples/files/consensus.py", "ConsensusGame.training_step", 12),
     ],
 )
@@ -222,8 +223,8 @@ def test_truncation_leads_to_the_mean_style(tmp_path: Path) -> None:
 
 
 def test_the_classifier_of_k_plus_1_classes_learns_and_metrics_take_it_as_unconditional(tmp_path: Path) -> None:
-    port = next(port for port in PORTS if "semisupervised" in port.target)
-    train(port, tmp_path / "run", {"steps": 150, "settings": {"widths": (64,), "discriminator_lr": 1e-3}})
+    port = next(port for port in PORTS if port.target == "sgan")
+    train(port, tmp_path / "run", {"steps": 150, "settings": {"width": 16}})
     gan = ganzoo.load(tmp_path / "run")
     assert (gan.classes, gan.spec.classes) == (0, 10)
     test = data.open("digits", split="test", image_size=16)

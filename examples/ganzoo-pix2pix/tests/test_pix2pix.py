@@ -12,7 +12,7 @@ from ganzoo.gan import GAN
 from ganzoo.testing import Check, parametrize_checks
 
 
-@parametrize_checks("pix2pix")
+@parametrize_checks("ganzoo-pix2pix:pix2pix")
 def test_conformance(check: Check) -> None:
     check()
 

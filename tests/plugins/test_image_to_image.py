@@ -1,4 +1,4 @@
-"""Images as conditions: a paired architecture of another package on paired data."""
+"""Images as conditions: pix2pix on paired data."""
 
 from __future__ import annotations
 
@@ -17,10 +17,8 @@ from ganzoo.core.spec import DataSpec
 from ganzoo.evaluation import feature_extractor
 from ganzoo.evaluation.metrics.psnr import decibels, upsampled
 from ganzoo.training.run import Run
-from tests.conftest import Command, Site
+from tests.conftest import Command
 from tests.training.test_resume import assert_same, last_state
-
-pytestmark = pytest.mark.usefixtures("pix2pix")
 
 SMALL: dict[str, Any] = {"batch_size": 16, "width": 8}
 
@@ -32,7 +30,7 @@ def run(tmp_path: Path) -> Run:
 
 def test_it_is_listed_as_paired(ganzoo_cli: Command) -> None:
     (row,) = (row for row in json.loads(ganzoo_cli("list", "--json").out) if row["name"] == "pix2pix")
-    assert (row["distribution"], row["paired"], row["conditional"]) == ("ganzoo-pix2pix", True, False)
+    assert (row["distribution"], row["paired"], row["conditional"]) == ("ganzoo-core", True, False)
     assert "paired: needs data with an input image" in ganzoo_cli("info", "pix2pix").out
 
 
@@ -164,9 +162,3 @@ def test_it_restores_held_out_digits_better_than_bicubic_upsampling(tmp_path: Pa
     finding = ganzoo.evaluate(run, metrics=["psnr"]).findings["psnr"]
     inputs, bicubic = finding["details"].values()
     assert finding["figures"]["psnr"]["value"] > bicubic + 3 > inputs + 3
-
-
-@pytest.mark.slow
-def test_its_own_tests_pass(pix2pix: Site) -> None:
-    result = pix2pix.run("check", "pix2pix")
-    assert result.code == 0, result.out + result.err
