@@ -58,7 +58,7 @@ PORTS = [
     Port("stylegan2", settings={"channel_base": 64, "channel_max": 8, "latent_dim": 8}, one_process=None),
     Port("examples/files/ada.py:ADA", settings={**WIDTHS, "speed": 1000}),
     Port("sgan", settings={"width": 8}),
-    Port("cyclegan", "unpaired:{}/large,{}/dark", {"width": 8, "blocks": 1, "pool": 24}),
+    Port("cyclegan", "unpaired:{}/large,{}/dark", {"width": 8, "blocks": 1, "pool": 24}, {"cycle_weight": 0}),
     Port("srgan", "pairs:{}/small,{}/large", {"width": 8, "blocks": 1}, metric="psnr"),
     Port("wavegan", "audio:{}/sounds", {"width": 4}, one_process={"shuffle": 0}, metric=None),
     Port("tests/ports/ctgan.py:CTGAN", "table:{}/people.csv", one_process=None, metric=None),

@@ -15,11 +15,18 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class WaveGANConfig(Config):
     variants: ClassVar[Variants] = {
-        "preset=paper": {"width": 64, "generator_lr": 1e-4, "discriminator_lr": 1e-4, "steps": 200_000}
+        "preset=paper": {
+            "width": 64,
+            "batch_size": 64,
+            "generator_lr": 1e-4,
+            "discriminator_lr": 1e-4,
+            "steps": 200_000,
+        }
     }
 
     loss: LossName = "wasserstein"
     penalty: PenaltyName = "gradient"
+    batch_size: int = 16
     discriminator_steps: int = 5
     generator_lr: float = 2e-4
     discriminator_lr: float = 2e-4
