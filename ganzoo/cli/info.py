@@ -17,9 +17,9 @@ COUNT = click.IntRange(min=1)
 
 @click.command()
 @click.argument("name", metavar="ARCHITECTURE", shell_complete=completions.architectures)
-@click.option("--image-size", type=COUNT, default=28, show_default=True, help="Image size to count parameters for.")
-@click.option("--channels", type=COUNT, default=1, show_default=True, help="Number of channels.")
-@click.option("--classes", type=COUNT, default=10, show_default=True, help="Number of classes.")
+@click.option("--image-size", type=COUNT, show_default="28", help="Image size to count parameters for.")
+@click.option("--channels", type=COUNT, show_default="1", help="Number of channels.")
+@click.option("--classes", type=COUNT, show_default="10", help="Number of classes.")
 @click.option(
     "--set",
     "overrides",
@@ -28,7 +28,9 @@ COUNT = click.IntRange(min=1)
     shell_complete=completions.settings,
     help="Change a setting; repeat for several.",
 )
-def info(name: str, image_size: int, channels: int, classes: int, overrides: tuple[str, ...]) -> None:
+def info(
+    name: str, image_size: int | None, channels: int | None, classes: int | None, overrides: tuple[str, ...]
+) -> None:
     """Show an architecture's paper, settings and networks.
 
     ARCHITECTURE is a name or FILE.py:CLASS.
@@ -44,9 +46,13 @@ def info(name: str, image_size: int, channels: int, classes: int, overrides: tup
     console.print(f"[bold]{escape(entry.name)}[/]: {escape(card.summary)}", highlight=False)
     console.print(escape(card.paper), highlight=False)
     console.print(f"from {escape(entry.distribution)} {entry.version} ({entry.target})", highlight=False)
-    if card.conditional:
+    if card.conditional and "generator" not in card.steers:
+        console.print("semi-supervised: needs data with labels, from which the discriminator alone learns")
+    elif card.conditional:
         console.print("conditional: needs data with labels, and generates the class you ask for", highlight=False)
-    if card.paired:
+    if card.unpaired:
+        console.print("unpaired: needs two sets of images, and turns images of the first into images of the second")
+    elif card.paired:
         console.print("paired: needs data with an input image for each image, and turns the input into the image")
     for check, reason in expected_failures(card, config).items():
         console.print(f"known to fail the check {escape(check)}: {escape(str(reason))}", highlight=False)
@@ -68,11 +74,18 @@ def info(name: str, image_size: int, channels: int, classes: int, overrides: tup
         console.print(table(("sampling setting", "default", "type", "what it does, in ganzoo sample RUN --set"), rows))
 
     image_size = config.image_size or image_size
-    spec = DataSpec(channels, image_size, classes if card.conditional else 0, channels if card.paired else 0)
+    asked = any(number is not None for number in (image_size, channels, classes))
+    spec = None if asked and "images" in card.kinds else card.example(config)
+    spec = spec or _images(card, image_size or 28, channels or 1, 10 if classes is None else classes)
     gan = build(entry, config, spec)
     networks = [(part, f"{_parameters(getattr(gan, part)):,}") for part in ("generator", "discriminator")]
     console.print()
-    console.print(table(("network", f"parameters for {channels}x{image_size}x{image_size} images"), networks))
+    console.print(table(("network", f"parameters for {spec.target}"), networks))
+
+
+def _images(card: Any, size: int, channels: int, classes: int) -> DataSpec:
+    """Images with what the card asks for."""
+    return DataSpec(channels, size, classes if card.conditional else 0, channels if card.paired else 0)
 
 
 def _parameters(network: Any) -> int:

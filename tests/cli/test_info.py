@@ -35,7 +35,10 @@ def test_info_shows_paper_origin_settings_and_networks(name: str, ganzoo_cli: Co
         cells = s.name, format_value(getattr(config, s.name)), s.type_name, s.help
         row = "^" + " +".join(map(re.escape, cells))
         assert re.search(row, result.out, re.MULTILINE), s.name
-    for part, count in parameters(name, DataSpec(1, 28, 10 if entry.card.conditional else 0)).items():
+    images = DataSpec(1, 28, 10 if entry.card.conditional else 0, 1 if entry.card.paired else 0)
+    spec = entry.card.example(config) or images
+    assert f"parameters for {spec.target}" in result.out
+    for part, count in parameters(name, spec).items():
         assert re.search(rf"^{part} +{count:,} *$", result.out, re.MULTILINE)
     assert ("needs data with labels" in result.out) is entry.card.conditional
 

@@ -192,9 +192,13 @@ def overrides(draw: st.DrawFn, config_type: type) -> dict[str, Any]:
     """Some settings of a Config that are valid separately and together."""
     known = {s.name: s for s in settings(config_type)}
     chosen: dict[str, Any] = draw(st.fixed_dictionaries({}, optional={name: values(s) for name, s in known.items()}))
-    allowed = [(loss, penalty) for loss in LOSSES for penalty in PENALTIES if not refused(loss, penalty)]
-    chosen["loss"], chosen["penalty"] = draw(st.sampled_from(allowed))
-    if chosen["loss"] in WITHOUT_TARGET:
+    losses, penalties = (
+        [v for v in every if v in known[name].choices] for name, every in (("loss", LOSSES), ("penalty", PENALTIES))
+    )
+    allowed = [(loss, penalty) for loss in losses for penalty in penalties if not refused(loss, penalty)]
+    if allowed:
+        chosen["loss"], chosen["penalty"] = draw(st.sampled_from(allowed))
+    if chosen.get("loss") in WITHOUT_TARGET:
         chosen["real_label"] = 1.0
     if chosen.pop("lr_decay", "none") != "none":
         chosen |= {"lr_decay": "linear", "lr_half_life": 0, "lr_decay_images": chosen.get("lr_decay_images") or 1000}

@@ -39,9 +39,10 @@ def build(name: str, kind: str = "images") -> GAN:
     card = registry.get_architecture(name).card
     known = {setting: value for setting, value in SMALL.items() if setting in card.Config.__dataclass_fields__}
     spec = DataSpec(1, 8, 3 if card.conditional else 0, 2 if card.paired else 0)
-    spec = spec if kind == "images" else DataSpec(2, 0, scale=3.0)
+    config = ganzoo.core.config.make(card.Config, {**card.check_settings, **known}, kind)
+    spec = (card.example(config) or spec) if kind == "images" else DataSpec(2, 0, scale=3.0)
     torch.manual_seed(0)
-    gan: GAN = card.build(ganzoo.core.config.make(card.Config, known, kind), spec).eval()
+    gan: GAN = card.build(config, spec).eval()
     gan.sampling_type = card.Sampling
     rng = torch.Generator().manual_seed(0)
     for name, tensor in gan.generator.state_dict().items():

@@ -297,6 +297,8 @@ def test_a_generator_without_variety_is_told_within_200_steps(
 @pytest.mark.parametrize("name", [entry.name for entry in registry.architectures() if entry.error is None])
 def test_the_first_200_steps_of_every_architecture_raise_no_alarm(name: str, tmp_path: Path) -> None:
     card = registry.get_architecture(name).card
+    if not {"images", "points"} & set(card.kinds) or card.example(card.Config()) is not None:
+        pytest.skip("it needs data of its own, which this test does not have")
     datasets = ["mosaic:digits", "mosaic:mnist"] if card.paired else ["digits", "mnist"]
     settings = {"width": 16, "image_size": 32} if hasattr(card.Config, "width") else {}
     for dataset in ["ring"] if "images" not in card.kinds else datasets:

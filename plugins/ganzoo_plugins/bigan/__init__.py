@@ -21,7 +21,6 @@ class BiGANConfig(Config):
 
     loss: Literal["own"] = setting("own", "that of the paper, eq. 3, in its non-saturating form")
     penalty: Literal["none"] = setting("none", "not available: the discriminator sees pairs of an image and its noise")
-    discriminator_steps: Literal[1] = setting(1, "always 1")
     latent_dim: int = 50
     preset: Preset = setting("small", "small: minutes on a CPU; paper: the published widths")
     widths: tuple[int, ...] = setting((512, 512), "hidden layers of generator, encoder and discriminator", ge=1)

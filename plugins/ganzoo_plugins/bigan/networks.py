@@ -39,11 +39,15 @@ class BiGANGame(GAN):
         return {**super().players(), "encoder": Player(optimizer, ("encoder",), average=True)}
 
     def training_step(self, step: StepContext) -> Logs:
-        for players, sign in ((("discriminator",), 1), (("generator", "encoder"), -1)):
-            with step.update(*players) as update:
-                for micro in step.batches():
-                    update.backward(*self.pair_loss(micro, step.generate(micro), sign))
+        for k in range(self.config.discriminator_steps):
+            self._update(step, k, ("discriminator",), 1)
+        self._update(step, 0, ("generator", "encoder"), -1)
         return step.logs
+
+    def _update(self, step: StepContext, k: int, players: tuple[str, ...], sign: int) -> None:
+        with step.update(*players) as update:
+            for micro in step.batches(k):
+                update.backward(*self.pair_loss(micro, step.generate(micro), sign))
 
     def pair_loss(self, micro: MicroBatch, fake: Tensor, sign: int) -> tuple[Tensor, Logs]:
         """The loss of the discriminator (`sign` 1), or of the generator and the encoder (-1): eq. 3 and section 3.4."""

@@ -20,7 +20,7 @@ class CycleGANConfig(Config):
 
     loss: Literal["least_squares", "nonsaturating", "minimax", "hinge"] = setting("least_squares", "adversarial loss")
     penalty: Literal["none"] = setting("none", "not available: two discriminators learn from images of a pool")
-    discriminator_steps: Literal[1] = setting(1, "always 1: both discriminators learn from the translators' images")
+    discriminator_steps: int = setting(1, "always 1: the discriminators learn from the translators' images", ge=1, le=1)
     latent_dim: int = setting(1, "not used: translation has no noise", ge=1)
     batch_size: int = 8
     preset: Preset = setting("small", "small: minutes on a CPU; paper: published networks and settings, for a GPU")

@@ -45,7 +45,8 @@ class WaveGAN(Architecture):
     check_settings: ClassVar = {"width": 4}
 
     def example(self, config: WaveGANConfig) -> DataSpec:
-        return DataSpec(target=Field("audio", (1, 256), {"sample_rate": 4000}))
+        samples = 16384 if config.preset == "paper" else 256
+        return DataSpec(target=Field("audio", (1, samples), {"sample_rate": 16000}))
 
     def build(self, config: WaveGANConfig, spec: DataSpec) -> GAN:
         from ganzoo_plugins.wavegan.networks import Discriminator, Generator, UniformNoise
