@@ -73,7 +73,7 @@ def test_runs_whose_names_a_shell_would_execute_or_change_are_left_out(
 def test_names_are_completed_without_importing_a_plugin(site: Site, install: Callable[[Site], None]) -> None:
     site.add("stuck", 'raise RuntimeError("stuck")', {"stuck": "X"})
     install(site)
-    assert words("train", "st") == ["stuck"]
+    assert words("train", "stu") == ["stuck"]
     assert "stuck" not in sys.modules
 
 
