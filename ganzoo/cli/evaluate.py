@@ -38,6 +38,10 @@ LINE_SECONDS = 5.0
     "--reference", type=click.Choice(["test", "train"]),
     help="Split of the real images to compare with.  [default: test, if there is one]",
 )  # fmt: skip
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", shell_complete=completions.sampling,
+    help="Change a sampling setting of the architecture, as in ganzoo sample; repeat for several.",
+)  # fmt: skip
 @click.option("--best", is_flag=True, help="Use the best checkpoint, by train --evaluate-every, instead of the newest.")
 @click.option("--device", metavar="auto|cpu|cuda|cuda:N", help="[default: auto]")
 @click.option("--data-dir", metavar="DIR", help="Directory that already contains the data files (or GANZOO_DATA).")
@@ -46,7 +50,7 @@ LINE_SECONDS = 5.0
 @click.option("--json", "as_json", is_flag=True, help="Print the complete results as one JSON object.")
 def evaluate(
     run: str, against: str | None, metrics: str | None, samples: int | None, verbose: bool, as_json: bool,
-    **options: Any,
+    overrides: tuple[str, ...], **options: Any,
 ) -> None:  # fmt: skip
     """Measure the newest checkpoint of the run directory RUN.
 
@@ -61,6 +65,7 @@ def evaluate(
     explains every metric.
     """
     from ganzoo.cli.console import Console
+    from ganzoo.cli.overrides import key_values
     from ganzoo.evaluation import evaluate as measure
     from ganzoo.evaluation.measure import SAMPLES
     from ganzoo.evaluation.samples import evaluate_samples
@@ -74,11 +79,13 @@ def evaluate(
     opened = None if against else Run.open(run)
     with progress(console) as update:
         if opened is not None:
-            result = measure(opened, metrics=names, samples=count, progress=update, **options)
+            result = measure(
+                opened, metrics=names, samples=count, progress=update, sampling=key_values(overrides), **options
+            )
         else:
             assert against is not None
-            if options.pop("best") or options.pop("dataset"):
-                raise click.UsageError("--best and --dataset are of a run, and with --against there is none.")
+            if options.pop("best") or options.pop("dataset") or overrides:
+                raise click.UsageError("--best, --dataset and --set are of a run, and with --against there is none.")
             result = evaluate_samples(run, against, metrics=names, count=count, progress=update, **options)
     if as_json:
         return click.echo(json.dumps(dataclasses.asdict(result), indent=2))

@@ -45,8 +45,8 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option(
     "--out", metavar="PATH", default="samples.png", show_default=True,
-    help="FILE.png: one picture of all samples. FILE.npz: arrays. FILE.wav, FILE.csv: audio, points or rows. "
-    "Any other path: a directory of PNG or WAV files.",
+    help="FILE.png: one picture of all samples. FILE.npz: arrays. FILE.wav, .gif, .csv: audio, video, points or rows. "
+    "Any other path: a directory of PNG, WAV or GIF files.",
 )  # fmt: skip
 @click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", shell_complete=completions.sampling,
@@ -161,7 +161,7 @@ def _check_target(target: Path, modality: Modality) -> None:
         raise UsageError(f"--out {target}: this run generates {modality.noun}. Choose {choices}.")
     if not file and target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UsageError(f"--out {target} exists and is not an empty directory.")
-    if target.suffix.lower() in Image.registered_extensions().keys() - {".png"}:
+    if not file and target.suffix.lower() in Image.registered_extensions():
         raise UsageError(f"--out {target}: pictures are written as PNG. Choose {target.with_suffix('.png')}.")
     if file and target.is_dir():
         raise UsageError(f"--out {target} is a directory.")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 DataKind = str
-"""The name of a modality: "images", "points", "audio", "table", or one that a plugin adds."""
+"""The name of a modality: "images", "points", "audio", "video", "table", or one that a plugin adds."""
 Split = Literal["train", "test"]
 TARGET, LABEL, INPUT = "target", "label", "input"
 """Names of arrays: what is generated; its class, -1 where unknown; an image that a generator starts from."""

@@ -40,15 +40,22 @@ def check_possible(path: Path, fps: float) -> None:
 
 
 def write(
-    frames: Iterable[Tensor], path: Path, fps: float = 30, text: Mapping[str, object] | None = None, hold: float = 0
+    frames: Iterable[Tensor],
+    path: Path,
+    fps: float = 30,
+    text: Mapping[str, object] | None = None,
+    hold: float = 0,
+    enlarge: bool = True,
 ) -> None:
     """Write pictures uint8 [C, H, W] of one size, at least one, as a film that repeats, atomically.
 
     The ending of `path` decides on the format; see `check_possible`. `text` is stored in the file as JSON, in its
-    comment, and the last frame stays for `hold` seconds longer. Small frames are enlarged.
+    comment, and the last frame stays for `hold` seconds longer. Small frames are enlarged
+    if `enlarge`.
     """
     check_possible(path, fps)
-    images = (_enlarged(to_pil(frame)) for frame in frames)
+    pictures = map(to_pil, frames)
+    images = map(_enlarged, pictures) if enlarge else pictures
     comment = json.dumps(dict(text or {}))
     try:
         with atomic(path) as temporary:

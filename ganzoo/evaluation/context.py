@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -98,6 +98,7 @@ class EvaluationContext:
     reference: the real data that samples are compared with, by default the test split.
     control: real data of the other split, which give the score of real data; None if there is only one split.
     train: all data the GAN was trained on.
+    sampling: sampling settings of the architecture that differ from their defaults.
     """
 
     def __init__(
@@ -110,6 +111,7 @@ class EvaluationContext:
         reference: Split | None = None,
         progress: Callable[[str], None] | None = None,
         data_dir: str | os.PathLike[str] | None = None,
+        sampling: Mapping[str, Any] | None = None,
     ):
         self.gan = gan
         self.data = train
@@ -118,6 +120,8 @@ class EvaluationContext:
         self.seed = seed
         self.progress = progress
         self.data_dir = data_dir
+        self.sampling = dict(sampling or {})
+        self._changed: dict[str, Any] = {"sampling": self.sampling} if sampling else {}
         sides = (train, test) if test is None or reference == "train" else (test, train)
         self._reference: Data = sides[0]
         self._control: Data | None = sides[1]
@@ -192,10 +196,10 @@ class EvaluationContext:
             chosen = self._chosen
             given = self._reference.only(self.gan.spec.given).given_with(chosen)
             labels = self.gan.class_labels(len(chosen))
-            outputs = self.gan.sample(len(chosen), labels, self.seed, given=given).numpy()
+            outputs = self.gan.sample(len(chosen), labels, self.seed, given=given, **self._changed).numpy()
             return SampleSet(self, outputs, None if labels is None else labels.numpy(), "outputs")
         labels = self.gan.class_labels(self.count)
-        values = self.gan.sample(self.count, seed=self.seed).numpy()
+        values = self.gan.sample(self.count, seed=self.seed, **self._changed).numpy()
         return SampleSet(self, values, None if labels is None else labels.numpy(), "samples")
 
     @cached_property
@@ -239,7 +243,7 @@ class EvaluationContext:
         """Return the protocol entries that all comparisons with real data share, with `entries` added."""
         return {
             "samples": len(self.samples), "seed": self.seed, "reference": len(self.reference),
-            "split": self._reference.split,
+            "split": self._reference.split, **({"sampling": self.sampling} if self.sampling else {}),
         } | entries  # fmt: skip
 
     def _shuffled(self, data: Data) -> SampleSet:

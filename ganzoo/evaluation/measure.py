@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ganzoo import data
+from ganzoo.core import config as configs
 from ganzoo.core.entry_points import METRICS, owner
 from ganzoo.core.errors import CheckpointError, DataError, SplitError, UsageError
 from ganzoo.core.spec import Split
@@ -17,6 +18,7 @@ from ganzoo.evaluation.metric import Metric
 from ganzoo.evaluation.metrics import all_metrics, get_metrics
 from ganzoo.evaluation.results import Evaluation
 from ganzoo.gan import GAN
+from ganzoo.gan.sampling import checked_settings
 from ganzoo.training.loading import load_checkpoint, newest_checkpoint
 from ganzoo.training.run import Run
 from ganzoo.training.run_config import kind_of, moved_hint
@@ -38,6 +40,7 @@ def evaluate(
     best: bool = False,
     data_dir: str | os.PathLike[str] | None = None,
     dataset: str | None = None,
+    sampling: Mapping[str, Any] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Evaluation:
     """Evaluate the newest checkpoint of `run`; the result is also written to the run's evaluation.json.
@@ -53,6 +56,7 @@ def evaluate(
         device: as in `ganzoo.train`.
         data_dir: as in `ganzoo.train`; default the directory that the run was trained with.
         dataset: the name of the run's data set where its files are now, if they have moved.
+        sampling: sampling settings of the architecture, as in `GAN.sample`; part of the protocol.
         progress: called with a short description of each step.
 
     Raises UsageError if a requested metric is unknown or does not apply, DataError if the data are missing or differ
@@ -64,9 +68,10 @@ def evaluate(
     if samples < 1:
         raise UsageError(f"samples={samples} is not valid: expected an integer above 0.")
     gan, step = _load_newest(run, device, best)
+    settings = configs.to_dict(checked_settings(gan.sampling_type, sampling)) if sampling else None
     train, test = load_splits(run, data_dir, dataset)
     where = data_dir or run.config["data_dir"]
-    context = EvaluationContext(gan, train, test, samples, seed, reference, progress, where)
+    context = EvaluationContext(gan, train, test, samples, seed, reference, progress, where, settings)
     progress(f"drawing {samples:,} samples")
     evaluation = Evaluation(run.model or run.path.name, step)
     measure(context, chosen, evaluation, run.label, metrics is not None, run)

@@ -2,7 +2,7 @@
 
 from ganzoo.gan.auxiliary import AuxiliaryGAN
 from ganzoo.gan.base import GAN
-from ganzoo.gan.build import build
+from ganzoo.gan.build import build, channels_last
 from ganzoo.gan.condition import Condition, condition_of, map_condition
 from ganzoo.gan.image_pool import ImagePool
 from ganzoo.gan.sampling import evaluating
@@ -23,6 +23,7 @@ __all__ = [
     "StepContext",
     "Update",
     "build",
+    "channels_last",
     "condition_of",
     "evaluating",
     "map_condition",

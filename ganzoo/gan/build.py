@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import traceback
 
+import torch
+
 from ganzoo.core.errors import GanzooError, PluginError
 from ganzoo.core.plugin import Config
 from ganzoo.core.registry import Entry
@@ -29,6 +31,18 @@ def build(entry: Entry, config: Config, spec: DataSpec) -> GAN:
     if not isinstance(gan, GAN):
         raise PluginError(f"{entry.name} from {entry.distribution} {entry.version}: {not_a_gan(gan)}")
     gan.sampling_type = entry.card.Sampling
+    return gan
+
+
+def channels_last(gan: GAN, device: str | torch.device | None = None) -> GAN:
+    """Move `gan` to the device, its weights of two-dimensional convolutions in the channels_last format; returns it.
+
+    `Module.to` would refuse the weights of three-dimensional convolutions.
+    """
+    gan.to(device)
+    for tensor in (*gan.parameters(), *gan.buffers()):
+        if tensor.dim() == 4:
+            tensor.data = tensor.data.to(memory_format=torch.channels_last)
     return gan
 
 

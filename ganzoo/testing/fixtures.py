@@ -22,7 +22,7 @@ from ganzoo.data.modality import get_modality
 from ganzoo.data.normalization import encode
 from ganzoo.data.points import PointData
 from ganzoo.gan import GAN, Condition, Logs, condition_of
-from ganzoo.gan.build import not_a_gan
+from ganzoo.gan.build import channels_last, not_a_gan
 from ganzoo.losses import LOSSES, PENALTIES
 from ganzoo.testing.kit import CheckError, first_line, location
 from ganzoo.training.batches import Batches
@@ -77,7 +77,7 @@ class ArchitectureFixture:
         if not isinstance(gan, GAN):
             raise CheckError(not_a_gan(gan), BUILD_ADVICE)
         gan.sampling_type = self.card.Sampling
-        return gan.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+        return channels_last(gan)
 
     @functools.cached_property
     def smallest(self) -> DataSpec:

@@ -189,7 +189,7 @@ class Session:
             self.warm_start = {**self.origin.give(networks, self.entry.name), "frozen": frozen}
         if distributed.size() > 1:
             nn.synchronise(networks)
-        return networks.to(self.config.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+        return gan.channels_last(networks, self.config.device)
 
     def make_batches(self) -> Batches:
         """The data in batches, on the device."""

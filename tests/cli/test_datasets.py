@@ -18,7 +18,7 @@ KEYS = [
 ]  # fmt: skip
 ALWAYS = {"digits", "ring", "grid"}
 PAIRED = ("mosaic", "blur", "mask", "pairs", "unpaired")
-ARGUMENTS = {"folder": "PATH", "pairs": "PATH", "audio": "PATH", "table": "PATH", "unpaired": "A,B"}
+ARGUMENTS = {"folder": "PATH", "pairs": "PATH", "audio": "PATH", "table": "PATH", "video": "PATH", "unpaired": "A,B"}
 
 
 @pytest.fixture(autouse=True)

@@ -90,3 +90,19 @@ def test_wrong_usage_is_explained(ganzoo_cli: Command, folder: Path, arguments: 
     assert result.code == 2
     assert words in result.err
     assert "Traceback" not in result.err
+
+
+def test_sampling_settings_are_measured_and_part_of_the_protocol(ganzoo_cli: Command, tmp_path: Path) -> None:
+    settings = {"width": 4, "embedding": 4, "latent_dim": 8}
+    run = ganzoo.train("biggan", dataset="digits", steps=1, batch_size=8, out=tmp_path / "run", settings=settings)
+    options = ("--metrics", "ms_ssim", "--samples", 20, "--reference", "train", "--json")
+    usual, narrow = (
+        json.loads(ganzoo_cli("evaluate", run.path, *options, *words).out)["findings"]["ms_ssim"]
+        for words in ((), ("--set", "truncation=0.1"))
+    )
+    assert usual["figures"]["ms_ssim"]["value"] < narrow["figures"]["ms_ssim"]["value"]
+    assert "sampling" not in usual["protocol"]
+    assert narrow["protocol"]["sampling"] == {"truncation": 0.1}
+    for word, message in (("truncation=-1", "truncation"), ("psi=1", "Unknown setting 'psi'"), ("psi", "KEY=VALUE")):
+        refused = ganzoo_cli("evaluate", run.path, "--set", word)
+        assert (refused.code, message in refused.err) == (2, True), refused.err

@@ -61,6 +61,7 @@ PORTS = [
     Port("cyclegan", "unpaired:{}/large,{}/dark", {"width": 8, "blocks": 1, "pool": 24}, {"cycle_weight": 0}),
     Port("srgan", "pairs:{}/small,{}/large", {"width": 8, "blocks": 1}, metric="psnr"),
     Port("wavegan", "audio:{}/sounds", {"width": 4}, one_process={"shuffle": 0}, metric=None),
+    Port("examples/files/tgan.py:TGAN", "video:frames=4:{}/films", {"width": 4, "latent_dim": 8}),
     Port("tests/ports/ctgan.py:CTGAN", "table:{}/people.csv", one_process=None, metric=None),
     Port("tests/ports/pacgan.py:PacGAN"),
     Port("tests/ports/began.py:BEGAN"),
@@ -83,7 +84,7 @@ def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Images in two sizes, sounds, and a table."""
+    """Images in two sizes, clips, sounds, and a table."""
     folder = tmp_path_factory.mktemp("data")
     digits = data.open("digits", image_size=16).values[:64]
     for name, step in (("small", 2), ("large", 1)):
@@ -98,6 +99,10 @@ def datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
         with wave.open(str(folder / "sounds" / f"{i}.wav"), "wb") as file:
             file.setparams((1, 2, 4000, 0, "NONE", ""))
             file.writeframes((10_000 * np.sin(np.arange(256) * (0.05 + 0.01 * i))).astype("<i2").tobytes())
+    (folder / "films").mkdir()
+    for i, image in enumerate(digits[:48, 0]):
+        first, *rest = (Image.fromarray(np.roll(image, j * (1 + i % 3), 1)) for j in range(4))
+        first.save(folder / "films" / f"{i}.gif", save_all=True, append_images=rest, duration=100)
     rows = [f"{20 + i % 50},{'female' if i % 3 else 'male'},{1.5 + i % 7 / 20:.2f}" for i in range(100)]
     (folder / "people.csv").write_text("\n".join(["age,sex,height", *rows]))
     return folder

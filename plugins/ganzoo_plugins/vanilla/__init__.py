@@ -44,7 +44,7 @@ class Vanilla(Architecture):
     api_version = 2
     summary = "the original: two multilayer perceptrons"
     paper = "Goodfellow et al. 2014, Generative Adversarial Networks, arXiv:1406.2661"
-    kinds = ("images", "points", "audio", "table")
+    kinds = ("images", "points", "audio", "table", "video")
     Config = VanillaConfig
 
     def build(self, config: VanillaConfig, spec: DataSpec) -> GAN:
