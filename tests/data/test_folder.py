@@ -3,12 +3,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import warnings
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from ganzoo_plugins.datasets import parallel
 from ganzoo_plugins.datasets.folder import Folder
 from PIL import Image
 
@@ -440,3 +443,42 @@ def test_damaged_archives_are_refused(where: DataLocation, root: Path, tmp_path:
     zipped.write_bytes(damaged)
     with pytest.raises(DataError, match=r"None of the 1 image files can be read: a\.png"):
         load(where, zipped)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="works in this process")
+def test_workers_decode_what_one_process_does(
+    where: DataLocation, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(70):
+        pixels = rng.integers(0, 256, (11, 13, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(root / f"{number:03d}.png")
+    (root / "040.png").write_bytes(b"no picture")
+    packed = archive(tmp_path / "packed.zip", root)
+    alone = load(where, root)
+    monkeypatch.setattr(parallel, "FEW", 10)
+    monkeypatch.setattr(parallel.os, "sched_getaffinity", lambda _: {0, 1, 2})
+    state = torch.get_rng_state()
+    for number, source in enumerate((root, packed)):
+        data = load(DataLocation(None, tmp_path / f"cache-{number}"), source)
+        assert np.array_equal(data.images, alone.images)
+        assert (data.sha256, data.notes) == (alone.sha256, alone.notes)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_worker_that_is_killed_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "FEW", 10)
+    monkeypatch.setattr(parallel.os, "sched_getaffinity", lambda _: {0, 1})
+    parent = os.getpid()
+    with pytest.raises(DataError, match="The files cannot be read: DataLoader worker"):
+        list(parallel.in_order(lambda _: os.getpid() == parent or os.kill(os.getpid(), 9), 100, "Working"))
+
+
+def test_progress_is_said_from_the_first_second(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = iter(range(100))
+    monkeypatch.setattr(parallel.time, "monotonic", lambda: 0.6 * next(now))
+    assert list(parallel.in_order(lambda number: number, 20, "Decoding images")) == list(range(20))
+    assert caplog.messages[0] == "Decoding images: 1 of 20, 1 per second"
+    assert len(caplog.messages) == 3

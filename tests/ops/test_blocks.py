@@ -386,3 +386,41 @@ def test_weights_in_the_cache_can_be_swapped() -> None:
             close(block(x), plain(block)(x.double()))
         finally:
             torch.__future__.set_swap_module_params_on_conversion(False)
+
+
+def written_out(y: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Batch norm without F.batch_norm, which is wrong from the third derivative on."""
+    mean = y.mean((0, 2, 3), keepdim=True)
+    variance = (y - mean).square().mean((0, 2, 3), keepdim=True)
+    return (y - mean) / (variance + 1e-5).sqrt() * weight.view(1, -1, 1, 1) + bias.view(1, -1, 1, 1)
+
+
+def successive_derivatives(function: Callable[[Tensor], Tensor], x: Tensor, directions: list[Tensor]) -> list[Tensor]:
+    """The derivative of sum(f(x)**3), then that of its squared product with a direction, and so on."""
+    x = x.clone().requires_grad_()
+    loss, found = function(x).pow(3).sum(), []
+    for direction in directions:
+        (gradient,) = torch.autograd.grad(loss, x, create_graph=True)
+        found.append(gradient.detach())
+        loss = (gradient * direction).square().sum()
+    return found
+
+
+@needs_native
+def test_derivatives_of_third_and_fourth_order() -> None:
+    torch.manual_seed(0)
+    block = shaken(ConvBNLeakyReLU(9, 20))
+    x = torch.randn(3, 9, 8, 8)
+    directions = [torch.randn_like(x) for _ in range(4)]
+    conv, norm, act = plain(block)
+
+    def exact(x: Tensor) -> Tensor:
+        return act(written_out(conv(x), norm.weight, norm.bias))  # type: ignore[no-any-return]
+
+    expected = successive_derivatives(exact, x.double(), [d.double() for d in directions])
+    with ops.use_backend("native"):
+        native = successive_derivatives(block, x, directions)
+    for found, right in zip(native, expected):
+        assert ((found - right).norm() / right.norm()).item() < 1e-5
+    wrong = successive_derivatives(plain(block), x.double(), [d.double() for d in directions])
+    assert ((wrong[2] - expected[2]).norm() / expected[2].norm()).item() > 0.01, "PyTorch is right: say so in the docs"

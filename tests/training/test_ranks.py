@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -174,7 +175,10 @@ def command(*words: object) -> list[str]:
 
 def ranks_of(launcher: subprocess.Popen[Any]) -> list[int]:
     children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()
-    return [int(pid) for pid in children if b"from ganzoo.cli import main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    commands = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children}
+    return [
+        pid for pid, words in commands.items() if b"from ganzoo.cli import main" in words or b"-m\0ganzoo\0" in words
+    ]
 
 
 def is_alive(pid: int) -> bool:
@@ -285,3 +289,48 @@ def test_a_restart_resumes_the_output_directory(tmp_path: Path, monkeypatch: pyt
     assert launch.after_restart(None, out) == (None, out)  # killed before there was a run
     (tmp_path / "config.json").touch()
     assert launch.after_restart(None, out) == (out, None)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("localhost", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@pytest.mark.slow
+def test_after_the_loss_of_a_node_the_others_go_on_from_the_last_checkpoint(tmp_path: Path) -> None:
+    """Bit for bit as a run of that many ranks that was resumed there."""
+    run, whole, port = tmp_path / "run", tmp_path / "whole", free_port()
+    elastic = [
+        "--nnodes", "1:2", "--nproc-per-node", "1", "--max-restarts", "3", "--rdzv-backend", "c10d",
+        "--rdzv-endpoint", f"localhost:{port}", "--rdzv-conf", "last_call_timeout=3",
+    ]  # fmt: skip
+    torchrun = [sys.executable, "-m", "torch.distributed.run"]
+    options = ["--steps", "400", "--checkpoint-every", "20", "--out"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": os.environ | {"OMP_NUM_THREADS": "1"}}
+    words = [*command(*torchrun, *elastic, "-m", "ganzoo"), *options, str(run), "--autoresume"]
+    nodes = []
+    try:
+        for _ in range(2):
+            nodes.append(subprocess.Popen(words, **quiet))  # type: ignore[call-overload]
+            time.sleep(1)  # the first node keeps the meeting place
+        deadline = time.monotonic() + 120
+        while len([*run.glob("checkpoints/step-*/manifest.json")]) < 2:
+            assert nodes[0].poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        for pid in (nodes[1].pid, *ranks_of(nodes[1])):
+            os.kill(pid, signal.SIGKILL)
+        assert nodes[0].wait(400) == 0
+    finally:
+        for node in nodes:
+            node.kill()
+    (resume,) = Run.open(run).config["resumes"]
+    assert resume["ranks"] == 1
+    words = command(*torchrun, "--standalone", "--nproc-per-node", "2", "-m", "ganzoo")
+    before = ["--steps", str(resume["step"]), "--checkpoint-every", "20", "--out", str(whole)]
+    subprocess.run([*words, *before], check=True, timeout=120, **quiet)  # type: ignore[call-overload]
+    resumed = [sys.executable, "-m", "ganzoo", "train", "--resume", str(whole), "--steps", "400"]
+    subprocess.run(resumed, check=True, timeout=120, **quiet)  # type: ignore[call-overload]
+    assert_same(last_state(run), last_state(whole))

@@ -125,12 +125,15 @@ def _archive(place: Path) -> Listing:
     except (OSError, zipfile.BadZipFile) as failure:
         raise DataError(f"{place} cannot be read: {failure}.") from None
     stamp = _identity(str(place))
+    handles = {os.getpid(): archive}  # processes that share one would move each other's position in the file
 
     def opener(member: zipfile.ZipInfo) -> Callable[[], IO[bytes]]:
         def read() -> IO[bytes]:
             if member.file_size > MAX_BYTES:
                 raise ValueError(f"it unpacks to {member.file_size:,} bytes")
-            with archive.open(member) as stream:
+            if os.getpid() not in handles:
+                handles[os.getpid()] = zipfile.ZipFile(place)
+            with handles[os.getpid()].open(member) as stream:
                 content = stream.read(MAX_BYTES + 1)
             return io.BytesIO(content)
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import statistics
-import time
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,13 +12,14 @@ from typing import TYPE_CHECKING
 
 from ganzoo.errors import DataError
 from ganzoo_plugins.datasets.files import UserFile, first_names, printable
+from ganzoo_plugins.datasets.parallel import in_order
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
     from ganzoo.data.cache import CachedArrays
-    from ganzoo_plugins.datasets.pixels import Form, Header
+    from ganzoo_plugins.datasets.pixels import Form, Header, Pixels
 
 DEFAULT_SIZE = 64
 """Side of images that differ in size, unless they are smaller."""
@@ -29,7 +28,6 @@ MAX_SIZE = 256
 SPARSE = 16
 """16-bit images that use less than this part of their range get a note."""
 FORMAT = 3
-REPORT_SECONDS = 5.0
 
 
 def load(
@@ -83,9 +81,9 @@ def _form(
     """The form of the images, and notes on what it does to them."""
     from ganzoo_plugins.datasets.pixels import Form
 
-    headers = [known for file in train if (known := _header(file)) is not None]
+    headers = [known for known in _headers(train) if known is not None]
     grey = all(known.grey for known in headers)
-    grey = grey and all(known is None or known.grey for known in map(_header, beside))
+    grey = grey and all(known is None or known.grey for known in _headers(beside))
     if bits == 16 and not grey:
         raise DataError("bits=16 is for grey images, but some of these are in colour.")
     sizes = {h.size for h in headers} or {(DEFAULT_SIZE, DEFAULT_SIZE)}
@@ -103,6 +101,10 @@ def _form(
                 "--image-size N"
             )
     return Form(size, grey, bits, value_range or (0, 65535)), notes
+
+
+def _headers(files: Sequence[UserFile]) -> Iterator[Header | None]:
+    return in_order(lambda number: _header(files[number]), len(files), "Looking at images")
 
 
 def _header(file: UserFile) -> Header | None:
@@ -130,23 +132,12 @@ def _rows(
     beside: Sequence[UserFile],
 ) -> Iterator[tuple[npt.NDArray[np.uint8 | np.uint16], int | None]]:
     """Yield pixels and label of every readable file; then add to `notes` which were skipped, and why."""
-    from ganzoo_plugins.datasets.pixels import read
-
     skipped: list[str] = []
     coloured, largest = 0, -1
-    reported = time.monotonic()
-    for number, file in enumerate(files):
-        if time.monotonic() - reported > REPORT_SECONDS:
-            reported = time.monotonic()
-            logging.getLogger("ganzoo").warning(f"Decoding images: {number:,} of {len(files):,}")
-        try:
-            with file.open() as stream:
-                pixels = read(stream, form)
-            if beside:
-                _check_aspect(pixels.size, _header(beside[number]))
-        except Exception as error:  # decoders may raise anything on damaged files
-            reason = "cannot identify image" if type(error).__name__ == "UnidentifiedImageError" else str(error)
-            skipped.append(f"{printable(file.name)} ({reason or type(error).__name__})")
+    decoded = in_order(lambda number: _decoded(files, number, form, beside), len(files), "Decoding images")
+    for number, pixels in enumerate(decoded):
+        if isinstance(pixels, str):
+            skipped.append(f"{printable(files[number].name)} ({pixels})")
             continue
         coloured += pixels.coloured
         largest = max(largest, -1 if pixels.largest is None else pixels.largest)
@@ -162,6 +153,21 @@ def _rows(
             f"16-bit images use only the values up to {largest:,} of 65,535, so they look nearly black; "
             f"to stretch them, write range=0-{_full_scale(largest)} before the path (folder:range=...:PATH)"
         )
+
+
+def _decoded(files: Sequence[UserFile], number: int, form: Form, beside: Sequence[UserFile]) -> Pixels | str:
+    """The pixels of this file, or the reason why it cannot be read."""
+    from ganzoo_plugins.datasets.pixels import read
+
+    try:
+        with files[number].open() as stream:
+            pixels = read(stream, form)
+        if beside:
+            _check_aspect(pixels.size, _header(beside[number]))
+        return pixels
+    except Exception as error:  # decoders may raise anything on damaged files
+        reason = "cannot identify image" if type(error).__name__ == "UnidentifiedImageError" else str(error)
+        return reason or type(error).__name__
 
 
 def _check_aspect(size: tuple[int, int], other: Header | None) -> None:

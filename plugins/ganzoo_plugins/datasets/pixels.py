@@ -80,7 +80,8 @@ def read(file: IO[bytes], form: Form) -> Pixels:
     they cover the size, and cropped to the centre. Raises whatever PIL raises for unreadable files.
     """
     with Image.open(file, formats=formats()) as opened:
-        image = ImageOps.exif_transpose(opened)
+        ImageOps.exif_transpose(opened, in_place=True)
+        image: Image.Image = opened
         largest, deep = None, image.mode.startswith("I")
         coloured = form.grey and not deep and image.mode not in GREY_MODES
         if image.mode == "F":
