@@ -88,6 +88,11 @@ def upsample(x: Tensor) -> Tensor:
     return F.conv_transpose2d(x, _filter(x, 4.0), stride=2, padding=1, groups=x.shape[1])
 
 
+def downsample(x: Tensor) -> Tensor:
+    """Maps [N, C, H, W] halved in size after the filter [1, 3, 3, 1], with zeros beyond the edge."""
+    return F.conv2d(x, _filter(x, 1.0), stride=2, padding=1, groups=x.shape[1])
+
+
 def _filter(x: Tensor, gain: float) -> Tensor:
     """The filter [C, 1, 4, 4] for maps of C channels, whose sum is `gain`."""
     row = torch.tensor([1.0, 3.0, 3.0, 1.0], device=x.device, dtype=x.dtype)

@@ -31,7 +31,7 @@ def spec_of(reference: dict[str, Any]) -> DataSpec:
 
 def name_of(reference: dict[str, Any]) -> str:
     size = reference["target"][-1] if "target" in reference else reference["size"]
-    return f"{reference['architecture']}-{reference['settings']['preset']}-{size}"
+    return f"{reference['architecture']}-{reference['settings'].get('preset', 'tutorial')}-{size}"
 
 
 @pytest.mark.parametrize("reference", REFERENCES, ids=name_of)

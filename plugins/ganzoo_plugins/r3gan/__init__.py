@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from ganzoo.config import setting
-from ganzoo.plugin import Architecture, Config, DataSpec, LossName, PenaltyName, Variants
+from ganzoo.plugin import Architecture, Config, DataSpec, LossName, PenaltyName, Preset, Variants
 
 if TYPE_CHECKING:
     from ganzoo.gan import GAN
@@ -26,7 +26,18 @@ class R3GANConfig(Config):
             "discriminator_lr": 2e-3,
             "lr_half_life": 2_900_000,
             "ema_half_life": 100_000,
-        }
+        },
+        "preset=paper": {
+            "width": 768,
+            "blocks": 2,
+            "expansion": 2,
+            "group_width": 16,
+            "penalty_weight": 0.05,
+            "batch_size": 512,
+            "generator_lr": 2e-4,
+            "discriminator_lr": 2e-4,
+            "ema_half_life": 5_000_000,
+        },
     }
 
     loss: LossName = "relativistic"
@@ -39,6 +50,7 @@ class R3GANConfig(Config):
     beta1: float = 0.0
     beta2: float = 0.99
     ema_half_life: int = 5_000
+    preset: Preset = setting("small", "small: minutes on a CPU; paper: the authors' networks for 32 and 64 pixels")
     width: int = setting(32, "channels of the largest feature maps; doubled at every smaller scale", ge=1)
     blocks: int = setting(1, "residual blocks per scale", ge=1)
     expansion: int = setting(1, "ratio of a block's inner channels to its outer ones", ge=1)
@@ -62,4 +74,8 @@ class R3GAN(Architecture):
         if spec.kind == "points":
             generator = MLPGenerator(config.latent_dim, config.generator_widths, spec)
             return SharedPassGAN(generator, MLPDiscriminator(config.discriminator_widths, spec), config, spec)
+        if config.preset == "paper":
+            from ganzoo_plugins.r3gan import published
+
+            return SharedPassGAN(published.Generator(config, spec), published.Discriminator(config, spec), config, spec)
         return SharedPassGAN(Generator(config, spec), Discriminator(config, spec), config, spec)

@@ -1,0 +1,108 @@
+"""The networks of Huang et al. 2024, arXiv:2501.05441, in the sizes of the authors' code; `networks` has small ones."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ganzoo.nn import scaled_normal
+from ganzoo.nn.dcgan import stages
+from ganzoo.nn.equalised import downsample, upsample
+from ganzoo.plugin import DataSpec
+from ganzoo_plugins.r3gan import R3GANConfig
+from ganzoo_plugins.r3gan.networks import SLOPE
+
+FULL_WIDTH_UP_TO = 32
+"""The largest side of feature maps with all channels; they are halved at every larger scale."""
+
+
+class Block(nn.Module):
+    """x + f(x): 1x1, grouped 3x3 and 1x1 convolutions, wider inside, the last initialised to zero (Fixup)."""
+
+    def __init__(self, width: int, config: R3GANConfig, depth: int):
+        super().__init__()
+        inner = width * config.expansion
+        self.widen = nn.Conv2d(width, inner, 1)
+        self.mix = nn.Conv2d(inner, inner, 3, padding=1, groups=max(1, inner // config.group_width))
+        self.narrow = nn.Conv2d(inner, width, 1, bias=False)
+        gain = nn.init.calculate_gain("leaky_relu", SLOPE) * depth**-0.25
+        for layer in (self.widen, self.mix):
+            scaled_normal(layer, gain)
+        nn.init.zeros_(self.narrow.weight)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        hidden = F.leaky_relu(self.mix(F.leaky_relu(self.widen(maps), SLOPE)), SLOPE)
+        output: Tensor = maps + self.narrow(hidden)
+        return output
+
+
+class Resize(nn.Module):
+    """Doubles or halves the side with the filter [1, 3, 3, 1]; a 1x1 convolution if the channels change."""
+
+    def __init__(self, inputs: int, outputs: int, up: bool):
+        super().__init__()
+        self.up = up
+        self.change = nn.Conv2d(inputs, outputs, 1, bias=False) if inputs != outputs else None
+        if self.change is not None:
+            scaled_normal(self.change, 1.0)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        maps = maps if self.up else downsample(maps)
+        maps = maps if self.change is None else self.change(maps)
+        return upsample(maps) if self.up else maps
+
+
+class Generator(nn.Module):
+    """z [N, latent_dim] -> weights of a learnt basis [C, base, base] -> blocks, doubled between -> images."""
+
+    def __init__(self, config: R3GANConfig, spec: DataSpec):
+        super().__init__()
+        widths, base = widths_of(config, spec)
+        self.start = nn.Linear(config.latent_dim, widths[0], bias=False)
+        self.basis = nn.Parameter(torch.randn(widths[0], base, base))
+        self.layers = _stages(widths, True, config)
+        self.end = nn.Conv2d(widths[-1], spec.channels, 1, bias=False)
+        nn.init.normal_(self.start.weight, 0.0, config.latent_dim**-0.5)
+        scaled_normal(self.end, 1.0)
+
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        images: Tensor = self.end(self.layers(self.start(z)[:, :, None, None] * self.basis))
+        return images.tanh()
+
+
+class Discriminator(nn.Module):
+    """Images [N, C, size, size] -> blocks, halved between -> products with a learnt basis [N, C'] -> logits [N]."""
+
+    def __init__(self, config: R3GANConfig, spec: DataSpec):
+        super().__init__()
+        widths, base = widths_of(config, spec)
+        widths.reverse()
+        self.start = nn.Conv2d(spec.channels, widths[0], 1, bias=False)
+        self.layers = _stages(widths, False, config)
+        self.basis = nn.Parameter(torch.randn(widths[-1], base, base) / base)
+        self.end = nn.Linear(widths[-1], 1, bias=False)
+        scaled_normal(self.start, 1.0)
+        nn.init.normal_(self.end.weight, 0.0, widths[-1] ** -0.5)
+
+    def forward(self, images: Tensor, condition: Tensor | None = None) -> Tensor:
+        features = (self.layers(self.start(images)) * self.basis).sum((2, 3))
+        logits: Tensor = self.end(features).squeeze(1)
+        return logits
+
+
+def widths_of(config: R3GANConfig, spec: DataSpec) -> tuple[list[int], int]:
+    """Channels of the scales, smallest maps first, and the side of the smallest. Raises UsageError as `stages`."""
+    base, doublings = stages(spec.size)
+    sides = [base << stage for stage in range(doublings + 1)]
+    return [max(1, min(config.width, config.width * FULL_WIDTH_UP_TO // side)) for side in sides], base
+
+
+def _stages(widths: list[int], up: bool, config: R3GANConfig) -> nn.Sequential:
+    """Blocks of each width, with a `Resize` between one scale and the next."""
+    depth = len(widths) * config.blocks
+    layers: list[nn.Module] = []
+    for previous, width in zip([None, *widths], widths):
+        layers += [] if previous is None else [Resize(previous, width, up)]
+        layers += [Block(width, config, depth) for _ in range(config.blocks)]
+    return nn.Sequential(*layers)
