@@ -12,6 +12,7 @@ from ganzoo.core import registry
 from ganzoo.core.plugin import expected_failures
 from ganzoo.core.spec import DataSpec
 
+SIDES = {"generator": "the generator", "discriminator": "the discriminator", "both": "both networks"}
 COUNT = click.IntRange(min=1)
 
 
@@ -54,6 +55,8 @@ def info(
         console.print("unpaired: needs two sets of images, and turns images of the first into images of the second")
     elif card.paired:
         console.print("paired: needs data with an input image for each image, and turns the input into the image")
+    console.print(escape(_made_of(config)), highlight=False)
+    console.print(escape(_meant_for(card, config)), highlight=False)
     for check, reason in expected_failures(card, config).items():
         console.print(f"known to fail the check {escape(check)}: {escape(str(reason))}", highlight=False)
 
@@ -86,6 +89,27 @@ def info(
 def _images(card: Any, size: int, channels: int, classes: int) -> DataSpec:
     """Images with what the card asks for."""
     return DataSpec(channels, size, classes if card.conditional else 0, channels if card.paired else 0)
+
+
+def _made_of(config: Any) -> str:
+    """The pieces that the settings choose, in one line."""
+    pieces = [f"{config.backbone} backbone"] if hasattr(config, "backbone") else []
+    pieces += ["losses of its own" if config.loss == "own" else f"{config.loss} loss"]
+    if config.penalty != "none":
+        lazy = f" in one of {config.penalty_interval} steps" if config.penalty_interval > 1 else ""
+        pieces += [f"{config.penalty} penalty{lazy}"]
+    if config.spectral_norm != "none":
+        pieces += [f"spectral norm in {SIDES[config.spectral_norm]}"]
+    pieces += [name.replace("_", " ") for name in ("path_length", "lecam", "orthogonal") if getattr(config, name)]
+    pieces += [] if config.augmentation == "none" else [f"augmentation {config.augmentation}"]
+    return f"made of: {', '.join(pieces)}"
+
+
+def _meant_for(card: Any, config: Any) -> str:
+    """The kinds of data and the length of a training unless --steps, --epochs or --minutes is given."""
+    given = " with labels" * card.conditional + " with an input each" * card.paired
+    images = config.steps * config.discriminator_steps * config.batch_size
+    return f"meant for: {' or '.join(card.kinds)}{given}; {config.steps:,} steps, which see {images:,} real examples"
 
 
 def _parameters(network: Any) -> int:

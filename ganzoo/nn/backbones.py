@@ -9,8 +9,10 @@ from ganzoo.core.spec import DataSpec
 from ganzoo.nn import dcgan, resnet
 
 
-def backbone_networks(config: BackboneConfig, spec: DataSpec, pool: resnet.Pool = "sum") -> tuple[nn.Module, nn.Module]:
-    """The generator and the discriminator of `config.backbone`, without a norm in the discriminator.
+def backbone_networks(
+    config: BackboneConfig, spec: DataSpec, pool: resnet.Pool = "sum", norm: bool = False
+) -> tuple[nn.Module, nn.Module]:
+    """The generator and the discriminator of `config.backbone`; `norm`: batch norm in DCGAN's discriminator.
 
     If `spec` has classes, the generator uses conditional batch norm and the discriminator the projection of its
     features on the label's embedding. `pool` is how the ResNet's discriminator pools its features over pixels.
@@ -21,5 +23,5 @@ def backbone_networks(config: BackboneConfig, spec: DataSpec, pool: resnet.Pool 
         return generator, resnet.Discriminator(width, spec, classes, pool=pool)
     if classes:
         generator = dcgan.ConditionalGenerator(latent_dim, width, spec, classes)
-        return generator, dcgan.ProjectionDiscriminator(width, spec, classes, norm=False)
-    return dcgan.Generator(latent_dim, width, spec), dcgan.Discriminator(width, spec, norm=False)
+        return generator, dcgan.ProjectionDiscriminator(width, spec, classes, norm)
+    return dcgan.Generator(latent_dim, width, spec), dcgan.Discriminator(width, spec, norm)

@@ -43,6 +43,14 @@ def test_info_shows_paper_origin_settings_and_networks(name: str, ganzoo_cli: Co
     assert ("needs data with labels" in result.out) is entry.card.conditional
 
 
+def test_info_says_what_an_architecture_is_made_of_and_meant_for(ganzoo_cli: Command) -> None:
+    out = ganzoo_cli("info", "projection", "--set", "penalty=r1", "--set", "penalty_interval=4").out
+    assert (
+        "made of: dcgan backbone, hinge loss, r1 penalty in one of 4 steps, spectral norm in the discriminator" in out
+    )
+    assert "meant for: images with labels; 10,000 steps, which see 640,000 real examples" in out
+
+
 def test_info_counts_parameters_for_the_given_images(ganzoo_cli: Command) -> None:
     result = ganzoo_cli("info", "cgan", "--image-size", "32", "--channels", "3", "--classes", "100", "--set", "width=8")
     for part, count in parameters("cgan", DataSpec(3, 32, 100), width=8).items():
