@@ -36,7 +36,9 @@ class ProjectionConfig(BackboneConfig):
     generator_lr: float = 1e-3
     discriminator_lr: float = 1e-3
     spectral_norm: Networks = "discriminator"
-    discriminator_norm: NormName = setting("none", "batch instead of spectral norm: quicker on colour, backbone=dcgan")
+    discriminator_norm: NormName = setting(
+        "none", "batch: batch norm instead of spectral norm in DCGAN's discriminator"
+    )
 
     def check(self) -> None:
         super().check()
