@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from ganzoo_plugins.datasets import parallel
+from ganzoo_plugins.datasets import deadline, parallel, pixels
 from ganzoo_plugins.datasets.folder import Folder
 from PIL import Image
 
@@ -482,3 +482,21 @@ def test_progress_is_said_from_the_first_second(
     assert list(parallel.in_order(lambda number: number, 20, "Decoding images")) == list(range(20))
     assert caplog.messages[0] == "Decoding images: 1 of 20, 1 per second"
     assert len(caplog.messages) == 3
+
+
+def test_a_file_that_never_ends_is_skipped(where: DataLocation, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw(root / "a.png")
+    draw(root / "b.png")
+    ordinary, count = pixels.read, 0
+
+    def stuck(*arguments: object) -> pixels.Pixels:
+        nonlocal count
+        count += 1
+        while count == 1:
+            pass
+        return ordinary(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(deadline, "SECONDS", 0.2)
+    monkeypatch.setattr(pixels, "read", stuck)
+    data = load(where, root)
+    assert (len(data), data.notes) == (1, ("1 of 2 files skipped: a.png (it takes longer than 0.2 s to decode)",))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ganzoo.errors import DataError
+from ganzoo_plugins.datasets.deadline import deadline
 from ganzoo_plugins.datasets.files import UserFile, first_names, printable
 from ganzoo_plugins.datasets.parallel import in_order
 
@@ -112,7 +113,7 @@ def _header(file: UserFile) -> Header | None:
     from ganzoo_plugins.datasets.pixels import header
 
     try:
-        with file.open() as stream:
+        with deadline(), file.open() as stream:
             return header(stream)
     except Exception:  # decoders may raise anything on damaged files
         return None
@@ -160,7 +161,7 @@ def _decoded(files: Sequence[UserFile], number: int, form: Form, beside: Sequenc
     from ganzoo_plugins.datasets.pixels import read
 
     try:
-        with files[number].open() as stream:
+        with deadline(), files[number].open() as stream:
             pixels = read(stream, form)
         if beside:
             _check_aspect(pixels.size, _header(beside[number]))
