@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-long fuzz lint format bench sanitize portable cuda-check cuda-emulate cuda-kernels cuda-sanitize gpu wheel-test clean
+.PHONY: demo test test-long fuzz kills lint format bench sanitize portable cuda-check cuda-emulate cuda-kernels cuda-sanitize gpu wheel-test clean
 
 demo: $(VENV)/installed  ## train a conditional GAN on real digits for a minute
 	$(BIN)/ganzoo train cgan --dataset digits --minutes 1
@@ -20,6 +20,10 @@ test-long: $(VENV)/installed  ## run all tests, slow ones included
 CASES ?= 10000
 fuzz: $(VENV)/installed  ## run every command on CASES mutated runs
 	GANZOO_FUZZ=$(CASES) $(BIN)/pytest -q -m slow tests/cli/test_untrusted_runs.py
+
+KILLS ?= 30
+kills: $(VENV)/installed  ## kill trainings KILLS times, in a directory and on object storage, and compare the bits
+	GANZOO_KILLS=$(KILLS) $(BIN)/pytest -q -m slow tests/training/test_remote.py -k thirty_kills
 
 lint: $(VENV)/installed  ## check style, types and the direction of imports
 	$(BIN)/ruff check .

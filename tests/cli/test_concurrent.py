@@ -1,0 +1,56 @@
+"""Many trainings, evaluations and pages on one folder of runs at the same time."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+import ganzoo
+from ganzoo.evaluation.results import read
+from ganzoo.training import checkpoint
+from ganzoo.training.run import Run
+from tests.ranks import join, start
+from tests.training.test_faults import command
+
+COUNT = int(os.environ.get("GANZOO_CONCURRENT", "100"))
+AT_ONCE = 10
+
+
+@pytest.mark.slow
+def test_commands_on_one_folder_at_the_same_time_tear_nothing(tmp_path: Path) -> None:
+    first = ("vanilla", "--dataset", "ring", "--batch-size", "16", "--checkpoint-every", "5")
+    for name in ("a", "b"):
+        run = ganzoo.train("vanilla", dataset="ring", steps=20, batch_size=16, out=tmp_path / "runs" / name)
+        ganzoo.evaluate(run, metrics=["modes"], samples=2500)
+    kinds = {
+        "train": ("train", *first, "--steps", "40", "--log-every", "5"),
+        "evaluate": ("evaluate", "../runs/a", "--metrics", "modes", "--samples", "2500"),
+        "compare": ("compare", "../runs/a", "../runs/b", "--html", "page.html"),
+        "runs": ("runs", "../runs", "--json"),
+        "sample": ("sample", "../runs/b", "--count", "4", "--out", "samples.png"),
+    }
+    chance = random.Random(0)
+    jobs = [(kind, tmp_path / str(number)) for number, kind in enumerate(chance.choices([*kinds], k=COUNT))]
+    for begin in range(0, COUNT, AT_ONCE):
+        processes = []
+        for kind, folder in jobs[begin : begin + AT_ONCE]:
+            folder.mkdir()
+            words = (*kinds[kind], *(("--out", f"../runs/trained-{folder.name}") if kind == "train" else ()))
+            processes.append((kind, folder, start(command, folder, *words)))
+        for kind, folder, process in processes:
+            output = folder / "output"
+            assert join(process, 300) == 0, f"{kind}: {output.read_text()}"
+            if kind == "runs":
+                assert not [row for row in json.loads(output.read_text()) if "error" in row]
+            if kind == "compare":
+                assert (folder / "page.html").read_text().rstrip().endswith("</html>")
+    for kind, folder in jobs:
+        if kind == "train":
+            run = Run.open(tmp_path / "runs" / f"trained-{folder.name}")
+            assert checkpoint.newest_valid(run.checkpoints)[1] == []
+            assert [row["step"] for row in run.metrics()] == [*range(5, 41, 5)]
+    assert all(read(Run.open(tmp_path / "runs" / name)) for name in ("a", "b"))
