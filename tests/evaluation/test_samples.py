@@ -62,7 +62,7 @@ def test_real_images_score_well_and_points_have_modes(ganzoo_cli: Command) -> No
         (["broken.npz", "--against", "digits"], "broken.npz cannot be read"),
         (["other.npz", "--against", "digits"], "other.npz holds neither images nor points"),
         (["large.npz", "--against", "digits"], "large.npz has 1x9x9 images, and digits has 1x8x8 images"),
-        (["large.npz", "--against", "digits", "--best"], "--best and --dataset are of a run"),
+        (["large.npz", "--against", "digits", "--best"], "--best, --dataset and --set are of a run"),
         (["large.npz", "--against", "nothing"], "nothing"),
     ],
 )
