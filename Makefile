@@ -135,5 +135,5 @@ clean:
 $(VENV)/installed: pyproject.toml setup.py constraints.txt $(wildcard csrc/*/* csrc/*/*/*)
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet torch setuptools ninja
-	$(BIN)/pip install --quiet --no-build-isolation --editable ".[audio,dev,onnx,s3,tensorboard,video,explore]"
+	$(BIN)/pip install --quiet --no-build-isolation --editable ".[audio,dev,onnx,s3,slurm,tensorboard,video,explore]"
 	touch $@

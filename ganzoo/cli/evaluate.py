@@ -27,7 +27,7 @@ LINE_SECONDS = 5.0
 @click.argument("run", shell_complete=completions.runs)
 @click.option(
     "--against", metavar="DATA",
-    help="RUN is samples, not a run: folder:PATH, FILE.npz or a data set; compare them with DATA, named likewise.",
+    help="RUN is samples, not a run: folder:PATH, FILE.npz, FILE.onnx or a data set; compare them with DATA.",
 )  # fmt: skip
 @click.option("--metrics", metavar="A,B,...", help="Measure only these metrics.  [default: all that apply]")
 @click.option("--samples", type=click.IntRange(min=1), help="Number of samples to draw.  [default: 10000]")
@@ -58,8 +58,10 @@ def evaluate(
     ganzoo evaluate runs/cgan-mnist-001
     ganzoo evaluate runs/cgan-mnist-001 --metrics frechet,swd --samples 16384 --reference train
 
+    \b
     ganzoo evaluate folder:samples --against folder:photos
     ganzoo evaluate samples.npz --against mnist
+    ganzoo evaluate generator.onnx --against mnist
 
     The results of a run are stored in its evaluation.json; `ganzoo compare` shows runs side by side. docs/metrics.md
     explains every metric.

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
-import os
 import re
-import signal
 import statistics
 import subprocess
 import sys
@@ -19,8 +18,10 @@ from typing import Any
 import click
 
 from ganzoo.cli import completions
+from ganzoo.cli.launchers import PLACES, Job, Launch, launcher
 from ganzoo.cli.trained import Seeds
 from ganzoo.core.errors import GanzooError, UsageError
+from ganzoo.core.files import lock
 from ganzoo.core.paths import user_path
 
 POLL_SECONDS = 0.2
@@ -34,6 +35,11 @@ class Training:
     settings: tuple[str, ...]
     seed: int
     path: Path
+
+    @property
+    def log(self) -> Path:
+        """What it prints."""
+        return self.path.with_name(f"{self.path.name}.log")
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
@@ -49,18 +55,26 @@ class Training:
     metavar="A,B,...",
     help="Seeds of each combination: 0,1,2 or 0-4.",
 )
-@click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Trainings at a time.")
+@click.option("--jobs", type=click.IntRange(1, MAX_RUNS), help="Trainings at a time.  [default: 1; on a cluster all]")
+@click.option(
+    "--on",
+    "place",
+    type=click.Choice(PLACES),
+    default="local",
+    show_default=True,
+    help="Processes of this machine, jobs of Slurm (SBATCH_PARTITION and the like apply), or tasks of Ray.",
+)
 @click.option("--out", metavar="DIR", help="Directory of the runs.  [default: runs/sweep-NAME]")
 @click.option("--metrics", metavar="A,B,...", help="Evaluate every run with these metrics.  [default: no evaluation]")
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
 @click.pass_context
 def sweep(
-    ctx: click.Context, architecture: str, grid: tuple[str, ...], seeds: list[int], jobs: int, out: str | None,
-    metrics: str | None, as_json: bool,
+    ctx: click.Context, architecture: str, grid: tuple[str, ...], seeds: list[int], jobs: int | None, place: str,
+    out: str | None, metrics: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Train with all combinations of settings and seeds.
 
-    Each training is a process of its own.
+    Each training is a process of its own, on this machine or a cluster.
 
     All other options are those of `ganzoo train`. The same command again resumes what was interrupted and skips what is
     complete. The table at the end has the mean and the standard deviation over seeds.
@@ -71,9 +85,11 @@ def sweep(
     options = [*ctx.args]
     root = user_path(out or f"runs/sweep-{re.sub('[^A-Za-z0-9_.-]+', '-', architecture)}", "a directory")
     trainings = _trainings(grid, seeds, root)
+    at_once = jobs or (1 if place == "local" else len(trainings))
+    launch = launcher(place, root, at_once)
     _check(architecture, options, trainings[0])
     root.mkdir(parents=True, exist_ok=True)
-    failed = _train_all(architecture, options, trainings, jobs, as_json)
+    failed = _train_all(architecture, options, trainings, launch, at_once, as_json)
     done = [training for training in trainings if training not in failed]
     rows = _rows(done, metrics)
     if as_json:
@@ -82,8 +98,7 @@ def sweep(
         _show(rows)
     if failed:
         raise GanzooError(
-            f"{len(failed)} of {len(trainings)} trainings failed; see {failed[0].path.with_suffix('.log')}. "
-            "The same command resumes them."
+            f"{len(failed)} of {len(trainings)} trainings failed; see {failed[0].log}. The same command resumes them."
         )
 
 
@@ -124,41 +139,53 @@ def _check(architecture: str, options: Sequence[str], training: Training) -> Non
 
 
 def _train_all(
-    architecture: str, options: Sequence[str], trainings: Sequence[Training], jobs: int, quiet: bool
+    architecture: str, options: Sequence[str], trainings: Sequence[Training], launch: Launch, jobs: int, quiet: bool
 ) -> list[Training]:
     """Run all trainings, `jobs` at a time; return those that failed. If interrupted, they write their checkpoints."""
     waiting, failed = list(trainings), []
-    running: dict[subprocess.Popen[bytes], Training] = {}
-    environment = {**os.environ, "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // jobs))}
+    running: dict[Job, Training] = {}
     try:
         while waiting or running:
-            while waiting and len(running) < jobs:
-                training = waiting.pop(0)
-                words = _command(architecture, options, training)
-                if (training.path / "config.json").exists():
-                    words = [*words[:4], "--resume", str(training.path), *_length(options)]
-                else:
-                    words += ["--out", str(training.path)]
-                with training.path.with_suffix(".log").open("a") as log:
-                    process = subprocess.Popen(
-                        words, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment,
-                        start_new_session=True,  # Ctrl-C reaches them through us, once
-                    )  # fmt: skip
-                running[process] = training
-            for process in [process for process in running if process.poll() is not None]:
-                training = running.pop(process)
-                if process.returncode:
+            for training in [training for training in waiting if not _is_trained(training.path)]:
+                if len(running) < jobs:
+                    waiting.remove(training)
+                    running[launch(_words(architecture, options, training), training.log)] = training
+            for job, training in list(running.items()):
+                code = job.poll()
+                if code is None:
+                    continue
+                del running[job]
+                if code:
                     failed.append(training)
                 if not quiet:
-                    state = "failed" if process.returncode else "done"
+                    state = "failed" if code else "done"
                     click.echo(f"{training.path}: {state}, {len(waiting) + len(running)} to go")
             time.sleep(POLL_SECONDS)
     finally:
-        for process in running:
-            process.send_signal(signal.SIGINT)
-        for process in running:
-            process.wait()
+        for job in running:
+            job.stop()
+        for job in running:
+            job.wait()
     return [training for training in trainings if training in failed]
+
+
+def _is_trained(path: Path) -> bool:
+    """Whether a process trains this run: one that outlived a sweep which was killed. It is left to finish."""
+    try:
+        with lock(path / ".lock", wait=False) if (path / ".lock").exists() else contextlib.nullcontext():
+            return False
+    except BlockingIOError:
+        return True
+    except OSError:  # no lock of ours; the training says so
+        return False
+
+
+def _words(architecture: str, options: Sequence[str], training: Training) -> list[str]:
+    """The command that begins the training or resumes it."""
+    words = _command(architecture, options, training)
+    if (training.path / "config.json").exists():
+        return [*words[:4], "--resume", str(training.path), *_length(options)]
+    return [*words, "--out", str(training.path)]
 
 
 def _length(options: Sequence[str]) -> list[str]:

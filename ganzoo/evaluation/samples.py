@@ -1,4 +1,4 @@
-"""Evaluation of given samples, whatever made them: a data set by name, or the .npz files of `ganzoo sample`."""
+"""Evaluation of given samples, whatever made them: a data set by name, an .npz file, a generator in an .onnx file."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from ganzoo.core.files import check_regular
 from ganzoo.core.spec import DataSpec, Split
 from ganzoo.data.images import ImageData, sha256_of
 from ganzoo.data.points import PointData
+from ganzoo.evaluation import onnx_samples
 from ganzoo.evaluation.context import EvaluationContext
 from ganzoo.evaluation.measure import SAMPLES, chosen_metrics, measure
 from ganzoo.evaluation.results import Evaluation
@@ -41,12 +42,16 @@ def evaluate_samples(
     """Evaluate `samples` as `evaluate` evaluates those of a GAN that was trained on the data `against`.
 
     Both are names of data sets ("folder:PATH", "mnist") or .npz files with the array `images` or `points`, and
-    `labels` if they have classes. Images are scaled to the size of `against`. At most `count` samples are used, drawn
-    without replacement. Nothing is written. Raises UsageError if the two do not fit each other.
+    `labels` if they have classes; `samples` may also be a generator in an .onnx file, from which `count` are drawn.
+    Images are scaled to the size of `against`. At most `count` samples are used, drawn without replacement. Nothing is
+    written. Raises UsageError if the two do not fit each other.
     """
     train, test = _splits(against, data_dir)
     size = train.spec.size or None
-    given = _read(samples, None if samples.endswith(".npz") else size, data_dir)
+    if samples.endswith(".onnx"):
+        given = _loaded(samples, *onnx_samples.draw(samples, count, seed))
+    else:
+        given = _read(samples, None if samples.endswith(".npz") else size, data_dir)
     if given.spec.target != train.spec.target and given.spec.shape != train.spec.shape:
         raise UsageError(f"{samples} has {given.spec.target}, and {against} has {train.spec.target}.")
     stand_in: Any = _Given(given, train, count, seed, find_device(device))
@@ -104,13 +109,13 @@ def _read(name: str, size: int | None, data_dir: str | os.PathLike[str] | None) 
     return _loaded(name, arrays)
 
 
-def _loaded(name: str, arrays: Mapping[str, Any]) -> Data:
+def _loaded(name: str, arrays: Mapping[str, Any], class_names: tuple[str, ...] = ()) -> Data:
     labels = arrays.get("labels")
     if labels is not None and (
         labels.ndim != 1 or labels.dtype.kind not in "iu" or not len(labels) or labels.min() < 0
     ):
         raise DataError(f"{name}: expected labels as whole numbers [N] from 0.")
-    names = () if labels is None else tuple(str(label) for label in range(int(labels.max()) + 1))
+    names = class_names or (() if labels is None else tuple(str(label) for label in range(int(labels.max()) + 1)))
     labels = None if labels is None else labels.astype(np.int64)
     if "images" in arrays:
         images = arrays["images"]

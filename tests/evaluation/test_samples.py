@@ -10,7 +10,7 @@ import pytest
 
 import ganzoo
 from ganzoo import data
-from ganzoo.evaluation import feature_extractor
+from ganzoo.evaluation import feature_extractor, onnx_samples
 from tests.conftest import Command
 
 
@@ -74,3 +74,31 @@ def test_what_cannot_be_compared(words: list[str], message: str, ganzoo_cli: Com
     assert result.code in (1, 2)
     assert message in result.err
     assert "Traceback" not in result.err
+
+
+def test_a_generator_in_an_onnx_file(ganzoo_cli: Command) -> None:
+    pytest.importorskip("onnxruntime")
+    ganzoo.train("cgan", dataset="digits", steps=2, out="run", settings={"width": 4, "batch_size": 16}, callbacks=[])
+    ganzoo.export("run", out="floats.onnx")
+    ganzoo.export("run", out="pixels.onnx", uint8=True)
+    words = ["--against", "digits", "--samples", 300, "--metrics", "label_accuracy,ms_ssim", "--json"]
+    floats, pixels = (figures(ganzoo_cli("evaluate", f"{name}.onnx", *words)) for name in ("floats", "pixels"))
+    assert floats == pixels
+    np.savez("drawn.npz", **onnx_samples.draw("floats.onnx", 300, 0)[0])
+    assert figures(ganzoo_cli("evaluate", "drawn.npz", *words)) == pytest.approx(floats)
+
+
+def test_onnx_files_that_cannot_be_evaluated(ganzoo_cli: Command) -> None:
+    pytest.importorskip("onnxruntime")
+    Path("broken.onnx").write_text("no model")
+    result = ganzoo_cli("evaluate", "broken.onnx", "--against", "digits")
+    assert (result.code, "broken.onnx cannot be read" in result.err) == (1, True)
+    result = ganzoo_cli("evaluate", "missing.onnx", "--against", "digits")
+    assert (result.code, "missing.onnx does not exist" in result.err) == (2, True)
+    settings = {"generator_widths": (8,), "discriminator_widths": (8,)}
+    ganzoo.train("vanilla", dataset="ring", steps=1, out="ring", settings=settings, callbacks=[])
+    ganzoo.export("ring", out="ring.onnx")
+    result = ganzoo_cli("evaluate", "ring.onnx", "--against", "digits")
+    assert result.code == 2
+    assert "ring.onnx has" in result.err
+    assert "modes" in ganzoo_cli("evaluate", "ring.onnx", "--against", "ring", "--samples", 2500).out
