@@ -16,6 +16,7 @@ from torch import Tensor
 from ganzoo.core import distributed
 from ganzoo.core.errors import CheckpointError, UsageError, did_you_mean
 from ganzoo.core.files import check_regular, sha256
+from ganzoo.core.paths import is_url
 from ganzoo.gan import GAN
 from ganzoo.training import checkpoint
 from ganzoo.training.config import frozen_counts
@@ -30,8 +31,12 @@ SHOWN = 4
 
 @dataclass(frozen=True)
 class Origin:
-    """The checkpoint of another training that a new one begins with. `sha256` is that of its model.safetensors."""
+    """The checkpoint of another training that a new one begins with. `sha256` is that of its model.safetensors.
 
+    `name` is the option's, as config.json holds it.
+    """
+
+    name: str
     run: Run
     path: Path
     sha256: str
@@ -44,7 +49,7 @@ class Origin:
         """
         run = Run.open(name)
         path = distributed.on_rank0(lambda: newest_checkpoint(run, best=run.best.is_dir()))
-        return cls(run, path, sha256(path / "model.safetensors"))
+        return cls(name, run, path, sha256(path / "model.safetensors"))
 
     def give(self, gan: GAN, architecture: str) -> dict[str, Any]:
         """Copy the layers that `gan`, of this `architecture`, shares into it. Returns what config.json keeps about it.
@@ -60,7 +65,7 @@ class Origin:
                 "architecture, settings and image size."
             )
         return {
-            "name": self.run.model or str(self.run.path.absolute()),
+            "name": self.name,
             "step": checkpoint.step_of(self.path),
             "sha256": self.sha256,
             "taken": taken,
@@ -127,8 +132,8 @@ def freeze(gan: GAN, text: str | None) -> list[str]:
 
 def resolved(name: str | None, recorded: str | None) -> str | None:
     """How config.json names the origin `name`: a model by its name, a run by its path. `recorded` if it is that one."""
-    if name is None:
-        return None
+    if name is None or is_url(name):
+        return name
     path = os.path.abspath(os.path.expanduser(name))
     if recorded is not None and recorded in (name, path):
         return recorded
