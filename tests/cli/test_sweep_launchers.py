@@ -1,4 +1,4 @@
-"""A sweep on Slurm and Ray, and one that was killed.
+"""A sweep on Slurm and Ray.
 
 Slurm's jobs are run by submitit's local executor, which starts the same pickled jobs on this machine. Ray is a stand-in
 of the functions that are called, which runs a task in a thread; the clusters themselves are not tested.
@@ -7,12 +7,8 @@ of the functions that are called, which runs a task in a thread; the clusters th
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
 import sys
 import threading
-import time
 import types
 from pathlib import Path
 from typing import Any
@@ -109,24 +105,3 @@ def test_without_sbatch(ganzoo_cli: Command, monkeypatch: pytest.MonkeyPatch) ->
     assert result.code == 2
     assert "there is no sbatch here" in result.err
     assert not list(Path.cwd().iterdir())
-
-
-@pytest.mark.slow
-def test_a_sweep_killed_in_the_middle_ends_in_the_same_table(ganzoo_cli: Command, tmp_path: Path) -> None:
-    words = [*WORDS, "--steps", "300", "--checkpoint-every", "20", "--seeds", "0,1", "--json"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen([sys.executable, "-m", "ganzoo", *words], env=environment, stdout=subprocess.DEVNULL)
-    try:
-        first = tmp_path / "sweep" / "batch_size=16-seed=0" / "checkpoints"
-        until = time.monotonic() + 180
-        while not (first / "step-00000020").exists():
-            assert time.monotonic() < until
-            time.sleep(0.01)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    assert not (tmp_path / "sweep" / "batch_size=16-seed=1").exists()
-    broken = ganzoo_cli(*words)
-    assert broken.code == 0, broken.err
-    unbroken = ganzoo_cli(*words, "--out", "whole")
-    assert values(broken.out) == values(unbroken.out)
