@@ -8,7 +8,17 @@ import click
 
 from ganzoo.cli import completions
 from ganzoo.cli.overrides import key_values
-from ganzoo.core.entry_points import AUGMENTATIONS, DATASETS, KINDS, LOGGERS, LOSSES, METRICS, PENALTIES
+from ganzoo.core.entry_points import (
+    AUGMENTATIONS,
+    DATASETS,
+    KINDS,
+    LOGGERS,
+    LOSSES,
+    METRICS,
+    MODALITIES,
+    MODELS,
+    PENALTIES,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -23,6 +33,8 @@ OTHERS = {
     "augmentation": AUGMENTATIONS,
     "metric": METRICS,
     "logger": LOGGERS,
+    "modality": MODALITIES,
+    "model": MODELS,
 }
 """The options that name another plugin than an architecture, and their groups of entry points."""
 

@@ -37,6 +37,10 @@ class Modality:
     one_per_file: ClassVar[bool] = True
     """Whether a file holds one example, so that several make a directory; else a file holds all of them."""
 
+    def example(self) -> Field:
+        """A small field, for conformance checks."""
+        raise NotImplementedError
+
     def field(self, values: Array, facts: Mapping[str, Any]) -> Field:
         """The description of `values`, given the `facts` that the data set states. DataError if they do not fit."""
         raise NotImplementedError

@@ -18,6 +18,8 @@ from ganzoo.testing.checks import (
     logger_checks,
     loss_checks,
     metric_checks,
+    modality_checks,
+    model_checks,
     penalty_checks,
 )
 from ganzoo.testing.kit import Check, CheckError, Result, run, without_repetitions
@@ -35,6 +37,8 @@ __all__ = [
     "logger_checks",
     "loss_checks",
     "metric_checks",
+    "modality_checks",
+    "model_checks",
     "parametrize_checks",
     "penalty_checks",
     "run",

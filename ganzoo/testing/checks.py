@@ -6,12 +6,27 @@ from collections.abc import Iterator
 from typing import Any
 
 from ganzoo.augmentations import get_augmentation
+from ganzoo.core import models as installed_models
 from ganzoo.core import registry
 from ganzoo.core.errors import UsageError
 from ganzoo.core.plugin import Architecture, expected_failures
+from ganzoo.data.modality import get_modality
 from ganzoo.evaluation.metrics import get_metrics
 from ganzoo.losses import get_loss, get_penalty
-from ganzoo.testing import augmentations, card, datasets, loggers, losses, metrics, networks, penalties, ranks, training
+from ganzoo.testing import (
+    augmentations,
+    card,
+    datasets,
+    loggers,
+    losses,
+    metrics,
+    modalities,
+    models,
+    networks,
+    penalties,
+    ranks,
+    training,
+)
 from ganzoo.testing.augmentations import AugmentationFixture
 from ganzoo.testing.datasets import DatasetFixture
 from ganzoo.testing.fixtures import ArchitectureFixture
@@ -19,6 +34,8 @@ from ganzoo.testing.kit import Check, Rule, checks_of, run_all
 from ganzoo.testing.loggers import LoggerFixture
 from ganzoo.testing.losses import LossFixture
 from ganzoo.testing.metrics import MetricFixture
+from ganzoo.testing.modalities import ModalityFixture
+from ganzoo.testing.models import ModelFixture
 from ganzoo.testing.penalties import PenaltyFixture
 from ganzoo.training.callbacks import get_logger
 
@@ -72,6 +89,14 @@ AUGMENTATION: tuple[Rule[AugmentationFixture], ...] = (
 )
 METRIC: tuple[Rule[MetricFixture], ...] = (metrics.metadata, metrics.applies, metrics.values, metrics.repeatable)
 LOGGER: tuple[Rule[LoggerFixture], ...] = (loggers.training, loggers.stdout)
+MODALITY: tuple[Rule[ModalityFixture], ...] = (
+    modalities.made_up,
+    modalities.encode,
+    modalities.decode,
+    modalities.picture,
+    modalities.write,
+)
+MODEL: tuple[Rule[ModelFixture], ...] = (models.weights, models.samples, models.card)
 
 
 def architecture_checks(architecture: str | type[Architecture], **settings: Any) -> Iterator[Check]:
@@ -136,3 +161,16 @@ def metric_checks(metric: str) -> Iterator[Check]:
 def logger_checks(logger: str) -> Iterator[Check]:
     """Every check of the logger called `logger`. Raises UsageError and PluginError as `architecture_checks` does."""
     return checks_of(LOGGER, LoggerFixture(get_logger(logger)), {})
+
+
+def modality_checks(modality: str) -> Iterator[Check]:
+    """Every check of a modality. Raises UsageError and PluginError as `architecture_checks` does."""
+    return checks_of(MODALITY, ModalityFixture(get_modality(modality)), {})
+
+
+def model_checks(model: str) -> Iterator[Check]:
+    """Every check of an installed model. Raises UsageError for an unknown name, PluginError for a broken model."""
+    folder = installed_models.find(model)
+    if folder is None:
+        raise UsageError(f"No model is called {model!r}.{installed_models.hint(model).partition('.')[2]}")
+    return checks_of(MODEL, ModelFixture(model, folder), {})

@@ -254,7 +254,7 @@ GROUPS = {
     "metric": "parts:Brightness",
     "logger": "parts:Lines",
 }
-CHECKED = ("dataset", "loss", "penalty", "augmentation", "metric", "logger")
+CHECKED = ("dataset", "modality", "loss", "penalty", "augmentation", "metric", "logger")
 COMMANDS = """
 import json, shlex, sys
 from ganzoo.cli import main
@@ -317,8 +317,9 @@ def test_a_plugin_of_every_group_is_listed_used_and_checked(installed: Environme
         "sample run --count 4 --out maps.png",
         "sample zoo-model --count 4 --out points.png",
         *(f"check --{kind} zoo_{kind}" for kind in CHECKED),
+        "check --model zoo-model",
     )
-    assert codes == [0] * (5 + len(CHECKED)), printed
+    assert codes == [0] * (6 + len(CHECKED)), printed
     assert "4 maps written to maps.png" in printed
     assert (tmp_path / "run/lines.txt").read_text() == "1"
     assert "zoo_metric" in json.loads((tmp_path / "run/evaluation.json").read_text())["findings"]

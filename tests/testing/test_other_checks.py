@@ -1,19 +1,33 @@
-"""The checks of penalties, augmentations, metrics and loggers: good ones pass, each mistake fails the check for it."""
+"""The checks of other plugins than architectures and data sets: good ones pass, each mistake fails the check for it."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from ganzoo.core import registry
-from ganzoo.core.entry_points import AUGMENTATIONS, PENALTIES
-from ganzoo.testing import augmentation_checks, logger_checks, metric_checks, penalty_checks, run
+from ganzoo.core import models, registry
+from ganzoo.core.entry_points import AUGMENTATIONS, MODALITIES, MODELS, PENALTIES
+from ganzoo.testing import (
+    augmentation_checks,
+    logger_checks,
+    metric_checks,
+    modality_checks,
+    model_checks,
+    penalty_checks,
+    run,
+)
+from ganzoo.testing.kit import CheckError
+from ganzoo.testing.models import ModelFixture, card, samples, weights
 from tests.conftest import Site
 
 CODE = """
     import torch
+    import numpy as np
     from ganzoo import Callback
+    from ganzoo.data.modalities.audio import Audio
     from ganzoo.augmentations import Augmentation, normal, uniform
     from ganzoo.evaluation.metrics import Metric, MetricResult, MetricValue, Need
     from ganzoo.penalties import r1_penalty
@@ -89,6 +103,34 @@ CODE = """
     class Points(Good):
         needs = (Need.POINTS,)
 
+    # modalities
+    class Sound(Audio): ...
+
+    class Endless(Audio):
+        def made_up(self, field, count, rng):
+            return super().made_up(field, count, np.random.default_rng())
+
+    class Unscaled(Audio):
+        def encode(self, values, field):
+            return values.float()
+
+    class Truncating(Audio):
+        def decode(self, outputs, field):
+            return (outputs.float() * 32768).clamp(-32768, 32767).mul(0.99).to(torch.int16)
+
+    class Doubles(Audio):
+        def decode(self, outputs, field):
+            made = super().decode(outputs, field)
+            return made.double() if outputs.dtype == torch.float64 else made
+
+    class Grey(Audio):
+        def images(self, values, field):
+            return super().images(values, field).float()
+
+    class Silent(Audio):
+        def write(self, values, field, path, text):
+            pass
+
     # loggers
     class Quiet(Callback): ...
 
@@ -105,12 +147,14 @@ GROUPS = {
     "augmentations": ("bright", "promoted", "cropped", "blind", "global_noise", "peeking", "Forgetful"),
     "metrics": ("Good", "NoSummary", "Nowhere", "NoReal", "Tensors", "Random", "Points"),
     "loggers": ("Quiet", "Loud", "Crashing"),
+    "modalities": ("Sound", "Endless", "Unscaled", "Truncating", "Doubles", "Grey", "Silent"),
 }
 CHECKS: dict[str, Callable[[str], object]] = {
     "penalties": penalty_checks,
     "augmentations": augmentation_checks,
     "metrics": metric_checks,
     "loggers": logger_checks,
+    "modalities": modality_checks,
 }
 
 
@@ -141,6 +185,35 @@ def test_the_built_in_logger_passes() -> None:
     assert {run(check).status for check in logger_checks("tensorboard")} == {"ok"}
 
 
+@pytest.mark.parametrize("name", registry.names(MODALITIES))
+def test_the_built_in_modalities_pass(name: str) -> None:
+    assert {run(check).status for check in modality_checks(name)} == {"ok"}
+
+
+@pytest.mark.parametrize("name", registry.names(MODELS))
+def test_the_models_that_come_with_it_pass(name: str) -> None:
+    assert {run(check).status for check in model_checks(name)} == {"ok"}
+
+
+def test_a_model_that_is_damaged_or_names_a_machine_fails(tmp_path: Path) -> None:
+    folder = models.find("vanilla-ring")
+    assert folder is not None
+    copy = tmp_path / "model"
+    shutil.copytree(folder, copy)
+    fixture = ModelFixture("mine", copy)
+    (copy / "CARD.md").write_text((copy / "CARD.md").read_text() + "made in /home/ann/runs")
+    with pytest.raises(CheckError, match=r"CARD\.md has a path of the machine"):
+        card.function(fixture)
+    (copy / "CARD.md").unlink()
+    with pytest.raises(CheckError, match=r"CARD\.md is missing"):
+        card.function(fixture)
+    file = next(copy.glob("checkpoints/*/ema.safetensors"))
+    file.write_bytes(file.read_bytes()[:-1])
+    for rule in (weights, samples):
+        with pytest.raises(CheckError, match="it cannot be loaded"):
+            rule.function(fixture)
+
+
 @pytest.mark.parametrize(
     ("group", "name", "check", "problem"),
     [
@@ -165,6 +238,18 @@ def test_the_built_in_logger_passes() -> None:
         ("loggers", "quiet", "", ""),
         ("loggers", "loud", "stdout", "it prints '1'"),
         ("loggers", "crashing", "training", "takes 2 positional arguments but 3 were given"),
+        ("modalities", "sound", "", ""),
+        ("modalities", "endless", "made_up", "the same random generator makes up different examples"),
+        ("modalities", "unscaled", "encode", "`encode` returns values from"),
+        ("modalities", "truncating", "decode", "`decode` does not give back what was encoded"),
+        (
+            "modalities",
+            "doubles",
+            "decode",
+            "returns torch.float64 for outputs of torch.float64, where data are torch.int16",
+        ),
+        ("modalities", "grey", "picture", "`images` returns torch.float32"),
+        ("modalities", "silent", "write", "`write` makes no file for 1 examples"),
     ],
 )
 def test_a_mistake_is_named_by_the_check_for_it(group: str, name: str, check: str, problem: str, mine: None) -> None:

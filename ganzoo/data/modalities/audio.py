@@ -31,6 +31,9 @@ class Audio(Modality):
     noun = "clips"
     suffix = ".wav"
 
+    def example(self) -> Field:
+        return Field(self.name, (1, 512), {"sample_rate": 8000})
+
     def field(self, values: Array, facts: Mapping[str, Any]) -> Field:
         fits = values.dtype == np.int16 and values.ndim == 3 and 0 not in values.shape
         expect(fits, "int16 audio [N, channels, samples]", values)

@@ -24,6 +24,9 @@ class Images(Modality):
     noun = "images"
     suffix = ".png"
 
+    def example(self) -> Field:
+        return Field(self.name, (3, 6, 8))
+
     def field(self, values: Array, facts: Mapping[str, Any]) -> Field:
         fits = values.dtype in (np.uint8, np.uint16) and values.ndim == 4 and 0 not in values.shape
         expect(fits, "uint8 or uint16 images [N, channels, height, width]", values)

@@ -18,6 +18,9 @@ class Labels(Modality):
 
     noun = "labels"
 
+    def example(self) -> Field:
+        return Field(self.name, (), {"classes": 3})
+
     def field(self, values: Array, facts: Mapping[str, Any]) -> Field:
         expect(values.dtype == np.int64 and values.ndim == 1, "int64 labels [N]", values)
         low, high = (int(values.min()), int(values.max())) if len(values) else (0, 0)

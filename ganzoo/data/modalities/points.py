@@ -24,6 +24,9 @@ class Points(Modality):
     suffix = ".csv"
     one_per_file = False
 
+    def example(self) -> Field:
+        return Field(self.name, (2,), {"scale": 2.0})
+
     def field(self, values: Array, facts: Mapping[str, Any]) -> Field:
         fits = values.dtype == np.float32 and values.ndim == 2 and values.shape[1] >= 2 and len(values) > 0
         expect(fits, "float32 points [N, D >= 2]", values)

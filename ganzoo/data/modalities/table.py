@@ -46,6 +46,18 @@ class Table(Modality):
     suffix = ".csv"
     one_per_file = False
 
+    def example(self) -> Field:
+        return Field(
+            self.name,
+            (4,),
+            {
+                "columns": [
+                    {"name": "size", "low": 0.0, "high": 10.0, "whole": True},
+                    {"name": "colour", "categories": ["red", "green", "blue"]},
+                ]
+            },
+        )
+
     def field(self, values: Array, facts: Mapping[str, Any]) -> Field:
         fits = values.dtype == np.float64 and values.ndim == 2 and 0 not in values.shape
         expect(fits, "float64 rows [N, columns]", values)

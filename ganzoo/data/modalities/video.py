@@ -25,6 +25,9 @@ class Video(Modality):
     noun = "clips"
     suffix = ".gif"
 
+    def example(self) -> Field:
+        return Field(self.name, (4, 1, 6, 8), {"fps": 10})
+
     def field(self, values: Array, facts: Mapping[str, Any]) -> Field:
         fits = values.dtype == np.uint8 and values.ndim == 5 and values.shape[2] in (1, 3) and 0 not in values.shape
         expect(fits, "uint8 video [N, frames, 1 or 3, height, width]", values)
