@@ -27,7 +27,10 @@ class Logger(Callback):
         folder = training.run.path
         id_file = folder / "mlflow-id.txt"
         known = id_file.read_text() if id_file.exists() else None
-        run = self.mlflow.start_run(run_id=known, run_name=folder.name)
+        try:
+            run = self.mlflow.start_run(run_id=known, run_name=folder.name)
+        except self.mlflow.MlflowException as failure:
+            raise UsageError(f"MLflow starts no run: {failure}") from failure
         self.started = True
         if known is None:
             id_file.write_text(run.info.run_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +28,18 @@ class Logger(Callback):
         folder = training.run.path
         id_file = folder / "wandb-id.txt"
         if not id_file.exists():
-            id_file.write_text(self.wandb.util.generate_id())
-        self.run = self.wandb.init(
-            id=id_file.read_text(),
-            resume="allow",
-            name=folder.name,
-            dir=str(folder),
-            config=training.run.config,
-            settings=self.wandb.Settings(silent=True),
-        )
+            id_file.write_text(secrets.token_hex(4))
+        try:
+            self.run = self.wandb.init(
+                id=id_file.read_text(),
+                resume="allow",
+                name=folder.name,
+                dir=str(folder),
+                config=training.run.config,
+                settings=self.wandb.Settings(silent=True),
+            )
+        except self.wandb.Error as failure:
+            raise UsageError(f"Weights & Biases starts no run: {failure}") from failure
 
     def on_metrics(self, row: dict[str, Any]) -> None:
         self.run.log(row, step=row["step"])
