@@ -35,6 +35,7 @@ def serve(
 ) -> None:
     """Serve the page until a signal arrives. `announce` is called with its address once it can be opened."""
     require_extra()
+    import torch
     import uvicorn
 
     from ganzoo.explore.live import LiveTraining
@@ -42,6 +43,8 @@ def serve(
     from ganzoo.explore.security import LOOPBACK
     from ganzoo.explore.server import application
 
+    # A core for the browser: threads that wait for one that it has taken slow down every step.
+    torch.set_num_threads(max(1, torch.get_num_threads() - 1))
     listener = open_socket(host, port)
     token = secrets.token_urlsafe(24)
     live = None if session is None else LiveTraining(session)
