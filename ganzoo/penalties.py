@@ -148,6 +148,8 @@ PENALTIES: dict[str, Penalty] = {
     "bcr": balanced_consistency_penalty,
 }
 """The built-in penalties by name; `get_penalty` finds those of other packages as well."""
+OF_IMAGES: tuple[Penalty, ...] = (consistency_penalty, balanced_consistency_penalty)
+"""The penalties that are defined for images only."""
 
 
 def _half_squared_gradient_norm(discriminator: Score, images: Tensor) -> Tensor:

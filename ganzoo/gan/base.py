@@ -20,6 +20,7 @@ from ganzoo.gan.sampling import checked_given, checked_labels, evaluating, sampl
 from ganzoo.gan.step import Logs, Player, StepContext
 from ganzoo.losses import clip_weights, get_loss, get_penalty
 from ganzoo.nn import MinibatchStddev, spectrally_normalise, uses_batch_statistics
+from ganzoo.penalties import OF_IMAGES
 
 
 class GAN(nn.Module):
@@ -38,6 +39,15 @@ class GAN(nn.Module):
     Whatever is documented for images holds for other data, [N, *spec.shape], as well. Plugins may override any method.
     """
 
+    class_names: tuple[str, ...] = ()
+    """Names of the classes of the data it was trained on, by number; empty if they are not known."""
+    step_context: StepContext
+    """The current training step: inside losses, where training stands and which z they are for. Set by the trainer."""
+    sampling_type: type[Any] = Sampling
+    """The card's `Sampling`."""
+    sampling: Any = None
+    """Inside `sample` its settings, for `latent`, `condition` and `generate`; None in training."""
+
     def __init__(self, generator: nn.Module, discriminator: nn.Module, config: Any, spec: DataSpec):
         super().__init__()
         self.generator = generator
@@ -52,8 +62,11 @@ class GAN(nn.Module):
         self.separate = self.batch_statistics or any(isinstance(m, MinibatchStddev) for m in discriminator.modules())
         if self.augmentation and spec.kind != "images":
             raise UsageError(f"augmentation={config.augmentation} is for images, and these data are {spec.kind}.")
+        penalty = get_penalty(config.penalty)
+        if penalty in OF_IMAGES and spec.kind != "images":
+            raise UsageError(f"penalty={config.penalty} moves images; these are {spec.kind}. Choose penalty=none.")
         self._apply_spectral_norm()
-        if get_penalty(config.penalty) and self.batch_statistics:
+        if penalty and self.batch_statistics:
             raise UsageError(
                 f"penalty={config.penalty} with batch norm in the discriminator: the penalty is on each image by "
                 "itself, and batch norm mixes the images of a batch. Choose discriminator_norm=none, or penalty=none."
@@ -69,15 +82,6 @@ class GAN(nn.Module):
             )
         for name in names:
             spectrally_normalise(getattr(self, name))
-
-    class_names: tuple[str, ...] = ()
-    """Names of the classes of the data it was trained on, by number; empty if they are not known."""
-    step_context: StepContext
-    """The current training step: inside losses, where training stands and which z they are for. Set by the trainer."""
-    sampling_type: type[Any] = Sampling
-    """The card's `Sampling`."""
-    sampling: Any = None
-    """Inside `sample` its settings, for `latent`, `condition` and `generate`; None in training."""
 
     def training_step(self, step: StepContext) -> Logs:
         """One training step: `discriminator_steps` updates of the discriminator, then one of the generator.

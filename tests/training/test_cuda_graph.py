@@ -17,6 +17,7 @@ import ganzoo
 from ganzoo.core import registry
 from ganzoo.core.errors import TrainingError, UsageError
 from ganzoo.ops import use_backend
+from ganzoo.testing.fixtures import ArchitectureFixture
 from ganzoo.training import cuda_graph as graph
 from ganzoo.training import loop
 from ganzoo.training.batches import Batches
@@ -138,12 +139,13 @@ def test_operations_that_cannot_be_captured_are_recorded(name: str) -> None:
     ],
 )
 def test_a_step_can_be_captured(name: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    prepared = session(name, "digits", {"batch_size": 8, **settings}, device="cpu")
-    batch = [None if t is None else t.to("meta") for t in prepared.make_batches()(0)]
+    prepared = ArchitectureFixture(registry.find_architecture(name).card, {"batch_size": 8, **settings})
+    gan = prepared.build().train()
+    batch = [None if t is None else t.to("meta") for t in prepared.batches(gan)(0)]
     monkeypatch.setattr("ganzoo.training.state._step", lambda *_: None)  # fused optimizers have no meta device,
     rng = torch.Generator()
     monkeypatch.setattr(torch, "Generator", lambda device: rng)  # nor have generators
-    state = TrainingState(prepared.build().train().to("meta"), 0)
+    state = TrainingState(gan.to("meta"), 0)
     with use_backend("reference"), Synchronizations() as recorded:
         logs = loop.compute_step(state, lambda k: tuple(batch))  # type: ignore[arg-type, return-value]
     assert not recorded.operations
