@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import re
 import secrets
 from collections.abc import Mapping
@@ -44,10 +46,11 @@ if TYPE_CHECKING:
     help="Random seed; the same seed gives the same samples.  [default: random, printed and stored in the output]",
 )  # fmt: skip
 @click.option(
-    "--out", metavar="PATH", default="samples.png", show_default=True,
+    "--out", metavar="PATH",
     help="FILE.png: one picture of all samples. FILE.npz: arrays. FILE.wav, .gif, .csv: audio, video, points or rows. "
-    "Any other path: a directory of PNG, WAV or GIF files.",
+    "Any other path: a directory of PNG, WAV or GIF files.  [default: samples.png, or samples-2.png and so on]",
 )  # fmt: skip
+@click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
 @click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", shell_complete=completions.sampling,
     help="Change a sampling setting of the architecture (see ganzoo info); repeat for several.",
@@ -60,8 +63,8 @@ if TYPE_CHECKING:
 @click.option("--best", is_flag=True, help="Use the best checkpoint (see train --evaluate-every), not the last.")
 @click.option("--device", metavar="auto|cpu|cuda|cuda:N", help="[default: auto]")
 def sample(
-    run: str, count: int, labels: tuple[str, ...], inputs: str | None, split: Any, seed: int | None, out: str,
-    overrides: tuple[str, ...], method: str | None, device: str | None, best: bool,
+    run: str, count: int, labels: tuple[str, ...], inputs: str | None, split: Any, seed: int | None, out: str | None,
+    overwrite: bool, overrides: tuple[str, ...], method: str | None, device: str | None, best: bool,
 ) -> None:  # fmt: skip
     """Generate samples with a trained GAN.
 
@@ -90,12 +93,12 @@ def sample(
     from ganzoo.training.loading import generate_from_inputs, load_checkpoint, newest_checkpoint
     from ganzoo.training.run import Run
 
-    target = user_path(out)
+    target = user_path(out or ("samples.png" if overwrite else _free("samples", ".png")))
     kind = target.suffix.lower()
     run_directory = Run.open(run)
     spec = run_directory.spec
     modality = get_modality(spec.kind)
-    _check_target(target, modality)
+    _check_target(target, modality, overwrite)
     checkpoint = newest_checkpoint(run_directory, best)
     gan = load_checkpoint(run_directory, checkpoint, device)
     seed = secrets.randbits(32) if seed is None else seed
@@ -146,12 +149,18 @@ def sample(
     console.print_line(f"{count:,} {modality.noun} written to {target} ({_how(origin)}){note}")
 
 
+def _free(stem: str, suffix: str) -> str:
+    """The first name of STEM.SUFFIX, STEM-2.SUFFIX and so on that is not in use."""
+    names = (f"{stem}{'' if number == 1 else f'-{number}'}{suffix}" for number in itertools.count(1))
+    return next(name for name in names if not os.path.lexists(name))
+
+
 def _how(origin: Mapping[str, str | int]) -> str:
     details = [f", {origin[name]}" for name in ("method", "sampling") if name in origin]
     return f"seed {origin['seed']}{''.join(details)}"
 
 
-def _check_target(target: Path, modality: Modality) -> None:
+def _check_target(target: Path, modality: Modality, overwrite: bool) -> None:
     from PIL import Image
 
     files = dict.fromkeys([".png", ".npz", *([modality.suffix] if modality.suffix else [])])
@@ -165,6 +174,8 @@ def _check_target(target: Path, modality: Modality) -> None:
         raise UsageError(f"--out {target}: pictures are written as PNG. Choose {target.with_suffix('.png')}.")
     if file and target.is_dir():
         raise UsageError(f"--out {target} is a directory.")
+    if file and target.exists() and not overwrite:
+        raise UsageError(f"{target} exists. Choose another --out, or add --overwrite.")
     if file and not target.parent.is_dir():
         raise UsageError(f"--out {target}: the directory {target.parent} does not exist.")
 

@@ -61,7 +61,7 @@ class MinibatchStddev(nn.Module):
         self.group = group
 
     def forward(self, x: Tensor) -> Tensor:
-        n = len(x)
+        n = x.shape[0]
         group = next(size for size in range(min(self.group, n), 0, -1) if n % size == 0)
         variance = x.float().unflatten(0, (n // group, group)).var(1, correction=0)
         mean = (variance + 1e-8).sqrt().mean((1, 2, 3)).repeat_interleave(group)

@@ -95,6 +95,26 @@ def test_a_directory_in_use_is_left_alone(run: Run, tmp_path: Path, ganzoo_cli: 
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
+def test_a_file_is_replaced_only_if_asked(run: Run, tmp_path: Path, ganzoo_cli: Command) -> None:
+    out = tmp_path / "grid.png"
+    out.write_bytes(b"mine")
+    refused = ganzoo_cli("sample", run.path, "--count", 4, "--out", out)
+    assert refused.code == 2
+    assert f"{out} exists. Choose another --out, or add --overwrite." in refused.err
+    assert out.read_bytes() == b"mine"
+    assert ganzoo_cli("sample", run.path, "--count", 4, "--out", out, "--overwrite").code == 0
+    assert Image.open(out).size
+
+
+def test_without_out_the_next_free_name_is_taken(
+    run: Run, tmp_path: Path, ganzoo_cli: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(3):
+        assert ganzoo_cli("sample", run.path, "--count", 4).code == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"samples.png", "samples-2.png", "samples-3.png"}
+
+
 def test_folders_are_numbered_if_a_class_name_is_unsafe_as_a_path() -> None:
     from ganzoo.cli.sample import folder_names
 

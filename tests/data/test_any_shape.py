@@ -192,7 +192,7 @@ def test_resumes_exactly_with_domains_that_are_not_aligned(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("architecture", "dataset", "words"),
     [
-        ("dcgan", "wide", "needs square images, but these have 8x12 pixels"),
+        ("stylegan2", "wide", "needs square images, but these have 8x12 pixels"),
         ("frominput", "apart", "needs pairs, but the inputs and targets of Apart do not belong together"),
         ("frominput", "wide", "starts from inputs and needs pairs, but Wide has none"),
         ("cgan", "partly", "needs the label of every example, but 22 of 64 in Partly have none"),

@@ -59,7 +59,7 @@ class Generator(nn.Module):
 
     def synthesise(self, styles: Tensor) -> Tensor:
         """Images of the styles [N, layers, latent_dim]: each scale adds its own to the smaller one, enlarged."""
-        maps = self.convs[0](self.constant.expand(len(styles), -1, -1, -1), styles[:, 0])
+        maps = self.convs[0](self.constant.expand(styles.shape[0], -1, -1, -1), styles[:, 0])
         images = self.images[0](maps, styles[:, 1])
         for stage, to_image in enumerate(self.images[1:]):
             layer = 1 + 2 * stage

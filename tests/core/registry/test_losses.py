@@ -82,7 +82,9 @@ def test_a_run_whose_loss_was_uninstalled_says_what_to_install(site: Site) -> No
 def test_names_of_other_packages_are_offered_where_settings_are(double: Site, ganzoo_cli: Command) -> None:
     shown = ganzoo_cli("info", "vanilla").out
     assert re.search(r"^loss .*one of double, energy, hinge, .*wasserstein", shown, re.MULTILINE)
-    assert re.search(r"^penalty .*one of none, clip, dragan, gradient, r1, .*stuck_penalty, zero", shown, re.MULTILINE)
+    assert re.search(
+        r"^penalty .*one of none, clip, bcr, cr, dragan, gradient, r1, .*stuck_penalty, zero", shown, re.MULTILINE
+    )
 
 
 def test_an_unknown_loss_is_wrong_usage_with_a_hint(double: Site, ganzoo_cli: Command) -> None:
