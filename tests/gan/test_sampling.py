@@ -81,7 +81,7 @@ def test_from_the_command_line(run: Path, tmp_path: Path, ganzoo_cli: Command) -
     content = np.load(arrays, allow_pickle=False)
     assert str(content["sampling"]) == Image.open(picture).info["sampling"] == "truncation=0.0"
     assert np.array_equal(*content["images"])
-    assert ganzoo_cli("sample", run, "--count", 2, "--seed", 3, "--out", arrays).code == 0
+    assert ganzoo_cli("sample", run, "--count", 2, "--seed", 3, "--out", arrays, "--overwrite").code == 0
     assert str(np.load(arrays)["sampling"]) == "truncation=1.0"
 
 
