@@ -134,7 +134,7 @@ def test_a_slider_moved_changes_the_picture_and_a_reload_keeps_it(page: Any) -> 
     for _ in range(40):
         slider.press("ArrowRight")
     changes(page, ".main-picture", before)
-    page.wait_for_function("() => /moves=0:2(&|$)/.test(decodeURIComponent(location.hash))")
+    page.wait_for_function("() => /moves=\\d:2(&|$)/.test(decodeURIComponent(location.hash))")
     moved = settled(page, ".main-picture")
     page.reload()
     open_latent(page)
