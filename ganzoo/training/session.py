@@ -44,6 +44,8 @@ from ganzoo.training.state import TrainingState, device_type
 
 _TRAINING = threading.RLock()
 """Held while training: torch's random state and settings belong to the process."""
+FEW = 8
+"""Architectures that a message names one by one."""
 
 
 class Session:
@@ -87,9 +89,10 @@ class Session:
         kind = registry.get_dataset(config.dataset)[0].kind
         if kind not in self.entry.card.kinds:
             able = [e.name for e in registry.architectures() if e.error is None and kind in e.card.kinds]
+            choice = " or ".join(able) if len(able) <= FEW else f"one of the {len(able)} for {kind} (ganzoo list)"
             raise UsageError(
                 f"{self.entry.name} is for {' and '.join(self.entry.card.kinds)}, but {config.dataset} has {kind}. "
-                f"Choose {' or '.join(able)}."
+                f"Choose {choice}."
             )
         self.settings = configs.make(self.entry.card.Config, settings, kind)
         get_loss(self.settings.loss), get_penalty(self.settings.penalty)  # imports them: a broken one is refused here
