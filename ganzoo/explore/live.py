@@ -24,8 +24,8 @@ SHARE = 0.03
 """Share of the time that pictures may take while training runs at full speed."""
 OPTIMAL_SHARE = 0.02
 """The same for pictures of D*, which take far longer."""
-MIN_INTERVAL = 0.03
-"""Seconds between two pictures, at least."""
+MIN_INTERVAL, MAX_INTERVAL = 0.03, 0.5
+"""Seconds between two pictures, at least and, after a slow one such as the first, at most."""
 RATE_OVER = 1.0
 """Seconds over which the rate is measured."""
 MAX_STEPS = 10_000
@@ -228,7 +228,7 @@ class LiveTraining:
         training, began = self.training, time.monotonic()
         picture = training.pictures() if training.plane is None else training.plane.snapshot(training.state.gan)
         drawn_at = time.monotonic()
-        self._next_picture = drawn_at + max(MIN_INTERVAL, (drawn_at - began) / SHARE)
+        self._next_picture = drawn_at + min(max(MIN_INTERVAL, (drawn_at - began) / SHARE), MAX_INTERVAL)
         if self.optimal and training.plane is not None and drawn_at >= self._next_optimal:
             picture |= training.plane.optimal(training.state.gan)
             ended = time.monotonic()

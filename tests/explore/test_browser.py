@@ -177,7 +177,9 @@ def test_the_point_cloud_of_a_training_moves(page: Any) -> None:
     page.wait_for_timeout(300)
     before = pixels(page, "canvas.plane")
     page.get_by_role("button", name="Play", exact=True).click()
-    page.wait_for_function("() => Number(/step ([0-9]+)/.exec(document.querySelector('main').textContent)[1]) > 20")
+    page.wait_for_function(
+        "() => Number(/step ([0-9,]+)/.exec(document.querySelector('main').textContent)[1].replaceAll(',', '')) > 20"
+    )
     page.get_by_role("button", name="Pause").click()
     page.get_by_text("paused").wait_for()
     changes(page, "canvas.plane", before)
