@@ -26,7 +26,7 @@ from ganzoo import data
 
 
 class Pictures(Dataset[torch.Tensor]):
-    """What torchvision's ImageFolder with Resize, CenterCrop and PILToTensor does with these files."""
+    """Loads these files as torchvision's ImageFolder does with Resize, CenterCrop and PILToTensor."""
 
     def __init__(self, folder: Path, size: int):
         self.files, self.size = sorted(folder.glob("*.jpg")), size

@@ -1,4 +1,4 @@
-"""Where the trainings of a sweep run: in processes of this machine, as jobs of Slurm, or as tasks of Ray."""
+"""Starts the training runs of a sweep: as processes of this machine, jobs of Slurm, or tasks of Ray."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from ganzoo.core.errors import GanzooError, UsageError
 
@@ -20,7 +21,7 @@ SLURM_MINUTES = 24 * 60
 
 
 class Job(Protocol):
-    """A training that was started."""
+    """A training run that was started."""
 
     def poll(self) -> int | None:
         """Its exit code, None while it waits or runs."""
@@ -80,24 +81,26 @@ def _arguments(words: Sequence[str], log: Path) -> tuple[list[str], str, str, di
     return list(words), str(log), os.getcwd(), variables
 
 
-class _SlurmJob:
-    def __init__(self, job: Any, log: Path):
-        self._job, self._log = job, log
+@dataclass(frozen=True, eq=False)
+class _ClusterJob:
+    """`run_command` somewhere in a cluster: whether it has ended, its result, and how to cancel it."""
+
+    log: Path
+    done: Callable[[], bool]
+    result: Callable[[], int]
+    stop: Callable[[], None]
 
     def poll(self) -> int | None:
-        return self._code() if self._job.done() else None
-
-    def stop(self) -> None:
-        self._job.cancel()
+        return self._code() if self.done() else None
 
     def wait(self) -> None:
         self._code()
 
     def _code(self) -> int:
         try:
-            return int(self._job.result())
-        except Exception as failure:  # of the job: cancelled, out of time, a node that is gone
-            with self._log.open("a") as file:
+            return self.result()
+        except Exception as failure:  # the cluster's: cancelled, out of time, a node that is gone; the log says which
+            with self.log.open("a") as file:
                 file.write(f"{failure}\n")
             return 1
 
@@ -111,30 +114,12 @@ def _slurm(root: Path) -> Launch:
         raise UsageError("--on slurm: there is no sbatch here. Run the sweep where Slurm's commands are.")
     executor = submitit.AutoExecutor(folder=root / ".submitit", cluster=CLUSTER)
     executor.update_parameters(name="ganzoo", timeout_min=SLURM_MINUTES)
-    return lambda words, log: _SlurmJob(executor.submit(run_command, *_arguments(words, log)), log)
 
+    def launch(words: Sequence[str], log: Path) -> Job:
+        job = executor.submit(run_command, *_arguments(words, log))
+        return _ClusterJob(log, job.done, job.result, job.cancel)
 
-class _RayTask:
-    def __init__(self, ray: Any, reference: Any, log: Path):
-        self._ray, self._reference, self._log = ray, reference, log
-
-    def poll(self) -> int | None:
-        done, _ = self._ray.wait([self._reference], timeout=0)
-        return self._code() if done else None
-
-    def stop(self) -> None:
-        self._ray.cancel(self._reference)
-
-    def wait(self) -> None:
-        self._code()
-
-    def _code(self) -> int:
-        try:
-            return int(self._ray.get(self._reference))
-        except Exception as failure:  # of the task: cancelled, or a node that is gone
-            with self._log.open("a") as file:
-                file.write(f"{failure}\n")
-            return 1
+    return launch
 
 
 def _ray() -> Launch:
@@ -144,8 +129,18 @@ def _ray() -> Launch:
         raise UsageError("--on ray needs Ray. Install it with: pip install 'ganzoo-core[ray]'") from None
     try:
         ray.init(ignore_reinit_error=True, log_to_driver=False)  # the cluster of RAY_ADDRESS, or this machine
-    except Exception as failure:
+    except Exception as failure:  # Ray raises many types where its cluster cannot be reached
         raise GanzooError(f"Ray does not start: {failure}") from failure
     gpus = 1 if ray.cluster_resources().get("GPU") else 0  # without one, a task sees no GPU
     task = ray.remote(run_command).options(num_gpus=gpus, max_retries=0)
-    return lambda words, log: _RayTask(ray, task.remote(*_arguments(words, log)), log)
+
+    def launch(words: Sequence[str], log: Path) -> Job:
+        reference = task.remote(*_arguments(words, log))
+        return _ClusterJob(
+            log,
+            done=lambda: bool(ray.wait([reference], timeout=0)[0]),
+            result=lambda: int(ray.get(reference)),
+            stop=lambda: ray.cancel(reference),
+        )
+
+    return launch

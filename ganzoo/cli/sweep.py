@@ -98,7 +98,8 @@ def sweep(
         _show(rows)
     if failed:
         raise GanzooError(
-            f"{len(failed)} of {len(trainings)} trainings failed; see {failed[0].log}. The same command resumes them."
+            f"{len(failed)} of {len(trainings)} training runs failed; see {failed[0].log}. The same command resumes "
+            "them."
         )
 
 
@@ -113,7 +114,7 @@ def _trainings(grid: Sequence[str], seeds: Sequence[int], root: Path) -> list[Tr
     combinations = list(itertools.product(*axes))
     if len(combinations) * len(seeds) > MAX_RUNS:
         raise UsageError(
-            f"This sweep has {len(combinations) * len(seeds):,} trainings; at most {MAX_RUNS:,} are possible."
+            f"This sweep has {len(combinations) * len(seeds):,} training runs; at most {MAX_RUNS:,} are possible."
         )
     return [
         Training(settings, seed, root / "-".join([*(re.sub(r"[^\w.=+-]+", "_", s) for s in settings), f"seed={seed}"]))

@@ -129,9 +129,8 @@ def sha256(path: Path) -> str:
 def lock(path: Path, wait: bool | float = True) -> Iterator[None]:
     """Hold a lock on the file at `path`, created if missing; the operating system releases it if the process dies.
 
-    If another process holds it, wait, or raise BlockingIOError, at once or after `wait` seconds.
-    Raises OSError if `path` is anything but an empty
-    regular file: taking the lock truncates it.
+    If another process holds it, wait, or raise BlockingIOError, at once or after `wait` seconds. Raises OSError if
+    `path` is anything but an empty regular file: taking the lock truncates it.
     """
     with contextlib.suppress(FileNotFoundError):
         status = os.lstat(path)

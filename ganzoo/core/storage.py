@@ -104,7 +104,7 @@ def _connect(url: str) -> tuple[Any, str]:
         raise UsageError(f"{protocol}:// needs a package that is not installed: {line}") from None
     except ValueError as failure:
         raise UsageError(f"{url} cannot be used: {failure}") from None
-    except Exception as failure:
+    except Exception as failure:  # the package of every protocol has errors of its own
         raise StorageError(f"{url} cannot be used: {_reason(failure)}") from failure
     return fs, root.rstrip("/")
 

@@ -59,7 +59,9 @@ class GAN(nn.Module):
         self._signs: list[Tensor] = []
         self.regularisers = Regularisers(config)
         self.batch_statistics = uses_batch_statistics(discriminator)
-        self.separate = self.batch_statistics or any(isinstance(m, MinibatchStddev) for m in discriminator.modules())
+        self.separate_passes = self.batch_statistics or any(
+            isinstance(m, MinibatchStddev) for m in discriminator.modules()
+        )
         if self.augmentation and spec.kind != "images":
             raise UsageError(f"augmentation={config.augmentation} is for images, and these data are {spec.kind}.")
         penalty = get_penalty(config.penalty)
@@ -235,7 +237,7 @@ class GAN(nn.Module):
     def logits(self, real: Tensor, fake: Tensor, condition: Condition) -> tuple[Tensor, Tensor]:
         """The discriminator's logits of real and of generated images that share the `condition`."""
         real, fake = self.augment(real), self.augment(fake)
-        if self.separate:  # separate passes: real and fake must not be mixed (Radford et al. 2016)
+        if self.separate_passes:  # real and fake must not be mixed (Radford et al. 2016)
             return self.discriminator(real, condition).float(), self.discriminator(fake, condition).float()
         on_real, on_fake = self.discriminator(torch.cat([real, fake]), twice(condition)).float().chunk(2)
         return on_real, on_fake

@@ -103,7 +103,7 @@ def test_a_file_is_replaced_only_if_asked(run: Run, tmp_path: Path, ganzoo_cli: 
     assert f"{out} exists. Choose another --out, or add --overwrite." in refused.err
     assert out.read_bytes() == b"mine"
     assert ganzoo_cli("sample", run.path, "--count", 4, "--out", out, "--overwrite").code == 0
-    assert Image.open(out).size
+    assert Image.open(out).format == "PNG"
 
 
 def test_without_out_the_next_free_name_is_taken(

@@ -56,6 +56,6 @@ def test_a_failed_training_is_reported_with_its_log(ganzoo_cli: Command) -> None
     Path("sweep/batch_size=16-seed=0/mine.txt").touch()
     result = ganzoo_cli(*WORDS, "--seeds", "0,1", "--out", "sweep")
     assert result.code == 1
-    assert "1 of 2 trainings failed; see sweep/batch_size=16-seed=0.log" in result.err
+    assert "1 of 2 training runs failed; see sweep/batch_size=16-seed=0.log" in result.err
     assert "not an empty directory" in Path("sweep/batch_size=16-seed=0.log").read_text()
     assert Run.open("sweep/batch_size=16-seed=1").metrics()[-1]["step"] == 4

@@ -28,6 +28,7 @@ CODE = """
     import numpy as np
     from ganzoo import Callback
     from ganzoo.data.modalities.audio import Audio
+    from ganzoo.data.modality import Modality
     from ganzoo.augmentations import Augmentation, normal, uniform
     from ganzoo.evaluation.metrics import Metric, MetricResult, MetricValue, Need
     from ganzoo.penalties import r1_penalty
@@ -127,6 +128,9 @@ CODE = """
         def images(self, values, field):
             return super().images(values, field).float()
 
+    class Vague(Audio):
+        example = Modality.example
+
     class Silent(Audio):
         def write(self, values, field, path, text):
             pass
@@ -147,7 +151,7 @@ GROUPS = {
     "augmentations": ("bright", "promoted", "cropped", "blind", "global_noise", "peeking", "Forgetful"),
     "metrics": ("Good", "NoSummary", "Nowhere", "NoReal", "Tensors", "Random", "Points"),
     "loggers": ("Quiet", "Loud", "Crashing"),
-    "modalities": ("Sound", "Endless", "Unscaled", "Truncating", "Doubles", "Grey", "Silent"),
+    "modalities": ("Sound", "Endless", "Unscaled", "Truncating", "Doubles", "Grey", "Silent", "Vague"),
 }
 CHECKS: dict[str, Callable[[str], object]] = {
     "penalties": penalty_checks,
@@ -249,6 +253,7 @@ def test_a_model_that_is_damaged_or_names_a_machine_fails(tmp_path: Path) -> Non
             "returns torch.float64 for outputs of torch.float64, where data are torch.int16",
         ),
         ("modalities", "grey", "picture", "`images` returns torch.float32"),
+        ("modalities", "vague", "made_up", "it has no `example`"),
         ("modalities", "silent", "write", "`write` makes no file for 1 examples"),
     ],
 )

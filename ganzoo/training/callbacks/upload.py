@@ -14,7 +14,7 @@ from ganzoo.training.callbacks.callback import Callback, Training
 class Upload(Callback):
     """Commits the run to its storage in a thread; the next checkpoint waits for it.
 
-    If the first commit of a new run fails, so does the training. Later, training goes on with a note, and what could
+    If the first commit of a new run fails, so does the training. Later, training continues with a note, and what could
     not be uploaded is with the next checkpoint; only if the last commit fails, the error is raised.
     """
 
@@ -76,7 +76,7 @@ class Upload(Callback):
         if not self.noted:
             self.noted = True
             self.callbacks.on_note(
-                f"{self._reason()}. Training goes on in {self.remote.copy}, and every checkpoint tries again."
+                f"{self._reason()}. Training continues in {self.remote.copy}, and every checkpoint tries again."
             )
 
     def _reason(self) -> str:

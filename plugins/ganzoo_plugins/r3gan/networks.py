@@ -16,11 +16,9 @@ SLOPE = 0.2
 class Block(nn.Module):
     """x + f(x): 1x1, grouped 3x3 and 1x1 convolutions, wider inside, the last initialised to zero (Fixup)."""
 
-    def __init__(self, width: int, config: R3GANConfig, depth: int):
+    def __init__(self, width: int, inner: int, groups: int, depth: int, bias: bool = False):
         super().__init__()
-        groups = max(1, width * config.expansion // config.group_width)
-        inner = groups * config.group_width if groups > 1 else width * config.expansion
-        self.widen = nn.Conv2d(width, inner, 1, bias=False)
+        self.widen = nn.Conv2d(width, inner, 1, bias=bias)
         self.mix = nn.Conv2d(inner, inner, 3, padding=1, groups=groups)
         self.narrow = nn.Conv2d(inner, width, 1, bias=False)
         gain = nn.init.calculate_gain("leaky_relu", SLOPE) * depth**-0.25
@@ -93,5 +91,7 @@ def _stages(widths: list[int], factor: float, config: R3GANConfig) -> nn.Sequent
     layers: list[nn.Module] = []
     for previous, width in zip([None, *widths], widths):
         layers += [] if previous is None else [Resize(previous, width, factor)]
-        layers += [Block(width, config, depth) for _ in range(config.blocks)]
+        groups = max(1, width * config.expansion // config.group_width)
+        inner = groups * config.group_width if groups > 1 else width * config.expansion
+        layers += [Block(width, inner, groups, depth) for _ in range(config.blocks)]
     return nn.Sequential(*layers)

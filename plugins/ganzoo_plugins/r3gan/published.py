@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganzoo.nn import scaled_normal
@@ -11,30 +10,10 @@ from ganzoo.nn.dcgan import stages
 from ganzoo.nn.equalised import downsample, upsample
 from ganzoo.plugin import DataSpec
 from ganzoo_plugins.r3gan import R3GANConfig
-from ganzoo_plugins.r3gan.networks import SLOPE
+from ganzoo_plugins.r3gan.networks import Block
 
 FULL_WIDTH_UP_TO = 32
 """The largest side of feature maps with all channels; they are halved at every larger scale."""
-
-
-class Block(nn.Module):
-    """x + f(x): 1x1, grouped 3x3 and 1x1 convolutions, wider inside, the last initialised to zero (Fixup)."""
-
-    def __init__(self, width: int, config: R3GANConfig, depth: int):
-        super().__init__()
-        inner = width * config.expansion
-        self.widen = nn.Conv2d(width, inner, 1)
-        self.mix = nn.Conv2d(inner, inner, 3, padding=1, groups=max(1, inner // config.group_width))
-        self.narrow = nn.Conv2d(inner, width, 1, bias=False)
-        gain = nn.init.calculate_gain("leaky_relu", SLOPE) * depth**-0.25
-        for layer in (self.widen, self.mix):
-            scaled_normal(layer, gain)
-        nn.init.zeros_(self.narrow.weight)
-
-    def forward(self, maps: Tensor) -> Tensor:
-        hidden = F.leaky_relu(self.mix(F.leaky_relu(self.widen(maps), SLOPE)), SLOPE)
-        output: Tensor = maps + self.narrow(hidden)
-        return output
 
 
 class Resize(nn.Module):
@@ -104,5 +83,7 @@ def _stages(widths: list[int], up: bool, config: R3GANConfig) -> nn.Sequential:
     layers: list[nn.Module] = []
     for previous, width in zip([None, *widths], widths):
         layers += [] if previous is None else [Resize(previous, width, up)]
-        layers += [Block(width, config, depth) for _ in range(config.blocks)]
+        inner = width * config.expansion
+        groups = max(1, inner // config.group_width)
+        layers += [Block(width, inner, groups, depth, bias=True) for _ in range(config.blocks)]
     return nn.Sequential(*layers)
