@@ -111,14 +111,16 @@ void gemm(const float* a, const int64_t a_strides[2], const float* b, const int6
 void channel_statistics(const float* y, int64_t pixels, int64_t c, float* mean, float* var, Parallel run);
 
 struct BatchNorm {
-  const float *mean, *var, *gamma, *beta;  // gamma, beta: or null (1 and 0)
+  const float *mean, *var;    // [c]
+  const float *gamma, *beta;  // [sets, c], each for as many consecutive pixels; or null (1 and 0)
   double eps;
-  float slope;  // of the activation: v > 0 ? v : slope * v
+  float slope;       // of the activation: v > 0 ? v : slope * v
+  int64_t sets = 1;  // divides the number of pixels; the number of images in a conditional batch norm
 };
 
 // out = act((y - mean) / sqrt(var + eps) * gamma + beta)
 void norm_act(const float* y, int64_t pixels, int64_t c, const BatchNorm& norm, float* out, Parallel run);
-// The gradients of norm_act if mean and var are the statistics of y (Ioffe & Szegedy 2015).
+// The gradients of norm_act if mean and var are the statistics of y (Ioffe & Szegedy 2015). dgamma, dbeta: [sets, c].
 void norm_act_backward(const float* grad, const float* y, int64_t pixels, int64_t c, const BatchNorm& norm, float* dy,
                        float* dgamma, float* dbeta, Parallel run);
 

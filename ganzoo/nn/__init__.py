@@ -12,7 +12,7 @@ from ganzoo.nn.blocks import (
     ConvTransposeTanh,
     UpsampleConv2d,
 )
-from ganzoo.nn.conditional import ConditionalBatchNorm, ProjectionHead, VectorBatchNorm
+from ganzoo.nn.conditional import ConditionalBatchNorm, ProjectionHead, VectorBatchNorm, norm_relu
 from ganzoo.nn.equalised import EqualisedConv2d, EqualisedLinear, MinibatchStddev
 from ganzoo.nn.init import initialise, scaled_normal
 from ganzoo.nn.mlp import Linear, MLPDiscriminator, MLPGenerator, mlp
@@ -48,6 +48,7 @@ __all__ = [
     "backbone_networks",
     "initialise",
     "mlp",
+    "norm_relu",
     "scaled_normal",
     "spectrally_normalise",
     "synchronise",

@@ -1,10 +1,13 @@
-"""Batch norm synchronised across ranks."""
+"""Batch norm: what the fused operations need of it, and a form that is synchronised across ranks."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils import parametrize
 
 from ganzoo.core import distributed
 
@@ -22,6 +25,39 @@ def uses_batch_statistics(network: nn.Module) -> bool:
     finally:
         for module, training in modes:
             module.training = training
+
+
+def norm_tensors(norm: nn.BatchNorm2d) -> tuple[Tensor | None, ...]:
+    """Its weight, bias, running mean and variance for the operations of `ganzoo.ops`."""
+    use_running = not norm.training or norm.track_running_stats
+    return (
+        norm.weight,
+        norm.bias,
+        norm.running_mean if use_running else None,
+        norm.running_var if use_running else None,
+    )
+
+
+def norm_options(norm: nn.BatchNorm2d) -> dict[str, Any]:
+    """The options training, momentum and eps; counts the batch, as nn.BatchNorm2d.forward does."""
+    momentum = norm.momentum or 0.0
+    if norm.training and norm.track_running_stats and norm.num_batches_tracked is not None:
+        norm.num_batches_tracked.add_(1)
+        if norm.momentum is None:  # a cumulative average
+            momentum = 1.0 / float(norm.num_batches_tracked)
+    training = norm.training or (norm.running_mean is None and norm.running_var is None)
+    return {"training": training, "momentum": momentum, "eps": norm.eps}
+
+
+def is_stock(module: nn.Module, kind: type[nn.Module]) -> bool:
+    """Whether the module computes what `kind` does: it is no subclass, apart from parametrized ones, and has no hooks.
+
+    Otherwise (hooks of spectral norm, SyncBatchNorm instead of BatchNorm2d) no fused operation may replace it.
+    """
+    if type(module) is not kind and not (parametrize.is_parametrized(module) and isinstance(module, kind)):
+        return False
+    hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
+    return not any(hooks) and "forward" not in vars(module)  # which may be replaced on an instance
 
 
 class SynchronisedBatchNorm(nn.SyncBatchNorm):

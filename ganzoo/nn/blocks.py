@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
+from ganzoo.nn.batch_norm import is_stock, norm_options, norm_tensors
 from ganzoo.ops import (
     conv3x3,
     conv_bn_leaky_relu,
@@ -48,9 +48,9 @@ class ConvTransposeBNReLU(nn.Sequential):
         if input.dim() != 4 or not _fusible(modules, nn.ConvTranspose2d, nn.BatchNorm2d, nn.ReLU):
             return _in_sequence(self, input)
         conv, norm, _ = modules
-        options = _norm_options(norm)
+        options = norm_options(norm)
         return conv_transpose_bn_relu(
-            input, conv.weight, *_norm_tensors(norm), stride=conv.stride[0], padding=conv.padding[0], **options
+            input, conv.weight, *norm_tensors(norm), stride=conv.stride[0], padding=conv.padding[0], **options
         )
 
 
@@ -114,9 +114,9 @@ class ConvBNLeakyReLU(nn.Sequential):
         if input.dim() != 4 or not _fusible(modules, nn.Conv2d, nn.BatchNorm2d, nn.LeakyReLU):
             return _in_sequence(self, input)
         conv, norm, act = modules
-        options = _norm_options(norm)
+        options = norm_options(norm)
         options |= {"stride": conv.stride[0], "padding": conv.padding[0], "slope": act.negative_slope}
-        return conv_bn_leaky_relu(input, conv.weight, *_norm_tensors(norm), **options)
+        return conv_bn_leaky_relu(input, conv.weight, *norm_tensors(norm), **options)
 
 
 class ConvHead(nn.Conv2d):
@@ -187,17 +187,10 @@ class ConvDownsample2d(nn.Conv2d):
 def _fusible(modules: list[Any], *types: type[nn.Module]) -> bool:
     """Whether these modules are exactly of these types, without hooks, in a configuration the fused operations support.
 
-    Otherwise (hooks of spectral norm, SyncBatchNorm instead of BatchNorm2d) the modules run one after the other.
+    Otherwise the modules run one after the other.
     """
-    if len(modules) != len(types):
+    if len(modules) != len(types) or not all(is_stock(module, kind) for module, kind in zip(modules, types)):
         return False
-    for module, kind in zip(modules, types):
-        if type(module) is not kind and not (parametrize.is_parametrized(module) and isinstance(module, kind)):
-            return False
-        if "forward" in vars(module):  # replaced on this instance
-            return False
-        if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks:
-            return False
     return _is_plain(modules[0]) and (modules[0].bias is None or len(modules) == 2)
 
 
@@ -218,24 +211,3 @@ def _in_sequence(block: nn.Sequential, input: Tensor) -> Tensor:
     for module in block:
         input = module(input)
     return input
-
-
-def _norm_tensors(norm: nn.BatchNorm2d) -> tuple[Tensor | None, ...]:
-    use_running = not norm.training or norm.track_running_stats
-    return (
-        norm.weight,
-        norm.bias,
-        norm.running_mean if use_running else None,
-        norm.running_var if use_running else None,
-    )
-
-
-def _norm_options(norm: nn.BatchNorm2d) -> dict[str, Any]:
-    """The options training, momentum and eps; counts the batch, as nn.BatchNorm2d.forward does."""
-    momentum = norm.momentum or 0.0
-    if norm.training and norm.track_running_stats and norm.num_batches_tracked is not None:
-        norm.num_batches_tracked.add_(1)
-        if norm.momentum is None:  # a cumulative average
-            momentum = 1.0 / float(norm.num_batches_tracked)
-    training = norm.training or (norm.running_mean is None and norm.running_var is None)
-    return {"training": training, "momentum": momentum, "eps": norm.eps}

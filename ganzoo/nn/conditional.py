@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+from ganzoo.nn.batch_norm import is_stock, norm_options, norm_tensors
+from ganzoo.ops import batch_norm_leaky_relu
 
 
 class ConditionalBatchNorm(nn.Module):
@@ -20,8 +26,13 @@ class ConditionalBatchNorm(nn.Module):
         nn.init.zeros_(self.embed.weight[:, channels:])
 
     def forward(self, maps: Tensor, labels: Tensor) -> Tensor:
-        scale, shift = self.embed(labels)[:, :, None, None].chunk(2, dim=1)
-        return torch.addcmul(shift, scale, self.norm(maps))
+        scale, shift = self.scale_and_shift(labels)
+        return torch.addcmul(shift[:, :, None, None], scale[:, :, None, None], self.norm(maps))
+
+    def scale_and_shift(self, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """The labels' scales and shifts, [N, C] each."""
+        scale, shift = self.embed(labels).chunk(2, dim=1)
+        return scale, shift
 
 
 class VectorBatchNorm(nn.Module):
@@ -37,15 +48,28 @@ class VectorBatchNorm(nn.Module):
         self.shift = nn.Linear(features, channels, bias=False)
 
     def forward(self, maps: Tensor, vectors: Tensor) -> Tensor:
-        scale, shift = 1 + self.gain(vectors), self.shift(vectors)
+        scale, shift = self.scale_and_shift(vectors)
         return torch.addcmul(shift[:, :, None, None], scale[:, :, None, None], self.norm(maps))
 
+    def scale_and_shift(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """The vectors' scales and shifts, [N, C] each."""
+        return 1 + self.gain(vectors), self.shift(vectors)
 
-def normalise(norm: nn.Module, maps: Tensor, condition: Tensor | None) -> Tensor:
-    """`norm(maps, condition)` if the norm is conditional, else `norm(maps)`."""
-    conditional = isinstance(norm, (ConditionalBatchNorm, VectorBatchNorm))
-    result: Tensor = norm(maps, condition) if conditional else norm(maps)
-    return result
+
+def norm_relu(norm: Any, maps: Tensor, condition: Tensor | None = None) -> Tensor:
+    """ReLU of `norm(maps, condition)` if the norm is conditional, else of `norm(maps)`.
+
+    Batch norms, conditional ones too, are computed by `ganzoo.ops.batch_norm_leaky_relu`.
+    """
+    kind = next((k for k in (ConditionalBatchNorm, VectorBatchNorm) if isinstance(norm, k)), nn.BatchNorm2d)
+    conditional = kind is not nn.BatchNorm2d
+    batch_norm = norm.norm if conditional else norm
+    if not is_stock(norm, kind) or not is_stock(batch_norm, nn.BatchNorm2d):
+        return F.relu(norm(maps, condition) if conditional else norm(maps))
+    weight, bias, *running = norm_tensors(batch_norm)
+    if conditional:
+        weight, bias = norm.scale_and_shift(condition)
+    return batch_norm_leaky_relu(maps, weight, bias, *running, **norm_options(batch_norm))
 
 
 class ProjectionHead(nn.Module):

@@ -1,6 +1,7 @@
 """Operations that ganzoo computes faster than stock PyTorch, each with its reference in plain PyTorch."""
 
 from ganzoo.ops.backend import NativeError, use_backend
+from ganzoo.ops.batch_norm import batch_norm_leaky_relu
 from ganzoo.ops.conv3x3 import conv3x3
 from ganzoo.ops.conv_bn import conv_bn_leaky_relu, conv_transpose_bn_relu
 from ganzoo.ops.convolution import conv_leaky_relu
@@ -10,6 +11,7 @@ from ganzoo.ops.resample import conv_downsample, upsample_conv
 
 __all__ = [
     "NativeError",
+    "batch_norm_leaky_relu",
     "conv3x3",
     "conv_bn_leaky_relu",
     "conv_downsample",

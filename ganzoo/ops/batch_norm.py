@@ -1,6 +1,8 @@
 """Batch norm with a leaky ReLU (Ioffe & Szegedy 2015, arXiv:1502.03167), as passes over [pixels, channels].
 
-The operators are `channel_stats`, `batch_norm_act` and `batch_norm_act_backward`, which `ganzoo.ops.conv_bn` uses.
+The operators are `channel_stats`, `batch_norm_act` and `batch_norm_act_backward`, which `ganzoo.ops.conv_bn` uses as
+well. Scale and shift are those of each channel, or of each image and channel: conditional batch norm (Dumoulin et al.
+2017, arXiv:1610.07629).
 """
 
 from __future__ import annotations
@@ -11,19 +13,100 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ganzoo.ops import cuda_library, reference
 from ganzoo.ops.autograd import Gradients, declare, empty_image
-from ganzoo.ops.dispatch import below_autograd, needs_grad
+from ganzoo.ops.dispatch import (
+    Kernels,
+    below_autograd,
+    dispatch,
+    float32_on_cpu_reason,
+    is_channels_last,
+    needs_grad,
+    statically_true,
+)
 
 ops = torch.ops.ganzoo
 
+MIN_VALUES = 1 << 14
+"""Fewest values that `auto` normalises natively: below, the call costs as much as it saves."""
+
 
 class BatchNorm(NamedTuple):
-    """The tensors of a batch norm, each [channels] or None."""
+    """The tensors of a batch norm, each [channels] or None; weight and bias can be [images, channels]."""
 
     weight: Tensor | None
     bias: Tensor | None
     running_mean: Tensor | None
     running_var: Tensor | None
+
+
+class NormRule:
+    """The rule of `batch_norm_leaky_relu`."""
+
+    def unsupported_reason(self, kernels: Kernels, x: Tensor, norm: BatchNorm, training: bool) -> str | None:
+        if kernels is Kernels.CUDA:
+            return "on a GPU PyTorch computes it"
+        given = [t for t in norm if t is not None]
+        reason = float32_on_cpu_reason(x, *given)
+        if reason is not None:
+            return reason
+        if x.dim() != 4:
+            return "they are for images [N, C, H, W]"
+        if x.numel() == 0:
+            return "there is nothing to compute"
+        scales = [t.shape for t in norm[:2] if t is not None]
+        if any(shape not in (x.shape[1:2], x.shape[:2]) for shape in scales) or len(set(scales)) > 1:
+            return "weight and bias are of other images or channels"
+        if any(t.shape != x.shape[1:2] for t in norm[2:] if t is not None):
+            return "the running statistics are for another number of channels"
+        if (norm.running_mean is None) != (norm.running_var is None):
+            return "running mean and variance come together"
+        if not training and norm.running_mean is None:
+            return "without training there must be running statistics"
+        if not training and needs_grad(x, norm.weight, norm.bias):
+            return "without training they have no derivative"
+        if training and x.numel() == x.shape[1]:
+            return "there is one value per channel"  # PyTorch refuses this with its own message
+        return None
+
+    def is_profitable(self, kernels: Kernels, x: Tensor, *_: Any) -> bool:
+        return is_channels_last(x) and statically_true(x.numel() >= MIN_VALUES)
+
+
+NORM = NormRule()
+
+
+def batch_norm_leaky_relu(
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    *,
+    slope: float = 0.0,
+    training: bool,
+    momentum: float,
+    eps: float,
+    backend: str = "auto",
+) -> Tensor:
+    """Leaky ReLU of batch norm: one pass over the images forward, besides their statistics, and two backward.
+
+    `x` is [N, C, H, W]; `weight` and `bias` are [C], or [N, C] for a scale and shift of each image, or None; a `slope`
+    of 0 means a ReLU. Running statistics and `training` are as in `ganzoo.ops.conv_bn_leaky_relu`. Differentiable any
+    number of times; without `training`, or on a GPU, PyTorch computes what needs a gradient. Raises what PyTorch raises
+    for tensors that do not fit together, UsageError for an unknown `backend`, and `NativeError` if `backend` is
+    "native" and the kernels cannot compute the call.
+    """
+    norm = BatchNorm(weight, bias, running_mean, running_var)
+    if cuda_library.is_cuda(x) or dispatch(NORM, backend, x, norm, training) is None:
+        return reference.batch_norm_leaky_relu(x, *norm, slope=slope, training=training, momentum=momentum, eps=eps)
+    if training:
+        mean, var = below_autograd(ops.channel_stats.default, x.detach())
+        out = normalize(x, mean, var, norm, momentum, eps, slope)
+    else:
+        statistics = running_mean, running_var
+        out = below_autograd(ops.batch_norm_act.default, x, *statistics, weight, bias, eps, slope)
+    return out if is_channels_last(x) else out.contiguous()
 
 
 def normalize(
@@ -87,13 +170,31 @@ def _differentiable_backward(
     var, mean = torch.var_mean(y, (0, 2, 3), correction=0, keepdim=True)
     rstd = torch.rsqrt(var + eps)
     xhat = (y - mean) * rstd
-    scale = torch.ones_like(mean) if gamma is None else gamma[:, None, None]
-    shift = torch.zeros_like(mean) if beta is None else beta[:, None, None]
+    scale = torch.ones_like(mean) if gamma is None else gamma[..., None, None]
+    shift = torch.zeros_like(mean) if beta is None else beta[..., None, None]
     grad = torch.where(xhat * scale + shift > 0, grad, grad * slope if slope else 0.0)  # inf * 0 would be NaN
-    dbeta, dgamma = grad.sum((0, 2, 3)), (grad * xhat).sum((0, 2, 3))
     count = y.numel() // y.shape[1]
+    if _by_image(gamma, beta):
+        dbeta, dgamma = grad.sum((2, 3)), (grad * xhat).sum((2, 3))
+        means = [(scale * t[..., None, None]).sum(0) / count for t in (dbeta, dgamma)]
+        return rstd * (scale * grad - means[0] - xhat * means[1]), dgamma, dbeta
+    dbeta, dgamma = grad.sum((0, 2, 3)), (grad * xhat).sum((0, 2, 3))
     dy = scale * rstd * (grad - dbeta[:, None, None] / count - xhat * dgamma[:, None, None] / count)
     return dy, dgamma, dbeta
+
+
+def _by_image(gamma: Tensor | None, beta: Tensor | None) -> bool:
+    """Whether each image has its own scale and shift."""
+    either = beta if gamma is None else gamma
+    return either is not None and either.dim() == 2
+
+
+def _fake_backward(
+    grad: Tensor, y: Tensor, mean: Tensor, var: Tensor, gamma: Tensor | None, beta: Tensor | None, *_: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    shape = y.shape[:2] if _by_image(gamma, beta) else y.shape[1:2]
+    dgamma, dbeta = (y.new_empty(shape, dtype=torch.float32) for _ in range(2))
+    return empty_image(y, *y.shape), dgamma, dbeta
 
 
 declare("channel_stats", fake_stats)
@@ -103,7 +204,4 @@ declare(
     _backward,
     _setup_context,
 )
-declare(
-    "batch_norm_act_backward",
-    lambda grad, y, mean, var, gamma, beta, eps, slope: (empty_image(y, *y.shape), *fake_stats(y)),
-)
+declare("batch_norm_act_backward", _fake_backward)

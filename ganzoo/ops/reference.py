@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -44,6 +45,31 @@ def conv_bn_leaky_relu(
     y = _batch(F.conv2d(x, weight, None, stride, padding))
     y = F.batch_norm(y, running_mean, running_var, bn_weight, bn_bias, training, momentum, eps)
     return F.leaky_relu(y, slope, inplace=slope >= 0)
+
+
+def batch_norm_leaky_relu(
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    *,
+    slope: float,
+    training: bool,
+    momentum: float,
+    eps: float,
+) -> Tensor:
+    """leaky_relu(batch_norm(x)): arguments and errors are those of `ganzoo.ops.batch_norm_leaky_relu`."""
+    x = _batch(x)
+    if (weight is None or weight.dim() == 1) and (bias is None or bias.dim() == 1):
+        y = F.batch_norm(x, running_mean, running_var, weight, bias, training, momentum, eps)
+        return F.leaky_relu(y, slope) if slope else F.relu(y)
+    y = F.batch_norm(x, running_mean, running_var, None, None, training, momentum, eps)
+    if weight is None or bias is None:
+        y = y * weight[..., None, None] if bias is None else y + bias[..., None, None]  # type: ignore[index]
+    else:
+        y = torch.addcmul(bias[..., None, None], weight[..., None, None], y)
+    return F.leaky_relu(y, slope) if slope else F.relu(y)
 
 
 def conv_leaky_relu(

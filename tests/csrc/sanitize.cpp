@@ -174,6 +174,37 @@ static void check_3x3(const Shape3x3& s) {
   compare("its weight gradient", weight_grad, dw);
 }
 
+// Batch norm with a scale and shift of each image, statistics given, and its gradients if they are those of y.
+static void check_conditional_norm(int64_t n, int64_t pixels, int64_t c, float slope) {
+  const int64_t size = n * pixels * c;
+  const Floats y = random_floats(size, 1), grad = random_floats(size, 2);
+  const Floats gamma = random_floats(n * c, 3), beta = random_floats(n * c, 4);
+  Floats mean(c), var(c), out(size), dy(size), dgamma(n * c), dbeta(n * c);
+  channel_statistics(y.data(), n * pixels, c, mean.data(), var.data(), two_threads);
+  const BatchNorm norm = {mean.data(), var.data(), gamma.data(), beta.data(), 1e-3, slope, n};
+  std::vector<double> expected(size), g(size), xhat(size), dx(size), sums(n * c), products(n * c), all(2 * c);
+  for (int64_t i = 0; i < size; ++i) {
+    const int64_t channel = i % c, at = i / (pixels * c) * c + channel;
+    xhat[i] = (y[i] - mean[channel]) / std::sqrt(var[channel] + norm.eps);
+    const double v = xhat[i] * gamma[at] + beta[at];
+    expected[i] = v > 0 ? v : v * slope, g[i] = v > 0 ? grad[i] : grad[i] * slope;
+    sums[at] += g[i], products[at] += g[i] * xhat[i];
+    all[channel] += gamma[at] * g[i], all[c + channel] += gamma[at] * g[i] * xhat[i];
+  }
+  for (int64_t i = 0; i < size; ++i) {
+    const int64_t channel = i % c, at = i / (pixels * c) * c + channel;
+    const double total = static_cast<double>(n * pixels);
+    dx[i] = (gamma[at] * g[i] - all[channel] / total - xhat[i] * all[c + channel] / total) /
+            std::sqrt(var[channel] + norm.eps);
+  }
+  norm_act(y.data(), n * pixels, c, norm, out.data(), two_threads);
+  compare("conditional batch norm", out, expected);
+  norm_act_backward(grad.data(), y.data(), n * pixels, c, norm, dy.data(), dgamma.data(), dbeta.data(), two_threads);
+  compare("its gradient", dy, dx);
+  compare("its scales' gradient", dgamma, products);
+  compare("its shifts' gradient", dbeta, sums);
+}
+
 static void check_gemm(int64_t m, int64_t n, int64_t k) {
   const Floats a = random_floats(m * k, 1), b = random_floats(k * n, 2), bias = random_floats(n, 3);
   std::vector<double> expected(m * n);
@@ -210,6 +241,7 @@ int main() {
     for (const Shape3x3& s : {Shape3x3{1, 1, 1, 1, 1}, Shape3x3{2, 3, 5, 17, 33}, Shape3x3{5, 9, 2, 40, 70},
                               Shape3x3{3, 21, 20, 3, 16}})
       check_3x3(s);
+    check_conditional_norm(1, 2, 1, 0), check_conditional_norm(7, 12, 33, 0.2f), check_conditional_norm(3, 300, 40, 0);
     check_gemm(1, 1, 1), check_gemm(64, 100, 33), check_gemm(7, 300, 50), check_gemm(130, 17, 16);
     std::printf("%s: passed\n", instruction_set());
   }

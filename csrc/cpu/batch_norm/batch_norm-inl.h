@@ -1,4 +1,4 @@
-// Batch normalization passes. An item is kPixelChunk pixels.
+// Batch normalization passes. An item is a chunk of up to kPixelChunk pixels.
 #pragma once
 #include <cstdint>
 
@@ -27,28 +27,33 @@ void statistics(const BatchNormPass& f, int64_t begin, int64_t end) {
 }
 
 void norm_act(const BatchNormPass& f, int64_t begin, int64_t end) {
-  for (int64_t p = begin * kPixelChunk; p < min(end * kPixelChunk, f.pixels); ++p)
-    for_channels(f.c, [&f, p](auto type, int64_t c) {
-      const auto v = get(type, f.y + p * f.c + c) * get(type, f.scale + c) + get(type, f.shift + c);
-      put(f.out + p * f.c + c, leaky_relu(v, f.slope));
-    });
+  for (int64_t chunk = begin; chunk < end; ++chunk) {
+    const float *scale = f.scale + f.set_of(chunk) * f.c, *shift = f.shift + f.set_of(chunk) * f.c;
+    for (int64_t p = f.first_pixel(chunk); p < f.last_pixel(chunk); ++p)
+      for_channels(f.c, [&f, p, scale, shift](auto type, int64_t c) {
+        const auto v = get(type, f.y + p * f.c + c) * get(type, scale + c) + get(type, shift + c);
+        put(f.out + p * f.c + c, leaky_relu(v, f.slope));
+      });
+  }
 }
 
 // The gradient of act(scale * y + shift) with respect to scale * y + shift, with the sign computed as norm_act does.
 template <class Type>
-inline Type activation_gradient(Type type, const BatchNormPass& f, int64_t p, int64_t c) {
-  const auto v = get(type, f.y + p * f.c + c) * get(type, f.scale + c) + get(type, f.shift + c);
+inline Type activation_gradient(Type type, const BatchNormPass& f, const float* scale, const float* shift, int64_t p,
+                                int64_t c) {
+  const auto v = get(type, f.y + p * f.c + c) * get(type, scale + c) + get(type, shift + c);
   const auto g = get(type, f.grad + p * f.c + c);
   return leaky_relu_gradient(g, v, f.slope);
 }
 
 void norm_act_sums(const BatchNormPass& f, int64_t begin, int64_t end) {
   for (int64_t chunk = begin; chunk < end; ++chunk) {
+    const float *scale = f.scale + f.set_of(chunk) * f.c, *shift = f.shift + f.set_of(chunk) * f.c;
     float *sums = f.partial_first + chunk * f.c, *products = f.partial_second + chunk * f.c;
     for (int64_t c = 0; c < f.c; ++c) sums[c] = products[c] = 0;
-    for (int64_t p = chunk * kPixelChunk; p < min((chunk + 1) * kPixelChunk, f.pixels); ++p)
-      for_channels(f.c, [&f, p, sums, products](auto type, int64_t c) {
-        const auto g = activation_gradient(type, f, p, c);
+    for (int64_t p = f.first_pixel(chunk); p < f.last_pixel(chunk); ++p)
+      for_channels(f.c, [&f, p, scale, shift, sums, products](auto type, int64_t c) {
+        const auto g = activation_gradient(type, f, scale, shift, p, c);
         put(sums + c, get(type, sums + c) + g);
         put(products + c, get(type, products + c) + g * (get(type, f.y + p * f.c + c) - get(type, f.mean + c)));
       });
@@ -56,12 +61,15 @@ void norm_act_sums(const BatchNormPass& f, int64_t begin, int64_t end) {
 }
 
 void norm_act_backward(const BatchNormPass& f, int64_t begin, int64_t end) {
-  for (int64_t p = begin * kPixelChunk; p < min(end * kPixelChunk, f.pixels); ++p)
-    for_channels(f.c, [&f, p](auto type, int64_t c) {
-      const auto deviation = get(type, f.y + p * f.c + c) - get(type, f.mean + c);
-      put(f.out + p * f.c + c, get(type, f.scale + c) * activation_gradient(type, f, p, c) -
-                                   get(type, f.grad_mean + c) - get(type, f.grad_slope + c) * deviation);
-    });
+  for (int64_t chunk = begin; chunk < end; ++chunk) {
+    const float *scale = f.scale + f.set_of(chunk) * f.c, *shift = f.shift + f.set_of(chunk) * f.c;
+    for (int64_t p = f.first_pixel(chunk); p < f.last_pixel(chunk); ++p)
+      for_channels(f.c, [&f, p, scale, shift](auto type, int64_t c) {
+        const auto deviation = get(type, f.y + p * f.c + c) - get(type, f.mean + c);
+        put(f.out + p * f.c + c, get(type, scale + c) * activation_gradient(type, f, scale, shift, p, c) -
+                                     get(type, f.grad_mean + c) - get(type, f.grad_slope + c) * deviation);
+      });
+  }
 }
 
 }  // namespace

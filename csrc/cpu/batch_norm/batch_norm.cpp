@@ -13,15 +13,24 @@
 namespace ganzoo {
 namespace {
 
-// Folds statistics, gamma and beta into out = act(scale * y + shift).
-void fold(const BatchNorm& norm, int64_t c, std::vector<float>& scale, std::vector<float>& shift) {
-  scale.resize(c), shift.resize(c);
-  for (int64_t i = 0; i < c; ++i) {
-    const double factor = (norm.gamma ? norm.gamma[i] : 1.0) / std::sqrt(norm.var[i] + norm.eps);
-    scale[i] = static_cast<float>(factor);
-    shift[i] = static_cast<float>((norm.beta ? norm.beta[i] : 0.0) - norm.mean[i] * factor);
+// The arguments of a pass of the norm over y; statistics, gamma and beta are folded into out = act(scale * y + shift).
+struct Pass : BatchNormPass {
+  std::vector<float> scales, shifts;
+  int64_t items;
+
+  Pass(const float* images, int64_t all_pixels, int64_t channels, const BatchNorm& norm)
+      : BatchNormPass(), scales(norm.sets * channels), shifts(norm.sets * channels) {
+    y = images, pixels = all_pixels, c = channels, slope = norm.slope, mean = norm.mean;
+    set_pixels = pixels / norm.sets, chunks = ceil_div(set_pixels, kPixelChunk), items = norm.sets * chunks;
+    for (int64_t set = 0, at = 0; set < norm.sets; ++set)
+      for (int64_t i = 0; i < c; ++i, ++at) {
+        const double factor = (norm.gamma ? norm.gamma[at] : 1.0) / std::sqrt(norm.var[i] + norm.eps);
+        scales[at] = static_cast<float>(factor);
+        shifts[at] = static_cast<float>((norm.beta ? norm.beta[at] : 0.0) - norm.mean[i] * factor);
+      }
+    scale = scales.data(), shift = shifts.data();
   }
-}
+};
 
 }  // namespace
 
@@ -48,40 +57,38 @@ void channel_statistics(const float* y, int64_t pixels, int64_t c, float* mean, 
 }
 
 void norm_act(const float* y, int64_t pixels, int64_t c, const BatchNorm& norm, float* out, Parallel run) {
-  std::vector<float> scale, shift;
-  fold(norm, c, scale, shift);
-  BatchNormPass f = {};
-  f.y = y, f.scale = scale.data(), f.shift = shift.data(), f.out = out;
-  f.slope = norm.slope, f.pixels = pixels, f.c = c;
+  Pass f(y, pixels, c, norm);
+  f.out = out;
   const Kernels& isa = kernels();
-  run(ceil_div(pixels, kPixelChunk), [&](int64_t begin, int64_t end) { isa.norm_act(f, begin, end); });
+  run(f.items, [&](int64_t begin, int64_t end) { isa.norm_act(f, begin, end); });
 }
 
 void norm_act_backward(const float* grad, const float* y, int64_t pixels, int64_t c, const BatchNorm& norm, float* dy,
                        float* dgamma, float* dbeta, Parallel run) {
-  const int64_t chunks = ceil_div(pixels, kPixelChunk);
-  std::vector<float> scale, shift, partial(2 * chunks * c), corrections(2 * c);
-  fold(norm, c, scale, shift);
-  BatchNormPass f = {};
-  f.y = y, f.grad = grad, f.scale = scale.data(), f.shift = shift.data(), f.mean = norm.mean, f.out = dy;
-  f.slope = norm.slope, f.pixels = pixels, f.c = c;
-  f.partial_first = partial.data(), f.partial_second = partial.data() + chunks * c;
+  Pass f(y, pixels, c, norm);
+  std::vector<float> partial(2 * f.items * c), corrections(2 * c);
+  f.grad = grad, f.out = dy, f.partial_first = partial.data(), f.partial_second = partial.data() + f.items * c;
   const Kernels& isa = kernels();
-  run(chunks, [&](int64_t begin, int64_t end) { isa.norm_act_sums(f, begin, end); });
+  run(f.items, [&](int64_t begin, int64_t end) { isa.norm_act_sums(f, begin, end); });
   for (int64_t i = 0; i < c; ++i) {
-    double sum = 0, product = 0;
-    for (int64_t chunk = 0; chunk < chunks; ++chunk) {
-      sum += f.partial_first[chunk * c + i];
-      product += f.partial_second[chunk * c + i];
-    }
     const double rstd = 1 / std::sqrt(norm.var[i] + norm.eps);
-    dbeta[i] = static_cast<float>(sum);
-    dgamma[i] = static_cast<float>(product * rstd);
-    corrections[i] = static_cast<float>(scale[i] * sum / static_cast<double>(pixels));
-    corrections[c + i] = static_cast<float>(scale[i] * product * rstd * rstd / static_cast<double>(pixels));
+    double all_sums = 0, all_products = 0;  // of all sets, times their scales
+    for (int64_t set = 0; set < norm.sets; ++set) {
+      double sum = 0, product = 0;
+      for (int64_t chunk = set * f.chunks; chunk < (set + 1) * f.chunks; ++chunk) {
+        sum += f.partial_first[chunk * c + i];
+        product += f.partial_second[chunk * c + i];
+      }
+      dbeta[set * c + i] = static_cast<float>(sum);
+      dgamma[set * c + i] = static_cast<float>(product * rstd);
+      all_sums += f.scale[set * c + i] * sum;
+      all_products += f.scale[set * c + i] * product;
+    }
+    corrections[i] = static_cast<float>(all_sums / static_cast<double>(pixels));
+    corrections[c + i] = static_cast<float>(all_products * rstd * rstd / static_cast<double>(pixels));
   }
   f.grad_mean = corrections.data(), f.grad_slope = corrections.data() + c;
-  run(chunks, [&](int64_t begin, int64_t end) { isa.norm_act_backward(f, begin, end); });
+  run(f.items, [&](int64_t begin, int64_t end) { isa.norm_act_backward(f, begin, end); });
 }
 
 }  // namespace ganzoo

@@ -4,11 +4,11 @@
 
 namespace ganzoo {
 
-constexpr int kPixelChunk = 256;  // pixels of one work item
+constexpr int kPixelChunk = 256;  // most pixels of one work item, all of one set of gamma and beta
 
 struct BatchNormPass {
   const float *y, *grad;                  // [pixels, c]; grad: backward only
-  const float *scale, *shift;             // [c]: out = act(scale * y + shift)
+  const float *scale, *shift;             // [sets, c]: out = act(scale * y + shift)
   const float* mean;                      // [c], backward only
   const float *grad_mean, *grad_slope;    // [c]: dy = scale * g - grad_mean - grad_slope * (y - mean)
   float* out;                             // [pixels, c]
@@ -17,6 +17,14 @@ struct BatchNormPass {
   float *partial_first, *partial_second;
   float slope;
   int64_t pixels, c;
+  int64_t chunks, set_pixels;  // of one set
+
+  int64_t set_of(int64_t chunk) const { return chunk / chunks; }
+  int64_t first_pixel(int64_t chunk) const { return set_of(chunk) * set_pixels + chunk % chunks * kPixelChunk; }
+  int64_t last_pixel(int64_t chunk) const {
+    const int64_t left = set_pixels - chunk % chunks * kPixelChunk;
+    return first_pixel(chunk) + (left < kPixelChunk ? left : kPixelChunk);
+  }
 };
 
 }  // namespace ganzoo

@@ -24,18 +24,41 @@ std::tuple<Tensor, Tensor> channel_stats(Tensor y) {
   return {mean, var};
 }
 
+// A tensor [c], or [n, c] with a row for each image, or null; `keep` owns its contiguous copy.
+const float* rows_of_channels(const Maybe& t, const char* name, int64_t n, int64_t c, Maybe& keep) {
+  if (!t || t->dim() != 2) return channel(t, name, c, keep);
+  check(*t, name, 2);
+  STD_TORCH_CHECK(t->size(0) == n && t->size(1) == c, "ganzoo: ", name, " must be [", c, "] or [", n, ", ", c,
+                  "], but is [", t->size(0), ", ", t->size(1), "]");
+  keep = torch::stable::contiguous(*t);
+  return keep->const_data_ptr<float>();
+}
+
 struct Norm {
   Maybe keep[4];
   ganzoo::BatchNorm values;
 
-  Norm(int64_t c, const Tensor& mean, const Tensor& var, const Maybe& gamma, const Maybe& beta, double eps,
+  Norm(const Tensor& y, const Tensor& mean, const Tensor& var, const Maybe& gamma, const Maybe& beta, double eps,
        double slope) {
+    const int64_t n = y.size(0), c = y.size(1);
+    STD_TORCH_CHECK(!gamma || !beta || gamma->dim() == beta->dim(), "ganzoo: gamma and beta must have the same shape");
+    const Maybe& either = gamma ? gamma : beta;
     values = {channel(mean, "mean", c, keep[0]),
               channel(var, "var", c, keep[1]),
-              channel(gamma, "gamma", c, keep[2]),
-              channel(beta, "beta", c, keep[3]),
+              rows_of_channels(gamma, "gamma", n, c, keep[2]),
+              rows_of_channels(beta, "beta", n, c, keep[3]),
               eps,
-              static_cast<float>(slope)};
+              static_cast<float>(slope),
+              either && either->dim() == 2 ? n : 1};
+  }
+
+  // Of the shape of gamma and beta.
+  Tensor empty_gradient(const Tensor& y, const Maybe& gamma, const Maybe& beta) const {
+    const int64_t sizes[] = {y.size(0), y.size(1)};
+    const Maybe& either = gamma ? gamma : beta;
+    const bool by_image = either && either->dim() == 2;
+    return torch::stable::new_empty(y, {by_image ? sizes : sizes + 1, by_image ? size_t{2} : size_t{1}},
+                                    ScalarType::Float);
   }
 };
 
@@ -43,7 +66,7 @@ Tensor batch_norm_act(Tensor y, Tensor mean, Tensor var, Maybe gamma, Maybe beta
   check_pixels(y);
   const Tensor in = nhwc(y);
   const int64_t c = y.size(1);
-  const Norm norm(c, mean, var, gamma, beta, eps, slope);
+  const Norm norm(y, mean, var, gamma, beta, eps, slope);
   Tensor out = empty_nhwc(y.size(0), c, y.size(2), y.size(3));
   ganzoo::norm_act(in.const_data_ptr<float>(), y.numel() / c, c, norm.values, out.mutable_data_ptr<float>(), threads());
   return out;
@@ -56,8 +79,9 @@ std::tuple<Tensor, Tensor, Tensor> batch_norm_act_backward(Tensor grad, Tensor y
   for (int i = 0; i < 4; ++i) STD_TORCH_CHECK(grad.size(i) == y.size(i), "ganzoo: grad must have the shape of y");
   const Tensor in = nhwc(y), g = nhwc(grad);
   const int64_t c = y.size(1);
-  const Norm norm(c, mean, var, gamma, beta, eps, slope);
-  Tensor dy = empty_nhwc(y.size(0), c, y.size(2), y.size(3)), dgamma = vector(in, c), dbeta = vector(in, c);
+  const Norm norm(y, mean, var, gamma, beta, eps, slope);
+  Tensor dy = empty_nhwc(y.size(0), c, y.size(2), y.size(3));
+  Tensor dgamma = norm.empty_gradient(y, gamma, beta), dbeta = norm.empty_gradient(y, gamma, beta);
   ganzoo::norm_act_backward(g.const_data_ptr<float>(), in.const_data_ptr<float>(), y.numel() / c, c, norm.values,
                             dy.mutable_data_ptr<float>(), dgamma.mutable_data_ptr<float>(),
                             dbeta.mutable_data_ptr<float>(), threads());
@@ -69,6 +93,7 @@ std::tuple<Tensor, Tensor, Tensor> batch_norm_act_backward(Tensor grad, Tensor y
 STABLE_TORCH_LIBRARY_FRAGMENT(ganzoo, m) {
   // the mean and biased variance of each channel
   m.def("channel_stats(Tensor y) -> (Tensor, Tensor)");
+  // gamma and beta are [C], or [N, C] for a scale and shift of each image, which only the CPU has
   m.def(
       "batch_norm_act(Tensor y, Tensor mean, Tensor var, Tensor? gamma, Tensor? beta, float eps, float slope) -> "
       "Tensor");

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganzoo.gan import GAN
-from ganzoo.nn import SelfAttention, UpBlock, VectorBatchNorm, resnet
+from ganzoo.nn import SelfAttention, UpBlock, VectorBatchNorm, norm_relu, resnet
 from ganzoo.plugin import DataSpec
 from ganzoo_plugins.biggan import BigGANConfig, BigGANSampling
 
@@ -48,7 +47,7 @@ class Generator(nn.Module):
             if number == len(self.blocks):
                 maps = self.attention(maps)
             maps = block(maps, torch.cat([label, part], dim=1))
-        images: Tensor = self.image(F.relu(self.norm(maps)))
+        images: Tensor = self.image(norm_relu(self.norm, maps))
         return images.tanh()
 
 
