@@ -18,10 +18,14 @@ import statistics
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-NEEDED = "click hypothesis numpy PIL platformdirs pytest pytest_benchmark rich safetensors setuptools sklearn torch"
+NEEDED = (
+    "click filelock fsspec hypothesis jinja2 numpy PIL platformdirs pooch pytest pytest_benchmark rich safetensors "
+    "setuptools sklearn torch"
+)
 HERE = Path(__file__).resolve().parents[1]
 
 
@@ -40,13 +44,21 @@ class Results:
         print(f"== {title}", *lines, sep="\n", flush=True)
 
 
+TESTS = [
+    "tests/ops/test_cuda.py", "tests/ops/test_cuda_blocks.py", "tests/training/test_cuda_graph.py",
+    "tests/training/test_cuda_zoo.py",
+]  # fmt: skip
+STAGES = ("tests", "sanitize", "ceilings", "benchmarks", "profile", "train")
+
+
 def main() -> None:
     """Run all stages, those that others depend on first."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, default=HERE / "benchmarks" / "results")
     parser.add_argument("--seconds", type=float, default=460, help="time limit of all stages")
+    parser.add_argument("--stages", default=",".join(STAGES), help=f"of {', '.join(STAGES)}")
     options = parser.parse_args()
-    end = time.time() + options.seconds
+    end, stages = time.time() + options.seconds, options.stages.split(",")
     absent = [name for name in NEEDED.split() if importlib.util.find_spec(name) is None]
     if absent:
         sys.exit(f"Missing: {', '.join(absent)}. With a network: pip install --target build/site {' '.join(absent)}")
@@ -56,22 +68,33 @@ def main() -> None:
         sys.exit("There is no GPU here, or this torch is not built for it.")
     results = Results(options.results, torch.cuda.get_device_name())
     results.add("Machine", machine())
-    passed = True
-    passed &= stage(results, "Build", [sys.executable, "setup.py", "-q", "build_ext", "--inplace", "egg_info"], 120)
+    passed = stage(results, "Build", [sys.executable, "setup.py", "-q", "build_ext", "--inplace", "egg_info"], 150)
     built = kernels()
     results.add("Kernels", built)
     if any(line.startswith("none") for line in built):
         sys.exit("There are no CUDA kernels: without them there is nothing to test or to measure.")
-    passed &= stage(results, "Kernels without torch", [*compiling(f"-j{os.cpu_count()}"), "cuda-kernels"], 60)
-    results.add("Ceilings", ceilings())
-    tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    tests += ["tests/ops/test_cuda.py", "tests/ops/test_cuda_blocks.py", "tests/training/test_cuda_graph.py"]
-    passed &= stage(results, "Tests", tests, 120)
-    passed &= benchmarks(results, end - 125)
-    train(results, end - 30 - time.time())
-    passed &= sanitize(results, end)
+    with ThreadPoolExecutor() as pool:  # what is not timed runs at once
+        waiting = [pool.submit(run_tests, results)] if "tests" in stages else []
+        waiting += [pool.submit(sanitize, results, end)] if "sanitize" in stages else []
+        passed &= all(task.result() for task in waiting)
+    if "ceilings" in stages:
+        results.add("Ceilings", ceilings())
+    if "benchmarks" in stages:
+        passed &= benchmarks(results, end - 60)
+    if "profile" in stages:
+        passed &= stage(results, "Kernels of a training step", [sys.executable, "-m", "benchmarks.gpu_profile"], 60, 60)
+    if "train" in stages:
+        train(results, end - time.time())
     print(f"\n{results.path}")
     sys.exit(0 if passed else 1)
+
+
+def run_tests(results: Results) -> bool:
+    """The tests that need a GPU, several at a time."""
+    tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rfEs", *TESTS]
+    if importlib.util.find_spec("xdist"):
+        tests += ["-n", str(min(8, os.cpu_count() or 1))]
+    return stage(results, "Tests", tests, 200, 90)
 
 
 def machine() -> list[str]:
@@ -142,11 +165,11 @@ def ceilings() -> list[str]:
     return lines
 
 
-def stage(results: Results, title: str, words: list[str], seconds: float) -> bool:
-    """Run a command and add the end of its output; returns whether it succeeded."""
+def stage(results: Results, title: str, words: list[str], seconds: float, lines: int = 12) -> bool:
+    """Run a command and add the last `lines` of its output, more if it failed; returns whether it succeeded."""
     start = time.time()
     code, output = run(words, seconds)
-    end = [line for line in output.splitlines() if line.strip()][-12 if code == 0 else -60 :]
+    end = [line for line in output.splitlines() if line.strip()][-lines if code == 0 else -max(lines, 90) :]
     state = "done" if code == 0 else f"FAILED with {code}"
     results.add(title, [f"{state} in {time.time() - start:.0f} s", "", "```", *end, "```"])
     return code == 0
@@ -155,13 +178,13 @@ def stage(results: Results, title: str, words: list[str], seconds: float) -> boo
 def benchmarks(results: Results, until: float) -> bool:
     """Run test_ops_cuda.py, training steps first; it leaves out contestants for which there is no time."""
     passed = True
-    for what in ("test_a_training_step", "test_inference", "test_a_layer"):
+    # shares of the remaining time: the first benchmarks take longest to compile
+    shares = {"test_a_training_step": 0.3, "test_inference": 0.3, "test_a_layer": 0.5, "test_a_step_of_the_zoo": 0.9}
+    for what, share in shares.items():
         file = HERE / "build" / f"{what}.json"
         file.unlink(missing_ok=True)
-        # shares of the remaining time: the first benchmarks take longest to compile
-        share = {"test_a_training_step": 0.35, "test_inference": 0.4, "test_a_layer": 0.9}[what]
         remaining = max(until - time.time(), 20)
-        environment = {"GANZOO_BENCHMARK_UNTIL": str(time.time() + share * remaining)}
+        environment = {"GANZOO_BENCHMARK_UNTIL": str(time.time() + share * remaining - 15)}
         words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--benchmark-only"]
         words += ["benchmarks/test_ops_cuda.py", "-k", what, f"--benchmark-json={file}"]
         # a contestant that is being compiled may finish, if there is time for the next benchmarks
@@ -183,9 +206,8 @@ def train(results: Results, seconds: float) -> None:
     words = [sys.executable, "-m", "ganzoo", "train", "dcgan", "--dataset", "mnist", "--set", "image_size=64"]
     words += ["--epochs", "50", "--precision", "bf16", "--out", str(run_folder)]
     environment = {"GANZOO_OPS": "native"}
-    for data in (HERE / "shared" / "datasets", HERE.parent / "shared" / "datasets"):
-        if data.is_dir():
-            environment.setdefault("GANZOO_DATA", os.environ.get("GANZOO_DATA") or str(data))
+    if (HERE.parent / "shared" / "datasets").is_dir():
+        environment["GANZOO_DATA"] = os.environ.get("GANZOO_DATA", str(HERE.parent / "shared" / "datasets"))
     start = time.time()
     code, output = run(words, max(seconds, 30), environment)
     summary = [line for line in output.splitlines() if "Trained" in line or "rror" in line or "graph" in line]
@@ -198,7 +220,7 @@ def sanitize(results: Results, until: float) -> bool:
 
     It does not work on every machine, and may not finish in the remaining time; neither counts as a failure.
     """
-    passed = True
+    passed = stage(results, "Kernels without torch", [*compiling(f"-j{os.cpu_count()}"), "cuda-kernels"], 120)
     for tool in ("memcheck", "racecheck"):
         code, output = run([*compiling(), f"cuda-{tool}"], max(until - time.time(), 15))
         absent = "Device not supported" in output  # the error it then counts is its own failure

@@ -10,17 +10,18 @@
 namespace ganzoo::cuda {
 namespace {
 
-constexpr int kMaxBlocks = 1024, kMinPixels = 2, kMaxPixels = 8;  // kMin/MaxPixels: of a thread
+constexpr int kBlocksOfReduction = 264;  // two for each multiprocessor of the largest GPUs; their results are merged
+constexpr int kBlocksOfPass = 512, kMaxPixels = 4;  // kMaxPixels: of a thread
 
 int64_t share_of_reduction(int64_t pixels) {
-  const int64_t min_share = 16, share = (pixels + kMaxBlocks - 1) / kMaxBlocks;
+  const int64_t min_share = 16, share = (pixels + kBlocksOfReduction - 1) / kBlocksOfReduction;
   return share > min_share ? share : min_share;
 }
 
 // Pixels of one thread in a pass without a reduction: fewer if there are few pixels, so that all processors have work.
 int pixels_of_thread(int64_t pixels, int lanes) {
-  const int64_t fair = pixels / (int64_t{lanes} * kMaxBlocks);
-  return max(kMinPixels, static_cast<int>(fair < kMaxPixels ? fair : kMaxPixels));
+  const int64_t fair = pixels / (int64_t{lanes} * kBlocksOfPass);
+  return max(1, static_cast<int>(fair < kMaxPixels ? fair : kMaxPixels));
 }
 
 int blocks_of_reduction(int64_t pixels) { return ceil_div(pixels, share_of_reduction(pixels)); }
@@ -42,7 +43,9 @@ cudaError_t launch_pass(Pass pass, PassArguments<T> p, cudaStream_t stream) {
                       : pass == Pass::kSums     ? &reduce_pass<T, kWidth, true>
                       : pass == Pass::kForward  ? &norm_act_pass<T, kWidth>
                                                 : &norm_act_backward_pass<T, kWidth>;
-  return launch(kernel, grid, reduces ? 2 * kThreads * kWidth * 4 : 0, stream, p);
+  const int rows = pass == Pass::kStatistics ? 0 : pass == Pass::kSums ? 3 : pass == Pass::kForward ? 2 : 5;
+  const int floats = (reduces ? kThreads * kWidth : 0) + rows * threads_of_pixel(p.channels, kWidth, 0) * kWidth;
+  return launch(kernel, grid, floats * 4, stream, p);
 }
 
 template <class T>

@@ -37,143 +37,188 @@ __device__ __forceinline__ Slice slice_of(int channels) {
   return {(group * kThreads + thread % threads) * kWidth, lane, lanes, lane < lanes};
 }
 
+// kWidth numbers as they are stored, loaded at once.
 template <class T, int kWidth>
-__device__ __forceinline__ void read(const T* from, float (&to)[kWidth]) {
-  if constexpr (kWidth == 1) {
-    to[0] = to_float(*from);
-  } else {
-    const Chunk<T> chunk = *reinterpret_cast<const Chunk<T>*>(from);
-#pragma unroll
-    for (int e = 0; e < kWidth; ++e) to[e] = to_float(chunk.values[e]);
-  }
-}
+struct alignas(kWidth * sizeof(T)) Numbers {
+  T values[kWidth];
+};
 
 template <class T, int kWidth>
 __device__ __forceinline__ void write(const float (&from)[kWidth], T* to) {
-  if constexpr (kWidth == 1) {
-    *to = from_float<T>(from[0]);
-  } else {
-    Chunk<T> chunk;
+  Numbers<T, kWidth> numbers;
 #pragma unroll
-    for (int e = 0; e < kWidth; ++e) chunk.values[e] = from_float<T>(from[e]);
-    *reinterpret_cast<Chunk<T>*>(to) = chunk;
-  }
+  for (int e = 0; e < kWidth; ++e) numbers.values[e] = from_float<T>(from[e]);
+  *reinterpret_cast<Numbers<T, kWidth>*>(to) = numbers;
 }
 
-// Statistics, gamma and beta folded into act(scale y + shift).
-template <int kWidth>
-struct FoldedNorm {
-  float scale[kWidth], shift[kWidth], mean[kWidth];
-
-  __device__ __forceinline__ FoldedNorm(const BatchNorm& norm, int channel) {
+// Rows of values of each channel: computed once for a block, in shared memory, then read by the threads.
+template <int kWidth, int kRows, class Compute>
+__device__ __forceinline__ void read_rows(float (&rows)[kRows][kWidth], const Slice& s, int channels, float* shared,
+                                          const Compute& compute) {
+  const int first = blockIdx.y * kThreads * kWidth, count = threads_of_pixel(channels, kWidth, blockIdx.y) * kWidth;
+  for (int c = threadIdx.x; c < count; c += kThreads) {
+    float values[kRows];
+    compute(first + c, values);
 #pragma unroll
-    for (int e = 0; e < kWidth; ++e) {
-      mean[e] = norm.mean[channel + e];
-      scale[e] = (norm.gamma ? norm.gamma[channel + e] : 1.0f) / sqrtf(norm.var[channel + e] + norm.eps);
-      shift[e] = (norm.beta ? norm.beta[channel + e] : 0.0f) - mean[e] * scale[e];
+    for (int row = 0; row < kRows; ++row) shared[row * count + c] = values[row];
+  }
+  __syncthreads();
+  if (!s.valid) return;
+#pragma unroll
+  for (int row = 0; row < kRows; ++row)
+    *reinterpret_cast<Numbers<float, kWidth>*>(rows[row]) =
+        *reinterpret_cast<const Numbers<float, kWidth>*>(shared + row * count + s.channel - first);
+}
+
+// Statistics, gamma and beta of a channel folded into act(scale y + shift).
+__device__ __forceinline__ void fold(const BatchNorm& norm, int channel, float& scale, float& shift, float& mean) {
+  mean = norm.mean[channel];
+  scale = (norm.gamma ? norm.gamma[channel] : 1.0f) / sqrtf(norm.var[channel] + norm.eps);
+  shift = (norm.beta ? norm.beta[channel] : 0.0f) - mean * scale;
+}
+
+// The gradient before the activation, whose input is x; slope 0 ignores gradients that are not finite.
+__device__ __forceinline__ float act_backward(float x, float grad, float slope) {
+  return x > 0 ? grad : slope == 0 ? 0 : slope * grad;
+}
+
+// Calls body(offset of the thread's channels, their values in each of `tensors`) for every pixel of the thread. Several
+// pixels are loaded before the first is used, to overlap their latency.
+template <int kWidth, int kTensors, class T, class Body>
+__device__ __forceinline__ void for_pixels(const PassArguments<T>& p, const Slice& s, const T* const (&tensors)[kTensors],
+                                           const Body& body) {
+  constexpr int kAhead = 4;
+  const int64_t begin = blockIdx.x * p.share, end = begin + p.share < p.pixels ? begin + p.share : p.pixels;
+  for (int64_t first = begin + s.lane; first < end; first += kAhead * s.lanes) {
+    Numbers<T, kWidth> loaded[kAhead][kTensors];
+#pragma unroll
+    for (int a = 0; a < kAhead; ++a)
+#pragma unroll
+      for (int t = 0; t < kTensors; ++t)
+        if (const int64_t pixel = first + a * s.lanes; pixel < end)
+          loaded[a][t] = *reinterpret_cast<const Numbers<T, kWidth>*>(tensors[t] + pixel * p.channels + s.channel);
+#pragma unroll
+    for (int a = 0; a < kAhead; ++a) {
+      const int64_t pixel = first + a * s.lanes;
+      if (pixel >= end) break;
+      float values[kTensors][kWidth];
+#pragma unroll
+      for (int t = 0; t < kTensors; ++t)
+#pragma unroll
+        for (int e = 0; e < kWidth; ++e) values[t][e] = to_float(loaded[a][t].values[e]);
+      body(pixel * p.channels + s.channel, values);
     }
   }
-};
-
-// Calls body(offset of the thread's channels) for every pixel of the thread.
-template <class T, class Body>
-__device__ __forceinline__ void for_pixels(const PassArguments<T>& p, const Slice& s, const Body& body) {
-  const int64_t begin = blockIdx.x * p.share, end = begin + p.share < p.pixels ? begin + p.share : p.pixels;
-  for (int64_t pixel = begin + s.lane; pixel < end; pixel += s.lanes) body(pixel * p.channels + s.channel);
 }
 
 template <class T, int kWidth>
 __global__ void __launch_bounds__(kThreads) norm_act_pass(const __grid_constant__ PassArguments<T> p) {
   const Slice s = slice_of<kWidth>(p.channels);
+  alignas(32) float rows[2][kWidth];
+  read_rows(rows, s, p.channels, reinterpret_cast<float*>(shared_memory()), [&](int channel, float(&v)[2]) {
+    float mean;
+    fold(p.norm, channel, v[0], v[1], mean);
+  });
   if (!s.valid) return;
-  const FoldedNorm<kWidth> f(p.norm, s.channel);
-  for_pixels(p, s, [&](int64_t at) {
-    float v[kWidth];
-    read<T, kWidth>(p.y + at, v);
+  const float(&scale)[kWidth] = rows[0], (&shift)[kWidth] = rows[1];
+  for_pixels<kWidth, 1>(p, s, {p.y}, [&](int64_t at, float(&v)[1][kWidth]) {
 #pragma unroll
     for (int e = 0; e < kWidth; ++e) {
-      const float x = f.scale[e] * v[e] + f.shift[e];
-      v[e] = x > 0 ? x : p.norm.slope == 0 && x < 0 ? 0 : p.norm.slope * x;
+      const float x = scale[e] * v[0][e] + shift[e];
+      v[0][e] = x > 0 ? x : p.norm.slope == 0 && x < 0 ? 0 : p.norm.slope * x;
     }
-    write<T, kWidth>(v, p.out + at);
+    write<T, kWidth>(v[0], p.out + at);
   });
 }
 
 template <class T, int kWidth>
-__global__ void __launch_bounds__(kThreads) norm_act_backward_pass(const __grid_constant__ PassArguments<T> p) {
+__global__ void __launch_bounds__(kThreads, 2) norm_act_backward_pass(const __grid_constant__ PassArguments<T> p) {
   const Slice s = slice_of<kWidth>(p.channels);
+  alignas(32) float rows[5][kWidth];
+  read_rows(rows, s, p.channels, reinterpret_cast<float*>(shared_memory()), [&](int channel, float(&v)[5]) {
+    fold(p.norm, channel, v[0], v[1], v[2]);
+    v[3] = p.grad_mean[channel], v[4] = p.grad_slope[channel];
+  });
   if (!s.valid) return;
-  const FoldedNorm<kWidth> f(p.norm, s.channel);
-  float mean_term[kWidth], slope_term[kWidth];
-#pragma unroll
-  for (int e = 0; e < kWidth; ++e)
-    mean_term[e] = p.grad_mean[s.channel + e], slope_term[e] = p.grad_slope[s.channel + e];
-  for_pixels(p, s, [&](int64_t at) {
-    float y[kWidth], g[kWidth];
-    read<T, kWidth>(p.y + at, y), read<T, kWidth>(p.grad + at, g);
+  const float(&scale)[kWidth] = rows[0], (&shift)[kWidth] = rows[1], (&mean)[kWidth] = rows[2];
+  for_pixels<kWidth, 2>(p, s, {p.y, p.grad}, [&](int64_t at, float(&v)[2][kWidth]) {
+    float(&y)[kWidth] = v[0], (&g)[kWidth] = v[1];
 #pragma unroll
     for (int e = 0; e < kWidth; ++e) {
-      const float inner_grad = f.scale[e] * y[e] + f.shift[e] > 0 ? g[e] : (p.norm.slope == 0 ? 0 : p.norm.slope * g[e]);
-      g[e] = f.scale[e] * inner_grad - mean_term[e] - slope_term[e] * (y[e] - f.mean[e]);
+      const float inner = act_backward(scale[e] * y[e] + shift[e], g[e], p.norm.slope);
+      g[e] = scale[e] * inner - rows[3][e] - rows[4][e] * (y[e] - mean[e]);
     }
     write<T, kWidth>(g, p.out + at);
   });
 }
 
+// Adds up the values of all lanes in a fixed order; lane 0 gets the sums. `scratch`: [kThreads][kWidth].
+template <int kWidth>
+__device__ __forceinline__ void add_lanes(float (&values)[kWidth], const Slice& s, int threads_of_pixel,
+                                          float* scratch) {
+  __syncthreads();  // the scratch may still be read
+#pragma unroll
+  for (int e = 0; e < kWidth; ++e) scratch[threadIdx.x * kWidth + e] = values[e];
+  int half = 1;
+  while (2 * half < s.lanes) half *= 2;
+  for (; half > 0; half /= 2) {
+    __syncthreads();
+    if (!s.valid || s.lane >= half || s.lane + half >= s.lanes) continue;
+#pragma unroll
+    for (int e = 0; e < kWidth; ++e) {
+      values[e] += scratch[(threadIdx.x + half * threads_of_pixel) * kWidth + e];
+      scratch[threadIdx.x * kWidth + e] = values[e];
+    }
+  }
+}
+
 // Two results of each channel over a block's pixels. Backward: the sums of g and of g (y - mean), g being the gradient
 // before the activation. Otherwise mean and m2, from sums of y and its square, shifted by the block's first pixel.
 template <class T, int kWidth, bool kBackward>
-__global__ void __launch_bounds__(kThreads) reduce_pass(const __grid_constant__ PassArguments<T> p) {
-  float* scratch = reinterpret_cast<float*>(shared_memory());  // [2][kThreads][kWidth]
+__global__ void __launch_bounds__(kThreads, 2) reduce_pass(const __grid_constant__ PassArguments<T> p) {
+  float* scratch = reinterpret_cast<float*>(shared_memory());  // [kThreads][kWidth], then rows of channels
   const Slice s = slice_of<kWidth>(p.channels);
   const int64_t begin = blockIdx.x * p.share;
   float first[kWidth] = {}, second[kWidth] = {}, base[kWidth] = {};
+  alignas(32) float rows[3][kWidth];
+  if constexpr (kBackward)
+    read_rows(rows, s, p.channels, scratch + kThreads * kWidth,
+              [&](int channel, float(&v)[3]) { fold(p.norm, channel, v[0], v[1], v[2]); });
   if (s.valid) {
     if constexpr (kBackward) {
-      const FoldedNorm<kWidth> f(p.norm, s.channel);
-      for_pixels(p, s, [&](int64_t at) {
-        float y[kWidth], g[kWidth];
-        read<T, kWidth>(p.y + at, y), read<T, kWidth>(p.grad + at, g);
+      const float(&scale)[kWidth] = rows[0], (&shift)[kWidth] = rows[1], (&mean)[kWidth] = rows[2];
+      for_pixels<kWidth, 2>(p, s, {p.y, p.grad}, [&](int64_t, const float(&v)[2][kWidth]) {
+        const float(&y)[kWidth] = v[0], (&g)[kWidth] = v[1];
 #pragma unroll
         for (int e = 0; e < kWidth; ++e) {
-          const float inner_grad = f.scale[e] * y[e] + f.shift[e] > 0 ? g[e] : (p.norm.slope == 0 ? 0 : p.norm.slope * g[e]);
-          first[e] += inner_grad;
-          second[e] += inner_grad * (y[e] - f.mean[e]);
+          const float inner = act_backward(scale[e] * y[e] + shift[e], g[e], p.norm.slope);
+          first[e] += inner;
+          second[e] += inner * (y[e] - mean[e]);
         }
       });
     } else {
-      read<T, kWidth>(p.y + begin * p.channels + s.channel, base);
-      for_pixels(p, s, [&](int64_t at) {
-        float y[kWidth];
-        read<T, kWidth>(p.y + at, y);
+#pragma unroll
+      for (int e = 0; e < kWidth; ++e) base[e] = to_float(p.y[begin * p.channels + s.channel + e]);
+      for_pixels<kWidth, 1>(p, s, {p.y}, [&](int64_t, const float(&y)[1][kWidth]) {
 #pragma unroll
         for (int e = 0; e < kWidth; ++e) {
-          const float shifted = y[e] - base[e];
+          const float shifted = y[0][e] - base[e];
           first[e] += shifted;
           second[e] += shifted * shifted;
         }
       });
     }
   }
-#pragma unroll
-  for (int e = 0; e < kWidth; ++e) {
-    scratch[threadIdx.x * kWidth + e] = first[e];
-    scratch[(kThreads + threadIdx.x) * kWidth + e] = second[e];
-  }
-  __syncthreads();
+  const int threads = threads_of_pixel(p.channels, kWidth, blockIdx.y);
+  add_lanes<kWidth>(first, s, threads, scratch);
+  add_lanes<kWidth>(second, s, threads, scratch);
   if (!s.valid || s.lane > 0) return;
-  const int stride = threads_of_pixel(p.channels, kWidth, blockIdx.y);
-  const float rows = static_cast<float>(p.pixels - begin < p.share ? p.pixels - begin : p.share);
+  const float pixels = static_cast<float>(p.pixels - begin < p.share ? p.pixels - begin : p.share);
 #pragma unroll
   for (int e = 0; e < kWidth; ++e) {
-    float a = 0, b = 0;
-    for (int lane = 0; lane < s.lanes; ++lane) {
-      a += scratch[(lane * stride + threadIdx.x) * kWidth + e];
-      b += scratch[(kThreads + lane * stride + threadIdx.x) * kWidth + e];
-    }
     const int64_t at = static_cast<int64_t>(blockIdx.x) * p.channels + s.channel + e;
-    p.first[at] = kBackward ? a : base[e] + a / rows;
-    p.second[at] = kBackward ? b : fmaxf(b - a * a / rows, 0.0f);
+    p.first[at] = kBackward ? first[e] : base[e] + first[e] / pixels;
+    p.second[at] = kBackward ? second[e] : fmaxf(second[e] - first[e] * first[e] / pixels, 0.0f);
   }
 }
 

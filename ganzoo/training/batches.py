@@ -25,8 +25,9 @@ class Batches:
 
     Every epoch is a permutation that depends on (seed, epoch) alone, and its incomplete last batch is dropped. So the
     batch number alone defines the position, for an exact resume; random corruptions depend on (seed, batch number).
-    Domains that are not aligned have an order each. Arrays stay on the device as they are stored; a memory map that is
-    too large is read batch by batch. Each rank gets its shard of the batch, or of each of its `parts` microbatches.
+    Domains that are not aligned have an order each. Arrays stay on the device as they are stored (the data is then
+    `resident`); a memory map that is too large is read batch by batch. Each rank gets its shard of the batch, or of
+    each of its `parts` microbatches.
     """
 
     def __init__(self, data: Data, batch_size: int, seed: int, device: torch.device, parts: int = 1):
@@ -45,10 +46,10 @@ class Batches:
         self.seed = seed
         self.device = device
         self.arrays = {name: _resident(values, device) for name, values in data.arrays.items() if name != LABEL}
-        mapped = any(isinstance(values, np.memmap) for values in self.arrays.values())
+        self.resident = not any(isinstance(values, np.memmap) for values in self.arrays.values())
         # a memory map is indexed on the CPU: an order on the GPU would have to be copied back for every batch
-        self.index_device = torch.device("cpu") if mapped else device
-        self.labels = None if data.labels is None else torch.from_numpy(data.labels).to(self.index_device)
+        self._index_device = device if self.resident else torch.device("cpu")
+        self.labels = None if data.labels is None else torch.from_numpy(data.labels).to(self._index_device)
         self._orders: dict[str, tuple[int, Tensor]] = {}
 
     def __call__(self, number: int) -> tuple[Tensor, Condition]:
@@ -103,7 +104,7 @@ class Batches:
         if known is None or known[0] != epoch:
             seed = [self.seed, epoch, *([] if name == TARGET else [zlib.crc32(name.encode())])]
             order = np.random.default_rng(seed).permutation(count)
-            known = self._orders[name] = epoch, torch.from_numpy(order).to(self.index_device)
+            known = self._orders[name] = epoch, torch.from_numpy(order).to(self._index_device)
         return known[1][position * self.batch_size : (position + 1) * self.batch_size]
 
 

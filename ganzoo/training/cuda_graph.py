@@ -189,7 +189,7 @@ def _unsupported_reason(state: TrainingState, batches: Batches) -> str | None:
         return f"it is for NVIDIA GPUs, and this trains on {state.device.type}"
     if distributed.size() > 1:
         return "ranks communicate within a step"
-    if batches.index_device != state.device:
+    if not batches.resident:
         return "the data set does not fit into the GPU's memory"
     if batches.data.corrupt is not None:
         return "its input images are computed for every batch"

@@ -165,6 +165,12 @@ def test_a_wrong_graph_leads_to_a_note_or_an_error(monkeypatch: pytest.MonkeyPat
         graph.stepper(*start("dcgan"), loop.compute_step, True, notes.append)
 
 
+def test_a_gpu_with_and_without_its_number_is_the_same() -> None:
+    state, batches = start("wgan")
+    state.device, batches.device = torch.device("cuda", 0), torch.device("cuda")
+    assert graph._unsupported_reason(state, batches) is None
+
+
 def test_on_a_cpu_only_an_explicit_cuda_graph_is_refused(ganzoo_cli: Command, tmp_path: Path) -> None:
     words = ["train", "cgan", "--dataset", "digits", "--steps", 1, "--device", "cpu", "--out", tmp_path / "run"]
     refused = ganzoo_cli(*words, "--cuda-graph")
