@@ -207,3 +207,24 @@ def installed(packages: Callable[[str], Path], install: Callable[[Site], None]) 
 @pytest.fixture
 def pix2pix(installed: Callable[[str], Site]) -> Site:
     return installed("ganzoo-pix2pix")
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """The endpoint of an S3 server with the bucket `bucket`."""
+    server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(s3: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    for name, value in (("ACCESS_KEY_ID", "key"), ("SECRET_ACCESS_KEY", "secret"), ("DEFAULT_REGION", "us-east-1")):
+        monkeypatch.setenv(f"AWS_{name}", value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3)
+    import boto3
+
+    boto3.client("s3").create_bucket(Bucket="bucket")
+    return "s3://bucket"

@@ -7,6 +7,7 @@ Credentials, regions and endpoints are those of fsspec's packages: `AWS_PROFILE`
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import shutil
 from collections.abc import Iterable, Iterator
@@ -18,6 +19,8 @@ from ganzoo.core.files import atomic
 
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
 """The extra of ganzoo that installs what a protocol needs."""
+BLOCK_BYTES = 1 << 18
+"""So much is read in advance of what is asked for: most files of a data set at once."""
 
 
 class RemoteFolder:
@@ -34,9 +37,19 @@ class RemoteFolder:
 
     def files(self) -> dict[str, int]:
         """The sizes in bytes of all files below it by their names relative to it; empty if there is no such folder."""
+        return {name: int(entry["size"] or 0) for name, entry in self.entries().items()}
+
+    def entries(self) -> dict[str, dict[str, Any]]:
+        """What the storage says of all files below it; of one file, called "", if that is what the URL is of."""
         with self._reported("read"):
             found = self.fs.find(self.root, detail=True)
-        return {name[len(self.root) :].lstrip("/"): int(entry["size"] or 0) for name, entry in found.items()}
+        return {name[len(self.root) :].lstrip("/"): entry for name, entry in found.items()}
+
+    def open(self, name: str) -> Any:
+        """A file to read and to seek in, or the one that the URL is of. FileNotFoundError if there is none."""
+        with self._reported("read", FileNotFoundError):
+            path = f"{self.root}/{name}" if name else self.root
+            return _Reported(self.fs.open(path, "rb", block_size=BLOCK_BYTES), self)
 
     def folders(self) -> list[str]:
         """The names of the folders directly in it. UsageError if it does not exist."""
@@ -88,6 +101,33 @@ class RemoteFolder:
             if isinstance(failure, (UsageError, *passed)):
                 raise
             raise StorageError(f"{self.url} cannot be {done}: {_reason(failure)}") from failure
+
+
+class _Reported(io.RawIOBase):
+    """A file of a folder on object storage that raises StorageError where it cannot be read."""
+
+    def __init__(self, file: Any, folder: RemoteFolder):
+        self.file, self.folder = file, folder
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return int(self.file.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self.file.tell())
+
+    def read(self, size: int = -1) -> bytes:
+        with self.folder._reported("read", FileNotFoundError):
+            return bytes(self.file.read(size))
+
+    def close(self) -> None:
+        self.file.close()
+        super().close()
 
 
 def _connect(url: str) -> tuple[Any, str]:

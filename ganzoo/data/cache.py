@@ -8,8 +8,8 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,8 @@ class CachedArrays:
     labels: npt.NDArray[np.int64] | None
     sha256: str
     notes: tuple[str, ...]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What else its maker knows of it."""
 
 
 def read_arrays(home: Path) -> CachedArrays | None:
@@ -66,7 +68,7 @@ def read_arrays(home: Path) -> CachedArrays | None:
             return None
         values = np.memmap(home / VALUES, dtype=dtype, mode="r", shape=shape)
         labels = np.fromfile(home / LABELS, dtype="<i8").astype(np.int64) if meta["labels"] else None
-        stored = CachedArrays(values, labels, meta["sha256"], tuple(meta["notes"]))
+        stored = CachedArrays(values, labels, meta["sha256"], tuple(meta["notes"]), meta.get("facts", {}))
     except (OSError, ValueError, KeyError, TypeError):  # missing, truncated or damaged: build it again
         return None
     return stored if sha256_of(values, labels) == stored.sha256 else None
@@ -79,12 +81,13 @@ def write_arrays(
     notes: Sequence[str],
     source: str,
     dtype: npt.DTypeLike = np.uint8,
+    facts: Mapping[str, Any] | None = None,
 ) -> CachedArrays:
     """Store `rows`, pairs of an example of this `shape` and its label, at `home` and read them back.
 
-    Either all rows have labels or none. `notes` is read after the last row, and `source` says to people what was
-    stored. Rows are written as they come. Safe if several processes do it at once or are killed: `home` appears
-    complete or stays as it was.
+    Either all rows have labels or none. `notes` and `facts` are read after the last row, and `source` says to people
+    what was stored. Rows are written as they come. Safe if several processes do it at once or are killed: `home`
+    appears complete or stays as it was.
     """
     from ganzoo.data.arrays import sha256_of  # imports torch, which listing data sets does not need
 
@@ -113,6 +116,7 @@ def write_arrays(
             "labels": bool(labels),
             "sha256": sha256_of(stored, label_array),
             "notes": list(notes),
+            **({"facts": dict(facts)} if facts else {}),
         }
         del stored
         write_text(built / META, json.dumps(meta))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import zlib
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from ganzoo.core import distributed
 from ganzoo.core.errors import UsageError
 from ganzoo.core.spec import INPUT, LABEL, TARGET
 from ganzoo.data.normalization import encode
+from ganzoo.data.streamed import Streamed
 from ganzoo.gan import Condition, condition_of
 
 if TYPE_CHECKING:
@@ -26,8 +29,8 @@ class Batches:
     Every epoch is a permutation that depends on (seed, epoch) alone, and its incomplete last batch is dropped. So the
     batch number alone defines the position, for an exact resume; random corruptions depend on (seed, batch number).
     Domains that are not aligned have an order each. Arrays stay on the device as they are stored (the data is then
-    `resident`); a memory map that is too large is read batch by batch. Each rank gets its shard of the batch, or of
-    each of its `parts` microbatches.
+    `resident`); a memory map that is too large is read batch by batch, and `Streamed` images are decoded a few batches
+    in advance. Each rank gets its shard of the batch, or of each of its `parts` microbatches.
     """
 
     def __init__(self, data: Data, batch_size: int, seed: int, device: torch.device, parts: int = 1):
@@ -46,11 +49,13 @@ class Batches:
         self.seed = seed
         self.device = device
         self.arrays = {name: _resident(values, device) for name, values in data.arrays.items() if name != LABEL}
-        self.resident = not any(isinstance(values, np.memmap) for values in self.arrays.values())
-        # a memory map is indexed on the CPU: an order on the GPU would have to be copied back for every batch
+        self.resident = all(isinstance(values, Tensor) for values in self.arrays.values())
+        # what is not on the device is indexed on the CPU: an order on the GPU would be copied back for every batch
         self._index_device = device if self.resident else torch.device("cpu")
         self.labels = None if data.labels is None else torch.from_numpy(data.labels).to(self._index_device)
-        self._orders: dict[str, tuple[int, Tensor]] = {}
+        self._orders: dict[tuple[str, int], Tensor] = {}
+        self._turns: Generator[None] | None = None
+        self._next = 0
 
     def __call__(self, number: int) -> tuple[Tensor, Condition]:
         """Examples of the target as networks see them, [n, *spec.shape], and what is given with them.
@@ -58,6 +63,9 @@ class Batches:
         n is this rank's share. What is given is None, a tensor (labels int64 [n], input images [n, C', h, w] in
         [-1, 1]) or, of several arrays, a dict of tensors by name.
         """
+        target = self.arrays[TARGET]
+        if isinstance(target, Streamed):
+            self._decode_ahead(target, number)
         return self.take(self.chosen(number), number)
 
     def chosen(self, number: int) -> Tensor:
@@ -92,7 +100,26 @@ class Batches:
             chosen = distributed.shard(indices, self.parts)
         return encode(self._take(self.arrays[name], chosen), described)
 
-    def _take(self, values: Tensor | np.memmap, chosen: Tensor) -> Tensor:
+    def close(self) -> None:
+        """End what decodes images in advance."""
+        if self._turns is not None:
+            self._turns.close()
+            self._turns = None
+
+    def _decode_ahead(self, target: Streamed, number: int) -> None:
+        """Decode the examples of batch `number` and begin with the next; a batch out of turn is left to `_take`."""
+        if self._turns is None:
+            whole = self.data.corrupt is not None  # inputs are computed for all ranks
+            orders = map(self.chosen, itertools.count(number))
+            self._turns = target.in_turn(
+                (order if whole else distributed.shard(order, self.parts)).numpy() for order in orders
+            )
+            self._next = number
+        if number == self._next:
+            next(self._turns)
+            self._next += 1
+
+    def _take(self, values: Tensor | np.memmap | Streamed, chosen: Tensor) -> Tensor:
         if isinstance(values, Tensor):
             return values[chosen.to(self.device)]
         return torch.from_numpy(values[chosen.numpy()]).to(self.device)
@@ -100,16 +127,19 @@ class Batches:
     def _chosen(self, name: str, count: int, number: int) -> Tensor:
         """The indices of batch `number` in the order of the array `name` of `count` examples."""
         epoch, position = divmod(number, count // self.batch_size)
-        known = self._orders.get(name)
-        if known is None or known[0] != epoch:
+        if (name, epoch) not in self._orders:
+            for old in [key for key in self._orders if key[0] == name and abs(key[1] - epoch) > 1]:
+                del self._orders[old]
             seed = [self.seed, epoch, *([] if name == TARGET else [zlib.crc32(name.encode())])]
             order = np.random.default_rng(seed).permutation(count)
-            known = self._orders[name] = epoch, torch.from_numpy(order).to(self._index_device)
-        return known[1][position * self.batch_size : (position + 1) * self.batch_size]
+            self._orders[name, epoch] = torch.from_numpy(order).to(self._index_device)
+        return self._orders[name, epoch][position * self.batch_size : (position + 1) * self.batch_size]
 
 
-def _resident(values: npt.NDArray[Any], device: torch.device) -> Tensor | np.memmap:
+def _resident(values: npt.NDArray[Any], device: torch.device) -> Tensor | np.memmap | Streamed:
     """The values on the device, or the memory map itself: on a CPU, or if it takes half of a GPU's free memory."""
+    if isinstance(values, Streamed):
+        return values
     if isinstance(values, np.memmap) and (
         device.type != "cuda" or values.nbytes >= torch.cuda.mem_get_info(device)[0] // 2
     ):

@@ -117,19 +117,27 @@ def architecture_name(run_config: Mapping[str, Any]) -> str:
     return str(run_config["architecture"])
 
 
+PLACE = re.compile(rf"[a-z][a-z0-9+.-]+://|{re.escape(os.sep)}")
+"""The beginning of a URL or an absolute path in the name of a data set."""
+OPTIONS_OF_DATA = re.compile(r"(?<=:)[a-z_]+=[^:]*:")
+
+
 def is_moved(before: Any, now: Mapping[str, Any]) -> bool:
-    """Whether two descriptions of a data set in config.json differ in the path of its name at most, not in its data."""
+    """Whether two descriptions of a data set in config.json differ in the path of its name at most, not in its data.
+
+    Options before the path say how files are read; if that changes anything, the data differ.
+    """
     return (
         isinstance(before, dict)
         and before.get("sha256") == now["sha256"]
         and isinstance(before.get("name"), str)
-        and kind_of(before["name"]) == kind_of(now["name"])
+        and OPTIONS_OF_DATA.sub("", kind_of(before["name"])) == OPTIONS_OF_DATA.sub("", kind_of(now["name"]))
     )
 
 
 def kind_of(dataset: str) -> str:
     """The name of a data set without its path: `folder:` of `folder:/data/photos`."""
-    return dataset.partition(os.sep)[0]
+    return PLACE.split(dataset, maxsplit=1)[0]
 
 
 def moved_hint(run_config: Mapping[str, Any]) -> str:

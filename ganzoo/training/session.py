@@ -229,6 +229,7 @@ class Session:
                     loop.train(self.state, self.batches, self.run, self.config, self.callbacks, stop)
                 finally:
                     self.callbacks.on_end()
+                    self.batches.close()
         if stop.signal == signal.SIGINT:
             raise KeyboardInterrupt
         if stop.signal is not None:

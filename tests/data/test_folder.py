@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from ganzoo_plugins.datasets import deadline, parallel, pixels
+from ganzoo_plugins.datasets import deadline, pixels
 from ganzoo_plugins.datasets.folder import Folder
 from PIL import Image
 
 from ganzoo.core.errors import DataError, SplitError, UsageError
 from ganzoo.core.spec import DataLocation, DataSpec, Split
+from ganzoo.data import parallel
 from ganzoo.data.images import ImageData
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
@@ -456,7 +457,7 @@ def test_workers_decode_what_one_process_does(
     (root / "040.png").write_bytes(b"no picture")
     packed = archive(tmp_path / "packed.zip", root)
     alone = load(where, root)
-    monkeypatch.setattr(parallel, "FEW", 10)
+    monkeypatch.setattr(parallel, "FEW", 1)
     monkeypatch.setattr(parallel.os, "sched_getaffinity", lambda _: {0, 1, 2})
     state = torch.get_rng_state()
     for number, source in enumerate((root, packed)):
@@ -467,7 +468,7 @@ def test_workers_decode_what_one_process_does(
 
 
 def test_a_worker_that_is_killed_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parallel, "FEW", 10)
+    monkeypatch.setattr(parallel, "FEW", 1)
     monkeypatch.setattr(parallel.os, "sched_getaffinity", lambda _: {0, 1})
     parent = os.getpid()
     with pytest.raises(DataError, match="The files cannot be read: DataLoader worker"):

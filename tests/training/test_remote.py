@@ -10,7 +10,7 @@ import random
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,27 +29,6 @@ from tests.training.test_resume import assert_same, last_state
 OPTIONS = {"dataset": "digits", "batch_size": 16, "generator_widths": (16,), "discriminator_widths": (16,)}
 SCHEDULE = {"steps": 6, "checkpoint_every": 2, "sample_every": 3}
 LOST = 10**6
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[str]:
-    """The endpoint of an S3 server with the bucket `bucket`."""
-    server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def bucket(s3: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    for name, value in (("ACCESS_KEY_ID", "key"), ("SECRET_ACCESS_KEY", "secret"), ("DEFAULT_REGION", "us-east-1")):
-        monkeypatch.setenv(f"AWS_{name}", value)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", s3)
-    import boto3
-
-    boto3.client("s3").create_bucket(Bucket="bucket")
-    return "s3://bucket"
 
 
 @pytest.fixture(params=["memory", "file", "s3"])

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from ganzoo.data.storage import StoredFiles, is_url
 from ganzoo.errors import DataError, SplitError
 from ganzoo.plugin import Split
 
@@ -49,7 +50,7 @@ class UserFile:
 class Listing:
     """The files of a folder or an archive, sorted by name, and notes on what could not be listed."""
 
-    place: Path
+    place: str
     files: tuple[UserFile, ...]
     notes: tuple[str, ...] = ()
 
@@ -66,18 +67,36 @@ class Listing:
 
 
 def listing(path: str) -> Listing:
-    """The files of the folder or zip archive at `path`, without hidden ones. DataError if it is neither."""
+    """The files of the folder or zip archive at `path`, also a URL, without hidden ones. DataError if it is neither."""
+    if is_url(path):
+        return _stored(path)
     place = Path(path)
     if place.is_dir():
         return _folder(place)
     if place.is_file() and zipfile.is_zipfile(place):
-        return _archive(place)
+        return _archive(path, lambda: zipfile.ZipFile(place), _identity(path))
     if place.is_file():
         raise DataError(f"{place} is a file; expected a folder or a zip archive.")
     parent = place.parent
     siblings = [entry.name for entry in parent.iterdir()] if parent.is_dir() and os.access(parent, os.R_OK) else []
     close = difflib.get_close_matches(place.name, siblings, n=1, cutoff=0.5)
     raise DataError(f"The folder {place} does not exist." + (f" Did you mean {parent / close[0]}?" if close else ""))
+
+
+def _stored(url: str) -> Listing:
+    """The files of a folder or a zip archive on object storage."""
+    storage = StoredFiles(url)
+    identities = storage.identities()
+    if not identities:
+        raise DataError(f"There is nothing at {url}.")
+    if "" in identities:
+        return _archive(url, lambda: zipfile.ZipFile(storage.open("")), f"{url} {identities['']}")
+
+    def opener(name: str) -> Callable[[], IO[bytes]]:
+        return lambda: storage.open(name)
+
+    names = [name for name in sorted(identities) if not any(part.startswith(".") for part in name.split("/"))]
+    return Listing(url, tuple(UserFile(name, f"{url} {identities[name]}", opener(name)) for name in names))
 
 
 def _folder(root: Path) -> Listing:
@@ -103,7 +122,7 @@ def _folder(root: Path) -> Listing:
 
     walk(str(root), "", ())
     notes = [f"{len(unreadable)} folders cannot be read: {first_names(unreadable)}"] if unreadable else []
-    return Listing(root, tuple(sorted(files, key=lambda file: file.name)), tuple(notes))
+    return Listing(str(root), tuple(sorted(files, key=lambda file: file.name)), tuple(notes))
 
 
 def _identity(path: str) -> str:
@@ -118,13 +137,12 @@ def _opener(path: str) -> Callable[[], IO[bytes]]:
     return lambda: open(path, "rb")
 
 
-def _archive(place: Path) -> Listing:
+def _archive(place: str, opened: Callable[[], zipfile.ZipFile], identity: str) -> Listing:
     try:
-        archive = zipfile.ZipFile(place)
+        archive = opened()
         members = [member for member in archive.infolist() if not member.is_dir()]
     except (OSError, zipfile.BadZipFile) as failure:
         raise DataError(f"{place} cannot be read: {failure}.") from None
-    stamp = _identity(str(place))
     handles = {os.getpid(): archive}  # processes that share one would move each other's position in the file
 
     def opener(member: zipfile.ZipInfo) -> Callable[[], IO[bytes]]:
@@ -132,7 +150,7 @@ def _archive(place: Path) -> Listing:
             if member.file_size > MAX_BYTES:
                 raise ValueError(f"it unpacks to {member.file_size:,} bytes")
             if os.getpid() not in handles:
-                handles[os.getpid()] = zipfile.ZipFile(place)
+                handles[os.getpid()] = opened()
             with handles[os.getpid()].open(member) as stream:
                 content = stream.read(MAX_BYTES + 1)
             return io.BytesIO(content)
@@ -143,7 +161,7 @@ def _archive(place: Path) -> Listing:
     tops = {member.filename.split("/")[0] for member in shown}
     top = next(iter(tops)) if len(tops) == 1 and all("/" in member.filename for member in shown) else None
     cut = 0 if top is None or top.lower() in SPLITS["train"] else len(top) + 1  # archives often hold one folder
-    files = [UserFile(m.filename[cut:], f"{stamp} {m.filename} {m.CRC} {m.file_size}", opener(m)) for m in shown]
+    files = [UserFile(m.filename[cut:], f"{identity} {m.filename} {m.CRC} {m.file_size}", opener(m)) for m in shown]
     return Listing(place, tuple(sorted(files, key=lambda file: file.name)))
 
 

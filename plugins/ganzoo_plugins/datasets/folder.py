@@ -32,7 +32,7 @@ class Folder(Dataset):
         from ganzoo.data.images import ImageData
         from ganzoo_plugins.datasets.pixels import endings
 
-        chosen, path = options.parse("folder", argument, options.OF_IMAGES)
+        chosen, path = options.parse("folder", argument, {**options.OF_IMAGES, "stream": "yes or no"})
         size, form = options.image_form("folder", chosen, image_size)
         listed = files.listing(path)
         parts = files.split_files(listed, split)
@@ -45,7 +45,10 @@ class Folder(Dataset):
             labels, names = files.classes_of(images, train, parts.folder)
         else:
             labels, names = _labels(images, listed, known)
-        stored = pictures.load(images, labels, train, where.cache / "folder", f"folder:{path}", size, **form)
+        stream = options.yes_or_no("folder", "stream", chosen)
+        stored = pictures.load(
+            images, labels, train, where.cache / "folder", f"folder:{path}", size, **form, stream=stream
+        )
         unknown = 0 if labels is None or stored.labels is None else int((stored.labels < 0).sum())
         if unknown:
             notes.append(f"{unknown} images are of no class of the training images, so their labels are unknown")

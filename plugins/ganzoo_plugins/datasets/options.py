@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from ganzoo.data.storage import is_url
 from ganzoo.errors import UsageError, did_you_mean
 
 OF_IMAGES = {"size": "HEIGHTxWIDTH", "bits": "8 or 16", "range": "LOW-HIGH"}
@@ -38,8 +39,10 @@ def parse(dataset: str, argument: str | None, known: Mapping[str, str]) -> tuple
 
 
 def absolute(argument: str) -> str:
-    """The argument with an absolute path."""
+    """The argument with an absolute path; a URL is one."""
     options, path = split(argument)
+    if is_url(path):
+        return argument
     written = ",".join(f"{name}={value}" for name, value in options.items())
     return (f"{written}:" if options else "") + os.path.abspath(os.path.expanduser(path))
 
@@ -50,6 +53,14 @@ def whole_numbers(dataset: str, name: str, value: str, form: str, separator: str
     if len(parts) != len(form.split(separator)) or not all(part.isdecimal() and len(part) < 10 for part in parts):
         raise UsageError(f"{dataset}: {name}={value} is not valid: expected {name}={form} in whole numbers.")
     return tuple(map(int, parts))
+
+
+def yes_or_no(dataset: str, name: str, chosen: Mapping[str, str]) -> bool | None:
+    """The value of an option; None if it is not given. UsageError if it is neither yes nor no."""
+    value = chosen.get(name)
+    if value not in (None, "yes", "no"):
+        raise UsageError(f"{dataset}: {name}={value} is not valid: expected {name}=yes or {name}=no.")
+    return None if value is None else value == "yes"
 
 
 def image_form(

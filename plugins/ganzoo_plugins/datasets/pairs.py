@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganzoo.errors import DataError, UsageError
@@ -130,7 +129,7 @@ class Unpaired(_TwoFolders):
 def _one_root(listed: Listing, split: Split) -> list[SplitFiles]:
     """The folders inputs and targets of a folder, or of its split."""
     parts = files.split_files(listed, split)
-    inside, train = (Listing(Path(parts.folder), group) for group in (parts.files, parts.train))
+    inside, train = (Listing(parts.folder, group) for group in (parts.files, parts.train))
     missing = [side for side in SIDES if side not in inside.folders]
     if missing:
         raise DataError(

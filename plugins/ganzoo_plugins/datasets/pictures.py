@@ -1,4 +1,4 @@
-"""The user's image files: decoded once into the cache, and mapped from there without using memory."""
+"""The user's image files: decoded once into the cache and mapped from there, or decoded whenever they are read."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ganzoo.errors import DataError
+from ganzoo.data.parallel import in_order
+from ganzoo.errors import DataError, StorageError
 from ganzoo_plugins.datasets.deadline import deadline
 from ganzoo_plugins.datasets.files import UserFile, first_names, printable
-from ganzoo_plugins.datasets.parallel import in_order
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,25 +42,34 @@ def load(
     value_range: tuple[int, int] | None = None,
     beside: Sequence[UserFile] = (),
     train_beside: Sequence[UserFile] = (),
+    stream: bool | None = False,
 ) -> CachedArrays:
-    """Decode the readable `files` into `cache`, unless they are there.
+    """Decode the readable `files` into `cache`, unless they are there; if they are to `stream`, only an index of them.
 
+    With None they stream if the disk of the cache is too small.
     The `train` files decide the form: grey if all are grey, `train_beside` included, else RGB; (height, width) as asked
     for by `size`, else theirs if it is common to all and at most 256, else a square. What is done to them is said in
     notes. The i-th of the files `beside`, if there are any, must have the aspect ratio of the i-th of `files`.
     """
     from ganzoo.data.cache import read_arrays, write_arrays
+    from ganzoo_plugins.datasets import streaming
 
-    home = cache / _key((files, train, beside, train_beside), f"{size} {bits} {value_range} {labels}")
-    stored = read_arrays(home)
-    if stored is None:
+    key = _key((files, train, beside, train_beside), f"{size} {bits} {value_range} {labels}")
+    stored = None if stream else read_arrays(cache / key)
+    if stored is not None:
+        return stored
+    index_home = cache / f"{key}-index"
+    index = None if stream is False else read_arrays(index_home)
+    if index is None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PIL warns about many files that it can read
             form, notes = _form(train, train_beside, size, bits, value_range)
-            rows = _rows(files, labels, form, notes, value_range is None, beside)
-            shape = (form.channels, *form.size)
-            stored = write_arrays(home, rows, shape, notes, source, form.dtype)
-    return stored
+            decoded = _readable(files, form, notes, value_range is None, beside)
+            if stream is False or (stream is None and streaming.fits(len(files), form, cache)):
+                rows = ((values, None if labels is None else labels[number]) for number, values in decoded)
+                return write_arrays(cache / key, rows, (form.channels, *form.size), notes, source, form.dtype)
+            index = streaming.write_index(index_home, decoded, labels, form, notes, source)
+    return streaming.streamed(index, files, lambda number, form: _decoded(files, number, form, ()), stream is None)
 
 
 def _key(groups: Sequence[Sequence[UserFile]], options: str) -> str:
@@ -109,12 +118,14 @@ def _headers(files: Sequence[UserFile]) -> Iterator[Header | None]:
 
 
 def _header(file: UserFile) -> Header | None:
-    """The header of an image file; None of a damaged one, which `_rows` reports."""
+    """The header of an image file; None of a damaged one, which `_readable` reports."""
     from ganzoo_plugins.datasets.pixels import header
 
     try:
         with deadline(), file.open() as stream:
             return header(stream)
+    except StorageError:  # not the file's fault
+        raise
     except Exception:  # decoders may raise anything on damaged files
         return None
 
@@ -124,15 +135,10 @@ def _extent(sizes: set[tuple[int, int]]) -> str:
     return ordered[0] if len(ordered) == 1 else f"{len(ordered)} sizes from {ordered[0]} to {ordered[-1]}"
 
 
-def _rows(
-    files: Sequence[UserFile],
-    labels: Sequence[int] | None,
-    form: Form,
-    notes: list[str],
-    guess_range: bool,
-    beside: Sequence[UserFile],
-) -> Iterator[tuple[npt.NDArray[np.uint8 | np.uint16], int | None]]:
-    """Yield pixels and label of every readable file; then add to `notes` which were skipped, and why."""
+def _readable(
+    files: Sequence[UserFile], form: Form, notes: list[str], guess_range: bool, beside: Sequence[UserFile]
+) -> Iterator[tuple[int, npt.NDArray[np.uint8 | np.uint16]]]:
+    """Yield number and pixels of every readable file; then add to `notes` which were skipped, and why."""
     skipped: list[str] = []
     coloured, largest = 0, -1
     decoded = in_order(lambda number: _decoded(files, number, form, beside), len(files), "Decoding images")
@@ -142,7 +148,7 @@ def _rows(
             continue
         coloured += pixels.coloured
         largest = max(largest, -1 if pixels.largest is None else pixels.largest)
-        yield pixels.values, None if labels is None else labels[number]
+        yield number, pixels.values
     if len(skipped) == len(files):
         raise DataError(f"None of the {len(files)} image files can be read: {first_names(skipped)}.")
     if skipped:
@@ -166,7 +172,11 @@ def _decoded(files: Sequence[UserFile], number: int, form: Form, beside: Sequenc
         if beside:
             _check_aspect(pixels.size, _header(beside[number]))
         return pixels
+    except StorageError:  # not the file's fault
+        raise
     except Exception as error:  # decoders may raise anything on damaged files
+        if isinstance(error, OSError) and error.strerror:
+            return error.strerror
         reason = "cannot identify image" if type(error).__name__ == "UnidentifiedImageError" else str(error)
         return reason or type(error).__name__
 
