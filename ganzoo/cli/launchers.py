@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TextIO
 
 from ganzoo.core.errors import GanzooError, UsageError
 
@@ -43,8 +43,11 @@ def launcher(place: str, root: Path, jobs: int) -> Launch:
 
 
 class _Process:
+    """A process that holds a lock on its log from its first moment to its last, also if it outlives the sweep."""
+
     def __init__(self, words: Sequence[str], log: Path, environment: Mapping[str, str]):
         with log.open("a") as file:
+            _lock(file)
             self._process = subprocess.Popen(
                 words, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment,
                 start_new_session=True,  # Ctrl-C reaches it through us, once
@@ -56,6 +59,28 @@ class _Process:
 
     def wait(self) -> None:
         self._process.wait()
+
+
+def is_written(log: Path) -> bool:
+    """Whether a process that a sweep has started on this machine, this one or another, still runs."""
+    try:
+        with log.open("a") as file:
+            return not _lock(file)
+    except OSError:  # it cannot be written; starting a training will say so
+        return False
+
+
+def _lock(file: TextIO) -> bool:
+    """Lock an open file; the lock is that of every process that inherits it. False if there is one already."""
+    try:
+        import fcntl
+    except ImportError:  # Windows, where processes do not outlive a sweep that is killed with its console
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _local(jobs: int) -> Launch:

@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 from ganzoo.cli import completions
-from ganzoo.cli.launchers import PLACES, Job, Launch, launcher
+from ganzoo.cli.launchers import PLACES, Job, Launch, is_written, launcher
 from ganzoo.cli.trained import Seeds
 from ganzoo.core.errors import GanzooError, UsageError
 from ganzoo.core.files import lock
@@ -147,8 +147,8 @@ def _train_all(
     running: dict[Job, Training] = {}
     try:
         while waiting or running:
-            for training in [training for training in waiting if not _is_trained(training.path)]:
-                if len(running) < jobs:
+            for training in [*waiting]:
+                if len(running) < jobs and not _is_trained(training):
                     waiting.remove(training)
                     running[launch(_words(architecture, options, training), training.log)] = training
             for job, training in list(running.items()):
@@ -170,10 +170,13 @@ def _train_all(
     return [training for training in trainings if training in failed]
 
 
-def _is_trained(path: Path) -> bool:
+def _is_trained(training: Training) -> bool:
     """Whether a process trains this run: one that outlived a sweep which was killed. It is left to finish."""
+    if is_written(training.log):  # it may not have got as far as a run
+        return True
+    file = training.path / ".lock"
     try:
-        with lock(path / ".lock", wait=False) if (path / ".lock").exists() else contextlib.nullcontext():
+        with lock(file, wait=False) if file.exists() else contextlib.nullcontext():
             return False
     except BlockingIOError:
         return True
