@@ -56,7 +56,10 @@ void weight_gradient(bool winograd, const Shape& s, const float* small, const fl
 // ---- convolutions with kernel 3, stride 1, padding 1 ------------------------------------------------------------------
 
 struct Shape3x3 {
-  int64_t n, h, w, cin, cout;  // x is [n, h, w, cin], the result [n, h, w, cout]
+  int64_t n, h, w, cin, cout;
+  // x is [n, h, w, in_pitch] and the result [n, h, w, out_pitch], of which the first cin and cout channels are meant: a
+  // grouped convolution is one for each group.
+  int64_t in_pitch = cin, out_pitch = cout;
 };
 
 // Number of floats that pack3x3() writes.
@@ -65,7 +68,7 @@ int64_t packed_size3x3(int64_t cin, int64_t cout);
 // input gradient, which convolves the output's gradient, so that cin is the weight's number of output channels.
 void pack3x3(bool transposed, const float* weight, const int64_t strides[4], int64_t cin, int64_t cout, float* packed,
              Parallel run);
-// out = act(scale * sum + shift + residual); residual is [n, h, w, cout], or null (0).
+// out = act(scale * sum + shift + residual); residual is [n, h, w, out_pitch], or null (0).
 void convolve3x3(const Shape3x3& s, const float* x, const float* packed, const Epilogue& e, const float* residual,
                  float* out, Parallel run);
 // The gradient with respect to the weight, (cout, 3, 3, cin).

@@ -4,6 +4,7 @@ from ganzoo.nn.attention import SelfAttention
 from ganzoo.nn.backbones import backbone_networks
 from ganzoo.nn.batch_norm import SynchronisedBatchNorm, synchronise, uses_batch_statistics
 from ganzoo.nn.blocks import (
+    Conv1x1,
     Conv3x3,
     ConvBNLeakyReLU,
     ConvDownsample2d,
@@ -23,6 +24,7 @@ from ganzoo.nn.spectral import spectrally_normalise
 
 __all__ = [
     "ConditionalBatchNorm",
+    "Conv1x1",
     "Conv3x3",
     "ConvBNLeakyReLU",
     "ConvDownsample2d",

@@ -17,6 +17,7 @@ from ganzoo.ops import (
     conv_transpose_tanh,
     upsample_conv,
 )
+from ganzoo.ops.backend import exporting, resolve
 
 
 class ConvTransposeBNReLU(nn.Sequential):
@@ -145,15 +146,34 @@ class Conv3x3(nn.Conv2d):
     Computed by `ganzoo.ops.conv3x3`.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, bias: bool = True, slope: float = 1.0):
-        super().__init__(in_channels, out_channels, 3, padding=1, bias=bias)
+    def __init__(self, in_channels: int, out_channels: int, bias: bool = True, slope: float = 1.0, groups: int = 1):
+        super().__init__(in_channels, out_channels, 3, padding=1, groups=groups, bias=bias)
         self.slope = slope
 
     def forward(self, input: Tensor, residual: Tensor | None = None) -> Tensor:
-        return conv3x3(input, self.weight, self.bias, residual=residual, slope=self.slope)
+        return conv3x3(input, self.weight, self.bias, residual=residual, slope=self.slope, groups=self.groups)
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, slope={self.slope}"  # type: ignore[no-untyped-call]
+
+
+class Conv1x1(nn.Conv2d):
+    """Conv2d(1), which on the CPU is a product of the matrix of all pixels, if the images are channels_last.
+
+    Input [N, in_channels, H, W], output [N, out_channels, H, W]. The state dict is that of nn.Conv2d. As fast as
+    PyTorch's convolution, but second derivatives, which gradient penalties need, are products as well: PyTorch computes
+    them as convolutions with kernels of the size of the images, which take several times as long.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, bias: bool = True):
+        super().__init__(in_channels, out_channels, 1, bias=bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        is_product = input.is_cpu and input.dim() == 4 and input.is_contiguous(memory_format=torch.channels_last)
+        if not is_product or resolve("auto") == "reference" or exporting():
+            return super().forward(input)
+        pixels = nn.functional.linear(input.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias)
+        return pixels.permute(0, 3, 1, 2)
 
 
 class UpsampleConv2d(nn.Conv2d):

@@ -48,6 +48,7 @@ def empty_image(like: Tensor, n: Any, c: Any, h: Any, w: Any, dtype: torch.dtype
 
 def leaky_relu_backward(grad: Tensor, out: Tensor, slope: float) -> Tensor:
     """The gradient of the input of a leaky ReLU from that of its output `out`, which has the sign of the input."""
+    out = out.detach()  # only its sign matters: its gradient, zeros, would be computed and added up
     if slope == 0:  # a product with 0 would be NaN where the gradient is infinite
         return torch.ops.aten.threshold_backward(grad, out, 0)  # type: ignore[no-any-return]
     return torch.ops.aten.leaky_relu_backward(grad, out, slope, True)  # type: ignore[no-any-return]

@@ -9,7 +9,8 @@ and its derivatives are among the others, so they can be differentiated any numb
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,27 +43,35 @@ def conv3x3(
     *,
     residual: Tensor | None = None,
     slope: float = 1.0,
+    groups: int = 1,
     backend: str = "auto",
 ) -> Tensor:
     """leaky_relu(conv2d(x, weight, bias, padding=1) + residual, slope): in a single pass over the result.
 
-    `x` is [N, in, H, W], `weight` [out, in, 3, 3], `bias` [out] or None, `residual` [N, out, H, W] or None. A `slope`
-    of 1 means no activation, of 0 a ReLU. The result is channels_last if `x` or `weight` is. Differentiable any number
-    of times. On a GPU PyTorch computes it. Raises what PyTorch raises for tensors that do not fit together, UsageError
-    for an unknown `backend`, and `NativeError` if `backend` is "native" and the kernels cannot compute the call.
+    `x` is [N, in, H, W], `weight` [out, in // groups, 3, 3], `bias` [out] or None, `residual` [N, out, H, W] or None. A
+    `slope` of 1 means no activation, of 0 a ReLU. The result is channels_last if `x` or `weight` is. Differentiable any
+    number of times. On a GPU PyTorch computes it. Raises what PyTorch raises for tensors that do not fit together,
+    UsageError for an unknown `backend`, and `NativeError` if `backend` is "native" and the kernels cannot compute the
+    call.
     """
     if slope < 0 and resolve(backend) == "native":  # the backward pass takes the sign from the result
         raise NativeError(f"The native kernels cannot compute this: {slope=} is negative.")
     reference_only = cuda_library.is_cuda(x) or slope < 0
-    if reference_only or dispatch(CONV3X3, backend, x, weight, (bias,), 1, 1, False, residual) is None:
-        return reference.conv3x3(x, weight, bias, residual=residual, slope=slope)
+    if reference_only or dispatch(CONV3X3, backend, x, weight, (bias,), 1, 1, False, residual, groups) is None:
+        return reference.conv3x3(x, weight, bias, residual=residual, slope=slope, groups=groups)
     operator = ops.conv3x3.default
     if needs_grad(x, weight, bias, residual):
-        out = operator(x, weight, None, None, bias, residual, slope)
+        out = operator(x, weight, None, None, bias, residual, slope, groups)
     else:
-        panels = packed(weight, ops.conv3x3_pack_weight.default, Kernels.CPU)
-        out = below_autograd(operator, x, weight, panels, None, bias, residual, slope)
+        panels = packed(weight, _packing(groups), Kernels.CPU)
+        out = below_autograd(operator, x, weight, panels, None, bias, residual, slope, groups)
     return like_reference(out, x, weight)
+
+
+@functools.cache
+def _packing(groups: int) -> Callable[[Tensor], Tensor]:
+    """The function that packs a weight for this many groups: the same one every time, as a key of the cache."""
+    return functools.partial(ops.conv3x3_pack_weight.default, groups=groups)
 
 
 @dataclass(frozen=True)
@@ -74,10 +83,16 @@ class Conv3x3Rule(BlockRule):
 
     def unsupported_reason(
         self, kernels: Kernels, x: Tensor, weight: Tensor, params: Sequence[Tensor | None], stride: int, padding: int,
-        training: bool = False, residual: Tensor | None = None,
+        training: bool = False, residual: Tensor | None = None, groups: int = 1,
     ) -> str | None:  # fmt: skip
         if kernels is Kernels.CUDA:
             return "3x3 convolutions have no kernel for GPUs"
+        if groups != 1 and x.dim() == weight.dim() == 4:
+            if groups < 1 or weight.shape[0] % groups:
+                return f"{weight.shape[0]} output channels cannot be divided into {groups} groups"
+            if x.shape[1] != groups * weight.shape[1]:
+                return f"the weight is for {groups * weight.shape[1]} input channels, but there are {x.shape[1]}"
+            x = x.detach()[:, : weight.shape[1]]  # the first group
         reason = super().unsupported_reason(kernels, x, weight, params, stride, padding, training)
         if reason is not None or residual is None:
             return reason
@@ -92,10 +107,13 @@ class Conv3x3Rule(BlockRule):
             return "there is one value per channel"  # PyTorch refuses this with its own message
         return None
 
-    def is_profitable(self, kernels: Kernels, x: Tensor, weight: Tensor, *_: Any) -> bool:
+    def is_profitable(
+        self, kernels: Kernels, x: Tensor, weight: Tensor, params: Any, stride: int, padding: int,
+        training: bool = False, residual: Tensor | None = None, groups: int = 1,
+    ) -> bool:  # fmt: skip
         tiles = x.shape[0] * ((x.shape[2] + 3) // 4) * ((x.shape[3] + 3) // 4)
         filled = 3 * 16 * tiles <= 4 * x.shape[0] * x.shape[2] * x.shape[3]  # few pixels of the tiles lie outside
-        wide = weight.shape[1] >= self.min_in and weight.shape[0] >= self.min_out
+        wide = weight.shape[1] >= self.min_in and weight.shape[0] // groups >= self.min_out
         return wide and statically_true(filled) and statically_true(tiles >= self.min_tiles)
 
 
@@ -109,7 +127,8 @@ def is_3x3(weight: Tensor, stride: int, padding: int) -> bool:
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-    x, weight, _, scale, shift, residual, slope = inputs
+    x, weight, _, scale, shift, residual, slope, groups = inputs
+    ctx.groups = groups
     ctx.save_for_backward(x, weight, output if slope != 1 else None)
     ctx.scale, ctx.shift, ctx.residual, ctx.slope = scale is not None, shift is not None, residual is not None, slope
 
@@ -120,15 +139,17 @@ def _backward(ctx: Any, grad: Tensor) -> Gradients:
     x, weight, out = ctx.saved_tensors
     if out is not None:  # `out` has the sign of the activation's input
         grad = leaky_relu_backward(grad, out, ctx.slope)
-    dx, dweight = _adjoints(ctx, x, weight, grad)
+    dx, dweight = _adjoints(ctx, x, weight, grad, ctx.groups)
     dshift = grad.sum((0, 2, 3)) if ctx.shift and ctx.needs_input_grad[4] else None
     dresidual = grad if ctx.residual and ctx.needs_input_grad[5] else None
-    return dx, dweight, None, None, dshift, dresidual, None
+    return dx, dweight, None, None, dshift, dresidual, None, None
 
 
-def _adjoints(ctx: Any, x: Tensor, weight: Tensor, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
-    dx = ops.conv3x3_input_grad(grad, weight) if ctx.needs_input_grad[0] else None
-    return dx, ops.conv3x3_weight_grad(x, grad) if ctx.needs_input_grad[1] else None
+def _adjoints(
+    ctx: Any, x: Tensor, weight: Tensor, grad: Tensor, groups: int = 1
+) -> tuple[Tensor | None, Tensor | None]:
+    dx = ops.conv3x3_input_grad(grad, weight, groups) if ctx.needs_input_grad[0] else None
+    return dx, ops.conv3x3_weight_grad(x, grad, groups) if ctx.needs_input_grad[1] else None
 
 
 def _setup_stats_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -142,31 +163,43 @@ def _stats_backward(ctx: Any, grad: Tensor, *_: Any) -> Gradients:
 
 
 def _save_inputs(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-    ctx.save_for_backward(*inputs)
+    *tensors, ctx.groups = inputs
+    ctx.save_for_backward(*tensors)
 
 
 def _input_grad_backward(ctx: Any, cotangent: Tensor) -> Gradients:
     grad, weight = ctx.saved_tensors
     return (
-        _plain(cotangent, weight) if ctx.needs_input_grad[0] else None,
-        ops.conv3x3_weight_grad(cotangent, grad) if ctx.needs_input_grad[1] else None,
+        _plain(cotangent, weight, ctx.groups) if ctx.needs_input_grad[0] else None,
+        ops.conv3x3_weight_grad(cotangent, grad, ctx.groups) if ctx.needs_input_grad[1] else None,
+        None,
     )
 
 
 def _weight_grad_backward(ctx: Any, cotangent: Tensor) -> Gradients:
     x, grad = ctx.saved_tensors
     return (
-        ops.conv3x3_input_grad(grad, cotangent) if ctx.needs_input_grad[0] else None,
-        _plain(x, cotangent) if ctx.needs_input_grad[1] else None,
+        ops.conv3x3_input_grad(grad, cotangent, ctx.groups) if ctx.needs_input_grad[0] else None,
+        _plain(x, cotangent, ctx.groups) if ctx.needs_input_grad[1] else None,
+        None,
     )
 
 
-def _plain(x: Tensor, weight: Tensor) -> Tensor:
-    return ops.conv3x3(x, weight, None, None, None, None, 1.0)  # type: ignore[no-any-return]
+def _plain(x: Tensor, weight: Tensor, groups: int) -> Tensor:
+    return ops.conv3x3(x, weight, None, None, None, None, 1.0, groups)  # type: ignore[no-any-return]
 
 
-def _fake(x: Tensor, weight: Tensor, transposed: bool = False) -> Tensor:
-    return empty_image(x, x.shape[0], weight.shape[1 if transposed else 0], x.shape[2], x.shape[3])
+def _fake_pack(weight: Tensor, groups: int = 1) -> Tensor:
+    out, cin = weight.shape[0] // groups, weight.shape[1]
+    return weight.new_empty((groups * ((out + 31) // 32 * 32) * 36 * ((cin + 15) // 16 * 16),))
+
+
+def _fake_input_grad(grad: Tensor, weight: Tensor, groups: int = 1) -> Tensor:
+    return empty_image(grad, grad.shape[0], groups * weight.shape[1], grad.shape[2], grad.shape[3])
+
+
+def _fake(x: Tensor, weight: Tensor) -> Tensor:
+    return empty_image(x, x.shape[0], weight.shape[0], x.shape[2], x.shape[3])
 
 
 def _fake_stats(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -174,23 +207,18 @@ def _fake_stats(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return y, *fake_stats(y)
 
 
-declare(
-    "conv3x3_pack_weight",
-    lambda weight: weight.new_empty(((weight.shape[0] + 31) // 32 * 32 * 36 * ((weight.shape[1] + 15) // 16 * 16),)),
-)
+declare("conv3x3_pack_weight", _fake_pack)
 declare(
     "conv3x3",
-    lambda x, weight, packed, scale, shift, residual, slope: _fake(x, weight),
+    lambda x, weight, packed, scale, shift, residual, slope, groups=1: _fake(x, weight),
     _backward,
     _setup_context,
 )
 declare("conv3x3_stats", _fake_stats, _stats_backward, _setup_stats_context)
-declare(
-    "conv3x3_input_grad", lambda grad, weight: _fake(grad, weight, transposed=True), _input_grad_backward, _save_inputs
-)
+declare("conv3x3_input_grad", _fake_input_grad, _input_grad_backward, _save_inputs)
 declare(
     "conv3x3_weight_grad",
-    lambda x, grad: empty_image(x, grad.shape[1], x.shape[1], 3, 3),
+    lambda x, grad, groups=1: empty_image(x, grad.shape[1], x.shape[1] // groups, 3, 3),
     _weight_grad_backward,
     _save_inputs,
 )

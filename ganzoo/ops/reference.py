@@ -97,9 +97,11 @@ def conv_downsample(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return F.avg_pool2d(F.conv2d(x, weight, bias, padding=1), 2)
 
 
-def conv3x3(x: Tensor, weight: Tensor, bias: Tensor | None, *, residual: Tensor | None, slope: float) -> Tensor:
+def conv3x3(
+    x: Tensor, weight: Tensor, bias: Tensor | None, *, residual: Tensor | None, slope: float, groups: int = 1
+) -> Tensor:
     """leaky_relu(conv2d(x) + residual): arguments and errors are those of `ganzoo.ops.conv3x3`."""
-    y = F.conv2d(x, weight, bias, padding=1)
+    y = F.conv2d(x, weight, bias, padding=1, groups=groups)
     if residual is not None:
         y = y + residual
     if slope == 1:

@@ -133,6 +133,31 @@ static void check_few_channels(const Shape& s) {
   }
 }
 
+// Half of the channels on each side, as in one of two groups.
+static void check_3x3_pitch() {
+  const Shape3x3 half = {2, 5, 6, 20, 17, 40, 34};
+  const Floats x = random_floats(60 * 40, 1), grad = random_floats(60 * 34, 2), weight = random_floats(17 * 9 * 20, 3);
+  const auto halved = [](const Floats& all, int64_t c) {
+    Floats some;
+    for (size_t p = 0; p < all.size() / (2 * c); ++p)
+      some.insert(some.end(), all.begin() + p * 2 * c, all.begin() + p * 2 * c + c);
+    return some;
+  };
+  const int64_t strides[4] = {180, 1, 60, 20};
+  Floats packed(packed_size3x3(20, 17)), out(60 * 34), part(60 * 17), gradient(17 * 180), expected(17 * 180);
+  pack3x3(false, weight.data(), strides, 20, 17, packed.data(), two_threads);
+  const Epilogue e = {nullptr, nullptr, 1, nullptr, nullptr};
+  convolve3x3(half, x.data(), packed.data(), e, nullptr, out.data(), two_threads);
+  convolve3x3({2, 5, 6, 20, 17}, halved(x, 20).data(), packed.data(), e, nullptr, part.data(), two_threads);
+  compare("3x3 convolution of a group", halved(out, 17), {part.begin(), part.end()});
+  for (size_t p = 0; p < 60; ++p)
+    for (size_t c = 17; c < 34; ++c)
+      if (out[p * 34 + c] != 0) std::exit(1);
+  weight_gradient3x3(half, x.data(), grad.data(), gradient.data(), two_threads);
+  weight_gradient3x3({2, 5, 6, 20, 17}, halved(x, 20).data(), halved(grad, 17).data(), expected.data(), two_threads);
+  compare("weight gradient of a group", gradient, {expected.begin(), expected.end()});
+}
+
 static void check_3x3(const Shape3x3& s) {
   const int64_t pixels = s.n * s.h * s.w, size = s.cout * 9 * s.cin;
   const Floats x = random_floats(pixels * s.cin, 1), grad = random_floats(pixels * s.cout, 2);
@@ -241,6 +266,7 @@ int main() {
     for (const Shape3x3& s : {Shape3x3{1, 1, 1, 1, 1}, Shape3x3{2, 3, 5, 17, 33}, Shape3x3{5, 9, 2, 40, 70},
                               Shape3x3{3, 21, 20, 3, 16}})
       check_3x3(s);
+    check_3x3_pitch();
     check_conditional_norm(1, 2, 1, 0), check_conditional_norm(7, 12, 33, 0.2f), check_conditional_norm(3, 300, 40, 0);
     check_gemm(1, 1, 1), check_gemm(64, 100, 33), check_gemm(7, 300, 50), check_gemm(130, 17, 16);
     std::printf("%s: passed\n", instruction_set());

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from ganzoo.nn import ConvBNLeakyReLU, ConvHead, ConvTransposeBNReLU, ConvTransposeTanh, uses_batch_statistics
+from ganzoo.nn import Conv1x1, ConvBNLeakyReLU, ConvHead, ConvTransposeBNReLU, ConvTransposeTanh, uses_batch_statistics
 
 
 def plain_block(kernel_size: int, stride: int, padding: int) -> nn.Sequential:
@@ -105,3 +105,28 @@ def test_head_equals_a_convolution(outputs: int, size: int, form: torch.memory_f
 def test_head_refuses_the_same_inputs_as_a_convolution() -> None:
     with pytest.raises(RuntimeError, match="to have 5 channels"):
         ConvHead(5, 1, 4)(torch.randn(2, 6, 4, 4))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_1x1_convolution_and_its_second_derivatives_are_conv2ds(bias: bool) -> None:
+    torch.manual_seed(0)
+    conv, plain = Conv1x1(3, 5, bias).double(), nn.Conv2d(3, 5, 1, bias=bias).double()
+    plain.load_state_dict(conv.state_dict())
+    x = torch.randn(2, 3, 4, 6).double()
+
+    def second(module: nn.Module, x: Tensor) -> list[Tensor]:
+        x = x.clone(memory_format=torch.preserve_format).requires_grad_()
+        out = module(x)
+        (dx,) = torch.autograd.grad(out.pow(3).sum(), x, create_graph=True)
+        return [out, dx, *torch.autograd.grad(dx.square().sum(), [x, *module.parameters()])]
+
+    for layout in (torch.channels_last, torch.contiguous_format):
+        images = x.contiguous(memory_format=layout)
+        for actual, expected in zip(second(conv, images), second(plain, images)):
+            torch.testing.assert_close(actual, expected)
+            assert actual.stride() == expected.stride() or actual.dim() < 4 or actual.shape[2:] == (1, 1)
+    with pytest.raises(RuntimeError, match="channels"):
+        plain(x[:, :2])
+    for wrong in (x[:, :2], x[:, :2].contiguous(memory_format=torch.channels_last)):
+        with pytest.raises(RuntimeError):
+            conv(wrong)

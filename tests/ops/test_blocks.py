@@ -32,6 +32,7 @@ BLOCKS: dict[str, tuple[Callable[[], nn.Sequential], tuple[int, ...]]] = {
     "image": (lambda: ConvBNLeakyReLU(3, 20, norm=False), (3, 3, 7, 8)),
     "last": (lambda: nn.Sequential(ConvTransposeTanh(9, 3)), (3, 9, 4, 5)),
     "same": (lambda: ConvBNLeakyReLU(9, 20, kernel_size=3, stride=1), (3, 9, 7, 8)),
+    "groups": (lambda: nn.Sequential(Conv3x3(8, 20, groups=4)), (3, 8, 7, 8)),
     "same, plain": (lambda: nn.Sequential(Conv3x3(9, 20)), (3, 9, 7, 8)),
     "upsample": (lambda: nn.Sequential(UpsampleConv2d(9, 20)), (3, 9, 4, 5)),
     "downsample": (lambda: nn.Sequential(ConvDownsample2d(9, 20)), (3, 9, 7, 8)),
@@ -68,7 +69,7 @@ def plain(block: nn.Sequential) -> nn.Sequential:
 
 def arguments(module: nn.Module) -> dict[str, Any]:
     if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
-        names = ["in_channels", "out_channels", "kernel_size", "stride", "padding"]
+        names = ["in_channels", "out_channels", "kernel_size", "stride", "padding", "groups"]
         return {name: getattr(module, name) for name in names} | {"bias": module.bias is not None}
     if isinstance(module, nn.BatchNorm2d):
         return {name: getattr(module, name) for name in ("num_features", "momentum", "affine", "track_running_stats")}
@@ -173,6 +174,7 @@ def test_the_reference_passes_gradcheck_and_gradgradcheck(kind: str) -> None:
         "last": lambda x, w, a, b: ops.conv_transpose_tanh(x, w, a + b),
         "same": lambda x, w, a, b: ops.conv_bn_leaky_relu(x, w, a, b, None, None, stride=1, **OPTIONS),
         "same, plain": lambda x, w, a, b: ops.conv3x3(x, w, a + b, slope=0.2),
+        "groups": lambda x, w, a, b: ops.conv3x3(x, w[:, :1], a + b, slope=0.2, groups=2),
         "upsample": lambda x, w, a, b: ops.upsample_conv(x, w, a + b),
         "downsample": lambda x, w, a, b: ops.conv_downsample(x, w, a + b),
     }

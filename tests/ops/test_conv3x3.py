@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ganzoo.nn import Conv3x3
-from ganzoo.ops import NativeError, conv3x3, conv_leaky_relu
+from ganzoo.ops import NativeError, conv3x3, conv_leaky_relu, reference
 from tests.ops.conftest import LAYOUTS, close, needs_native, random
 from tests.ops.test_kernels import over_shapes
 
@@ -64,12 +64,14 @@ def test_no_more_error_than_documented(instruction_set: str, size: int, n: int, 
 @given(
     n=st.integers(1, 3), cin=st.integers(1, 20), cout=st.integers(1, 40), h=st.integers(1, 9), w=st.integers(1, 9),
     bias=st.booleans(), residual=st.booleans(), slope=st.sampled_from([1.0, 0.0, 0.2]), layout=st.sampled_from(LAYOUTS),
+    groups=st.sampled_from([1, 1, 2, 3]),
 )  # fmt: skip
 def test_everything_it_fuses_and_its_gradients(
-    n: int, cin: int, cout: int, h: int, w: int, bias: bool, residual: bool, slope: float, layout: str
+    n: int, cin: int, cout: int, h: int, w: int, bias: bool, residual: bool, slope: float, layout: str, groups: int
 ) -> None:
     rng = torch.Generator().manual_seed(n)
-    leaves = [random(rng, n, cin, h, w, layout=layout), random(rng, cout, cin, 3, 3)]
+    cout *= groups
+    leaves = [random(rng, n, groups * cin, h, w, layout=layout), random(rng, cout, cin, 3, 3)]
     leaves += [random(rng, cout)] if bias else []
     leaves += [random(rng, n, cout, h, w, layout=layout)] if residual else []
     leaves = [t.detach().requires_grad_() for t in leaves]
@@ -79,9 +81,9 @@ def test_everything_it_fuses_and_its_gradients(
         return tensors[0], tensors[1], tensors[2] if bias else None, tensors[-1] if residual else None
 
     x, weight, b, r = unpack(leaves)
-    out = conv3x3(x, weight, b, residual=r, slope=slope, backend="native")
+    out = conv3x3(x, weight, b, residual=r, slope=slope, groups=groups, backend="native")
     x, weight, b, r = unpack(exact)
-    y = F.conv2d(x, weight, b, padding=1)
+    y = F.conv2d(x, weight, b, padding=1, groups=groups)
     y = F.leaky_relu(y if r is None else y + r, slope)
     close(out, y)
     grad = torch.where(y > 0, y, 0.0)  # where rounding may change the sign, the gradient is small
@@ -90,7 +92,7 @@ def test_everything_it_fuses_and_its_gradients(
     x, weight, b, r = unpack(leaves)
     with torch.no_grad():
         for _ in range(2):  # the second time with the cached weight
-            close(conv3x3(x, weight, b, residual=r, slope=slope, backend="native"), y)
+            close(conv3x3(x, weight, b, residual=r, slope=slope, groups=groups, backend="native"), y)
 
 
 @needs_native
@@ -105,14 +107,27 @@ def test_auto_computes_what_the_reference_computes() -> None:
 
 
 @needs_native
-def test_second_derivatives_of_all_arguments() -> None:
+def test_auto_computes_groups_natively(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    block = Conv3x3(64, 64, groups=2).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    x = torch.randn(16, 64, 8, 8)
+    expected = F.conv2d(x, block.weight, block.bias, padding=1, groups=2)
+    monkeypatch.setattr(reference, "conv3x3", None)
+    close(block(x), expected)
+    with torch.no_grad():
+        close(block(x), expected)
+
+
+@needs_native
+@pytest.mark.parametrize("groups", [1, 3])
+def test_second_derivatives_of_all_arguments(groups: int) -> None:
     rng = torch.Generator().manual_seed(0)
-    shapes = ((2, 3, 5, 4), (6, 3, 3, 3), (6,), (2, 6, 5, 4))
+    shapes = ((2, 3, 5, 4), (6, 3 // groups, 3, 3), (6,), (2, 6, 5, 4))
 
     def second(backend: str, dtype: torch.dtype) -> list[Tensor]:
         rng.manual_seed(0)
         x, weight, bias, residual = leaves = [random(rng, *shape).to(dtype).requires_grad_() for shape in shapes]
-        y = conv3x3(x, weight, bias, residual=residual, slope=0.2, backend=backend)
+        y = conv3x3(x, weight, bias, residual=residual, slope=0.2, groups=groups, backend=backend)
         first = torch.autograd.grad(y.pow(3).sum(), leaves, create_graph=True)
         return list(torch.autograd.grad(sum((g * g).sum() for g in first), leaves))
 
@@ -137,21 +152,20 @@ def test_threads_do_not_change_a_bit() -> None:
 
 
 @needs_native
-@pytest.mark.parametrize("grad", [True, False])
+@pytest.mark.parametrize(("grad", "groups"), [(True, 1), (False, 1), (True, 3)])
 @pytest.mark.parametrize(
     "name", ["conv3x3", "conv3x3_stats", "conv3x3_input_grad", "conv3x3_weight_grad", "conv3x3_pack_weight"]
 )
-def test_opcheck(name: str, grad: bool) -> None:
+def test_opcheck(name: str, grad: bool, groups: int) -> None:
     rng = torch.Generator().manual_seed(1)
-    x, y, weight, bias = (
-        random(rng, *shape).requires_grad_(grad) for shape in ((2, 3, 5, 4), (2, 6, 5, 4), (6, 3, 3, 3), (6,))
-    )
+    shapes = ((2, 3, 5, 4), (2, 6, 5, 4), (6, 3 // groups, 3, 3), (6,))
+    x, y, weight, bias = (random(rng, *shape).requires_grad_(grad) for shape in shapes)
     arguments: dict[str, tuple[Any, ...]] = {
-        "conv3x3": (x, weight, None, None, bias, y, 0.2),
-        "conv3x3_stats": (x, weight),
-        "conv3x3_input_grad": (y, weight),
-        "conv3x3_weight_grad": (x, y),
-        "conv3x3_pack_weight": (weight.detach(),),
+        "conv3x3": (x, weight, None, None, bias, y, 0.2, groups),
+        "conv3x3_stats": (x[:, : 3 // groups], weight),
+        "conv3x3_input_grad": (y, weight, groups),
+        "conv3x3_weight_grad": (x, y, groups),
+        "conv3x3_pack_weight": (weight.detach(), groups),
     }
     torch.library.opcheck(getattr(ops, name).default, arguments[name])
 
@@ -170,6 +184,11 @@ BAD: dict[str, tuple[str, tuple[Any, ...]]] = {
     "batches": ("conv3x3_weight_grad", (X, Y[:1])),
     "sizes": ("conv3x3_weight_grad", (X, Y[..., :4])),
     "no channels": ("conv3x3_pack_weight", (W[:0],)),
+    "no groups": ("conv3x3", (X, W, None, None, None, None, 1.0, 0)),
+    "groups of outputs": ("conv3x3_pack_weight", (W, 4)),
+    "groups of inputs": ("conv3x3", (X, W, None, None, None, None, 1.0, 3)),
+    "groups of the gradient": ("conv3x3_input_grad", (X, W, 3)),
+    "groups of channels": ("conv3x3_weight_grad", (X, Y, 2)),
     "huge weight": ("conv3x3_pack_weight", (torch.zeros(1, 1, 1, 1).expand(1 << 50, 1, 3, 3),)),
 }
 
@@ -195,6 +214,8 @@ def test_native_says_why_it_cannot() -> None:
         ("the residual has another shape", (X, W), {"residual": X}),
         ("float32", (X, W), {"residual": Y.double()}),
         ("the bias is for another number", (X, W, torch.zeros(5)), {}),
+        ("for 9 input channels", (X, W), {"groups": 3}),
+        ("divided into 4 groups", (X, W[:, :1]), {"groups": 4}),
         ("kernel 3, stride 1, padding 1", (X, torch.zeros(6, 3, 5, 5)), {}),
     ):
         with pytest.raises(NativeError, match=why):

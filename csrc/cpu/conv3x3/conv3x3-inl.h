@@ -287,7 +287,8 @@ inline void join_products3x3(const Conv3x3& f, int64_t from, int64_t channel, co
       for (int i = 0; i < 3; ++i) {
         points_to_taps(by_row[i], tap);
         for (int j = 0; j < 3; ++j)
-          store_channels<false>(f.gradient + (s * kTaps3 + i * 3 + j) * f.in_pitch + channel + v, tap[j], channels - v);
+          store_channels<false>(f.gradient + (s * kTaps3 + i * 3 + j) * f.gradient_pitch + channel + v, tap[j],
+                                channels - v);
       }
     }
 }

@@ -20,7 +20,7 @@ constexpr int64_t kProducts = 1 << 21;   // products of the weight gradient that
 Conv3x3 make_conv3x3(const Shape3x3& s) {
   Conv3x3 f = {};
   f.h = s.h, f.w = s.w, f.tile_rows = ceil_div(s.h, kTile3), f.tile_columns = ceil_div(s.w, kTile3);
-  f.cin = f.in_pitch = s.cin, f.cout = f.out_pitch = s.cout, f.slope = 1;
+  f.cin = f.gradient_pitch = s.cin, f.cout = s.cout, f.in_pitch = s.in_pitch, f.out_pitch = s.out_pitch, f.slope = 1;
   return f;
 }
 

@@ -44,9 +44,10 @@ struct Conv3x3 {
   const float* residual;           // [n, h, w, out_pitch]
   float slope;
   float *mean, *m2;                // [cout] of this item's pixels, or null
-  // Weight gradient, [cout][9][in_pitch]; products are [cout / kProductRows][cin / kBlock][kTileProducts3]
+  // Weight gradient, [cout][9][gradient_pitch]; products are [cout / kProductRows][cin / kBlock][kTileProducts3]
   // [kProductRows][kBlock].
   float *products, *gradient;
+  int64_t gradient_pitch;
   bool is_first, is_last;  // whether these are the first (last) lines
 
   int64_t rows() const { return lines * tile_columns; }

@@ -11,11 +11,14 @@ namespace {
 using namespace ganzoo::tensors;
 using ganzoo::Shape3x3;
 
-void check_weight3x3(const Tensor& weight) {
+void check_weight3x3(const Tensor& weight, int64_t groups) {
   check(weight, "weight", 4);
   STD_TORCH_CHECK(weight.size(2) == 3 && weight.size(3) == 3, "ganzoo: weight must be [*, *, 3, 3]");
   STD_TORCH_CHECK(weight.size(0) > 0 && weight.size(1) > 0, "ganzoo: weight must have channels");
-  STD_TORCH_CHECK(fits({weight.size(0) + 32, weight.size(1) + 16, 6, 6}), "ganzoo: weight is too large");
+  STD_TORCH_CHECK(groups > 0 && weight.size(0) % groups == 0, "ganzoo: ", weight.size(0),
+                  " output channels cannot be divided into ", groups, " groups");
+  STD_TORCH_CHECK(fits({weight.size(0) / groups + 32, groups, weight.size(1) + 16, 6, 6}),
+                  "ganzoo: weight is too large");
 }
 
 void check_images(const Shape3x3& s) {
@@ -23,21 +26,28 @@ void check_images(const Shape3x3& s) {
   STD_TORCH_CHECK(fits({s.n, s.h, s.w, s.cin}) && fits({s.n, s.h, s.w, s.cout}), "ganzoo: the images are too large");
 }
 
-int64_t size_of_panels(const Tensor& weight, bool transposed) {
-  return ganzoo::packed_size3x3(weight.size(transposed ? 0 : 1), weight.size(transposed ? 1 : 0));
-}
+// Channels of one group, and the floats of its panels.
+struct Group {
+  int64_t cin, cout, size;
+  Group(const Tensor& weight, bool transposed, int64_t groups)
+      : cin(transposed ? weight.size(0) / groups : weight.size(1)),
+        cout(transposed ? weight.size(1) : weight.size(0) / groups),
+        size(ganzoo::packed_size3x3(cin, cout)) {}
+};
 
-void pack_into(const Tensor& weight, bool transposed, float* packed) {
+void pack_into(const Tensor& weight, bool transposed, int64_t groups, float* packed) {
+  const Group one(weight, transposed, groups);
   const int64_t strides[] = {weight.stride(0), weight.stride(1), weight.stride(2), weight.stride(3)};
-  ganzoo::pack3x3(transposed, weight.const_data_ptr<float>(), strides, weight.size(transposed ? 0 : 1),
-                  weight.size(transposed ? 1 : 0), packed, threads());
+  for (int64_t g = 0; g < groups; ++g)
+    ganzoo::pack3x3(transposed, weight.const_data_ptr<float>() + g * (weight.size(0) / groups) * strides[0], strides,
+                    one.cin, one.cout, packed + g * one.size, threads());
 }
 
-Tensor conv3x3_pack_weight(Tensor weight) {
-  check_weight3x3(weight);
-  Tensor packed = vector(weight, size_of_panels(weight, false));
+Tensor conv3x3_pack_weight(Tensor weight, int64_t groups) {
+  check_weight3x3(weight, groups);
+  Tensor packed = vector(weight, groups * Group(weight, false, groups).size);
   ask_for_large_pages(packed);
-  pack_into(weight, false, packed.mutable_data_ptr<float>());
+  pack_into(weight, false, groups, packed.mutable_data_ptr<float>());
   return packed;
 }
 
@@ -46,10 +56,11 @@ struct Result {
 };
 
 Result convolve(bool transposed, const Tensor& x, const Tensor& weight, const Maybe& packed, const Maybe& scale,
-                const Maybe& shift, const Maybe& residual, double slope, bool statistics) {
+                const Maybe& shift, const Maybe& residual, double slope, bool statistics, int64_t groups) {
   check(x, "input", 4);
-  check_weight3x3(weight);
-  const Shape3x3 s = {x.size(0), x.size(2), x.size(3), weight.size(transposed ? 0 : 1), weight.size(transposed ? 1 : 0)};
+  check_weight3x3(weight, groups);
+  const Group one(weight, transposed, groups);
+  const Shape3x3 s = {x.size(0), x.size(2), x.size(3), groups * one.cin, groups * one.cout};
   STD_TORCH_CHECK(x.size(1) == s.cin, "ganzoo: weight is for ", s.cin, " input channels, but there are ", x.size(1));
   check_images(s);
   STD_TORCH_CHECK(!statistics || s.n > 0, "ganzoo: an empty batch has no statistics");
@@ -66,38 +77,45 @@ Result convolve(bool transposed, const Tensor& x, const Tensor& weight, const Ma
   const float* panels = nullptr;
   if (packed) {
     check(*packed, "packed", 1);
-    STD_TORCH_CHECK(packed->size(0) == size_of_panels(weight, transposed) && packed->stride(0) == 1,
+    STD_TORCH_CHECK(packed->size(0) == groups * one.size && packed->stride(0) == 1,
                     "ganzoo: packed is not of weight");
     panels = packed->const_data_ptr<float>();
   } else {
-    float* scratch = ganzoo::workspace<ganzoo::Scratch::kShared>(size_of_panels(weight, transposed));
-    pack_into(weight, transposed, scratch);
+    float* scratch = ganzoo::workspace<ganzoo::Scratch::kShared>(groups * one.size);
+    pack_into(weight, transposed, groups, scratch);
     panels = scratch;
   }
   const Tensor in = nhwc(x);
   Result r = {empty_nhwc(s.n, s.cout, s.h, s.w), vector(in, statistics ? s.cout : 0), vector(in, statistics ? s.cout : 0)};
   if (statistics) e.mean = r.mean.mutable_data_ptr<float>(), e.var = r.var.mutable_data_ptr<float>();
-  if (s.n > 0)
-    ganzoo::convolve3x3(s, in.const_data_ptr<float>(), panels, e,
-                        keep_residual ? keep_residual->const_data_ptr<float>() : nullptr,
-                        r.out.mutable_data_ptr<float>(), threads());
+  const auto of_group = [](auto* values, int64_t first) { return values ? values + first : nullptr; };
+  const float* values = in.const_data_ptr<float>();
+  const float* added = keep_residual ? keep_residual->const_data_ptr<float>() : nullptr;
+  float* out = r.out.mutable_data_ptr<float>();
+  for (int64_t g = 0, to = 0; s.n > 0 && g < groups; ++g, to += one.cout) {
+    const ganzoo::Epilogue of = {of_group(e.scale, to), of_group(e.shift, to), e.slope, of_group(e.mean, to),
+                                 of_group(e.var, to)};
+    ganzoo::convolve3x3({s.n, s.h, s.w, one.cin, one.cout, s.cin, s.cout}, values + g * one.cin, panels + g * one.size,
+                        of, of_group(added, to), out + to, threads());
+  }
   return r;
 }
 
-Tensor conv3x3(Tensor x, Tensor weight, Maybe packed, Maybe scale, Maybe shift, Maybe residual, double slope) {
-  return convolve(false, x, weight, packed, scale, shift, residual, slope, false).out;
+Tensor conv3x3(Tensor x, Tensor weight, Maybe packed, Maybe scale, Maybe shift, Maybe residual, double slope,
+               int64_t groups) {
+  return convolve(false, x, weight, packed, scale, shift, residual, slope, false, groups).out;
 }
 
-Tensor conv3x3_input_grad(Tensor grad, Tensor weight) {
-  return convolve(true, grad, weight, {}, {}, {}, {}, 1, false).out;
+Tensor conv3x3_input_grad(Tensor grad, Tensor weight, int64_t groups) {
+  return convolve(true, grad, weight, {}, {}, {}, {}, 1, false, groups).out;
 }
 
 std::tuple<Tensor, Tensor, Tensor> conv3x3_stats(Tensor x, Tensor weight) {
-  Result r = convolve(false, x, weight, {}, {}, {}, {}, 1, true);
+  Result r = convolve(false, x, weight, {}, {}, {}, {}, 1, true, 1);
   return {r.out, r.mean, r.var};
 }
 
-Tensor conv3x3_weight_grad(Tensor x, Tensor grad) {
+Tensor conv3x3_weight_grad(Tensor x, Tensor grad, int64_t groups) {
   check(x, "input", 4);
   check(grad, "grad", 4);
   STD_TORCH_CHECK(x.size(0) == grad.size(0) && x.size(2) == grad.size(2) && x.size(3) == grad.size(3),
@@ -105,27 +123,30 @@ Tensor conv3x3_weight_grad(Tensor x, Tensor grad) {
   const Shape3x3 s = {x.size(0), x.size(2), x.size(3), x.size(1), grad.size(1)};
   check_images(s);
   STD_TORCH_CHECK(s.cin > 0 && s.cout > 0, "ganzoo: input and grad must have channels");
+  STD_TORCH_CHECK(groups > 0 && s.cin % groups == 0 && s.cout % groups == 0, "ganzoo: ", s.cin, " and ", s.cout,
+                  " channels cannot be divided into ", groups, " groups");
   const Tensor a = nhwc(x), b = nhwc(grad);
-  Tensor out = empty_nhwc(s.cout, s.cin, 3, 3);
+  const int64_t cin = s.cin / groups, cout = s.cout / groups;  // of one group
+  Tensor out = empty_nhwc(s.cout, cin, 3, 3);
   float* values = out.mutable_data_ptr<float>();
-  if (s.n > 0)
-    ganzoo::weight_gradient3x3(s, a.const_data_ptr<float>(), b.const_data_ptr<float>(), values, threads());
-  else
-    std::fill(values, values + out.numel(), 0.0f);
+  if (s.n == 0) std::fill(values, values + out.numel(), 0.0f);
+  for (int64_t g = 0; s.n > 0 && g < groups; ++g)
+    ganzoo::weight_gradient3x3({s.n, s.h, s.w, cin, cout, s.cin, s.cout}, a.const_data_ptr<float>() + g * cin,
+                               b.const_data_ptr<float>() + g * cout, values + g * cout * 9 * cin, threads());
   return out;
 }
 
 }  // namespace
 
 STABLE_TORCH_LIBRARY_FRAGMENT(ganzoo, m) {
-  m.def("conv3x3_pack_weight(Tensor weight) -> Tensor");
+  m.def("conv3x3_pack_weight(Tensor weight, int groups=1) -> Tensor");
   m.def(
-      "conv3x3(Tensor x, Tensor weight, Tensor? packed, Tensor? scale, Tensor? shift, Tensor? residual, float slope) "
-      "-> Tensor");
+      "conv3x3(Tensor x, Tensor weight, Tensor? packed, Tensor? scale, Tensor? shift, Tensor? residual, float slope, "
+      "int groups=1) -> Tensor");
   // out, and the mean and biased variance of each channel
   m.def("conv3x3_stats(Tensor x, Tensor weight) -> (Tensor, Tensor, Tensor)");
-  m.def("conv3x3_input_grad(Tensor grad, Tensor weight) -> Tensor");
-  m.def("conv3x3_weight_grad(Tensor x, Tensor grad) -> Tensor");
+  m.def("conv3x3_input_grad(Tensor grad, Tensor weight, int groups=1) -> Tensor");
+  m.def("conv3x3_weight_grad(Tensor x, Tensor grad, int groups=1) -> Tensor");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(ganzoo, CPU, m) {

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ganzoo.nn import ConvHead, ConvTransposeTanh, scaled_normal
+from ganzoo.nn import Conv1x1, Conv3x3, ConvHead, ConvTransposeTanh, scaled_normal
 from ganzoo.nn.dcgan import channels, stages_of
+from ganzoo.ops import conv_leaky_relu
 from ganzoo.plugin import DataSpec
 from ganzoo_plugins.r3gan import R3GANConfig
 
@@ -18,9 +19,9 @@ class Block(nn.Module):
 
     def __init__(self, width: int, inner: int, groups: int, depth: int, bias: bool = False):
         super().__init__()
-        self.widen = nn.Conv2d(width, inner, 1, bias=bias)
-        self.mix = nn.Conv2d(inner, inner, 3, padding=1, groups=groups)
-        self.narrow = nn.Conv2d(inner, width, 1, bias=False)
+        self.widen = Conv1x1(width, inner, bias=bias)
+        self.mix = Conv3x3(inner, inner, slope=SLOPE, groups=groups)  # with its leaky ReLU
+        self.narrow = Conv1x1(inner, width, bias=False)
         gain = nn.init.calculate_gain("leaky_relu", SLOPE) * depth**-0.25
         for layer in (self.widen, self.mix):
             scaled_normal(layer, gain)
@@ -28,8 +29,7 @@ class Block(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         hidden = F.leaky_relu(self.widen(maps), SLOPE)
-        hidden = F.leaky_relu(self.mix(hidden), SLOPE)
-        output: Tensor = maps + self.narrow(hidden)
+        output: Tensor = maps + self.narrow(self.mix(hidden))
         return output
 
 
@@ -39,7 +39,7 @@ class Resize(nn.Module):
     def __init__(self, inputs: int, outputs: int, factor: float):
         super().__init__()
         self.factor = factor
-        self.change = nn.Conv2d(inputs, outputs, 1, bias=False)
+        self.change = Conv1x1(inputs, outputs, bias=False)
         scaled_normal(self.change, 1.0)
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -47,6 +47,13 @@ class Resize(nn.Module):
             smaller: Tensor = self.change(F.interpolate(maps, scale_factor=self.factor, mode="bilinear"))
             return smaller
         return F.interpolate(self.change(maps), scale_factor=self.factor, mode="bilinear")
+
+
+class Halving(nn.Conv2d):
+    """Conv2d(4, 2, 1), computed by `ganzoo.ops.conv_leaky_relu`, without an activation."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return conv_leaky_relu(input, self.weight, self.bias, slope=1.0)
 
 
 class Generator(nn.Module):
@@ -74,7 +81,7 @@ class Discriminator(nn.Module):
         super().__init__()
         base, doublings = stages_of(spec)
         widths = channels(config.width, doublings)
-        self.start = nn.Conv2d(spec.channels, config.width, 4, 2, 1)
+        self.start = Halving(spec.channels, config.width, 4, 2, 1)
         self.layers = _stages(widths, 0.5, config)
         self.end = ConvHead(widths[-1], 1, base)
         for layer in (self.start, self.end):

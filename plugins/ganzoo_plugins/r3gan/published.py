@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ganzoo.nn import scaled_normal
+from ganzoo.nn import Conv1x1, scaled_normal
 from ganzoo.nn.dcgan import stages
 from ganzoo.nn.equalised import downsample, upsample
 from ganzoo.plugin import DataSpec
@@ -22,7 +22,7 @@ class Resize(nn.Module):
     def __init__(self, inputs: int, outputs: int, up: bool):
         super().__init__()
         self.up = up
-        self.change = nn.Conv2d(inputs, outputs, 1, bias=False) if inputs != outputs else None
+        self.change = Conv1x1(inputs, outputs, bias=False) if inputs != outputs else None
         if self.change is not None:
             scaled_normal(self.change, 1.0)
 
