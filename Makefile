@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-long fuzz kills lint format bench sanitize portable cuda-check cuda-emulate cuda-kernels cuda-sanitize gpu wheel-test clean
+.PHONY: demo test test-long fuzz kills lint format bench sanitize portable cuda-check cuda-emulate cuda-kernels cuda-bench cuda-sanitize gpu wheel-test clean
 
 demo: $(VENV)/installed  ## train a conditional GAN on real digits for a minute
 	$(BIN)/ganzoo train cgan --dataset digits --minutes 1
@@ -64,7 +64,7 @@ portable-%:
 
 # ---- CUDA -----------------------------------------------------------------------------------------------------------
 
-CUDA_HEADERS := $(wildcard csrc/cuda/*.h csrc/cuda/*.cuh csrc/torch/cuda/*.h) tests/csrc/emulator.h
+CUDA_HEADERS := $(wildcard csrc/cuda/*.h csrc/cuda/*.cuh csrc/torch/cuda/*.h tests/csrc/emulator*.h)
 EMULATED := $(patsubst csrc/%,build/emulated/%.o,$(wildcard csrc/cuda/*.cu csrc/torch/cuda/*.cpp))
 EMULATE := -x c++ -std=c++17 -w -DGANZOO_EMULATE -Itests/csrc
 SANITIZED := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
@@ -94,10 +94,14 @@ build/emulated/ganzoo.so: $(EMULATED)
 cuda-kernels: build/cuda/kernels  ## on a GPU: test the kernels without torch
 	build/cuda/kernels
 
+cuda-bench: build/cuda/kernels  ## on a GPU: measure the convolutions' products, by mma.sync and by wgmma
+	build/cuda/kernels bench
+
 KERNELS := $(patsubst %,build/kernels/%.o,$(notdir $(wildcard csrc/cuda/*.cu) tests/csrc/cuda.cpp))
 NVCC ?= nvcc
 ARCH ?= native
 COMPILE_CUDA = $(NVCC) -std=c++17 -lineinfo -arch=$(ARCH)
+build/kernels/hopper.cu.o: COMPILE_CUDA = $(NVCC) -std=c++17 -lineinfo -DGANZOO_SM90A -gencode=arch=compute_90a,code=sm_90a
 
 build/cuda/kernels: $(KERNELS)
 	mkdir -p build/cuda

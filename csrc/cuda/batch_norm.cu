@@ -94,7 +94,7 @@ cudaError_t channel_statistics(Type type, const void* y, int64_t pixels, int cha
   p.first = static_cast<float*>(scratch), p.second = p.first + int64_t{blocks} * channels;
   const cudaError_t error = launch_typed(type, Pass::kStatistics, y, nullptr, nullptr, p, stream);
   if (error != cudaSuccess) return error;
-  const Blocks parts = {false, {}, 1, pixels, share_of_reduction(pixels), blocks};
+  const Blocks parts = {0, {}, 1, pixels, share_of_reduction(pixels), blocks};
   return merge({parts, channels, p.first, p.second, mean, var}, stream);
 }
 

@@ -10,6 +10,7 @@ namespace ganzoo::cuda {
 namespace {
 
 constexpr int kPackTile = 32, kMaxSplits = 64;
+constexpr int kMinTileRows = 64;  // of a block of statistics
 constexpr int kStagesOfEpilogue = 4;  // stages of a weight gradient that take as long as writing its sums, about
 
 template <class T, class Weight>
@@ -125,38 +126,56 @@ cudaError_t pack(Type type, const Convolution& f, const void* weight, bool weigh
   }
 }
 
-int64_t bytes_of_statistics(const Convolution& f) { return int64_t{8} * phase_count(f) * tiles_of_phase(f) * f.cout; }
+int64_t bytes_of_statistics(const Convolution& f) {
+  return int64_t{8} * phase_count(f) * tiles_of_phase(f, kMinTileRows) * f.cout;
+}
 
 cudaError_t convolve(Type type, const Convolution& f, const void* x, const void* packed, const Epilogue& e, void* out,
                      void* scratch, int processors, cudaStream_t stream) {
-  const int64_t tiles = int64_t{1} * phase_count(f) * tiles_of_phase(f), blocks_of_64 = tiles * ceil_div(f.cout, 64);
-  float* mean = e.mean ? static_cast<float*>(scratch) : nullptr;
-  float* m2 = e.mean ? mean + tiles * f.cout : nullptr;
-  const ConvolutionLaunch parts = {f, x, packed, out, e, mean, m2, columns_of_tile(f.cout, blocks_of_64, processors)};
-  const auto start = type == Type::kFloat16    ? launch_convolution<float16, 1>
-                     : type == Type::kBFloat16 ? launch_convolution<bfloat16, 1>
-                     : type == Type::kTf32     ? launch_convolution<float, 1>
-                                               : launch_convolution<float, 3>;
-  const cudaError_t error = start(parts, stream);
+  const bool hopper = hopper_takes(type, f) && aligned(x) && aligned(packed) && aligned(out);
+  const HopperPlan plan = hopper ? plan_hopper(f, processors) : HopperPlan{};
+  const int tile_rows = hopper ? plan.columns : kTileM, tiles = phase_count(f) * tiles_of_phase(f, tile_rows);
+  ConvolutionLaunch parts = {f, x, packed, out, e, nullptr, nullptr, 0};
+  if (e.mean) parts.mean = static_cast<float*>(scratch), parts.m2 = parts.mean + int64_t{1} * tiles * f.cout;
+  cudaError_t error;
+  if (hopper) {
+    error = launch_hopper(type, plan, parts, stream);
+  } else {
+    parts.columns = columns_of_tile(f.cout, int64_t{1} * tiles * ceil_div(f.cout, 64), processors);
+    const auto start = type == Type::kFloat16    ? launch_convolution<float16, 1>
+                       : type == Type::kBFloat16 ? launch_convolution<bfloat16, 1>
+                       : type == Type::kTf32     ? launch_convolution<float, 1>
+                                                 : launch_convolution<float, 3>;
+    error = start(parts, stream);
+  }
   if (error != cudaSuccess || !e.mean) return error;
-  const Blocks blocks = {true, f, tiles_of_phase(f), int64_t{1} * f.n * f.out_h * f.out_w, 0, static_cast<int>(tiles)};
-  return merge({blocks, f.cout, mean, m2, e.mean, e.var}, stream);
+  const Blocks blocks = {tile_rows, f, tiles_of_phase(f, tile_rows), int64_t{1} * f.n * f.out_h * f.out_w, 0, tiles};
+  return merge({blocks, f.cout, parts.mean, parts.m2, e.mean, e.var}, stream);
 }
 
 int64_t bytes_of_splits(Type type, const Gradient& g, int processors) {
-  const int splits = parts_of(type, g, processors).splits;
+  const int splits = max(parts_of(type, g, processors).splits,
+                         hopper_takes(type, g) ? plan_hopper(g, processors).parts : 1);
   return splits > 1 ? int64_t{splits} * g.cs * 16 * g.cb * 4 : 0;
 }
 
 cudaError_t weight_gradient(Type type, const Gradient& g, const void* small, const void* big, float* out, void* scratch,
                             int processors, cudaStream_t stream) {
+  const bool hopper = hopper_takes(type, g) && aligned(small) && aligned(big) && aligned(out);
+  const HopperPlan plan = hopper ? plan_hopper(g, processors) : HopperPlan{};
   GradientLaunch parts = parts_of(type, g, processors);
+  if (hopper) parts.splits = plan.parts;
   parts.small = small, parts.big = big, parts.out = parts.splits > 1 ? static_cast<float*>(scratch) : out;
-  const auto start = type == Type::kFloat16    ? launch_gradient<float16, 1>
-                     : type == Type::kBFloat16 ? launch_gradient<bfloat16, 1>
-                     : type == Type::kTf32     ? launch_gradient<float, 1>
-                                               : launch_gradient<float, 3>;
-  const cudaError_t error = start(parts, stream);
+  cudaError_t error;
+  if (hopper) {
+    error = launch_hopper(type, plan, parts, stream);
+  } else {
+    const auto start = type == Type::kFloat16    ? launch_gradient<float16, 1>
+                       : type == Type::kBFloat16 ? launch_gradient<bfloat16, 1>
+                       : type == Type::kTf32     ? launch_gradient<float, 1>
+                                                 : launch_gradient<float, 3>;
+    error = start(parts, stream);
+  }
   if (error != cudaSuccess || parts.splits == 1) return error;
   const int64_t size = int64_t{4} * g.cs * g.cb;
   const AddArguments p = {reinterpret_cast<const float4*>(parts.out), reinterpret_cast<float4*>(out), size,

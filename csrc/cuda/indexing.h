@@ -90,13 +90,13 @@ GANZOO_HOST_DEVICE Tap tap_of(const Convolution& f, const Phase& k, int tap) {
 }
 
 GANZOO_HOST_DEVICE int rows_of_product(const Convolution& f, const Phase& k) { return k.rows * k.cols * f.n; }
-GANZOO_HOST_DEVICE int tiles_of_phase(const Convolution& f) {
-  return ceil_div(rows_of_product(f, phase_of(f, 0)), kTileM);
+GANZOO_HOST_DEVICE int tiles_of_phase(const Convolution& f, int tile_rows = kTileM) {
+  return ceil_div(rows_of_product(f, phase_of(f, 0)), tile_rows);
 }
 
 // Rows of tile number `tile` of phase `k`; phase 0 is the largest, so others may have fewer tiles.
-GANZOO_HOST_DEVICE int rows_of_tile(const Convolution& f, const Phase& k, int tile) {
-  return max(0, min(kTileM, rows_of_product(f, k) - tile * kTileM));
+GANZOO_HOST_DEVICE int rows_of_tile(const Convolution& f, const Phase& k, int tile, int tile_rows = kTileM) {
+  return max(0, min(tile_rows, rows_of_product(f, k) - tile * tile_rows));
 }
 
 GANZOO_HOST_DEVICE Place place_of(const Convolution& f, const Phase& k, int m) {

@@ -18,6 +18,8 @@ enum class Type { kFloat32, kTf32, kFloat16, kBFloat16 };
 
 inline int bytes_of(Type type) { return type == Type::kFloat16 || type == Type::kBFloat16 ? 2 : 4; }
 
+inline bool aligned(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
+
 struct Epilogue {
   const float *scale, *shift;  // out = act(scale * sum + shift), act(v) = v > 0 ? v : slope * v; or null
   float slope;
@@ -58,6 +60,9 @@ cudaError_t norm_act_backward(Type type, const void* grad, const void* y, int64_
                               const BatchNorm& norm, void* dy, float* dgamma, float* dbeta, void* scratch,
                               cudaStream_t stream);
 
+// Whether the kernels for Hopper may be used: yes, unless a test or a benchmark forbids them.
+void allow_hopper(bool allow);
+
 // ---- matrix products, compiled for one type each (float32.cu, tf32.cu, float16.cu, bfloat16.cu) ---------------------
 
 struct ConvolutionLaunch {
@@ -80,5 +85,25 @@ template <class T, int kProducts>
 cudaError_t launch_convolution(const ConvolutionLaunch& parts, cudaStream_t stream);
 template <class T, int kProducts>
 cudaError_t launch_gradient(const GradientLaunch& parts, cudaStream_t stream);
+
+// ---- the same products on Hopper (hopper.cu) ------------------------------------------------------------------------
+
+// Whether they can be computed there, on the current device.
+bool hopper_takes(Type type, const Convolution& f);
+bool hopper_takes(Type type, const Gradient& g);
+
+// How a product is divided. Blocks of a cluster along k share a sum; those along m and n share what they load. `parts`
+// clusters have the same tiles and each a part of k; their sums are then added.
+struct HopperPlan {
+  int rows_of_groups;                   // 2: tiles of 128 x 128 sums, 1: of 64 x 256
+  int cluster_k, cluster_m, cluster_n;  // at most 8 in all; k: a power of two, at most 2 for a convolution
+  int parts, stages;                    // stages: of the ring in shared memory
+  int columns;                          // pixels of one block of statistics
+};
+
+HopperPlan plan_hopper(const Convolution& f, int processors);
+HopperPlan plan_hopper(const Gradient& g, int processors);
+cudaError_t launch_hopper(Type type, const HopperPlan& plan, const ConvolutionLaunch& parts, cudaStream_t stream);
+cudaError_t launch_hopper(Type type, const HopperPlan& plan, const GradientLaunch& parts, cudaStream_t stream);
 
 }  // namespace ganzoo::cuda

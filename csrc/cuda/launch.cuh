@@ -11,8 +11,6 @@
 
 namespace ganzoo::cuda {
 
-inline bool aligned(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
-
 template <class Tile, bool kVector>
 cudaError_t launch_tiles(const ConvolutionLaunch& c, cudaStream_t stream) {
   using T = typename Tile::T;

@@ -23,14 +23,14 @@ __device__ __forceinline__ double sum_lanes(double value, double* scratch) {
 
 // Blocks of pixels: the tiles of a convolution, or those of a pass over [pixels, channels].
 struct Blocks {
-  bool of_tiles;
+  int tile_rows;  // 0: of a pass
   Convolution f;
   int tiles;  // of one phase
   int64_t pixels, share;
   int count;
 
   GANZOO_HOST_DEVICE int rows(int i) const {
-    if (of_tiles) return rows_of_tile(f, phase_of(f, i / tiles), i % tiles);
+    if (tile_rows) return rows_of_tile(f, phase_of(f, i / tiles), i % tiles, tile_rows);
     const int64_t left = pixels - i * share;
     return static_cast<int>(left < share ? left : share);
   }

@@ -23,6 +23,7 @@ from typing import NamedTuple
 STABLE_ABI = "-DTORCH_TARGET_VERSION=0x020a000000000000"
 OLDEST_GPU = (8, 0)  # the first compute capability with the instructions that the kernels use
 DEFAULT_ARCHITECTURES = ("8.0", "9.0+PTX")  # without a GPU to ask; PTX runs on later GPUs
+HOPPER_SOURCE = "hopper.cu"  # without kernels unless it is compiled for Hopper
 
 
 class BuildError(Exception):
@@ -149,7 +150,7 @@ class CudaRecipe(CpuRecipe):
 
         def compile_one(source: Path) -> tuple[Path, str]:
             output = build / f"{source.name}.o"
-            extra = code_flags(tools.architectures) + (binding if source.suffix == ".cpp" else [])
+            extra = flags_of_source(source, tools.architectures) + (binding if source.suffix == ".cpp" else [])
             report = _run("nvcc", [*tools.command, *self.compile_flags, *extra, "-c", str(source), "-o", str(output)])
             return output, f"# {source.name}\n{report}"
 
@@ -236,6 +237,13 @@ def code_flags(names: Sequence[str]) -> list[str]:
         kinds = [f"sm_{number}"] + ([f"compute_{number}"] if name.endswith("+PTX") else [])
         flags += [f"-gencode=arch=compute_{number},code={kind}" for kind in kinds]
     return flags
+
+
+def flags_of_source(source: Path, names: Sequence[str]) -> list[str]:
+    """nvcc's flags of architecture for one source: the kernels for Hopper need 9.0a, and are for no other GPU."""
+    if source.name == HOPPER_SOURCE and any(_capability(name) == (9, 0) for name in names):
+        return [*code_flags(["9.0a"]), "-DGANZOO_SM90A"]
+    return code_flags(names)
 
 
 def _capability(name: str) -> tuple[int, int]:

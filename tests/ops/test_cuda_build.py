@@ -114,6 +114,18 @@ def test_flags_of_machine_code_and_ptx() -> None:
     ]
 
 
+@pytest.mark.parametrize("names", [["8.0", "9.0+PTX"], ["9.0"], ["9.0a"]])
+def test_the_kernels_for_hopper_are_compiled_for_its_own_instructions(names: list[str]) -> None:
+    expected = ["-gencode=arch=compute_90a,code=sm_90a", "-DGANZOO_SM90A"]
+    assert build_config.flags_of_source(Path("hopper.cu"), names) == expected
+    assert build_config.flags_of_source(Path("convolution.cu"), names) == build_config.code_flags(names)
+
+
+def test_the_kernels_for_hopper_are_left_out_for_other_gpus() -> None:
+    names = ["8.0+PTX", "10.0a"]
+    assert build_config.flags_of_source(Path("hopper.cu"), names) == build_config.code_flags(names)
+
+
 def test_every_source_is_compiled_once_and_kept_and_the_report_is_read(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

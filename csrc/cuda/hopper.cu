@@ -1,0 +1,168 @@
+// The products on Hopper: which shapes they take, how these are divided among the blocks, and the maps of the tensors.
+// Compiled for compute capability 9.0a with GANZOO_SM90A (ganzoo/ops/build_config.py), or without it to a file that
+// takes nothing.
+#include <atomic>
+#include <cstdint>
+#include <cstdlib>
+
+#include "kernels.h"
+
+#if defined(GANZOO_SM90A) || defined(GANZOO_EMULATE)
+#include "hopper.cuh"
+
+namespace ganzoo::cuda {
+namespace {
+
+std::atomic<bool> allowed{true};
+
+constexpr int kMaxCluster = 8, kMaxParts = 8;
+constexpr int kStagesOfEpilogue = 6, kStagesOfAddition = 8;  // that take as long, about
+
+bool is_hopper() {
+#ifdef GANZOO_EMULATE
+  return true;
+#else
+  int device = 0, major = 0, minor = 0;
+  return cudaGetDevice(&device) == cudaSuccess &&
+         cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess &&
+         cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device) == cudaSuccess && major == 9 &&
+         minor == 0;
+#endif
+}
+
+bool takes(Type type, int n, int c, int d) {
+  return allowed && bytes_of(type) == 2 && n > 0 && n % kBox == 0 && c % kBox == 0 && d % kBox == 0 && is_hopper();
+}
+
+int bytes_of_stage(int rows_of_groups) {
+  return rows_of_groups == 2 ? HopperTile<2>::kBytes : HopperTile<1>::kBytes;
+}
+
+// As many stages as shared memory has room for, for one block of a multiprocessor or for two.
+int stages_of_ring(int rows_of_groups, int64_t blocks, int processors) {
+  const int kilobytes = blocks <= processors ? 226 : 112;
+  return min(kMaxHopperStages, (kilobytes * 1024 - kHopperBarrierBytes) / bytes_of_stage(rows_of_groups));
+}
+
+int bytes_of_block(const HopperPlan& plan) {
+  return kHopperBarrierBytes + plan.stages * bytes_of_stage(plan.rows_of_groups);
+}
+
+dim3 cluster_of(const HopperPlan& plan) { return dim3(plan.cluster_k * plan.cluster_n, plan.cluster_m, 1); }
+
+// A map of an NHWC image.
+template <class T>
+cudaError_t encode_image(TensorMap* map, const void* data, int n, int h, int w, int c) {
+  const uint64_t row = uint64_t{2} * w * c, sizes[] = {uint64_t(c), uint64_t(w), uint64_t(h), uint64_t(n)},
+                 strides[] = {uint64_t{2} * c, row, h * row};
+  const uint32_t box[] = {kBox, 1, 1, kBox};
+  return encode<T>(map, data, sizes, strides, box);
+}
+
+template <class T>
+cudaError_t launch_typed(const HopperPlan& plan, const ConvolutionLaunch& c, cudaStream_t stream) {
+  const Convolution& f = c.f;
+  HopperConvolution p = {{}, {}, {}, f, c.e.scale, c.e.shift, c.mean, c.m2, c.e.slope,
+                         {plan.cluster_k, plan.cluster_m, plan.cluster_n}, plan.stages};
+  const uint64_t pitch = pitch_of_packed(f, 8), sizes[] = {pitch, uint64_t(phase_count(f)) * f.cout},
+                 strides[] = {2 * pitch};
+  const uint32_t box[] = {kBox, kBox};
+  cudaError_t error = encode<T>(&p.weights, c.packed, sizes, strides, box);
+  if (error == cudaSuccess) error = encode_image<T>(&p.x, c.x, f.n, f.h, f.w, f.cin);
+  if (error == cudaSuccess) error = encode_image<T>(&p.out, c.out, f.n, f.out_h, f.out_w, f.cout);
+  if (error != cudaSuccess) return error;
+  const auto kernel = plan.rows_of_groups == 2 ? &convolve_hopper<T, 2> : &convolve_hopper<T, 1>;
+  const int m = 64 * plan.rows_of_groups, n = 256 / plan.rows_of_groups;
+  const dim3 grid(ceil_div(tiles_of_phase(f, n), plan.cluster_n) * plan.cluster_n * plan.cluster_k, f.cout / m,
+                  phase_count(f));
+  return launch_clusters(kernel, grid, kHopperThreads, cluster_of(plan), bytes_of_block(plan), stream, p);
+}
+
+template <class T>
+cudaError_t launch_typed(const HopperPlan& plan, const GradientLaunch& c, cudaStream_t stream) {
+  const Gradient& g = c.g;
+  HopperGradient p = {{}, {}, g, c.out, {plan.cluster_k, plan.cluster_m, plan.cluster_n}, plan.parts, plan.stages};
+  cudaError_t error = encode_image<T>(&p.small, c.small, g.n, g.h, g.w, g.cs);
+  if (error == cudaSuccess) error = encode_image<T>(&p.big, c.big, g.n, g.H, g.W, g.cb);
+  if (error != cudaSuccess) return error;
+  const auto kernel = plan.rows_of_groups == 2 ? &gradient_hopper<T, 2> : &gradient_hopper<T, 1>;
+  const int m = 64 * plan.rows_of_groups, n = 256 / plan.rows_of_groups;
+  const dim3 grid(16 * g.cb / n * plan.cluster_k, g.cs / m, plan.parts);
+  return launch_clusters(kernel, grid, kHopperThreads, cluster_of(plan), bytes_of_block(plan), stream, p);
+}
+
+void tune(HopperPlan& plan) {
+#ifdef GANZOO_TUNE
+  const auto set = [](const char* name, int& value) {
+    if (const char* text = std::getenv(name)) value = std::atoi(text);
+  };
+  set("TUNE_K", plan.cluster_k), set("TUNE_M", plan.cluster_m), set("TUNE_N", plan.cluster_n), set("TUNE_PARTS", plan.parts);
+#endif
+}
+
+}  // namespace
+
+void allow_hopper(bool allow) { allowed = allow; }
+
+bool hopper_takes(Type type, const Convolution& f) { return takes(type, f.n, f.cin, f.cout); }
+bool hopper_takes(Type type, const Gradient& g) { return takes(type, g.n, g.cs, g.cb); }
+
+// Two blocks of a cluster share k if there are tiles for at most half of the multiprocessors. Two along m and n share
+// what they load, which halves the traffic from the L2 cache.
+HopperPlan plan_hopper(const Convolution& f, int processors) {
+  const int groups = f.cout % 128 == 0 ? 2 : 1, m_tiles = f.cout / (64 * groups), n = 256 / groups;
+  HopperPlan plan = {groups, 1, m_tiles % 2 == 0 ? 2 : 1, f.n % (2 * n) == 0 ? 2 : 1, 1, 0, 0};
+  const int64_t tiles = int64_t{1} * phase_count(f) * tiles_of_phase(f, n) * m_tiles;
+  if (2 * tiles <= processors && taps(f) * f.cin >= 16 * kBox) plan.cluster_k = 2;
+  tune(plan);
+  plan.stages = stages_of_ring(groups, tiles * plan.cluster_k, processors);
+  plan.columns = kGroupColumns / plan.cluster_k;
+  return plan;
+}
+
+// The division of the sum over pixels that takes the least time, measured in stages.
+HopperPlan plan_hopper(const Gradient& g, int processors) {
+  const int groups = g.cs % 128 == 0 ? 2 : 1, m_tiles = g.cs / (64 * groups), n = 256 / groups;
+  HopperPlan plan = {groups, 1, m_tiles % 2 == 0 ? 2 : 1, g.cb % (2 * n) == 0 ? 2 : 1, 1, 0, 0};
+  const int64_t tiles = int64_t{m_tiles} * (16 * g.cb / n), stages = pixels_of(g) / kBox;
+  const int max_cluster_k = kMaxCluster / (plan.cluster_m * plan.cluster_n);
+  int64_t least = INT64_MAX;
+  for (int k = 1; k <= max_cluster_k; k *= 2)
+    for (int parts = 1; parts <= (k == max_cluster_k ? kMaxParts : 1); parts *= 2) {
+      const int64_t rounds = ceil_div(tiles * k * parts, max(1, processors)),
+                    time = rounds * (ceil_div(stages, k * parts) + kStagesOfEpilogue) +
+                           (parts > 1 ? kStagesOfAddition : 0);
+      if (time < least) least = time, plan.cluster_k = k, plan.parts = parts;
+    }
+  tune(plan);
+  plan.stages = stages_of_ring(groups, tiles * plan.cluster_k * plan.parts, processors);
+  return plan;
+}
+
+cudaError_t launch_hopper(Type type, const HopperPlan& plan, const ConvolutionLaunch& parts, cudaStream_t stream) {
+  return type == Type::kBFloat16 ? launch_typed<bfloat16>(plan, parts, stream)
+                                 : launch_typed<float16>(plan, parts, stream);
+}
+
+cudaError_t launch_hopper(Type type, const HopperPlan& plan, const GradientLaunch& parts, cudaStream_t stream) {
+  return type == Type::kBFloat16 ? launch_typed<bfloat16>(plan, parts, stream)
+                                 : launch_typed<float16>(plan, parts, stream);
+}
+
+}  // namespace ganzoo::cuda
+
+#else
+
+namespace ganzoo::cuda {
+
+void allow_hopper(bool) {}
+bool hopper_takes(Type, const Convolution&) { return false; }
+bool hopper_takes(Type, const Gradient&) { return false; }
+HopperPlan plan_hopper(const Convolution&, int) { return {}; }
+HopperPlan plan_hopper(const Gradient&, int) { return {}; }
+cudaError_t launch_hopper(Type, const HopperPlan&, const ConvolutionLaunch&, cudaStream_t) { return cudaSuccess; }
+cudaError_t launch_hopper(Type, const HopperPlan&, const GradientLaunch&, cudaStream_t) { return cudaSuccess; }
+
+}  // namespace ganzoo::cuda
+
+#endif
