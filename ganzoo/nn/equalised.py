@@ -95,5 +95,6 @@ def downsample(x: Tensor) -> Tensor:
 
 def _filter(x: Tensor, gain: float) -> Tensor:
     """The filter [C, 1, 4, 4] for maps of C channels, whose sum is `gain`."""
-    row = torch.tensor([1.0, 3.0, 3.0, 1.0], device=x.device, dtype=x.dtype)
+    k = torch.arange(4, device=x.device, dtype=x.dtype)
+    row = 1 + k * (3 - k)  # computed where it is used: a copy from the CPU would make it wait for a GPU
     return (row[:, None] * row * (gain / 64)).expand(x.shape[1], 1, 4, 4)

@@ -238,7 +238,9 @@ def _forbid_synchronization(device: torch.device, checked: bool) -> Iterator[Non
         yield
         return
     previous_mode = torch.cuda.get_sync_debug_mode()
-    torch.cuda.set_sync_debug_mode("error")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Synchronization debug mode is a prototype")
+        torch.cuda.set_sync_debug_mode("error")
     try:
         yield
     except RuntimeError as failure:

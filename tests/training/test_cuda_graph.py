@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -119,6 +120,30 @@ class Synchronizations(TorchDispatchMode):
         return out
 
 
+class Constants(TorchFunctionMode):
+    """Records tensors made of Python numbers on the device, which copies them from the CPU."""
+
+    def __init__(self, operations: list[str]):
+        super().__init__()
+        self.operations = operations
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if func in (torch.tensor, torch.as_tensor, torch.asarray, Tensor.new_tensor) and out.is_meta:
+            self.operations.append(func.__name__)
+        return out
+
+
+def test_constants_copied_to_the_device_are_recorded() -> None:
+    operations: list[str] = []
+    with Constants(operations):
+        torch.tensor([1.0], device="meta")
+        torch.zeros(1, device="meta").new_tensor([1.0])
+        torch.tensor([1.0])
+        torch.full((1,), 1.0, device="meta")
+    assert operations == ["tensor", "new_tensor"]
+
+
 @pytest.mark.parametrize("name", ["_local_scalar_dense", "_to_copy", "copy_", "nonzero", "index"])
 def test_operations_that_cannot_be_captured_are_recorded(name: str) -> None:
     there, here = torch.zeros(3, device="meta"), torch.zeros(3)
@@ -136,6 +161,7 @@ def test_operations_that_cannot_be_captured_are_recorded(name: str) -> None:
         *((name, {}) for name in registry.names(registry.ARCHITECTURES)),
         *(("dcgan", {"penalty": penalty}) for penalty in ("gradient", "r1", "r1r2")),
         ("cgan", {"accumulate": 2, "discriminator_steps": 2}),
+        *(("dcgan", {"augmentation": name}) for name in ("ada", "diffaugment")),
     ],
 )
 def test_a_step_can_be_captured(name: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,7 +172,7 @@ def test_a_step_can_be_captured(name: str, settings: dict[str, Any], monkeypatch
     rng = torch.Generator()
     monkeypatch.setattr(torch, "Generator", lambda device: rng)  # nor have generators
     state = TrainingState(gan.to("meta"), 0)
-    with use_backend("reference"), Synchronizations() as recorded:
+    with use_backend("reference"), Synchronizations() as recorded, Constants(recorded.operations):
         logs = loop.compute_step(state, lambda k: tuple(batch))  # type: ignore[arg-type, return-value]
     assert not recorded.operations
     assert not any(value.requires_grad for value in logs.values())  # else they would keep the step's whole graph alive

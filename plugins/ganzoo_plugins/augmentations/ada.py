@@ -129,7 +129,7 @@ def colours(u: Tensor, n: Tensor, p: Tensor, channels: int) -> Tensor:
     steps = [torch.where(flip, eye - 2 * luma, eye)]
     if channels == 3:
         angle = torch.where(u[:, 4] < p, math.pi * (2 * u[:, 5] - 1), 0.0)[:, None, None]
-        cross = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]], device=u.device) / math.sqrt(3)
+        cross = (eye.roll(1, 0) - eye.roll(1, 1)) / math.sqrt(3)  # of the axis with a vector
         steps.append(luma + angle.cos() * (eye - luma) + angle.sin() * cross)  # Rodrigues
         saturation = torch.where(u[:, 6] < p, 2 ** n[:, 2], 1.0)[:, None, None]
         steps.append(luma + saturation * (eye - luma))

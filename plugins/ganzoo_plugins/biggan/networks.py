@@ -67,7 +67,7 @@ class TruncatedGAN(GAN):
         z = super().latent(n, rng)
         bound = None if self.sampling is None else self.sampling.truncation
         if bound is not None:
-            low = torch.special.ndtr(torch.tensor(-bound, device=z.device, dtype=torch.float64))
+            low = torch.special.ndtr(torch.full((), -bound, device=z.device, dtype=torch.float64))
             uniform = low + torch.special.ndtr(z.double()) * (1 - 2 * low)  # as if every |z| > bound were drawn again
             z = torch.special.ndtri(uniform).clamp(-bound, bound).to(z.dtype)
         return z
