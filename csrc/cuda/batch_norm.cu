@@ -98,6 +98,12 @@ cudaError_t channel_statistics(Type type, const void* y, int64_t pixels, int cha
   return merge({parts, channels, p.first, p.second, mean, var}, stream);
 }
 
+cudaError_t update_running(int channels, const float* mean, const float* var, float momentum, float correction,
+                           float* running_mean, float* running_var, cudaStream_t stream) {
+  const RunningArguments p = {channels, mean, var, momentum, correction, running_mean, running_var};
+  return launch(&update_running_pass, dim3(ceil_div(channels, kThreads), 1, 1), 0, stream, p);
+}
+
 cudaError_t norm_act(Type type, const void* y, int64_t pixels, int channels, const BatchNorm& norm, void* out,
                      cudaStream_t stream) {
   UntypedArguments p = {};

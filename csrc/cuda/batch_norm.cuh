@@ -222,6 +222,20 @@ __global__ void __launch_bounds__(kThreads, 2) reduce_pass(const __grid_constant
   }
 }
 
+struct RunningArguments {
+  int channels;
+  const float *mean, *var;
+  float momentum, correction;
+  float *running_mean, *running_var;
+};
+
+static __global__ void __launch_bounds__(kThreads) update_running_pass(const __grid_constant__ RunningArguments p) {
+  const int c = blockIdx.x * kThreads + threadIdx.x;
+  if (c >= p.channels) return;
+  p.running_mean[c] += p.momentum * (p.mean[c] - p.running_mean[c]);
+  p.running_var[c] += p.momentum * (p.var[c] * p.correction - p.running_var[c]);
+}
+
 struct FinishArguments {
   int blocks, channels;
   int64_t pixels;

@@ -52,6 +52,9 @@ int64_t bytes_of_sums(int64_t pixels, int channels);  // scratch of channel_stat
 
 cudaError_t channel_statistics(Type type, const void* y, int64_t pixels, int channels, float* mean, float* var,
                                void* scratch, cudaStream_t stream);
+// running += momentum (batch's - running), the variance times `correction`.
+cudaError_t update_running(int channels, const float* mean, const float* var, float momentum, float correction,
+                           float* running_mean, float* running_var, cudaStream_t stream);
 // out = act((y - mean) / sqrt(var + eps) * gamma + beta)
 cudaError_t norm_act(Type type, const void* y, int64_t pixels, int channels, const BatchNorm& norm, void* out,
                      cudaStream_t stream);

@@ -90,9 +90,7 @@ def _native() -> str:
 def _cuda() -> str:
     from ganzoo.ops import cuda_library
 
-    chosen = "auto" if cuda_library.ENABLED_IN_AUTO else "used with GANZOO_OPS=native"
-    described = cuda_library.describe()
-    return described if described.startswith("none") else f"{described}, {chosen}"
+    return cuda_library.describe()
 
 
 def _memory() -> str:

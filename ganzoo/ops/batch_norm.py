@@ -115,14 +115,25 @@ def normalize(
     """Leaky ReLU of the batch norm of `y` by its own statistics; updates the running statistics."""
     if norm.running_mean is not None and norm.running_var is not None:
         count = y.numel() // y.shape[1]
-        with torch.no_grad():
-            norm.running_mean.lerp_(mean, momentum)
-            norm.running_var.lerp_(var * (count / (count - 1)), momentum)
+        _update(norm.running_mean, norm.running_var, mean, var, momentum, count / (count - 1))
     arguments = (y, mean, var, norm.weight, norm.bias, eps, slope)
     operator = ops.batch_norm_act.default
     recorded = needs_grad(y, norm.weight, norm.bias)
     out: Tensor = operator(*arguments) if recorded else below_autograd(operator, *arguments)
     return out
+
+
+@torch.no_grad()
+def _update(
+    running_mean: Tensor, running_var: Tensor, mean: Tensor, var: Tensor, momentum: float, correction: float
+) -> None:
+    if (
+        cuda_library.is_cuda(mean) and running_mean.is_contiguous() and running_var.is_contiguous()
+    ):  # one launch instead of three
+        ops.update_running_statistics(mean, var, running_mean, running_var, momentum, correction)
+    else:
+        running_mean.lerp_(mean, momentum)
+        running_var.lerp_(var * correction, momentum)
 
 
 def fold(norm: BatchNorm, eps: float) -> tuple[Tensor, Tensor]:
@@ -205,3 +216,4 @@ declare(
     _setup_context,
 )
 declare("batch_norm_act_backward", _fake_backward)
+declare("update_running_statistics", lambda mean, var, running_mean, running_var, momentum, correction: None)

@@ -16,12 +16,16 @@ import torch
 from torch import Tensor
 
 from ganzoo.ops import build_config
+from ganzoo.ops.backend import recording
 from ganzoo.ops.library import Library
 
 EMULATED = False
 """Whether CPU tensors take the place of CUDA tensors, so that tests can run the emulated kernels."""
-ENABLED_IN_AUTO = False
-"""Whether `auto` uses these kernels. They have not run on a GPU yet, so only "native" does."""
+
+HOPPER = (9, 0)
+"""The compute capability of GPUs that have kernels of their own, with `wgmma` and bulk copies."""
+TILE = 64
+"""Images and channels must be multiples of it for these: kBox of csrc/cuda."""
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
@@ -86,6 +90,19 @@ def unsupported_reason(x: Tensor, weight: Tensor, params: Sequence[Tensor], trai
     if any(t.dtype not in (torch.float32, torch.float32 if training else dtype) for t in params):
         return "the batch norm is not in float32"
     return None
+
+
+def is_profitable(x: Tensor, weight: Tensor, one_pixel: bool) -> bool:
+    """Whether `auto` uses these kernels: where benchmarks/results shows that they are faster than PyTorch's.
+
+    That is on Hopper, in 16 bits, for images and channels that fill the tiles of its kernels, in a step that a CUDA
+    graph replays.
+    """
+    if not recording() or compute_dtype(x).itemsize != 2 or _capability(x.device.type, x.device.index) != HOPPER:
+        return False
+    if one_pixel:
+        return weight.shape[1] % 8 == 0
+    return x.shape[0] % TILE == 0 and weight.shape[0] % TILE == 0 and weight.shape[1] % TILE == 0
 
 
 def compute_dtype(x: Tensor) -> torch.dtype:

@@ -128,7 +128,7 @@ class BlockRule:
 
     def is_profitable(self, kernels: Kernels, x: Tensor, weight: Tensor, *_: Any) -> bool:
         if kernels is Kernels.CUDA:
-            return cuda_library.ENABLED_IN_AUTO
+            return cuda_library.is_profitable(x, weight, self.one_pixel)
         # copying the image with many channels to channels_last and back costs more than the kernels save
         many_channels_copied = not self.transposed or torch.is_grad_enabled()
         if self.few_channels and many_channels_copied and not (is_channels_last(x) or is_channels_last(weight)):

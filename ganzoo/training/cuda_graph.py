@@ -21,6 +21,7 @@ from torch import Tensor
 from ganzoo.core import distributed
 from ganzoo.core.errors import TrainingError, UsageError, out_of_memory
 from ganzoo.gan import Logs
+from ganzoo.ops.backend import recorded_in_a_graph
 from ganzoo.training.batches import Batches
 from ganzoo.training.state import TrainingState
 from ganzoo.training.state_snapshot import Snapshot, same
@@ -55,12 +56,13 @@ class GraphedStep:
             return compute(state, lambda k: batches.take(self.chosen[k]))
 
         try:
-            expected = self._warm_up(work, steps)
-            if state.step_was_read and state.gan.phase(now) is None:
-                raise NotCapturedError("it depends on the number of the step; GAN.phase can say how")
-            after = Snapshot(state)
-            state.step = now
-            self.logs, self._replay = (record or record_graph)(state, work)
+            with recorded_in_a_graph():
+                expected = self._warm_up(work, steps)
+                if state.step_was_read and state.gan.phase(now) is None:
+                    raise NotCapturedError("it depends on the number of the step; GAN.phase can say how")
+                after = Snapshot(state)
+                state.step = now
+                self.logs, self._replay = (record or record_graph)(state, work)
             before.restore(state)
             for state.step in steps:
                 self._choose()

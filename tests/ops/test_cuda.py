@@ -94,6 +94,14 @@ def test_normalisation(precision: str, n: int, c: int, h: int, affine: bool, slo
         near(actual, expected, limit)
 
 
+@pytest.mark.parametrize("channels", [1, 3, 300])
+def test_running_statistics(channels: int) -> None:
+    mean, var, running_mean, running_var = torch.rand(4, channels).to(DEVICE)
+    expected = running_mean.lerp(mean, 0.3), running_var.lerp(var * 1.25, 0.3)
+    kernels.update_running_statistics(mean, var, running_mean, running_var, 0.3, 1.25)
+    torch.testing.assert_close((running_mean, running_var), expected)
+
+
 def test_results_are_the_same_bits_every_time() -> None:
     rng = torch.Generator().manual_seed(0)
     small, weight = random(rng, 40, 72, 5, 3).to(DEVICE), random(rng, 72, 24, 4, 4).to(DEVICE)
@@ -138,6 +146,7 @@ def test_an_empty_batch_is_empty() -> None:
         "conv4x4s2_stats",
         "conv4x4s2_weight_grad",
         "batch_norm_act",
+        "update_running_statistics",
     ],
 )
 def test_opcheck(name: str, dtype: torch.dtype) -> None:
@@ -158,6 +167,7 @@ def test_opcheck(name: str, dtype: torch.dtype) -> None:
         "conv4x4s2_stats": (big, weight),
         "conv4x4s2_weight_grad": (small, big),
         "batch_norm_act": (small, mean, var, tensor(3, dtype=whole), tensor(3, dtype=whole), 1e-5, 0.2),
+        "update_running_statistics": (mean, var, mean.clone(), var.clone(), 0.1, 1.5),
     }[name]
     torch.library.opcheck(getattr(kernels, name).default, arguments)
 
@@ -180,6 +190,8 @@ BAD: dict[str, tuple[str, tuple[Any, ...], str]] = {
     "batches": ("conv4x4s2_weight_grad", (S[:1], B), "of one batch"),
     "types": ("conv4x4s2_weight_grad", (S, B.half()), "of the first tensor's dtype"),
     "mean": ("batch_norm_act", (S, torch.zeros(2), V, None, None, 1e-5, 0.0), "must have 3 elements"),
+    "strides": ("update_running_statistics", (V, V, V, torch.zeros(6)[::2], 0.1, 1.0), "must be contiguous"),
+    "running": ("update_running_statistics", (V, V, torch.zeros(2), V, 0.1, 1.0), "must have 3 elements"),
     "grad": ("batch_norm_act_backward", (B, S, V, V, None, None, 1e-5, 0.0), "the shape of y"),
 }
 

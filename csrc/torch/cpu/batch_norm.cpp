@@ -100,6 +100,11 @@ STABLE_TORCH_LIBRARY_FRAGMENT(ganzoo, m) {
   m.def(
       "batch_norm_act_backward(Tensor grad, Tensor y, Tensor mean, Tensor var, Tensor? gamma, Tensor? beta, float eps, "
       "float slope) -> (Tensor, Tensor, Tensor)");
+  // running statistics := theirs + momentum (the batch's - theirs), the variance times `correction`; only the GPU has it,
+  // where each operation is a launch
+  m.def(
+      "update_running_statistics(Tensor mean, Tensor var, Tensor(a!) running_mean, Tensor(b!) running_var, float "
+      "momentum, float correction) -> ()");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(ganzoo, CPU, m) {

@@ -73,10 +73,31 @@ std::tuple<Tensor, Tensor, Tensor> batch_norm_act_backward(Tensor grad, Tensor y
   return {dy, dgamma, dbeta};
 }
 
+float* running(const Tensor& t, const char* name, int64_t size, const Tensor& like) {
+  Maybe keep;
+  channel(t, name, size, like, keep);
+  STD_TORCH_CHECK(t.is_contiguous(), "ganzoo: ", name, " must be contiguous");
+  return t.mutable_data_ptr<float>();
+}
+
+void update_running_statistics(Tensor mean, Tensor var, Tensor running_mean, Tensor running_var, double momentum,
+                               double correction) {
+  check(mean, "mean", 1, mean);
+  const int64_t c = mean.size(0);
+  if (c == 0) return;
+  Maybe keep[2];
+  const Call call(mean);
+  check(update_running(static_cast<int>(c), channel(mean, "mean", c, mean, keep[0]),
+                       channel(var, "var", c, mean, keep[1]), static_cast<float>(momentum),
+                       static_cast<float>(correction), running(running_mean, "running_mean", c, mean),
+                       running(running_var, "running_var", c, mean), call.stream));
+}
+
 }  // namespace
 
 STABLE_TORCH_LIBRARY_IMPL(ganzoo, GANZOO_DEVICE, m) {
   m.impl("channel_stats", TORCH_BOX(&channel_stats));
   m.impl("batch_norm_act", TORCH_BOX(&batch_norm_act));
   m.impl("batch_norm_act_backward", TORCH_BOX(&batch_norm_act_backward));
+  m.impl("update_running_statistics", TORCH_BOX(&update_running_statistics));
 }
