@@ -67,14 +67,15 @@ class GAN(nn.Module):
         penalty = get_penalty(config.penalty)
         if penalty in OF_IMAGES and spec.kind != "images":
             raise UsageError(f"penalty={config.penalty} moves images; these are {spec.kind}. Choose penalty=none.")
-        self._apply_spectral_norm()
+        self.apply_spectral_norm()
         if penalty and self.batch_statistics:
             raise UsageError(
                 f"penalty={config.penalty} with batch norm in the discriminator: the penalty is on each image by "
                 "itself, and batch norm mixes the images of a batch. Choose discriminator_norm=none, or penalty=none."
             )
 
-    def _apply_spectral_norm(self) -> None:
+    def apply_spectral_norm(self) -> None:
+        """Normalise the networks that the setting `spectral_norm` names. Called once, by the constructor."""
         normalised = {"none": (), "both": ("generator", "discriminator")}
         names = normalised.get(self.config.spectral_norm, (self.config.spectral_norm,))
         if "discriminator" in names and self.batch_statistics:

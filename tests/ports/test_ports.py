@@ -66,7 +66,7 @@ PORTS = [
     Port("tests/ports/pacgan.py:PacGAN"),
     Port("tests/ports/began.py:BEGAN"),
     Port("tests/ports/sagan.py:SAGAN"),
-    Port("tests/ports/progressive.py:Progressive", settings={"grow": 6}),
+    Port("pggan", settings={"channel_base": 64, "channel_max": 8, "latent_dim": 8, "grow": 48}),
     Port("tests/ports/unrolled.py:UnrolledGAN", one_process=None),
     Port("tests/ports/extragradient.py:ExtragradientGAN"),
     Port("tests/ports/annealed.py:Annealed"),
