@@ -90,7 +90,7 @@ class Generator(nn.Module):
         self.blocks = nn.ModuleList(UpBlock(inputs, outputs, norm) for inputs, outputs in zip(widths, widths[1:]))
         self.attention = SelfAttention(widths[-2]) if attention else nn.Identity()
         self.norm = nn.BatchNorm2d(widths[-1])
-        self.image = nn.Conv2d(widths[-1], spec.channels, 3, padding=1)
+        self.image = Conv3x3(widths[-1], spec.channels)
         initialise(self)
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:

@@ -22,11 +22,13 @@ from ganzoo.ops.autograd import Gradients, declare, empty_image, leaky_relu_back
 from ganzoo.ops.backend import NativeError, resolve
 from ganzoo.ops.batch_norm import fake_stats
 from ganzoo.ops.dispatch import (
+    FEW_CHANNELS,
     BlockRule,
     Kernels,
     below_autograd,
     dispatch,
     float32_on_cpu_reason,
+    is_channels_last,
     like_reference,
     needs_grad,
     statically_true,
@@ -80,6 +82,8 @@ class Conv3x3Rule(BlockRule):
 
     min_tiles: int = 32
     """Fewest tiles of 4 x 4 pixels for `auto`."""
+    min_pixels_of_few: int = 1 << 14
+    """Fewest pixels for `auto`, if one side has at most `FEW_CHANNELS` channels."""
 
     def unsupported_reason(
         self, kernels: Kernels, x: Tensor, weight: Tensor, params: Sequence[Tensor | None], stride: int, padding: int,
@@ -111,9 +115,14 @@ class Conv3x3Rule(BlockRule):
         self, kernels: Kernels, x: Tensor, weight: Tensor, params: Any, stride: int, padding: int,
         training: bool = False, residual: Tensor | None = None, groups: int = 1,
     ) -> bool:  # fmt: skip
+        inputs, outputs, pixels = weight.shape[1], weight.shape[0] // groups, x.shape[0] * x.shape[2] * x.shape[3]
+        if min(inputs, outputs) <= FEW_CHANNELS:  # copying the many channels costs more than the kernels save
+            in_place = is_channels_last(x) or (inputs <= FEW_CHANNELS and is_channels_last(weight))
+            wide = groups == 1 and max(inputs, outputs) >= 32
+            return wide and in_place and statically_true(pixels >= self.min_pixels_of_few)
         tiles = x.shape[0] * ((x.shape[2] + 3) // 4) * ((x.shape[3] + 3) // 4)
-        filled = 3 * 16 * tiles <= 4 * x.shape[0] * x.shape[2] * x.shape[3]  # few pixels of the tiles lie outside
-        wide = weight.shape[1] >= self.min_in and weight.shape[0] // groups >= self.min_out
+        filled = 3 * 16 * tiles <= 4 * pixels  # few pixels of the tiles lie outside
+        wide = inputs >= self.min_in and outputs >= self.min_out
         return wide and statically_true(filled) and statically_true(tiles >= self.min_tiles)
 
 
@@ -191,7 +200,17 @@ def _plain(x: Tensor, weight: Tensor, groups: int) -> Tensor:
 
 def _fake_pack(weight: Tensor, groups: int = 1) -> Tensor:
     out, cin = weight.shape[0] // groups, weight.shape[1]
-    return weight.new_empty((groups * ((out + 31) // 32 * 32) * 36 * ((cin + 15) // 16 * 16),))
+    if cin <= FEW_CHANNELS:
+        size = 9 * cin * _up(out, 32)
+    elif out <= FEW_CHANNELS:
+        size = cin * _up(9 * out, 32)
+    else:
+        size = 36 * _up(cin, 16) * _up(out, 32)
+    return weight.new_empty((groups * size,))
+
+
+def _up(channels: int, multiple: int) -> int:
+    return (channels + multiple - 1) // multiple * multiple
 
 
 def _fake_input_grad(grad: Tensor, weight: Tensor, groups: int = 1) -> Tensor:

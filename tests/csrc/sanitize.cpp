@@ -264,7 +264,7 @@ int main() {
                            Shape{9, 20, 2, 17, 41, 5, 2}})
       check_few_channels(s);
     for (const Shape3x3& s : {Shape3x3{1, 1, 1, 1, 1}, Shape3x3{2, 3, 5, 17, 33}, Shape3x3{5, 9, 2, 40, 70},
-                              Shape3x3{3, 21, 20, 3, 16}})
+                              Shape3x3{3, 21, 20, 3, 16}, Shape3x3{9, 5, 11, 33, 3}, Shape3x3{2, 9, 1, 2, 4}})
       check_3x3(s);
     check_3x3_pitch();
     check_conditional_norm(1, 2, 1, 0), check_conditional_norm(7, 12, 33, 0.2f), check_conditional_norm(3, 300, 40, 0);

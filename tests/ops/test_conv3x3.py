@@ -44,6 +44,23 @@ def test_operators_against_float64(
     )
 
 
+@pytest.mark.parametrize(("cin", "cout"), [(1, 33), (3, 64), (4, 7), (33, 1), (64, 3), (40, 4), (2, 3)])
+@pytest.mark.parametrize(("n", "h", "w"), [(1, 17, 9), (3, 8, 8), (40, 3, 1)])
+def test_few_channels_on_one_side(instruction_set: str, cin: int, cout: int, n: int, h: int, w: int) -> None:
+    rng = torch.Generator().manual_seed(cin)
+    x, grad, weight = random(rng, n, cin, h, w), random(rng, n, cout, h, w), random(rng, cout, cin, 3, 3)
+    bias, residual, scale = random(rng, cout), random(rng, n, cout, h, w), random(rng, cout)
+    y = F.conv2d(x.double(), weight.double(), padding=1)
+    out = y * scale.double()[:, None, None] + bias.double()[:, None, None] + residual.double()
+    panels = ops.conv3x3_pack_weight(weight)
+    close(ops.conv3x3(x, weight, panels, scale, bias, residual, 0.2), F.leaky_relu(out, 0.2))
+    for actual, expected in zip(ops.conv3x3_stats(x, weight)[1:], torch.var_mean(y, (0, 2, 3), correction=0)[::-1]):
+        close(actual, expected)
+    exact = x.double(), weight.double(), grad.double()
+    close(ops.conv3x3_input_grad(grad, weight), torch.nn.grad.conv2d_input(x.shape, exact[1], exact[2], padding=1))
+    close(ops.conv3x3_weight_grad(x, grad), torch.nn.grad.conv2d_weight(exact[0], weight.shape, exact[2], padding=1))
+
+
 @pytest.mark.parametrize(("size", "n", "cin", "cout"), [(4, 64, 128, 64), (8, 8, 512, 256), (9, 8, 64, 512)])
 def test_no_more_error_than_documented(instruction_set: str, size: int, n: int, cin: int, cout: int) -> None:
     rng = torch.Generator().manual_seed(size)
@@ -107,6 +124,21 @@ def test_auto_computes_what_the_reference_computes() -> None:
 
 
 @needs_native
+@pytest.mark.parametrize(("cin", "cout"), [(3, 32), (32, 3)])
+def test_auto_computes_few_channels_natively(cin: int, cout: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    block = Conv3x3(cin, cout).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    x = torch.randn(16, cin, 32, 32)
+    expected = F.conv2d(x, block.weight, block.bias, padding=1)
+    close(block(x), expected)  # many channels in NCHW memory are PyTorch's
+    monkeypatch.setattr(reference, "conv3x3", None)
+    x = x.contiguous(memory_format=torch.channels_last)
+    close(block(x), expected)
+    with torch.no_grad():
+        close(block(x), expected)
+
+
+@needs_native
 def test_auto_computes_groups_natively(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     block = Conv3x3(64, 64, groups=2).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -139,12 +171,15 @@ def test_second_derivatives_of_all_arguments(groups: int) -> None:
 def test_threads_do_not_change_a_bit() -> None:
     rng = torch.Generator().manual_seed(0)
     x, grad, weight = random(rng, 9, 130, 9, 13), random(rng, 9, 70, 9, 13), random(rng, 70, 130, 3, 3)
+    few = random(rng, 3, 130, 3, 3)
     before, results = torch.get_num_threads(), []
     try:
         for threads in (1, 2, 4):
             torch.set_num_threads(threads)
+            small = ops.conv3x3(x, few, None, None, None, None, 1.0)
+            results.append([small, ops.conv3x3_input_grad(small, few), ops.conv3x3_weight_grad(x, small)])
             gradients = ops.conv3x3_input_grad(grad, weight), ops.conv3x3_weight_grad(x, grad)
-            results.append([*ops.conv3x3_stats(x, weight), *gradients, ops.conv3x3_stats(x[:1], weight)[0]])
+            results[-1] += [*ops.conv3x3_stats(x, weight), *gradients, ops.conv3x3_stats(x[:1], weight)[0]]
     finally:
         torch.set_num_threads(before)
     for other in results[1:]:

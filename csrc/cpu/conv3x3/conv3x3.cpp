@@ -82,9 +82,76 @@ void merge_items(const Conv3x3& f, const float* means, const float* m2s, int64_t
   }
 }
 
+// ---- few channels on one side ---------------------------------------------------------------------------------------
+
+constexpr int64_t kFewImages = 8;     // fewer images than this are divided into chunks of rows
+constexpr int64_t kMinRows = 8;       // of a chunk: one row of each neighbour is computed again
+constexpr int64_t kMaxPartials = 32;  // partial results of a weight gradient
+
+bool is_few(int64_t channels) { return channels <= kMaxFewChannels; }
+
+FewConv3x3 make_few(const Shape3x3& s) {
+  FewConv3x3 f = {};
+  f.n = s.n, f.h = s.h, f.w = s.w, f.cin = s.cin, f.cout = s.cout, f.in_pitch = s.in_pitch, f.out_pitch = s.out_pitch;
+  f.rows = std::max(kMinRows, ceil_div(s.h, ceil_div(kFewImages, s.n))), f.chunks = ceil_div(s.h, f.rows);
+  f.columns = round_up(is_few(s.cin) ? s.cout : kTaps3 * s.cout, kBlock);
+  return f;
+}
+
+void pack_few(const Conv3x3Packing& p) {
+  const bool expands = is_few(p.cin);
+  const int64_t columns = round_up(expands ? p.cout : kTaps3 * p.cout, kBlock);
+  std::fill_n(p.panels, (expands ? kTaps3 * p.cin : p.cin) * columns, 0.0f);
+  for (int64_t i = 0; i < p.cin; ++i)
+    for (int64_t o = 0; o < p.cout; ++o)
+      for (int64_t k = 0; k < kTaps3; ++k)
+        p.panels[expands ? (k * p.cin + i) * columns + o : i * columns + k * p.cout + o] =
+            p.weight[i * p.in + o * p.out + k / 3 * p.row + k % 3 * p.column];
+}
+
+void convolve_few(const Shape3x3& s, const float* x, const float* packed, const Epilogue& e, const float* residual,
+                  float* out, Parallel run) {
+  FewConv3x3 f = make_few(s);
+  f.x = x, f.panels = packed, f.scale = e.scale, f.shift = e.shift, f.residual = residual, f.slope = e.slope;
+  f.out = out;
+  const bool expands = is_few(s.cin);
+  const int64_t scratch = 3 * (expands ? few_line(s.w, s.cin) : few_line(s.w, f.columns));
+  const Kernels& isa = kernels();
+  run(f.n * f.chunks, [&](int64_t begin, int64_t end) {
+    (expands ? isa.conv3x3_expand : isa.conv3x3_reduce)(f, begin, end, workspace<Scratch::kThread>(scratch));
+  });
+  if (e.mean) channel_statistics(out, s.n * s.h * s.w, s.cout, e.mean, e.var, run);
+}
+
+void few_weight_gradient(const Shape3x3& s, const float* x, const float* grad, float* out, Parallel run) {
+  // With few output channels, their gradient is the image whose patches are taken, and taps count backwards.
+  const bool expands = is_few(s.cin);
+  FewConv3x3 f = make_few(expands ? s : Shape3x3{s.n, s.h, s.w, s.cout, s.cin, s.out_pitch, s.in_pitch});
+  f.x = expands ? x : grad, f.grad = expands ? grad : x;
+  f.items = std::clamp<int64_t>(f.n, 1, kMaxPartials);
+  const int64_t size = few_gradient(f.cin, f.columns);
+  float* sums = f.sums = workspace<Scratch::kShared>(f.items * size);
+  const Kernels& isa = kernels();
+  run(f.items, [&](int64_t begin, int64_t end) {
+    isa.conv3x3_few_gradient(f, begin, end,
+                             workspace<Scratch::kThread>(3 * few_line(f.w, f.cin) + f.w * f.columns));
+  });
+  for (int64_t item = 1; item < f.items; ++item)
+    for (int64_t i = 0; i < kTaps3 * f.cin * f.columns; ++i) sums[i] += sums[item * size + i];
+  for (int64_t o = 0; o < s.cout; ++o)
+    for (int64_t k = 0; k < kTaps3; ++k)
+      for (int64_t i = 0; i < s.cin; ++i)
+        out[(o * kTaps3 + k) * s.cin + i] =
+            expands ? sums[(k * s.cin + i) * f.columns + o] : sums[((kTaps3 - 1 - k) * s.cout + o) * f.columns + i];
+}
+
 }  // namespace
 
-int64_t packed_size3x3(int64_t cin, int64_t cout) { return round_up(cout, kBlock) * kTileProducts3 * padded(cin); }
+int64_t packed_size3x3(int64_t cin, int64_t cout) {
+  if (is_few(cin)) return kTaps3 * cin * round_up(cout, kBlock);
+  if (is_few(cout)) return cin * round_up(kTaps3 * cout, kBlock);
+  return round_up(cout, kBlock) * kTileProducts3 * padded(cin);
+}
 
 void pack3x3(bool transposed, const float* weight, const int64_t strides[4], int64_t cin, int64_t cout, float* packed,
              Parallel run) {
@@ -93,6 +160,7 @@ void pack3x3(bool transposed, const float* weight, const int64_t strides[4], int
     std::swap(f.in, f.out);
     f.weight += 2 * (f.row + f.column), f.row = -f.row, f.column = -f.column;
   }
+  if (is_few(cin) || is_few(cout)) return pack_few(f);
   const Kernels& isa = kernels();
   run(ceil_div(cout, kBlock) * (padded(cin) / kSlice),
       [&](int64_t begin, int64_t end) { isa.conv3x3_pack(f, begin, end); });
@@ -100,6 +168,7 @@ void pack3x3(bool transposed, const float* weight, const int64_t strides[4], int
 
 void convolve3x3(const Shape3x3& s, const float* x, const float* packed, const Epilogue& e, const float* residual,
                  float* out, Parallel run) {
+  if (is_few(s.cin) || is_few(s.cout)) return convolve_few(s, x, packed, e, residual, out, run);
   const Conv3x3 whole = make_conv3x3(s);
   const int64_t lines = s.n * whole.tile_rows, items = items_of(whole, lines);
   // With more threads than items, each computes some of the output channels.
@@ -125,6 +194,7 @@ void convolve3x3(const Shape3x3& s, const float* x, const float* packed, const E
 }
 
 void weight_gradient3x3(const Shape3x3& s, const float* x, const float* grad, float* out, Parallel run) {
+  if (is_few(s.cin) || is_few(s.cout)) return few_weight_gradient(s, x, grad, out, run);
   const Conv3x3 whole = make_conv3x3(s);
   const int64_t lines = s.n * whole.tile_rows, items = items_of(whole, lines);
   // Parts of the channels whose products stay in the caches, and at least one for each thread. The parts do not affect

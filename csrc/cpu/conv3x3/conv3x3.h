@@ -61,6 +61,31 @@ struct Conv3x3Packing {
   float* panels;
 };
 
+constexpr int kMaxTileRows = 8;  // of the register tiles of every instruction set
+
+// A convolution with few channels on one side, or its weight gradient. An item is `rows` rows of an image, or, of the
+// gradient, a range of images.
+struct FewConv3x3 {
+  int64_t n, h, w, cin, cout, in_pitch, out_pitch;
+  int64_t chunks, rows;        // items of an image, rows of an item
+  const float* x;              // [n, h, w, in_pitch]
+  const float* panels;         // few to many: [9][cin][columns]; many to few: [cin][columns: tap, cout]
+  int64_t columns;             // cout (9 cout) in whole blocks
+  const float *scale, *shift;  // out = act(scale * sum + shift + residual); null: 1, 0 and 0
+  const float* residual;       // [n, h, w, out_pitch]
+  float slope;
+  float* out;  // [n, h, w, out_pitch]
+  // Gradient: x has cin, the few, channels, and `grad` cout, the many ones, on whichever side each is.
+  const float* grad;  // [n, h, w, out_pitch]
+  float* sums;        // [items][few_gradient()]
+  int64_t items;
+};
+
+inline int64_t few_line(int64_t w, int64_t channels) { return (w + kMaxTileRows + 2) * channels; }
+inline int64_t few_gradient(int64_t channels, int64_t columns) {
+  return (round_up(kTaps3 * channels, 4) + kMaxTileRows) * columns;
+}
+
 // One pass over the planes, the sums or both; `scratch` belongs to the calling thread.
 using Conv3x3Pass = void(const Conv3x3&, float* scratch);
 

@@ -4,6 +4,7 @@
 
 #include "../batch_norm/batch_norm-inl.h"
 #include "../conv3x3/conv3x3-inl.h"
+#include "../conv3x3/few_channels-inl.h"
 #include "../convolution/convolution-inl.h"
 #include "../convolution/pack-inl.h"
 #include "../convolution/weight_gradient-inl.h"
@@ -58,6 +59,9 @@ const Kernels KERNELS = {
     ISA::conv3x3_gather,
     ISA::conv3x3_multiply,
     ISA::conv3x3_multiply_gradient,
+    ISA::conv3x3_expand,
+    ISA::conv3x3_reduce,
+    ISA::conv3x3_few_gradient,
     ISA::statistics,
     ISA::norm_act,
     ISA::norm_act_sums,

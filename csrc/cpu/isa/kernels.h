@@ -22,6 +22,9 @@ struct Kernels {
   void (*conv3x3_pack)(const Conv3x3Packing&, int64_t begin, int64_t end);
   Conv3x3Pass *conv3x3_scatter_input, *conv3x3_scatter_gradient, *conv3x3_gather;
   Conv3x3Pass *conv3x3_multiply, *conv3x3_multiply_gradient;
+  void (*conv3x3_expand)(const FewConv3x3&, int64_t begin, int64_t end, float* scratch);
+  void (*conv3x3_reduce)(const FewConv3x3&, int64_t begin, int64_t end, float* scratch);
+  void (*conv3x3_few_gradient)(const FewConv3x3&, int64_t begin, int64_t end, float* scratch);
   void (*statistics)(const BatchNormPass&, int64_t begin, int64_t end);
   void (*norm_act)(const BatchNormPass&, int64_t begin, int64_t end);
   void (*norm_act_sums)(const BatchNormPass&, int64_t begin, int64_t end);

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ganzoo.gan import GAN
-from ganzoo.nn import SelfAttention, UpBlock, VectorBatchNorm, norm_relu, resnet
+from ganzoo.nn import Conv3x3, SelfAttention, UpBlock, VectorBatchNorm, norm_relu, resnet
 from ganzoo.plugin import DataSpec
 from ganzoo_plugins.biggan import BigGANConfig, BigGANSampling
 
@@ -36,7 +36,7 @@ class Generator(nn.Module):
         self.blocks = nn.ModuleList(UpBlock(inputs, outputs, norm) for inputs, outputs in zip(widths, widths[1:]))
         self.attention = SelfAttention(widths[-2])
         self.norm = nn.BatchNorm2d(widths[-1])
-        self.image = nn.Conv2d(widths[-1], spec.channels, 3, padding=1)
+        self.image = Conv3x3(widths[-1], spec.channels)
         initialise(self)
 
     def forward(self, z: Tensor, labels: Tensor) -> Tensor:
