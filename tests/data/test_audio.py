@@ -14,7 +14,7 @@ from scipy.io import wavfile
 import ganzoo
 from ganzoo.core.errors import DataError, UsageError
 from ganzoo.core.spec import DataLocation, Field
-from ganzoo.data import ArrayData
+from ganzoo.data import ArrayData, parallel
 from ganzoo.data.modality import get_modality
 from tests.conftest import Command
 
@@ -43,6 +43,19 @@ def speech(tmp_path: Path) -> Path:
             name = ("high", "low")[number % 2]
             record(root / split / name / f"{number}.wav", tone(2000 if name == "high" else 300, 0.05 + 0.002 * number))
     return root
+
+
+def test_workers_decode_what_one_process_does(
+    where: DataLocation, speech: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(speech / "train/high/other.wav", tone(440, 0.5, 4000), 4000)
+    (speech / "train/low/broken.wav").write_bytes(b"no sound")
+    alone = load(where, speech)
+    monkeypatch.setattr(parallel, "FEW", 0)
+    monkeypatch.setattr(parallel.os, "sched_getaffinity", lambda _: {0, 1, 2})
+    data = load(DataLocation(None, tmp_path / "other"), speech)
+    assert len(data.notes) == 3
+    assert (data.sha256, data.notes) == (alone.sha256, alone.notes)
 
 
 def test_folders_are_classes_and_clips_have_one_length(where: DataLocation, speech: Path) -> None:

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from ganzoo_plugins.datasets import videos
 from ganzoo_plugins.datasets.videos import Video
 from PIL import Image
 
 import ganzoo
 from ganzoo.core.errors import DataError, UsageError
 from ganzoo.core.spec import DataLocation, Field
-from ganzoo.data import ArrayData
+from ganzoo.data import ArrayData, parallel
 from ganzoo.data.modality import get_modality
 from tests.conftest import Command
 
@@ -47,6 +48,22 @@ def test_folders_are_classes_and_longer_clips_are_cut(where: DataLocation, tmp_p
     assert len(test) == 4
     assert test.notes == ("2 of 2 clips are longer than 4 frames and were cut: 4 in all",)
     assert train.sha256 == load(where, tmp_path / "films").sha256 != test.sha256
+
+
+def test_workers_decode_what_one_process_does(
+    where: DataLocation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(12):
+        gif(tmp_path / f"films/{number:02d}.gif", frames(4 + 3 * number, 60 + number))
+    (tmp_path / "films/05.gif").write_bytes(b"no clip")
+    alone = load(where, tmp_path / "films")
+    monkeypatch.setattr(parallel, "FEW", 1)
+    monkeypatch.setattr(parallel.os, "sched_getaffinity", lambda _: {0, 1, 2})
+    monkeypatch.setattr(videos, "LONG_BYTES", 5 * 4 * 8 * 8)  # the longest are decoded in this process
+    data = load(DataLocation(None, tmp_path / "other"), tmp_path / "films")
+    assert len(data) > 36
+    assert "05.gif" in data.notes[0]
+    assert (data.sha256, data.notes) == (alone.sha256, alone.notes)
 
 
 def test_a_folder_of_images_is_a_clip(where: DataLocation, tmp_path: Path) -> None:

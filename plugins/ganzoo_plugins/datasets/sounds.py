@@ -6,9 +6,11 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, ClassVar
 
-from ganzoo.errors import DataError, UsageError
+from ganzoo.data.parallel import in_order
+from ganzoo.errors import DataError, StorageError, UsageError
 from ganzoo.plugin import DataKind, DataLocation, Dataset, Split
 from ganzoo_plugins.datasets import files, options
 from ganzoo_plugins.datasets.files import UserFile
@@ -104,13 +106,10 @@ def _form(train: Sequence[UserFile], samples: int | None, rate: int | None) -> t
     import numpy as np
 
     lengths, rates = [], []
-    for file in train:
-        try:
-            sound, hertz = read(file)
-        except Exception:  # decoders may raise anything on damaged files; `_rows` reports them
-            continue
-        lengths.append(sound.shape[1] / hertz)
-        rates.append(hertz)
+    for known in in_order(lambda number: _length_and_rate(train[number]), len(train), "Looking at recordings"):
+        if known is not None:  # `_rows` reports damaged files
+            lengths.append(known[0] / known[1])
+            rates.append(known[1])
     if not rates:
         return samples or 16384, rate or 16000  # `_rows` says why none can be read
     hertz = rate or Counter(rates).most_common(1)[0][0]
@@ -122,26 +121,16 @@ def _rows(
     sounds: Sequence[UserFile], labels: Sequence[int] | None, length: int, hertz: int, notes: list[str]
 ) -> Iterator[tuple[npt.NDArray[np.int16], int | None]]:
     """Yield clip [1, length] and label of every readable file; then add to `notes` what was done to them."""
-    import numpy as np
-
     skipped: list[str] = []
     cut = resampled = 0
-    for number, file in enumerate(sounds):
-        try:
-            sound, found = read(file)
-            if found != hertz:
-                from scipy.signal import resample_poly
-
-                sound, resampled = resample_poly(sound, hertz, found, axis=1), resampled + 1
-        except Exception as error:  # decoders may raise anything on damaged files
-            skipped.append(f"{files.printable(file.name)} ({error or type(error).__name__})")
+    decoded = in_order(lambda number: _decoded(sounds[number], length, hertz), len(sounds), "Decoding recordings")
+    for number, clip in enumerate(decoded):
+        if isinstance(clip, str):
+            skipped.append(f"{files.printable(sounds[number].name)} ({clip})")
             continue
-        mono = sound.mean(axis=0)
-        cut += len(mono) > length
-        clip = np.zeros(length, np.float32)
-        clip[: len(mono)] = mono[:length]
-        values = (clip * 32768).round().clip(-32768, 32767).astype(np.int16)
-        yield values[None], None if labels is None else labels[number]
+        cut += clip.cut
+        resampled += clip.resampled
+        yield clip.values, None if labels is None else labels[number]
     if len(skipped) == len(sounds):
         raise DataError(f"None of the {len(sounds)} recordings can be read: {files.first_names(skipped)}.")
     if skipped:
@@ -153,6 +142,47 @@ def _rows(
             f"{cut} of {len(sounds)} recordings cut to their first {length:,} samples ({length / hertz:.2g} s); "
             "another length: audio:samples=N:PATH"
         )
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Samples int16 [1, length] of a recording, whether it was longer, and whether it had another rate."""
+
+    values: npt.NDArray[np.int16]
+    cut: bool
+    resampled: bool
+
+
+def _length_and_rate(file: UserFile) -> tuple[int, int] | None:
+    """The number of samples of a recording and their rate in Hz; None of a damaged one."""
+    try:
+        sound, hertz = read(file)
+    except StorageError:  # not the file's fault
+        raise
+    except Exception:  # decoders may raise anything on damaged files
+        return None
+    return sound.shape[1], hertz
+
+
+def _decoded(file: UserFile, length: int, hertz: int) -> Recording | str:
+    """A recording as a clip of this length and rate, or the reason why it cannot be read."""
+    import numpy as np
+
+    try:
+        sound, found = read(file)
+        if found != hertz:
+            from scipy.signal import resample_poly
+
+            sound = resample_poly(sound, hertz, found, axis=1)
+    except StorageError:  # not the file's fault
+        raise
+    except Exception as error:  # decoders may raise anything on damaged files
+        return str(error) or type(error).__name__
+    mono = sound.mean(axis=0)
+    clip = np.zeros(length, np.float32)
+    clip[: len(mono)] = mono[:length]
+    values = (clip * 32768).round().clip(-32768, 32767).astype(np.int16)
+    return Recording(values[None], len(mono) > length, found != hertz)
 
 
 def read(file: UserFile) -> Sound:

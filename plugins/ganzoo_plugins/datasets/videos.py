@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from ganzoo.errors import DataError, UsageError
+from ganzoo.data.parallel import in_order
+from ganzoo.errors import DataError, GanzooError, UsageError
 from ganzoo.plugin import DataKind, DataLocation, Dataset, Split
 from ganzoo_plugins.datasets import files, options
 
@@ -19,14 +18,15 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ganzoo.data import ArrayData
-    from ganzoo_plugins.datasets.clips import Clip
+    from ganzoo_plugins.datasets.clips import Clip, Facts
 
 OPTIONS = {"frames": "N", "size": "HEIGHTxWIDTH"}
 FRAMES = 16
 """Frames of a clip, unless most files have fewer."""
 MAX_SIZE = 64
 """Largest side of frames that are taken as they are."""
-REPORT_SECONDS = 5.0
+LONG_BYTES = 1 << 26
+"""Files with more frames than this are not decoded by a worker, which would send all frames at once."""
 FORMAT = 1
 
 
@@ -110,16 +110,9 @@ def _form(
     train: Sequence[Clip], frames: int | None, size: tuple[int, int] | None
 ) -> tuple[tuple[int, int, int, int], float, list[str]]:
     """The shape of clips (frames, channels, height, width), the most frequent rate, and notes on what that changes."""
-    from ganzoo_plugins.datasets.clips import DEFAULT_FPS, facts_of
+    from ganzoo_plugins.datasets.clips import DEFAULT_FPS
 
-    known = []
-    for clip in train:
-        try:
-            known.append(facts_of(clip))
-        except DataError:
-            raise
-        except Exception:  # decoders may raise anything on damaged files; `_rows` reports them
-            continue
+    known = [facts for facts in in_order(lambda i: _facts(train[i]), len(train), "Looking at clips", 1) if facts]
     notes = []
     sizes = {facts.size for facts in known} or {(MAX_SIZE, MAX_SIZE)}
     if size is None:
@@ -138,40 +131,38 @@ def _form(
     return (frames or FRAMES, 1 if grey else 3, *size), min(fps, 240.0), notes
 
 
+def _facts(clip: Clip) -> Facts | None:
+    """What a clip says of itself; None of a damaged one, which `_rows` reports."""
+    from ganzoo_plugins.datasets.clips import facts_of
+
+    try:
+        return facts_of(clip)
+    except GanzooError:  # a library or the storage is missing
+        raise
+    except Exception:  # decoders may raise anything on damaged files
+        return None
+
+
 def _rows(
     found: Sequence[Clip], labels: Sequence[int] | None, shape: tuple[int, int, int, int], fps: float, notes: list[str]
 ) -> Iterator[tuple[npt.NDArray[np.uint8], int | None]]:
     """Yield frames and label of every clip; then add to `notes` what was left out or cut."""
-    import numpy as np
-
-    from ganzoo_plugins.datasets.clips import frames_of
-
-    length, channels, *size = shape
+    length = shape[0]
     skipped: list[str] = []
     count = longer = 0
-    reported = time.monotonic()
-    for number, clip in enumerate(found):
-        if time.monotonic() - reported > REPORT_SECONDS:
-            reported = time.monotonic()
-            logging.getLogger("ganzoo").warning(f"Decoding clips: {number:,} of {len(found):,}")
-        waiting: list[npt.NDArray[np.uint8]] = []
-        made = 0
-        reason = ""
-        try:
-            for frame in frames_of(clip, (size[0], size[1]), channels == 1, fps):
-                waiting.append(frame)
-                if len(waiting) == length:
-                    made += 1
-                    yield np.stack(waiting), None if labels is None else labels[number]
-                    waiting = []
-        except DataError:
-            raise
-        except Exception as error:  # decoders may raise anything on damaged files
-            reason = str(error) or type(error).__name__
+    decoded = in_order(lambda number: _decoded(found[number], shape, fps), len(found), "Decoding clips", 1)
+    for number, results in enumerate(decoded):
+        made, reason = 0, ""
+        for result in _parts(found[number], shape, fps) if results is None else results:
+            if isinstance(result, str):
+                reason = result
+            else:
+                made += 1
+                yield result, None if labels is None else labels[number]
         count += made
         longer += made > 1
-        if reason or not made:
-            skipped.append(f"{files.printable(clip.name)} ({reason or f'{len(waiting)} frames'})")
+        if reason:
+            skipped.append(f"{files.printable(found[number].name)} ({reason})")
     if not count:
         raise DataError(
             f"None of the {len(found)} clips can be read with {length} frames: {files.first_names(skipped)}. Fewer "
@@ -181,3 +172,40 @@ def _rows(
         notes.append(f"{len(skipped)} of {len(found)} clips skipped: {files.first_names(skipped)}")
     if longer:
         notes.append(f"{longer} of {len(found)} clips are longer than {length} frames and were cut: {count:,} in all")
+
+
+def _decoded(clip: Clip, shape: tuple[int, int, int, int], fps: float) -> list[npt.NDArray[np.uint8] | str] | None:
+    """All parts of a clip; None if they are too many to be held at once."""
+    results: list[npt.NDArray[np.uint8] | str] = []
+    size = 0
+    for part in _parts(clip, shape, fps):
+        results.append(part)
+        size += 0 if isinstance(part, str) else part.nbytes
+        if size > LONG_BYTES:
+            return None
+    return results
+
+
+def _parts(clip: Clip, shape: tuple[int, int, int, int], fps: float) -> Iterator[npt.NDArray[np.uint8] | str]:
+    """Yield one part of a clip after the other, each of this shape, then the reason why it ends early, if it does."""
+    import numpy as np
+
+    from ganzoo_plugins.datasets.clips import frames_of
+
+    length, channels, height, width = shape
+    waiting: list[npt.NDArray[np.uint8]] = []
+    made = 0
+    try:
+        for frame in frames_of(clip, (height, width), channels == 1, fps):
+            waiting.append(frame)
+            if len(waiting) == length:
+                made += 1
+                yield np.stack(waiting)
+                waiting = []
+    except GanzooError:  # a library or the storage is missing
+        raise
+    except Exception as error:  # decoders may raise anything on damaged files
+        yield str(error) or type(error).__name__
+        return
+    if not made:
+        yield f"{len(waiting)} frames"
