@@ -17,22 +17,20 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ganzoo.core import models
 from ganzoo.core.errors import GanzooError, UsageError
-from ganzoo.core.files import lock, parse_json, read_json, read_text, write_text
-from ganzoo.core.paths import cache_folder, is_url, shell_word, user_path
+from ganzoo.core.files import lock, read_json, write_text
+from ganzoo.core.paths import cache_folder, is_url, user_path
 from ganzoo.core.spec import DataSpec
+from ganzoo.training import rows, run_directory
 from ganzoo.training.failure_detection import Alarm
 from ganzoo.training.remote import LOCK_SECONDS, RemoteRun
 from ganzoo.training.run_config import CONFIG, FORMAT, check_run_config, fill_in, spec_of
 
-TRUNCATED = 1 << 62
-"""The step of a row that a crash cut short: later than any."""
-MAX_ROWS_BYTES = 1 << 30
 WRITTEN_FILES = (CONFIG, "metrics.jsonl", "evaluations.jsonl", "alarms.jsonl", ".lock")
 WRITTEN_FOLDERS = ("samples", "checkpoints", "best", "tensorboard", "verification")
 
@@ -63,12 +61,16 @@ class Run:
         remote = RemoteRun(str(out)) if is_url(out) else None
         try:
             out = out if remote is None else remote.begin()
-            path = _free_directory(name) if out is None else _empty_directory(user_path(out, "a directory for a run"))
+            path = (
+                run_directory.free(name)
+                if out is None
+                else run_directory.empty(user_path(out, "a directory for a run"))
+            )
             run = cls(path, {"format": FORMAT, **config}, remote)
             try:
                 write_text(path / CONFIG, run._text(), new=True)
             except FileExistsError:  # another training was faster
-                raise _not_empty(path) from None
+                raise run_directory.not_empty(path) from None
             if remote is not None:
                 remote.begun()
             run.samples.mkdir(exist_ok=True)
@@ -96,7 +98,7 @@ class Run:
         try:
             config = read_json(directory / CONFIG)
         except (FileNotFoundError, NotADirectoryError):
-            hint = models.hint(str(path)) or _run_around(directory) or _newest_run_here()
+            hint = models.hint(str(path)) or run_directory.run_around(directory) or run_directory.newest_run_here()
             raise UsageError(f"{directory} is not a run directory: it has no {CONFIG}.{hint}") from None
         except (OSError, ValueError) as failure:
             raise GanzooError(f"{directory / CONFIG} cannot be read: {failure}") from failure
@@ -206,27 +208,27 @@ class Run:
 
     def metrics(self) -> list[dict[str, Any]]:
         """The rows of metrics.jsonl."""
-        return _rows(self.metrics_file, lambda row: all(value is None or _is_number(value) for value in row.values()))
+        return rows.read(self.metrics_file, rows.is_metrics)
 
     def evaluations(self) -> list[dict[str, Any]]:
         """The rows of evaluations.jsonl."""
-        return _rows(self.evaluations_file, _is_evaluation)
+        return rows.read(self.evaluations_file, rows.is_evaluation)
 
     def alarms(self) -> list[Alarm]:
         """The alarms of alarms.jsonl."""
-        return [Alarm(**row) for row in _rows(self.alarms_file, _is_alarm)]
+        return [Alarm(**row) for row in rows.read(self.alarms_file, rows.is_alarm)]
 
     def add_metrics(self, row: dict[str, Any]) -> None:
         """Append a row to metrics.jsonl."""
-        _append(self.metrics_file, row)
+        rows.append(self.metrics_file, row)
 
     def add_evaluation(self, row: dict[str, Any]) -> None:
         """Append a row to evaluations.jsonl."""
-        _append(self.evaluations_file, row)
+        rows.append(self.evaluations_file, row)
 
     def add_alarm(self, alarm: Alarm) -> None:
         """Append a row to alarms.jsonl."""
-        _append(self.alarms_file, dataclasses.asdict(alarm))
+        rows.append(self.alarms_file, dataclasses.asdict(alarm))
 
     def write_config(self) -> None:
         """Write `config` to config.json, atomically."""
@@ -243,8 +245,7 @@ class Run:
         from ganzoo.training import checkpoint
 
         for file in (self.metrics_file, self.alarms_file, self.evaluations_file):
-            if file.exists():
-                write_text(file, "".join(f"{line}\n" for line in _lines(file) if _step_of(line) <= step))
+            rows.forget_after(file, step)
         self.samples.mkdir(exist_ok=True)
         for folder, name in ((self.path, CONFIG), (self.path, self.metrics_file.name), (self.samples, "step-*.png")):
             for unfinished in folder.glob(f".{name}-*"):
@@ -287,90 +288,3 @@ class Run:
             except BlockingIOError:
                 raise UsageError(f"{self.label} is being trained by another process.") from None
             yield
-
-
-def _free_directory(name: str) -> Path:
-    number = 1
-    while True:
-        path = Path("runs") / f"{name}-{number:03d}"
-        try:
-            path.mkdir(parents=True)
-            return path
-        except FileExistsError:
-            number += 1
-
-
-def _empty_directory(path: Path) -> Path:
-    unfinished = f".{CONFIG}-"  # left by a training that was killed as it began
-    if path.exists() and (not path.is_dir() or any(not entry.name.startswith(unfinished) for entry in path.iterdir())):
-        raise _not_empty(path)
-    path.mkdir(parents=True, exist_ok=True)
-    return path
-
-
-def _not_empty(path: Path) -> UsageError:
-    return UsageError(
-        f"{path} exists and is not an empty directory. Choose another --out, or --resume {shell_word(path)}."
-    )
-
-
-def _run_around(path: Path) -> str:
-    """A hint if `path` is a file or folder of a run, such as a checkpoint."""
-    parents = list(path.parents)[:3]
-    run = next((parent for parent in parents if (parent / CONFIG).is_file()), None)
-    return "" if run is None else f" It is part of the run {run}: give that directory."
-
-
-def _newest_run_here() -> str:
-    runs = sorted(Path("runs").glob(f"*/{CONFIG}"), key=lambda path: path.stat().st_mtime, reverse=True)
-    return f" The newest run here is {runs[0].parent}." if runs else ""
-
-
-def _lines(file: Path) -> list[str]:
-    if not file.exists():
-        return []
-    try:
-        return read_text(file, MAX_ROWS_BYTES, errors="replace").splitlines()
-    except OSError as failure:
-        raise GanzooError(f"{file} cannot be read: {failure.strerror or failure}") from failure
-
-
-def _rows(file: Path, valid: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
-    """The complete rows of a file. GanzooError if one of them is not `valid`."""
-    rows = []
-    for number, line in enumerate(_lines(file), 1):
-        if _step_of(line) < TRUNCATED:
-            rows.append(parse_json(line))
-            if not valid(rows[-1]):
-                raise GanzooError(f"{file} is damaged: line {number} is not one that ganzoo writes.")
-    return rows
-
-
-def _is_evaluation(row: dict[str, Any]) -> bool:
-    metric, rank = row.get("metric"), row.get("rank")
-    return isinstance(metric, str) and isinstance(rank, list) and all(map(_is_number, rank))
-
-
-def _is_alarm(row: dict[str, Any]) -> bool:
-    texts = [value for name, value in row.items() if name != "step"]
-    return row.keys() == Alarm.__dataclass_fields__.keys() and all(isinstance(text, str) for text in texts)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _append(path: Path, row: dict[str, Any]) -> None:
-    try:
-        with path.open("a") as file:
-            file.write(json.dumps(row) + "\n")
-    except OSError as failure:
-        raise GanzooError(f"Cannot write {path}: {failure.strerror or failure}") from failure
-
-
-def _step_of(line: str) -> int:
-    try:
-        step = parse_json(line)["step"]
-    except (ValueError, KeyError, TypeError):
-        return TRUNCATED
-    return step if isinstance(step, int) and not isinstance(step, bool) and step >= 0 else TRUNCATED

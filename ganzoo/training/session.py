@@ -9,7 +9,6 @@ import os
 import signal
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,9 +18,8 @@ from ganzoo.augmentations import get_augmentation
 from ganzoo.core import config as configs
 from ganzoo.core import distributed, plugin_file, registry
 from ganzoo.core.errors import DataError, UsageError
-from ganzoo.core.spec import INPUT, LABEL, UNKNOWN_LABEL
 from ganzoo.losses import get_loss, get_penalty
-from ganzoo.training import checkpoint, loop, warm_start
+from ganzoo.training import checkpoint, data_needs, loop, resuming, warm_start
 from ganzoo.training.batch_advice import explain_batch_failures, note_on_accumulation
 from ganzoo.training.batches import Batches
 from ganzoo.training.callbacks import Callback, Callbacks, FailureAlarms, MetricsLog, TensorBoard, Upload, get_logger
@@ -33,19 +31,16 @@ from ganzoo.training.run import Run
 from ganzoo.training.run_config import (
     architecture_name,
     architecture_of,
-    is_moved,
     moved_hint,
     plugins_of,
     resumed_options,
     spec_to_config,
     to_run_config,
 )
-from ganzoo.training.state import TrainingState, device_type
+from ganzoo.training.state import TrainingState
 
 _TRAINING = threading.RLock()
 """Held while training: torch's random state and settings belong to the process."""
-FEW = 8
-"""Architectures that a message names one by one."""
 
 
 class Session:
@@ -86,14 +81,7 @@ class Session:
             raise UsageError("Training needs --dataset; see ganzoo list and ganzoo datasets.")
         self.out = out
         self.resumed = resumed
-        kind = registry.get_dataset(config.dataset)[0].kind
-        if kind not in self.entry.card.kinds:
-            able = [e.name for e in registry.architectures() if e.error is None and kind in e.card.kinds]
-            choice = " or ".join(able) if len(able) <= FEW else f"one of the {len(able)} for {kind} (ganzoo list)"
-            raise UsageError(
-                f"{self.entry.name} is for {' and '.join(self.entry.card.kinds)}, but {config.dataset} has {kind}. "
-                f"Choose {choice}."
-            )
+        kind = data_needs.kind_of(config.dataset, self.entry)
         self.settings = configs.make(self.entry.card.Config, settings, kind)
         get_loss(self.settings.loss), get_penalty(self.settings.penalty)  # imports them: a broken one is refused here
         get_augmentation(self.settings.augmentation)
@@ -104,7 +92,7 @@ class Session:
         distributed.check(self.settings.batch_size, self.settings.accumulate, device)
         size = self.settings.image_size if resumed is None else resumed.image_size
         opened = data.open(config.dataset, image_size=size, data_dir=config.data_dir)
-        self.data = _used(opened, self.entry)
+        self.data = data_needs.used(opened, self.entry)
         self.config = dataclasses.replace(
             config,
             architecture=self.entry.name,
@@ -259,39 +247,26 @@ class Session:
         """Lock the run and restore its newest intact checkpoint, or start from step 0 without one. Returns notes."""
         stack.enter_context(_locked(resumed))
         self.run = run = resumed.reopened()  # another process may have trained it until now
-        path, problems = distributed.on_rank0(lambda: _newest_checkpoint(run))
+        path, problems = distributed.on_rank0(lambda: resuming.newest_checkpoint(run))
         if run.remote is not None and path is not None and distributed.rank() > 0:  # maybe on another machine
             run.remote.fetch_checkpoints()
             path = run.checkpoints / path.name
         saved = run.config if path is None else checkpoint.read_state(path)
-        self._check_unchanged(saved, path)
+        resuming.check_unchanged(self.entry, self.identity, saved, path)
         ranks = len(saved.get("torch_rng", ())) if path else saved.get("ranks")
         self._prepare_process(stack, saved.get("threads") if ranks == distributed.size() else None)
         if path is None:
-            self.origin = _recorded_origin(run)
+            self.origin = resuming.recorded_origin(run)
         self.state = self._new_state()
         if path is not None:
             self.state.restore(path, saved)
         self.batches = self.make_batches()
-        before = saved.get("identity", {}).get("device", self.config.device) if path else self.config.device
         now = provenance(self.entry, plugins_of(self.settings))
         notes = [*self.data.notes, *(f"{problem}; the previous checkpoint is used instead." for problem in problems)]
-        notes += _changed_versions(run, now)
-        if device_type(before) != device_type(self.config.device):
-            notes.append(
-                f"This run was trained on {before} and now continues on {self.config.device}: weights, data order and "
-                "settings are unchanged, but noise and rounding differ from here on."
-            )
-        if run.config["dataset"]["name"] != self.config.dataset:
-            notes.append(f"The data of this run, which are the same, are now found as {self.config.dataset}.")
+        notes += resuming.notes(run, self.identity, saved, path, now)
         if self.config.finished(self.state.step, self.state.seconds):
             notes.append(
                 f"Nothing is left to train: this run is at step {self.state.step:,}. Give more --steps or --minutes."
-            )
-        if path is not None and ranks != distributed.size():
-            notes.append(
-                f"{path.name} was written by {ranks} ranks and is resumed by {distributed.size()}: weights, data order "
-                "and noise are unchanged; dropout masks differ, and sums are rounded in a different order."
             )
         run.config |= to_run_config(self.config)
         run.config["dataset"] = {**run.config["dataset"], "name": self.config.dataset}
@@ -304,58 +279,6 @@ class Session:
     def _prepare_process(self, stack: contextlib.ExitStack, threads: int | None = None) -> None:
         stack.enter_context(explain_batch_failures(self.config, self.settings))
         stack.enter_context(deterministic(self.config.device, self.config.precision, threads))
-
-    def _check_unchanged(self, saved: Mapping[str, Any], path: Path | None) -> None:
-        """Refuse to resume if the identity differs from that of the checkpoint at `path`, or of the run if None."""
-        identity = self.identity
-        before: dict[str, Any] = saved.get("identity", {}) if path else {name: saved.get(name) for name in identity}
-        before = {name: value for name, value in before.items() if name != "device"}
-        identity = {name: value for name, value in identity.items() if name != "device"}
-        if is_moved(before.get("dataset"), identity["dataset"]):
-            before = {**before, "dataset": {**before["dataset"], "name": identity["dataset"]["name"]}}
-        if "distribution" in before:
-            before = {**before, "distribution": registry.canonical_distribution(before["distribution"])}
-        newer_settings = configs.flatten({"settings": configs.defaults(self.entry.card.Config)})
-        changes = configs.difference(newer_settings | configs.flatten(before), configs.flatten(identity))
-        if changes:
-            raise UsageError(
-                f"--resume cannot change what {path.name if path else 'the run'} was trained with. These differ:\n  "
-                + "\n  ".join(changes)
-            )
-
-
-def _used(loaded: data.Data, entry: registry.Entry) -> data.Data:
-    """The data with only those arrays that the architecture's card asks for. UsageError if it cannot use them."""
-    card, missing = entry.card, [name for name in entry.card.given if name not in loaded.spec.given]
-    if LABEL in missing:
-        raise UsageError(
-            f"{entry.name} is conditional and needs labels, but {loaded.name} has none. Choose a labelled data set "
-            "(for a folder: one sub-folder per class), or an unconditional architecture."
-        )
-    if INPUT in missing:
-        known = [f"{e.name}:{e.card.argument}" if e.card.argument else e.name for e in registry.paired_datasets()]
-        raise UsageError(
-            f"{entry.name} starts from inputs and needs pairs, but {loaded.name} has none. "
-            f"Choose a data set of pairs: {', '.join(known)}."
-        )
-    if missing:
-        has = ", ".join(loaded.spec.given) or "nothing else"
-        raise UsageError(f"{entry.name} needs {' and '.join(missing)}; {loaded.name} has {has} beside its target.")
-    used: data.Data = loaded.only(card.given)
-    if not used.spec.aligned and not card.unpaired:
-        raise UsageError(
-            f"{entry.name} needs pairs, but the inputs and targets of {loaded.name} do not belong together. Choose a "
-            "data set of pairs, or an architecture for unpaired domains."
-        )
-    label = used.spec.given.get(LABEL)
-    if label is not None and label.facts.get("unknown") and not card.unknown_labels:
-        assert used.labels is not None
-        unknown = int((used.labels == UNKNOWN_LABEL).sum())
-        raise UsageError(
-            f"{entry.name} needs the label of every example, but {unknown:,} of {len(used):,} in {loaded.name} have "
-            "none (-1)."
-        )
-    return used
 
 
 def _steps(config: TrainConfig, settings: Any, examples: int) -> int | None:
@@ -374,29 +297,3 @@ def _locked(run: Run) -> Iterator[None]:
     with contextlib.ExitStack() as lock:
         distributed.on_rank0(lambda: lock.enter_context(run.locked()))
         yield
-
-
-def _newest_checkpoint(run: Run) -> tuple[Path | None, list[str]]:
-    if run.remote is not None:
-        run.remote.fetch_checkpoints()
-        run.remote.fetch_checkpoints(best=True, all=True)
-    return checkpoint.newest_valid(run.checkpoints) if checkpoint.checkpoints(run.checkpoints) else (None, [])
-
-
-def _recorded_origin(run: Run) -> warm_start.Origin | None:
-    """The checkpoint that `run` begins with. UsageError if it is no longer what it was."""
-    if run.config["init_from"] is None:
-        return None
-    origin = warm_start.Origin.open(run.config["init_from"])
-    if origin.sha256 != run.config.get("warm_start", {}).get("sha256"):
-        raise UsageError(
-            f"{run.path} stopped before its first checkpoint, and the newest weights of {origin.run.label} are not "
-            "those it began with. Start a new run."
-        )
-    return origin
-
-
-def _changed_versions(run: Run, now: dict[str, Any]) -> list[str]:
-    last = [run.config, *run.config.get("resumes", [])][-1]
-    changes = configs.difference(last.get("versions", {}), now["versions"])
-    return [f"Versions changed, so the resume may not be exact: {', '.join(changes)}."] if changes else []
