@@ -229,7 +229,9 @@ def training(backend: str, graphed: bool, compile: bool = False, step: Step = DC
     pixels = rng.integers(0, 256, (4096, 3, step.size, step.size), np.uint8)
     labels, classes = (rng.integers(0, 10, 4096), tuple("0123456789")) if entry.card.conditional else (None, ())
     data = ImageData(pixels, labels, classes, "random", "train", "0" * 64)
-    gan = build(entry, config, data.spec).to(DEVICE, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    # the compiler chooses layouts itself, and torch 2.11 fails on those of channels_last weights
+    layout = torch.contiguous_format if compile else torch.channels_last
+    gan = build(entry, config, data.spec).to(DEVICE, memory_format=layout)  # type: ignore[call-overload]
     if compile:
         gan.generator.compile(mode="max-autotune-no-cudagraphs", dynamic=False)
         gan.discriminator.compile(mode="max-autotune-no-cudagraphs", dynamic=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,14 @@ from torch.utils._pytree import tree_map
 
 import ganzoo
 from ganzoo.core import registry
+from ganzoo.explore.interactive import InteractiveTraining
 from ganzoo.testing.fixtures import ArchitectureFixture
 from ganzoo.training import cuda_graph as graph
 from ganzoo.training import loop
 from ganzoo.training.batches import Batches
 from ganzoo.training.state import TrainingState
+from tests.conftest import Command
+from tests.sessions import session
 from tests.training.test_resume import OF_DIGITS, SMALL, assert_same, last_state
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
@@ -114,3 +119,28 @@ def test_stopped_and_resumed_equals_uninterrupted(name: str, tmp_path: Path) -> 
     ganzoo.train(name, steps=4, out=tmp_path / "parts", device="cuda", **small)
     parts = ganzoo.train(resume=tmp_path / "parts", steps=6, device="cuda")
     assert_same(last_state(parts.path), last_state(whole.path))
+
+
+def test_one_rank_over_nccl(tmp_path: Path) -> None:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "1"]
+    words = ["train", "cgan", "--dataset", "digits", "--steps", "4", "--set", "width=4", "--device", "cuda"]
+    subprocess.run([*torchrun, "-m", "ganzoo", *words, "--no-cuda-graph", "--out", tmp_path / "rank"], check=True)
+    subprocess.run([sys.executable, "-m", "ganzoo", *words, "--no-cuda-graph", "--out", tmp_path / "one"], check=True)
+    assert_same(last_state(tmp_path / "rank")["model"], last_state(tmp_path / "one")["model"])
+
+
+def test_what_a_gpu_has_trained_is_sampled_explored_and_exported(ganzoo_cli: Command, tmp_path: Path) -> None:
+    run = ganzoo.train("cgan", dataset="digits", steps=4, out=tmp_path / "run", device="cuda", width=4).path
+    for words in (
+        ("sample", run, "--device", "cuda", "--out", tmp_path / "sample.png"),
+        ("walk", run, "--device", "cuda", "--out", tmp_path / "walk.gif"),
+        ("directions", run),
+        ("evaluate", run, "--device", "cuda", "--samples", 100),
+        ("export", run, "--to", "pt2", "--out", tmp_path / "cgan.pt2"),
+    ):
+        result = ganzoo_cli(*words)
+        assert result.code == 0, (words, result.err)
+    live = InteractiveTraining(session("cgan", "digits", {"width": 4, "batch_size": 16}, device="cuda"))
+    for players in ("both", "discriminator", "generator"):
+        live.step(players)
+    assert live.pictures()
