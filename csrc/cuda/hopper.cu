@@ -3,7 +3,6 @@
 // takes nothing.
 #include <atomic>
 #include <cstdint>
-#include <cstdlib>
 
 #include "kernels.h"
 
@@ -48,8 +47,6 @@ int bytes_of_block(const HopperPlan& plan) {
   return kHopperBarrierBytes + plan.stages * bytes_of_stage(plan.rows_of_groups);
 }
 
-dim3 cluster_of(const HopperPlan& plan) { return dim3(plan.cluster_k * plan.cluster_n, plan.cluster_m, 1); }
-
 // A map of an NHWC image.
 template <class T>
 cudaError_t encode_image(TensorMap* map, const void* data, int n, int h, int w, int c) {
@@ -62,8 +59,7 @@ cudaError_t encode_image(TensorMap* map, const void* data, int n, int h, int w, 
 template <class T>
 cudaError_t launch_typed(const HopperPlan& plan, const ConvolutionLaunch& c, cudaStream_t stream) {
   const Convolution& f = c.f;
-  HopperConvolution p = {{}, {}, {}, f, c.e.scale, c.e.shift, c.mean, c.m2, c.e.slope,
-                         {plan.cluster_k, plan.cluster_m, plan.cluster_n}, plan.stages};
+  HopperConvolution p = {{}, {}, {}, f, c.e.scale, c.e.shift, c.mean, c.m2, c.e.slope, plan.splits, plan.stages};
   const uint64_t pitch = pitch_of_packed(f, 8), sizes[] = {pitch, uint64_t(phase_count(f)) * f.cout},
                  strides[] = {2 * pitch};
   const uint32_t box[] = {kBox, kBox};
@@ -73,31 +69,21 @@ cudaError_t launch_typed(const HopperPlan& plan, const ConvolutionLaunch& c, cud
   if (error != cudaSuccess) return error;
   const auto kernel = plan.rows_of_groups == 2 ? &convolve_hopper<T, 2> : &convolve_hopper<T, 1>;
   const int m = 64 * plan.rows_of_groups, n = 256 / plan.rows_of_groups;
-  const dim3 grid(ceil_div(tiles_of_phase(f, n), plan.cluster_n) * plan.cluster_n * plan.cluster_k, f.cout / m,
-                  phase_count(f));
-  return launch_clusters(kernel, grid, kHopperThreads, cluster_of(plan), bytes_of_block(plan), stream, p);
+  const dim3 grid(tiles_of_phase(f, n) * plan.splits, f.cout / m, phase_count(f));
+  return launch_clusters(kernel, grid, kHopperThreads, plan.splits, bytes_of_block(plan), stream, p);
 }
 
 template <class T>
 cudaError_t launch_typed(const HopperPlan& plan, const GradientLaunch& c, cudaStream_t stream) {
   const Gradient& g = c.g;
-  HopperGradient p = {{}, {}, g, c.out, {plan.cluster_k, plan.cluster_m, plan.cluster_n}, plan.parts, plan.stages};
+  HopperGradient p = {{}, {}, g, c.out, plan.splits, plan.parts, plan.stages};
   cudaError_t error = encode_image<T>(&p.small, c.small, g.n, g.h, g.w, g.cs);
   if (error == cudaSuccess) error = encode_image<T>(&p.big, c.big, g.n, g.H, g.W, g.cb);
   if (error != cudaSuccess) return error;
   const auto kernel = plan.rows_of_groups == 2 ? &gradient_hopper<T, 2> : &gradient_hopper<T, 1>;
   const int m = 64 * plan.rows_of_groups, n = 256 / plan.rows_of_groups;
-  const dim3 grid(16 * g.cb / n * plan.cluster_k, g.cs / m, plan.parts);
-  return launch_clusters(kernel, grid, kHopperThreads, cluster_of(plan), bytes_of_block(plan), stream, p);
-}
-
-void tune(HopperPlan& plan) {
-#ifdef GANZOO_TUNE
-  const auto set = [](const char* name, int& value) {
-    if (const char* text = std::getenv(name)) value = std::atoi(text);
-  };
-  set("TUNE_K", plan.cluster_k), set("TUNE_M", plan.cluster_m), set("TUNE_N", plan.cluster_n), set("TUNE_PARTS", plan.parts);
-#endif
+  const dim3 grid(16 * g.cb / n * plan.splits, g.cs / m, plan.parts);
+  return launch_clusters(kernel, grid, kHopperThreads, plan.splits, bytes_of_block(plan), stream, p);
 }
 
 }  // namespace
@@ -107,35 +93,30 @@ void allow_hopper(bool allow) { allowed = allow; }
 bool hopper_takes(Type type, const Convolution& f) { return takes(type, f.n, f.cin, f.cout); }
 bool hopper_takes(Type type, const Gradient& g) { return takes(type, g.n, g.cs, g.cb); }
 
-// Two blocks of a cluster share k if there are tiles for at most half of the multiprocessors. Two along m and n share
-// what they load, which halves the traffic from the L2 cache.
+// Two blocks of a cluster share k if there are tiles for at most half of the multiprocessors.
 HopperPlan plan_hopper(const Convolution& f, int processors) {
-  const int groups = f.cout % 128 == 0 ? 2 : 1, m_tiles = f.cout / (64 * groups), n = 256 / groups;
-  HopperPlan plan = {groups, 1, m_tiles % 2 == 0 ? 2 : 1, f.n % (2 * n) == 0 ? 2 : 1, 1, 0, 0};
-  const int64_t tiles = int64_t{1} * phase_count(f) * tiles_of_phase(f, n) * m_tiles;
-  if (2 * tiles <= processors && taps(f) * f.cin >= 16 * kBox) plan.cluster_k = 2;
-  tune(plan);
-  plan.stages = stages_of_ring(groups, tiles * plan.cluster_k, processors);
-  plan.columns = kGroupColumns / plan.cluster_k;
+  HopperPlan plan = {f.cout % 128 == 0 ? 2 : 1, 1, 1, 0, 0};
+  const int64_t tiles = int64_t{1} * phase_count(f) * tiles_of_phase(f, 256 / plan.rows_of_groups) * f.cout /
+                        (64 * plan.rows_of_groups);
+  if (2 * tiles <= processors && taps(f) * f.cin >= 16 * kBox) plan.splits = 2;
+  plan.stages = stages_of_ring(plan.rows_of_groups, tiles * plan.splits, processors);
+  plan.columns = kGroupColumns / plan.splits;
   return plan;
 }
 
 // The division of the sum over pixels that takes the least time, measured in stages.
 HopperPlan plan_hopper(const Gradient& g, int processors) {
-  const int groups = g.cs % 128 == 0 ? 2 : 1, m_tiles = g.cs / (64 * groups), n = 256 / groups;
-  HopperPlan plan = {groups, 1, m_tiles % 2 == 0 ? 2 : 1, g.cb % (2 * n) == 0 ? 2 : 1, 1, 0, 0};
-  const int64_t tiles = int64_t{m_tiles} * (16 * g.cb / n), stages = pixels_of(g) / kBox;
-  const int max_cluster_k = kMaxCluster / (plan.cluster_m * plan.cluster_n);
+  HopperPlan plan = {g.cs % 128 == 0 ? 2 : 1, 1, 1, 0, 0};
+  const int64_t tiles = int64_t{1} * g.cs * 16 * g.cb / (128 * 128), stages = pixels_of(g) / kBox;
   int64_t least = INT64_MAX;
-  for (int k = 1; k <= max_cluster_k; k *= 2)
-    for (int parts = 1; parts <= (k == max_cluster_k ? kMaxParts : 1); parts *= 2) {
-      const int64_t rounds = ceil_div(tiles * k * parts, max(1, processors)),
-                    time = rounds * (ceil_div(stages, k * parts) + kStagesOfEpilogue) +
+  for (int splits = 1; splits <= kMaxCluster; splits *= 2)
+    for (int parts = 1; parts <= (splits == kMaxCluster ? kMaxParts : 1); parts *= 2) {
+      const int64_t rounds = ceil_div(tiles * splits * parts, max(1, processors)),
+                    time = rounds * (ceil_div(stages, splits * parts) + kStagesOfEpilogue) +
                            (parts > 1 ? kStagesOfAddition : 0);
-      if (time < least) least = time, plan.cluster_k = k, plan.parts = parts;
+      if (time < least) least = time, plan.splits = splits, plan.parts = parts;
     }
-  tune(plan);
-  plan.stages = stages_of_ring(groups, tiles * plan.cluster_k * plan.parts, processors);
+  plan.stages = stages_of_ring(plan.rows_of_groups, tiles * plan.splits * plan.parts, processors);
   return plan;
 }
 

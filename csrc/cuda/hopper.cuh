@@ -35,59 +35,23 @@ struct HopperTile {
   static __device__ __forceinline__ int box_n(int group) { return kGroupsM == 2 ? 0 : group * 2; }
 };
 
-// The place of a block in its cluster. Blocks along k have the same tile and each a part of k. Those along m have the same
-// columns, and each loads a part of their boxes for all; those along n have the same rows, likewise.
-struct Cluster {
-  int k, m, n;  // sizes
-};
-
-struct Place3 {
-  Cluster size;
-  int k, m, n;
-
-  __device__ __forceinline__ int rank(int at_k, int at_m, int at_n) const { return (at_m * size.n + at_n) * size.k + at_k; }
-  __device__ __forceinline__ int blocks() const { return size.k * size.m * size.n; }
-  // The blocks that share this one's boxes of the rows, or of the columns, as bits; 0 if it is alone.
-  __device__ __forceinline__ int sharing_rows() const {
-    int mask = 0;
-    for (int i = 0; i < size.n; ++i) mask |= 1 << rank(k, m, i);
-    return size.n > 1 ? mask : 0;
-  }
-  __device__ __forceinline__ int sharing_columns() const {
-    int mask = 0;
-    for (int i = 0; i < size.m; ++i) mask |= 1 << rank(k, i, n);
-    return size.m > 1 ? mask : 0;
-  }
-};
-
-__device__ __forceinline__ Place3 place_in_cluster(const Cluster& size) {
-  const int x = static_cast<int>(blockIdx.x) % (size.k * size.n);
-  return {size, x % size.k, static_cast<int>(blockIdx.y) % size.m, x / size.k};
-}
-
-// The ring of stages after its barriers: `full` when a stage is loaded, `empty` when all who read what this block loads
-// have read it, eight warps of each block.
+// The ring of stages after its barriers: `full` when a stage is loaded, `empty` when the eight warps that
+// multiply have read it.
 struct Ring {
   Barrier *full, *empty;
   char* stages;
   int count;
 };
 
-__device__ __forceinline__ Ring make_ring(int count, const Place3& place) {
+__device__ __forceinline__ Ring make_ring(int count) {
   char* memory = hopper_memory();
   Barrier* barriers = reinterpret_cast<Barrier*>(memory);
   const Ring ring = {barriers, barriers + kMaxHopperStages, memory + kHopperBarrierBytes, count};
   if (threadIdx.x == 0) {
-    const int readers = 2 * kGroup / 32 * (place.size.m + place.size.n - 1);
-    for (int i = 0; i < count; ++i) init_barrier(ring.full + i, 1), init_barrier(ring.empty + i, readers);
+    for (int i = 0; i < count; ++i) init_barrier(ring.full + i, 1), init_barrier(ring.empty + i, 2 * kGroup / 32);
     publish_barriers();
   }
-  if (place.size.m * place.size.n > 1) {
-    arrive_in_cluster();
-    wait_for_cluster();
-  } else {
-    sync_block();
-  }
+  sync_block();
   return ring;
 }
 
@@ -100,21 +64,16 @@ struct Slot {
   }
 };
 
-// Loads `count` stages, called by one warp: box.load(to, barrier, blocks) loads the box of this lane for the next stage.
+// Loads `count` stages, called by one warp: box(to, barrier) loads the box of this lane for the next stage.
 template <class Tile, class Box>
-__device__ __forceinline__ void produce(const Ring& ring, int count, const Place3& place, Box& box) {
+__device__ __forceinline__ void produce(const Ring& ring, int count, Box& box) {
   const int lane = threadIdx.x % 32;
-  const bool of_rows = lane < Tile::kBoxesM;
-  const int blocks = of_rows ? place.sharing_rows() : place.sharing_columns();
-  const bool loads = of_rows ? lane % place.size.n == place.n
-                             : lane < Tile::kBoxes && (lane - Tile::kBoxesM) % place.size.m == place.m;
   Slot slot;
   for (int k = 0; k < count; ++k, slot.advance(ring)) {
     wait(ring.empty + slot.index, slot.parity ^ 1);
     if (lane == 0) arrive_expecting(ring.full + slot.index, Tile::kBytes);
     sync_warp();
-    if (loads) box.load(ring.stages + slot.index * Tile::kBytes + lane * kBoxBytes, ring.full + slot.index, blocks);
-    box.advance();
+    if (lane < Tile::kBoxes) box.load(ring.stages + slot.index * Tile::kBytes + lane * kBoxBytes, ring.full + slot.index);
   }
 }
 
@@ -127,17 +86,12 @@ __device__ __forceinline__ uint64_t matrix(const char* at) {
 
 // Sums of `count` stages, by one warpgroup of two. On return, the warpgroup has read everything.
 template <class T, class Tile, bool kTransposed>
-__device__ __forceinline__ void consume(float (&sum)[64], const Ring& ring, int count, const Place3& place, int group) {
+__device__ __forceinline__ void consume(float (&sum)[64], const Ring& ring, int count, int group) {
   constexpr int kStep = (kTransposed ? 16 * 128 : 32) >> 4;  // of a descriptor, for 16 k
-  const int lane = threadIdx.x % 32;
-  // One lane for each block that loads for this one: it, then the others along m and along n.
-  const bool releases = lane < place.size.m + place.size.n - 1;
-  const int loader = lane < place.size.m ? place.rank(place.k, (place.m + lane) % place.size.m, place.n)
-                                         : place.rank(place.k, place.m, (place.n + lane - place.size.m + 1) % place.size.n);
 #pragma unroll
   for (int i = 0; i < 64; ++i) sum[i] = 0;
   Slot slot;
-  int last = 0;
+  int last = -1;
   for (int k = 0; k < count; ++k, slot.advance(ring)) {
     wait(ring.full + slot.index, slot.parity);
     const char* stage = ring.stages + slot.index * Tile::kBytes;
@@ -147,25 +101,19 @@ __device__ __forceinline__ void consume(float (&sum)[64], const Ring& ring, int 
 #pragma unroll
     for (int step = 0; step < 4; ++step) multiply_add_async<T, kTransposed>(sum, a + step * kStep, b + step * kStep);
     commit_products();
-    wait_for_products<1>();  // stage k - 1
-    // Stages that are not loaded again are not released: the loader may have ended.
-    if (k > 0 && k - 1 + ring.count < count && releases) {
-      if (place.blocks() == 1)
-        arrive(ring.empty + last);
-      else
-        arrive_in_block(ring.empty + last, loader);
-    }
+    wait_for_products<1>();  // the stage before
+    if (last >= 0 && threadIdx.x % 32 == 0) arrive(ring.empty + last);
     last = slot.index;
   }
   wait_for_products<0>();
 }
 
-// The sum over the blocks of a cluster along k, at most 8, a power of two. After they have shown their sums to each
-// other, block r adds those of the columns 8 j .. 8 j + 7 with owner(j, ...) == r, in the order of the blocks, and waits
-// before it ends until the others have read its memory.
+// The sum over a cluster: its `splits` blocks (a power of two up to 8) have the same tile and each a part of k. After
+// they have shown their sums to each other, block r adds those of the columns 8 j .. 8 j + 7 with owner(j, ...) == r, in
+// the order of the blocks, and waits before it ends until the others have read its memory.
 __device__ __forceinline__ int owner(int j, int splits) { return j * splits / 16; }
 
-// Returns what total() takes.
+// Returns what to_total takes.
 __device__ __forceinline__ const float4* show_sums(const float (&sum)[64], char* memory, int group) {
   float4* mine = reinterpret_cast<float4*>(memory + group * (kExchangeBytes / 2)) + threadIdx.x % kGroup;
 #pragma unroll
@@ -175,10 +123,10 @@ __device__ __forceinline__ const float4* show_sums(const float (&sum)[64], char*
   return mine;
 }
 
-__device__ __forceinline__ float4 total(const float4* shown, int j, const Place3& place) {
-  float4 sum = load_from_block(shown + j * kGroup, place.rank(0, place.m, place.n));
-  for (int r = 1; r < place.size.k; ++r) {
-    const float4 part = load_from_block(shown + j * kGroup, place.rank(r, place.m, place.n));
+__device__ __forceinline__ float4 total(const float4* shown, int j, int splits) {
+  float4 sum = load_from_block(shown + j * kGroup, 0);
+  for (int r = 1; r < splits; ++r) {
+    const float4 part = load_from_block(shown + j * kGroup, r);
     sum.x += part.x, sum.y += part.y, sum.z += part.z, sum.w += part.w;
   }
   return sum;
@@ -190,10 +138,9 @@ struct HopperConvolution {
   TensorMap x, weights, out;
   Convolution f;
   const float *scale, *shift;  // per output channel, or null
-  float *mean, *m2;            // of blocks of kGroupColumns / cluster.k columns, [phase][block][cout], or null
+  float *mean, *m2;            // of blocks of kGroupColumns / splits columns, [phase][block][cout], or null
   float slope;
-  Cluster cluster;
-  int stages;  // of the ring
+  int splits, stages;  // blocks of a cluster; stages of the ring
 };
 
 // The taps inside the image for any of the columns first .. last: those in these rows and columns of the taps of a
@@ -242,17 +189,14 @@ struct ConvolutionBox {
     }
   }
 
-  __device__ __forceinline__ void load(char* to, Barrier* full, int blocks) const {
+  __device__ __forceinline__ void load(char* to, Barrier* full) {
     const int number = (taps.row + tap_row) * (p.f.up ? 2 : 4) + taps.col + tap_col;
     if (static_cast<int>(threadIdx.x % 32) < Tile::kBoxesM) {
-      load_box(to, &p.weights, full, blocks, number * p.f.cin + chunk * kBox, image);
+      load_box(to, &p.weights, full, number * p.f.cin + chunk * kBox, image);
     } else {
       const Tap tap = tap_of(p.f, k, number);
-      load_box(to, &p.x, full, blocks, chunk * kBox, col + tap.dw, row + tap.dh, image);
+      load_box(to, &p.x, full, chunk * kBox, col + tap.dw, row + tap.dh, image);
     }
-  }
-
-  __device__ __forceinline__ void advance() {
     if (++chunk * kBox < p.f.cin) return;
     chunk = 0;
     if (++tap_col < taps.cols) return;
@@ -298,11 +242,11 @@ template <class T>
 __device__ __forceinline__ void store_convolution(const HopperConvolution& p, const Phase& k, int which,
                                                   const float (&sum)[64], char* staging, int channel, int column,
                                                   int rank, int group) {
-  const int left = rows_of_product(p.f, k) - column, share = kGroupColumns / p.cluster.k,
+  const int left = rows_of_product(p.f, k) - column, share = kGroupColumns / p.splits,
             count = min(share, left - rank * share);  // columns of this block
   if (count <= 0) return;
   const int lane = threadIdx.x % 32, warp = threadIdx.x % kGroup / 32;
-  const auto valid = [&](int j) { return owner(j, p.cluster.k) == rank && j * 8 < left; };
+  const auto valid = [&](int j) { return owner(j, p.splits) == rank && j * 8 < left; };
   const int row = channel + warp * 16 + lane / 4;
   if (p.mean) {
     float mean[2], m2[2];
@@ -350,38 +294,37 @@ __device__ __forceinline__ void store_convolution(const HopperConvolution& p, co
 template <class T, int kGroupsM>
 __global__ void __launch_bounds__(kHopperThreads, 2) convolve_hopper(const __grid_constant__ HopperConvolution p) {
   using Tile = HopperTile<kGroupsM>;
-  const int which = blockIdx.z;
-  const Place3 place = place_in_cluster(p.cluster);
-  const int m0 = blockIdx.y * Tile::kM, n0 = static_cast<int>(blockIdx.x) / p.cluster.k * Tile::kN,
-            first_column = n0 - place.n * Tile::kN;  // of the cluster
+  const int which = blockIdx.z, rank = rank_in_cluster(), m0 = blockIdx.y * Tile::kM,
+            n0 = static_cast<int>(blockIdx.x) / p.splits * Tile::kN;
   const Phase k = phase_of(p.f, which);
   const int columns = rows_of_product(p.f, k);
-  if (first_column >= columns) return;
-  const TapRange taps = tap_range(p.f, k, first_column, min(first_column + p.cluster.n * Tile::kN, columns) - 1);
-  const int stages = taps.rows * taps.cols * (p.f.cin / kBox), first = stages * place.k / p.cluster.k,
-            count = stages * (place.k + 1) / p.cluster.k - first;
-  const Ring ring = make_ring(p.stages, place);
+  if (n0 >= columns) return;
+  const Ring ring = make_ring(p.stages);
+  const TapRange taps = tap_range(p.f, k, n0, min(n0 + Tile::kN, columns) - 1);
+  const int stages = taps.rows * taps.cols * (p.f.cin / kBox), first = stages * rank / p.splits,
+            count = stages * (rank + 1) / p.splits - first;
   if (threadIdx.x >= 2 * kGroup) {
     ConvolutionBox<Tile> box(p, k, taps, which, m0, n0, first);
-    produce<Tile>(ring, count, place, box);
+    produce<Tile>(ring, count, box);
   } else {
     const int group = threadIdx.x / kGroup;
     float sum[64];
-    consume<T, Tile, false>(sum, ring, count, place, group);
+    consume<T, Tile, false>(sum, ring, count, group);
     sync_some(1, 2 * kGroup);  // the ring is free
-    if (p.cluster.k > 1) {
+    if (p.splits > 1) {
       const float4* shown = show_sums(sum, ring.stages, group);
 #pragma unroll
       for (int j = 0; j < 16; ++j) {
         float4 v = {0, 0, 0, 0};
-        if (owner(j, p.cluster.k) == place.k) v = total(shown, j, place);
+        if (owner(j, p.splits) == rank) v = total(shown, j, p.splits);
         sum[4 * j] = v.x, sum[4 * j + 1] = v.y, sum[4 * j + 2] = v.z, sum[4 * j + 3] = v.w;
       }
       arrive_in_cluster();
     }
-    store_convolution<T>(p, k, which, sum, ring.stages + (p.cluster.k > 1 ? kExchangeBytes : 0) + group * 2 * kBoxBytes,
-                         m0 + Tile::box_m(group) * kBox, n0 + Tile::box_n(group) * kBox, place.k, group);
-    if (p.cluster.k > 1) wait_for_cluster();
+    store_convolution<T>(p, k, which, sum,
+                         ring.stages + (p.splits > 1 ? kExchangeBytes : 0) + group * 2 * kBoxBytes,
+                         m0 + Tile::box_m(group) * kBox, n0 + Tile::box_n(group) * kBox, rank, group);
+    if (p.splits > 1) wait_for_cluster();
   }
 }
 
@@ -391,8 +334,7 @@ struct HopperGradient {
   TensorMap small, big;
   Gradient g;
   float* out;  // [part][cs][16 cb]
-  Cluster cluster;
-  int parts, stages;  // clusters that share a tile, stages of the ring
+  int splits, parts, stages;  // blocks of a cluster, clusters that share a tile, stages of the ring
 };
 
 // The small pixels that a range of taps takes inside of the big image; possibly none.
@@ -432,14 +374,11 @@ struct GradientBox {
     tap_row = tap >> 2, tap_col = tap & 3;
   }
 
-  __device__ __forceinline__ void load(char* to, Barrier* full, int blocks) const {
+  __device__ __forceinline__ void load(char* to, Barrier* full) {
     if (static_cast<int>(threadIdx.x % 32) < Tile::kBoxesM)
-      load_box(to, &p.small, full, blocks, channel, col, row, image);
+      load_box(to, &p.small, full, channel, col, row, image);
     else
-      load_box(to, &p.big, full, blocks, channel, 2 * col - 1 + tap_col, 2 * row - 1 + tap_row, image);
-  }
-
-  __device__ __forceinline__ void advance() {
+      load_box(to, &p.big, full, channel, 2 * col - 1 + tap_col, 2 * row - 1 + tap_row, image);
     if ((image += kBox) < p.g.n) return;
     image = 0;
     if (++col < pixels.col + pixels.cols) return;
@@ -450,23 +389,21 @@ struct GradientBox {
 template <class T, int kGroupsM>
 __global__ void __launch_bounds__(kHopperThreads, 2) gradient_hopper(const __grid_constant__ HopperGradient p) {
   using Tile = HopperTile<kGroupsM>;
-  const Place3 place = place_in_cluster(p.cluster);
-  const int m0 = blockIdx.y * Tile::kM, n0 = static_cast<int>(blockIdx.x) / p.cluster.k * Tile::kN,
-            first_column = n0 - place.n * Tile::kN, columns = 16 * p.g.cb;
-  const PixelRange pixels = pixel_range(p.g, quotient(first_column, p.g.by_cb),
-                                        quotient(first_column + p.cluster.n * Tile::kN - 1, p.g.by_cb));
+  const int rank = rank_in_cluster(), m0 = blockIdx.y * Tile::kM,
+            n0 = static_cast<int>(blockIdx.x) / p.splits * Tile::kN, columns = 16 * p.g.cb;
+  const Ring ring = make_ring(p.stages);
+  const PixelRange pixels = pixel_range(p.g, quotient(n0, p.g.by_cb), quotient(n0 + Tile::kN - 1, p.g.by_cb));
   const int64_t stages = int64_t{pixels.rows} * pixels.cols * (p.g.n / kBox);
-  const int share = static_cast<int>(blockIdx.z) * p.cluster.k + place.k, shares = p.cluster.k * p.parts;
+  const int share = static_cast<int>(blockIdx.z) * p.splits + rank, shares = p.splits * p.parts;
   const int first = static_cast<int>(stages * share / shares),
             count = static_cast<int>(stages * (share + 1) / shares) - first;
-  const Ring ring = make_ring(p.stages, place);
   if (threadIdx.x >= 2 * kGroup) {
     GradientBox<Tile> box(p, pixels, m0, n0, first);
-    produce<Tile>(ring, count, place, box);
+    produce<Tile>(ring, count, box);
   } else {
     const int group = threadIdx.x / kGroup, lane = threadIdx.x % 32, warp = threadIdx.x % kGroup / 32;
     float sum[64];
-    consume<T, Tile, true>(sum, ring, count, place, group);
+    consume<T, Tile, true>(sum, ring, count, group);
     const int row = m0 + Tile::box_m(group) * kBox + warp * 16 + lane / 4;
     float* out = p.out + static_cast<int64_t>(static_cast<int>(blockIdx.z) * p.g.cs + row) * columns + n0 +
                  Tile::box_n(group) * kBox + lane % 4 * 2;
@@ -474,13 +411,13 @@ __global__ void __launch_bounds__(kHopperThreads, 2) gradient_hopper(const __gri
       *reinterpret_cast<float2*>(out + j * 8) = make_float2(v.x, v.y);
       *reinterpret_cast<float2*>(out + int64_t{8} * columns + j * 8) = make_float2(v.z, v.w);
     };
-    if (p.cluster.k == 1) {
+    if (p.splits == 1) {
 #pragma unroll
       for (int j = 0; j < 16; ++j) write(j, {sum[4 * j], sum[4 * j + 1], sum[4 * j + 2], sum[4 * j + 3]});
     } else {
       sync_some(1, 2 * kGroup);  // the ring is free
       const float4* shown = show_sums(sum, ring.stages, group);
-      for (int j = place.k * 16 / p.cluster.k; j < (place.k + 1) * 16 / p.cluster.k; ++j) write(j, total(shown, j, place));
+      for (int j = rank * 16 / p.splits; j < (rank + 1) * 16 / p.splits; ++j) write(j, total(shown, j, p.splits));
       arrive_in_cluster();
       wait_for_cluster();
     }

@@ -41,17 +41,6 @@ __device__ __forceinline__ void arrive_expecting(Barrier* b, int bytes) {
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(b)), "r"(bytes)
                : "memory");
 }
-// Arrives at the barrier at the same address in another block of the cluster, or in this one.
-__device__ __forceinline__ void arrive_in_block(Barrier* b, int rank) {
-  asm volatile(
-      "{\n"
-      ".reg .b32 remote;\n"
-      "mapa.shared::cluster.u32 remote, %0, %1;\n"
-      "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [remote];\n"
-      "}" ::"r"(shared_address(b)),
-      "r"(rank)
-      : "memory");
-}
 // Waits until the phase of this parity is complete.
 __device__ __forceinline__ void wait(Barrier* b, int parity) {
   uint32_t done;
@@ -82,38 +71,20 @@ __device__ __forceinline__ void publish_to_copies() { asm volatile("fence.proxy.
 __device__ __forceinline__ void prefetch_map(const TensorMap* map) {
   asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
 }
-// Loads the box at these coordinates of a tensor, zeros outside of it; its bytes arrive at barrier b. blocks: those of
-// the cluster that get them, at the same addresses, as bits; 0: only this one.
-__device__ __forceinline__ void load_box(void* to, const TensorMap* map, Barrier* b, int blocks, int x, int y) {
-  if (blocks == 0) {
-    asm volatile(
-        "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4}], [%2];" ::
-            "r"(shared_address(to)),
-        "l"(map), "r"(shared_address(b)), "r"(x), "r"(y)
-        : "memory");
-  } else {
-    asm volatile(
-        "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1, "
-        "{%3, %4}], [%2], %5;" ::"r"(shared_address(to)),
-        "l"(map), "r"(shared_address(b)), "r"(x), "r"(y), "h"(static_cast<uint16_t>(blocks))
-        : "memory");
-  }
+// Loads the box at these coordinates of a tensor, zeros outside of it; its bytes arrive at barrier b.
+__device__ __forceinline__ void load_box(void* to, const TensorMap* map, Barrier* b, int x, int y) {
+  asm volatile(
+      "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], [%4];" ::
+          "r"(shared_address(to)),
+      "l"(map), "r"(x), "r"(y), "r"(shared_address(b))
+      : "memory");
 }
-__device__ __forceinline__ void load_box(void* to, const TensorMap* map, Barrier* b, int blocks, int x, int y, int z,
-                                         int w) {
-  if (blocks == 0) {
-    asm volatile(
-        "cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %5, "
-        "%6}], [%2];" ::"r"(shared_address(to)),
-        "l"(map), "r"(shared_address(b)), "r"(x), "r"(y), "r"(z), "r"(w)
-        : "memory");
-  } else {
-    asm volatile(
-        "cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1, "
-        "{%3, %4, %5, %6}], [%2], %7;" ::"r"(shared_address(to)),
-        "l"(map), "r"(shared_address(b)), "r"(x), "r"(y), "r"(z), "r"(w), "h"(static_cast<uint16_t>(blocks))
-        : "memory");
-  }
+__device__ __forceinline__ void load_box(void* to, const TensorMap* map, Barrier* b, int x, int y, int z, int w) {
+  asm volatile(
+      "cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3, %4, %5}], "
+      "[%6];" ::"r"(shared_address(to)),
+      "l"(map), "r"(x), "r"(y), "r"(z), "r"(w), "r"(shared_address(b))
+      : "memory");
 }
 __device__ __forceinline__ void store_box(const TensorMap* map, const void* from, int x, int y, int z, int w) {
   asm volatile("cp.async.bulk.tensor.4d.global.shared::cta.tile.bulk_group [%0, {%1, %2, %3, %4}], [%5];" ::"l"(map),
@@ -221,15 +192,15 @@ cudaError_t encode(CUtensorMap* map, const void* base, const uint64_t (&sizes)[k
   return result == CUDA_SUCCESS ? cudaSuccess : cudaErrorInvalidValue;
 }
 
-// Launches kernel(arguments) in clusters of blocks.
+// Launches kernel(arguments) with clusters of `cluster` blocks along x.
 template <class Arguments>
-cudaError_t launch_clusters(void (*kernel)(Arguments), dim3 grid, int threads, dim3 cluster, int bytes,
+cudaError_t launch_clusters(void (*kernel)(Arguments), dim3 grid, int threads, int cluster, int bytes,
                             cudaStream_t stream, const Arguments& arguments) {
   const cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
   if (error != cudaSuccess) return error;
   cudaLaunchAttribute attribute = {};
   attribute.id = cudaLaunchAttributeClusterDimension;
-  attribute.val.clusterDim.x = cluster.x, attribute.val.clusterDim.y = cluster.y, attribute.val.clusterDim.z = cluster.z;
+  attribute.val.clusterDim.x = cluster, attribute.val.clusterDim.y = 1, attribute.val.clusterDim.z = 1;
   cudaLaunchConfig_t config = {};
   config.gridDim = grid, config.blockDim = dim3(threads, 1, 1), config.dynamicSmemBytes = bytes, config.stream = stream;
   config.attrs = &attribute, config.numAttrs = 1;

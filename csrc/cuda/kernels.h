@@ -95,13 +95,11 @@ cudaError_t launch_gradient(const GradientLaunch& parts, cudaStream_t stream);
 bool hopper_takes(Type type, const Convolution& f);
 bool hopper_takes(Type type, const Gradient& g);
 
-// How a product is divided. Blocks of a cluster along k share a sum; those along m and n share what they load. `parts`
-// clusters have the same tiles and each a part of k; their sums are then added.
+// How a product is divided: `splits` blocks of a cluster share k, and `parts` clusters, whose sums are then added.
 struct HopperPlan {
-  int rows_of_groups;                   // 2: tiles of 128 x 128 sums, 1: of 64 x 256
-  int cluster_k, cluster_m, cluster_n;  // at most 8 in all; k: a power of two, at most 2 for a convolution
-  int parts, stages;                    // stages: of the ring in shared memory
-  int columns;                          // pixels of one block of statistics
+  int rows_of_groups;  // 2: tiles of 128 x 128 sums, 1: of 64 x 256
+  int splits, parts, stages;  // stages: of the ring in shared memory
+  int columns;                // pixels of one block of statistics
 };
 
 HopperPlan plan_hopper(const Convolution& f, int processors);

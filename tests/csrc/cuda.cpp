@@ -270,18 +270,10 @@ static void check_type(const char* name, Type type) {
   check_products<T>({1, 1, 1, 1, 2, 2, 1}, type, 1, 0);
   check_products<T>({1, 17, 9, 8, 34, 19, 16}, type, 1, 3);
   check_products<T>({140, 1, 2, 16, 2, 4, 24}, type, 1, 50);
-  for (const bool affine : {true, false}) {
-    check_passes<T>(type, 700, 24, affine);
-    check_passes<T>(type, 70, 13, affine);
-  }
-  check_passes<T>(type, 2, 2056, true);
-  check_passes<T>(type, 66000, 8, true);
   if (sizeof(T) == 2) {
     // the kernels for Hopper, there and in the emulator: both tiles, one or several blocks of a cluster, several parts;
     // columns that do not fill a tile, images of one pixel and of odd sizes, rows of pixels in one tile
     check_products<T>({64, 2, 3, 64, 4, 6, 64}, type, 1, 132);
-    check_products<T>({64, 1, 2, 256, 2, 4, 256}, type, 1, 132);
-    check_products<T>({256, 1, 1, 128, 3, 2, 128}, type, 1, 0);
     check_products<T>({64, 2, 2, 128, 4, 4, 128}, type, 0, 132);
     check_products<T>({128, 1, 2, 128, 3, 4, 64}, type, 1, 132);
     check_products<T>({192, 1, 1, 64, 2, 2, 128}, type, 1, 4);
@@ -289,6 +281,12 @@ static void check_type(const char* name, Type type) {
     check_products<T>({64, 5, 3, 64, 10, 7, 192}, type, 1, 2000);
     check_products<T>({128, 4, 4, 64, 8, 8, 64}, type, 1, 500);
   }
+  for (const bool affine : {true, false}) {
+    check_passes<T>(type, 700, 24, affine);
+    check_passes<T>(type, 70, 13, affine);
+  }
+  check_passes<T>(type, 2, 2056, true);
+  check_passes<T>(type, 66000, 8, true);
   if (type == Type::kFloat32) check_long_sum();
   std::printf("%s: passed\n", name);
 }

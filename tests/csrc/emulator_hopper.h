@@ -79,11 +79,6 @@ inline void enter_thread() {
   swapcontext(&thread().context, &scheduler);
 }
 
-inline bool ended(int rank) {
-  const auto first = threads.begin() + rank * block_threads;
-  return std::all_of(first, first + block_threads, [](const Thread& t) { return t.done; });
-}
-
 inline void meet(Meeting& m, int count) {
   const unsigned round = m.round;
   if (++m.arrived == count) {
@@ -154,15 +149,15 @@ inline uint64_t offset(const void* p) {
 inline uint64_t swizzle(uint64_t address) { return address ^ (address >> 7 & 7) << 4; }
 
 template <int kRank>
-void load(void* to, const TensorMap* map, Barrier* b, int blocks_of_cluster, const int (&at)[kRank]) {
+void load(void* to, const TensorMap* map, Barrier* b, const int (&at)[kRank]) {
   if (map->rank != kRank) fail("a map of another rank");
   if (offset(to) % 1024) fail("a box at an unaligned address");
-  if (blocks_of_cluster >> blocks.size()) fail("a copy to a block that is not there");
-  const uint64_t first = offset(to), barrier = offset(b);
-  const int own = current / block_threads, receivers = blocks_of_cluster ? blocks_of_cluster : 1 << own;
+  offset(b);
+  Block* owner = &block();
+  const uint64_t first = offset(to);
   const std::vector<int> begin(at, at + kRank);
   const TensorMap tensor = *map;
-  const auto copy_to = [=](Block& receiver) {
+  const auto copy = [=] {
     int lines = 1;
     for (int d = 1; d < kRank; ++d) lines *= tensor.box[d];
     for (int line = 0; line < lines; ++line) {
@@ -178,21 +173,13 @@ void load(void* to, const TensorMap* map, Barrier* b, int blocks_of_cluster, con
         const uint64_t address = swizzle(first + line * 128 + e * 2);
         if (address + 2 > static_cast<uint64_t>(shared_size)) fail("a box past the end of shared memory");
         uint16_t number = 0;
-        if (inside && x >= 0 && x < static_cast<int64_t>(tensor.sizes[0]))
-          std::memcpy(&number, tensor.base + from + x * 2, 2);
-        std::memcpy(receiver.shared + address, &number, 2);
+        if (inside && x >= 0 && x < static_cast<int64_t>(tensor.sizes[0])) std::memcpy(&number, tensor.base + from + x * 2, 2);
+        std::memcpy(owner->shared + address, &number, 2);
       }
     }
-    change(reinterpret_cast<Barrier*>(receiver.shared + barrier), [&](BarrierState& s) { s.bytes -= lines * tensor.box[0] * 2; });
+    change(b, [&](BarrierState& s) { s.bytes -= lines * tensor.box[0] * 2; });
   };
-  for (int r = 0; r < static_cast<int>(blocks.size()); ++r) {
-    if (!(receivers >> r & 1)) continue;
-    const auto copy = [=] {
-      if (r != own && ended(r)) fail("a copy to a block that has ended");
-      copy_to(blocks[r]);
-    };
-    sometimes() ? copy() : copies.push_back(copy);
-  }
+  sometimes() ? copy() : copies.push_back(copy);
 }
 
 template <class T>
@@ -232,11 +219,6 @@ inline void init_barrier(Barrier* b, int count) {
 inline void publish_barriers() {}
 inline void arrive(Barrier* b) { emulator::hopper::arrive_at(b, 0); }
 inline void arrive_expecting(Barrier* b, int bytes) { emulator::hopper::arrive_at(b, bytes); }
-inline void arrive_in_block(Barrier* b, int rank) {
-  using namespace emulator::hopper;
-  if (ended(rank)) emulator::fail("an arrival in a block that has ended");
-  arrive_at(reinterpret_cast<Barrier*>(blocks[rank].shared + offset(b)), 0);
-}
 inline void wait(Barrier* b, int parity) {
   emulator::hopper::wait_until([=] {
     emulator::hopper::BarrierState s;
@@ -259,11 +241,11 @@ inline float from_lane_xor(float v, int mask) {
 
 inline void publish_to_copies() {}
 inline void prefetch_map(const TensorMap*) {}
-inline void load_box(void* to, const TensorMap* map, Barrier* b, int blocks, int x, int y) {
-  emulator::hopper::load<2>(to, map, b, blocks, {x, y});
+inline void load_box(void* to, const TensorMap* map, Barrier* b, int x, int y) {
+  emulator::hopper::load<2>(to, map, b, {x, y});
 }
-inline void load_box(void* to, const TensorMap* map, Barrier* b, int blocks, int x, int y, int z, int w) {
-  emulator::hopper::load<4>(to, map, b, blocks, {x, y, z, w});
+inline void load_box(void* to, const TensorMap* map, Barrier* b, int x, int y, int z, int w) {
+  emulator::hopper::load<4>(to, map, b, {x, y, z, w});
 }
 inline void store_box(const TensorMap* map, const void* from, int x, int y, int z, int w) {
   using namespace emulator::hopper;
@@ -318,7 +300,9 @@ inline void wait_for_cluster() {
 inline float4 load_from_block(const float4* own, int rank) {
   using namespace emulator::hopper;
   float4 v;
-  if (ended(rank)) emulator::fail("a load from a block that has ended");
+  const int first = rank * block_threads;
+  if (std::all_of(threads.begin() + first, threads.begin() + first + block_threads, [](const Thread& t) { return t.done; }))
+    emulator::fail("a load from a block that has ended");
   std::memcpy(&v, blocks[rank].shared + offset(own), sizeof v);
   return v;
 }
@@ -381,31 +365,29 @@ cudaError_t encode(TensorMap* map, const void* base, const uint64_t (&sizes)[kRa
 }
 
 template <class Arguments>
-cudaError_t launch_clusters(void (*kernel)(Arguments), dim3 grid, int count, dim3 cluster, int bytes, cudaStream_t,
+cudaError_t launch_clusters(void (*kernel)(Arguments), dim3 grid, int count, int cluster, int bytes, cudaStream_t,
                             const Arguments& arguments) {
   using namespace emulator::hopper;
-  const int size = cluster.x * cluster.y;
   if (bytes > kSharedLimit) emulator::fail("too much shared memory");
-  if (!grid.x || !grid.y || !grid.z || grid.x >> 31 || grid.y > 0xffff || grid.z > 0xffff || grid.x % cluster.x ||
-      grid.y % cluster.y || cluster.z != 1 || size > 8)
+  if (!grid.x || !grid.y || !grid.z || grid.x >> 31 || grid.y > 0xffff || grid.z > 0xffff || grid.x % cluster || cluster > 8)
     emulator::fail("a grid that cannot be launched");
   gridDim = grid, block_threads = count, shared_size = bytes;
   kernel_body = [&] { kernel(arguments); };
-  std::vector<char*> memory(size);
+  std::vector<char*> memory(cluster);
   for (char*& m : memory) m = static_cast<char*>(std::aligned_alloc(1024, (bytes + 1023) / 1024 * 1024));
-  while (threads.size() < static_cast<size_t>(size * count)) threads.emplace_back();
+  while (threads.size() < static_cast<size_t>(cluster * count)) threads.emplace_back();
   dim3 at;
   for (at.z = 0; at.z < grid.z; ++at.z)
-    for (at.y = 0; at.y < grid.y; at.y += cluster.y)
-      for (at.x = 0; at.x < grid.x; at.x += cluster.x) {
-        blocks.assign(size, {});
-        for (int r = 0; r < size; ++r) {
+    for (at.y = 0; at.y < grid.y; ++at.y)
+      for (at.x = 0; at.x < grid.x; at.x += cluster) {
+        blocks.assign(cluster, {});
+        for (int r = 0; r < cluster; ++r) {
           Block& b = blocks[r];
-          b.index = dim3(at.x + r % cluster.x, at.y + r / cluster.x, at.z), b.shared = memory[r];
+          b.index = dim3(at.x + r, at.y, at.z), b.shared = memory[r];
           b.warps.resize(count / 32), b.products.resize(count / 128 + 1);
           std::memset(b.shared, 0xff, bytes);
         }
-        for (int i = 0; i < size * count; ++i) {
+        for (int i = 0; i < cluster * count; ++i) {
           Thread& t = threads[i];
           getcontext(&t.context);
           t.context.uc_stack = {t.stack.data(), 0, t.stack.size()};
