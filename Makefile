@@ -80,7 +80,8 @@ cuda-emulate: $(VENV)/installed build/emulated/ganzoo.so  ## run the CUDA kernel
 	$(CXX) $(EMULATE) $(SANITIZED) tests/csrc/cuda.cpp csrc/cuda/*.cu -o build/emulated/kernels
 	build/emulated/kernels bfloat16
 	build/emulated/kernels float32
-	GANZOO_EMULATED_CUDA=$(CURDIR)/build/emulated/ganzoo.so $(BIN)/pytest -q tests/ops/test_cuda.py tests/ops/test_cuda_blocks.py
+	GANZOO_EMULATED_CUDA=$(CURDIR)/build/emulated/ganzoo.so $(BIN)/pytest -q tests/ops/test_cuda.py tests/ops/test_cuda_blocks.py \
+		tests/ops/test_cuda_few_channels.py
 
 build/emulated/%.o: csrc/% $(CUDA_HEADERS)
 	mkdir -p $(@D)
