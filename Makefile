@@ -64,7 +64,7 @@ portable-%:
 
 # ---- CUDA -----------------------------------------------------------------------------------------------------------
 
-CUDA_HEADERS := $(wildcard csrc/cuda/*.h csrc/cuda/*.cuh csrc/torch/cuda/*.h tests/csrc/emulator*.h)
+CUDA_HEADERS := $(wildcard csrc/cuda/*.h csrc/cuda/*.cuh csrc/torch/cuda/*.h tests/csrc/*.h)
 EMULATED := $(patsubst csrc/%,build/emulated/%.o,$(wildcard csrc/cuda/*.cu csrc/torch/cuda/*.cpp))
 EMULATE := -x c++ -std=c++17 -w -DGANZOO_EMULATE -Itests/csrc
 SANITIZED := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all

@@ -57,30 +57,35 @@ __device__ __forceinline__ uint32_t leaky_relu_gradient(uint32_t grad, uint32_t 
   return pack_pair<T>(o.x > 0 ? g.x : slope == 0 ? 0 : slope * g.x, o.y > 0 ? g.y : slope == 0 ? 0 : slope * g.y);
 }
 
-__device__ __forceinline__ float read_weight(const Weight& w, bool as_bfloat16, int64_t at) {
-  if (w.is_float32) return static_cast<const float*>(w.data)[at];
-  return as_bfloat16 ? to_float(static_cast<const bfloat16*>(w.data)[at])
-                     : to_float(static_cast<const float16*>(w.data)[at]);
+// Calls body(channel, c, kh, kw, value) for the weights of small channels first .. last, the block's threads one next to
+// the other as NCHW weights lie. Several are loaded before the first is used, to overlap their latency.
+template <class Number, int C, class Body>
+__device__ __forceinline__ void for_weights_of(const Weight& w, int first, int last, const Body& body) {
+  constexpr int kAhead = 4 * C;
+  const int count = (last - first) * 16 * C;
+  for (int begin = threadIdx.x; begin < count; begin += kAhead * kThreads) {
+    Number values[kAhead];
+#pragma unroll
+    for (int a = 0; a < kAhead; ++a) {
+      const int i = begin + a * kThreads, channel = first + i / (16 * C), c = i % (16 * C) / 16;
+      if (i < count)
+        values[a] = static_cast<const Number*>(w.data)[channel * w.strides[0] + c * w.strides[1] +
+                                                       i / 4 % 4 * w.strides[2] + i % 4 * w.strides[3]];
+    }
+#pragma unroll
+    for (int a = 0; a < kAhead; ++a) {
+      const int i = begin + a * kThreads;
+      if (i < count) body(first + i / (16 * C), i % (16 * C) / 16, i / 4 % 4, i % 4, to_float(values[a]));
+    }
+  }
 }
 
-template <class T>
-struct IsBFloat16 {
-  static constexpr bool value = false;
-};
-template <>
-struct IsBFloat16<bfloat16> {
-  static constexpr bool value = true;
-};
-
-// Calls body(channel, c, kh, kw, value) for the weights of small channels first .. last, the block's threads one next to
-// the other as NCHW weights lie.
 template <class T, int C, class Body>
 __device__ __forceinline__ void for_weights(const Weight& w, int first, int last, const Body& body) {
-  for (int i = threadIdx.x; i < (last - first) * 16 * C; i += kThreads) {
-    const int channel = first + i / (16 * C), c = i % (16 * C) / 16, kh = i / 4 % 4, kw = i % 4;
-    const int64_t at = channel * w.strides[0] + c * w.strides[1] + kh * w.strides[2] + kw * w.strides[3];
-    body(channel, c, kh, kw, read_weight(w, IsBFloat16<T>::value, at));
-  }
+  if (w.is_float32)
+    for_weights_of<float, C>(w, first, last, body);
+  else
+    for_weights_of<T, C>(w, first, last, body);
 }
 
 // ---- tiles of the small image, 128 pixels of one image each ---------------------------------------------------------

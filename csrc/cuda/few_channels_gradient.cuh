@@ -31,11 +31,8 @@ constexpr int kSumPitch = 16 * C + 4;
 template <int C>
 int few_gradient_bytes(const Tiles& t, bool small_derivative) {
   const int tiles = patch_bytes(t) + kPatchPixels * (kColumnBytes<C> + (small_derivative ? 3 : 2) * kPixelBytes);
-  return max(tiles, max(kSlice * kSumPitch<C>, kThreads * C) * 4);
+  return max(tiles, 4 * kSlice * kSumPitch<C> * 4);
 }
-
-template <class T>
-constexpr uint32_t kOnes = IsBFloat16<T>::value ? 0x3f803f80 : 0x3c003c00;
 
 template <class T, int C, bool kGradIsBig>
 __global__ void __launch_bounds__(kThreads, 2) few_gradient(const __grid_constant__ FewGradientArguments<T> p) {
@@ -128,7 +125,7 @@ __global__ void __launch_bounds__(kThreads, 2) few_gradient(const __grid_constan
           }
         }
         if constexpr (!kGradIsBig) {
-          const uint32_t ones[2] = {kOnes<T>, kOnes<T>};
+          const uint32_t one = pack_pair<T>(1, 1), ones[2] = {one, one};
 #pragma unroll
           for (int i = 0; i < 2; ++i) multiply_add<T>(total[i], a[i], ones);
         }
@@ -136,33 +133,30 @@ __global__ void __launch_bounds__(kThreads, 2) few_gradient(const __grid_constan
     }
   }
 
-  float* sums = reinterpret_cast<float*>(shared_memory());  // [channel][16 C, total]
-  for (int q = 0; q < 4; ++q) {
-    __syncthreads();
-    if (q != quarter || m0 >= channels) continue;
+  float* sums = reinterpret_cast<float*>(shared_memory());  // [quarter][channel][16 C, total]
+  constexpr int kQuarter = kSlice * kSumPitch<C>;
+  __syncthreads();
+  if (m0 < channels) {
 #pragma unroll
-    for (int i = 0; i < 2; ++i)
+    for (int i = 0; i < 4; ++i) {
+      float* to = sums + quarter * kQuarter + (m0 + i / 2 * 16 + i % 2 * 8 + g) * kSumPitch<C>;
 #pragma unroll
-      for (int e = 0; e < 4; ++e) {
-        float* to = sums + (m0 + i * 16 + g + e / 2 * 8) * kSumPitch<C>;
-#pragma unroll
-        for (int n = 0; n < 2 * C; ++n) {
-          float& at = to[n * 8 + 2 * t + e % 2];
-          at = q ? at + sum[i][n][e] : sum[i][n][e];
-        }
-        if (t == 0 && e % 2 == 0) {
-          float& at = to[16 * C];
-          at = q ? at + total[i][e] : total[i][e];
-        }
-      }
+      for (int n = 0; n < 2 * C; ++n)
+        *reinterpret_cast<float2*>(to + n * 8 + 2 * t) =
+            make_float2(sum[i / 2][n][i % 2 * 2], sum[i / 2][n][i % 2 * 2 + 1]);
+      if (t == 0) to[16 * C] = total[i / 2][i % 2 * 2];
+    }
   }
   __syncthreads();
+  const auto sum_of_quarters = [&](int at) {
+    return ((sums[at] + sums[kQuarter + at]) + sums[2 * kQuarter + at]) + sums[3 * kQuarter + at];
+  };
   float* part = p.parts + static_cast<int64_t>(blockIdx.x) * p.part;
   for (int i = threadIdx.x; i < channels * 16 * C; i += kThreads)
-    part[slice * 16 * C + i] = sums[i / (16 * C) * kSumPitch<C> + i % (16 * C)];
+    part[slice * 16 * C + i] = sum_of_quarters(i / (16 * C) * kSumPitch<C> + i % (16 * C));
   if constexpr (!kGradIsBig) {
     for (int i = threadIdx.x; i < channels; i += kThreads)
-      part[p.s.cs * 16 * C + slice + i] = sums[i * kSumPitch<C> + 16 * C];
+      part[p.s.cs * 16 * C + slice + i] = sum_of_quarters(i * kSumPitch<C> + 16 * C);
   } else if (blockIdx.y == 0) {
     __syncthreads();
 #pragma unroll
