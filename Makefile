@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-long fuzz kills lint format bench sanitize portable cuda-check cuda-emulate cuda-kernels cuda-bench cuda-sanitize gpu wheel-test clean
+.PHONY: demo test test-long fuzz kills lint format bench sanitize portable cuda-check cuda-emulate cuda-kernels cuda-bench cuda-few-channels cuda-sanitize gpu wheel-test clean
 
 demo: $(VENV)/installed  ## train a conditional GAN on real digits for a minute
 	$(BIN)/ganzoo train cgan --dataset digits --minutes 1
@@ -64,7 +64,7 @@ portable-%:
 
 # ---- CUDA -----------------------------------------------------------------------------------------------------------
 
-CUDA_HEADERS := $(wildcard csrc/cuda/*.h csrc/cuda/*.cuh csrc/torch/cuda/*.h tests/csrc/emulator*.h)
+CUDA_HEADERS := $(wildcard csrc/cuda/*.h csrc/cuda/*.cuh csrc/torch/cuda/*.h tests/csrc/*.h)
 EMULATED := $(patsubst csrc/%,build/emulated/%.o,$(wildcard csrc/cuda/*.cu csrc/torch/cuda/*.cpp))
 EMULATE := -x c++ -std=c++17 -w -DGANZOO_EMULATE -Itests/csrc
 SANITIZED := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
@@ -80,7 +80,8 @@ cuda-emulate: $(VENV)/installed build/emulated/ganzoo.so  ## run the CUDA kernel
 	$(CXX) $(EMULATE) $(SANITIZED) tests/csrc/cuda.cpp csrc/cuda/*.cu -o build/emulated/kernels
 	build/emulated/kernels bfloat16
 	build/emulated/kernels float32
-	GANZOO_EMULATED_CUDA=$(CURDIR)/build/emulated/ganzoo.so $(BIN)/pytest -q tests/ops/test_cuda.py tests/ops/test_cuda_blocks.py
+	GANZOO_EMULATED_CUDA=$(CURDIR)/build/emulated/ganzoo.so $(BIN)/pytest -q tests/ops/test_cuda.py tests/ops/test_cuda_blocks.py \
+		tests/ops/test_cuda_few_channels.py
 
 build/emulated/%.o: csrc/% $(CUDA_HEADERS)
 	mkdir -p $(@D)
@@ -114,6 +115,13 @@ build/kernels/%.o: csrc/cuda/% $(CUDA_HEADERS)
 build/kernels/%.o: tests/csrc/% $(CUDA_HEADERS)
 	mkdir -p build/kernels
 	$(COMPILE_CUDA) -O1 -x cu -c $< -o $@
+
+cuda-few-channels: build/cuda/few_channels  ## on a GPU: time the kernels for images of few channels, without torch
+	build/cuda/few_channels
+
+build/cuda/few_channels: build/kernels/few_channels.cu.o benchmarks/few_channels.cu
+	mkdir -p build/cuda
+	$(COMPILE_CUDA) -O3 $^ -o $@
 
 cuda-sanitize: cuda-memcheck cuda-racecheck  ## on a GPU: run the kernels under compute-sanitizer
 

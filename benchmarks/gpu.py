@@ -45,8 +45,8 @@ class Results:
 
 
 TESTS = [
-    "tests/ops/test_cuda.py", "tests/ops/test_cuda_blocks.py", "tests/training/test_cuda_graph.py",
-    "tests/training/test_cuda_zoo.py",
+    "tests/ops/test_cuda.py", "tests/ops/test_cuda_blocks.py", "tests/ops/test_cuda_few_channels.py",
+    "tests/training/test_cuda_graph.py", "tests/training/test_cuda_zoo.py",
 ]  # fmt: skip
 STAGES = ("tests", "sanitize", "ceilings", "benchmarks", "profile", "train")
 

@@ -95,14 +95,23 @@ def unsupported_reason(x: Tensor, weight: Tensor, params: Sequence[Tensor], trai
 def is_profitable(x: Tensor, weight: Tensor, one_pixel: bool) -> bool:
     """Whether `auto` uses these kernels: where benchmarks/results shows that they are faster than PyTorch's.
 
-    That is on Hopper, in 16 bits, for images and channels that fill the tiles of its kernels, in a step that a CUDA
-    graph replays.
+    That is on Hopper, in 16 bits, for images and channels that fill the tiles of its kernels or next to an image of few
+    channels, in a step that a CUDA graph replays.
     """
     if not recording() or compute_dtype(x).itemsize != 2 or _capability(x.device.type, x.device.index) != HOPPER:
         return False
     if one_pixel:
         return weight.shape[1] % 8 == 0
+    if has_few_channels(compute_dtype(x), weight):
+        return True
     return x.shape[0] % TILE == 0 and weight.shape[0] % TILE == 0 and weight.shape[1] % TILE == 0
+
+
+def has_few_channels(dtype: torch.dtype, weight: Tensor) -> bool:
+    """Whether there are kernels for this weight next to an image of few channels: csrc/cuda/few_channels.h."""
+    if weight.dim() != 4 or not 1 <= weight.shape[1] <= 4:
+        return False
+    return weight.shape[0] % 16 == 0 and weight.shape[0] <= 256 and dtype in (torch.float16, torch.bfloat16)
 
 
 def compute_dtype(x: Tensor) -> torch.dtype:

@@ -128,6 +128,8 @@ class BlockRule:
 
     def is_profitable(self, kernels: Kernels, x: Tensor, weight: Tensor, *_: Any) -> bool:
         if kernels is Kernels.CUDA:
+            if weight.shape[1] <= FEW_CHANNELS and self.batch_norm:
+                return False  # channels are read one number at a time
             return cuda_library.is_profitable(x, weight, self.one_pixel)
         # copying the image with many channels to channels_last and back costs more than the kernels save
         many_channels_copied = not self.transposed or torch.is_grad_enabled()

@@ -1,8 +1,8 @@
-"""Layers next to an image of 1 to 4 channels, on the CPU: the generator's last layer, and gradients of a convolution
-fused with those of its activation.
+"""Layers next to an image of 1 to 4 channels: the generator's last layer, and gradients of a convolution fused with
+those of its activation.
 
 The operators are `conv_transpose4x4s2_tanh`, `few_channels_input_grad` and `few_channels_weight_grad`; without an
-activation these layers use the operators of `ganzoo.ops.convolution`.
+activation these layers use the operators of `ganzoo.ops.convolution`. On a GPU they are for float16 and bfloat16.
 """
 
 from __future__ import annotations
@@ -15,8 +15,16 @@ from torch import Tensor
 
 from ganzoo.ops import reference
 from ganzoo.ops.autograd import Gradients, declare, empty_image
-from ganzoo.ops.cuda_library import is_cuda
-from ganzoo.ops.dispatch import FEW_CHANNELS, BlockRule, below_autograd, dispatch, like_reference, needs_grad
+from ganzoo.ops.cuda_library import compute_dtype, has_few_channels, is_cuda
+from ganzoo.ops.dispatch import (
+    FEW_CHANNELS,
+    BlockRule,
+    Kernels,
+    below_autograd,
+    dispatch,
+    like_reference,
+    needs_grad,
+)
 
 ops = torch.ops.ganzoo
 
@@ -31,10 +39,18 @@ def conv_transpose_tanh(
     """tanh of a transposed convolution with bias, [out] or None: the last layer of a generator.
 
     Shapes and errors are those of `conv_transpose_bn_relu`; native for kernel 4, stride 2, padding 1 and images of 1 to
-    4 channels, on the CPU. On a GPU PyTorch computes it, whatever the backend.
+    4 channels. On a GPU PyTorch computes it in float32, and unless `in` is a multiple of 16 up to 256, whatever the
+    backend.
     """
-    if is_cuda(x) or dispatch(CONV_TRANSPOSE_TANH, backend, x, weight, (bias,), stride, padding) is None:
+    if is_cuda(x) and not has_few_channels(compute_dtype(x), weight):
+        kernels = None
+    else:
+        kernels = dispatch(CONV_TRANSPOSE_TANH, backend, x, weight, (bias,), stride, padding)
+    if kernels is None:
         return reference.conv_transpose_tanh(x, weight, bias, stride=stride, padding=padding)
+    if kernels is Kernels.CUDA:
+        x = x.to(compute_dtype(x))
+        bias = None if bias is None else bias.float()
     operator, size = ops.conv_transpose4x4s2_tanh.default, (2 * x.shape[2], 2 * x.shape[3])
     if needs_grad(x, weight, bias):
         out = operator(x, weight, bias, *size)
@@ -44,8 +60,10 @@ def conv_transpose_tanh(
 
 
 def can_fuse_gradients(grad: Tensor, weight: Tensor) -> bool:
-    """Whether `gradients` applies: on the CPU, if they are not to be differentiated."""
-    return weight.shape[1] <= FEW_CHANNELS and not is_cuda(grad) and not torch.is_grad_enabled()
+    """Whether `gradients` applies: there are kernels for the layer, and the gradients are not to be differentiated."""
+    if torch.is_grad_enabled():
+        return False
+    return has_few_channels(grad.dtype, weight) if is_cuda(grad) else weight.shape[1] <= FEW_CHANNELS
 
 
 def gradients(
@@ -79,7 +97,8 @@ def _backward(ctx: Any, grad: Tensor) -> Gradients:
 
 def _fake_weight_grad(grad: Tensor, out: Tensor, x: Tensor, transposed: bool, slope: float) -> tuple[Tensor, Tensor]:
     small, big = (x, grad) if transposed else (grad, x)
-    return empty_image(small, small.shape[1], big.shape[1], 4, 4), grad.new_empty((grad.shape[1],))
+    weight = empty_image(small, small.shape[1], big.shape[1], 4, 4, torch.float32)
+    return weight, grad.new_empty((grad.shape[1],), dtype=torch.float32)
 
 
 declare(

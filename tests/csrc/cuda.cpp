@@ -260,6 +260,8 @@ static void check_passes(Type type, int pixels, int channels, bool affine) {
   compare("dbeta", gradient_of_beta.to_host(), dbeta, 1e-3, 1e-2);
 }
 
+#include "cuda_few_channels.h"
+
 template <class T>
 static void check_type(const char* name, Type type) {
   // whole chunks, with both tile widths and several splits; channels that do not fill chunks; one image; many images of
@@ -288,6 +290,7 @@ static void check_type(const char* name, Type type) {
   check_passes<T>(type, 2, 2056, true);
   check_passes<T>(type, 66000, 8, true);
   if (type == Type::kFloat32) check_long_sum();
+  if constexpr (sizeof(T) == 2) check_few_channels<T>(type);
   std::printf("%s: passed\n", name);
 }
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ganzoo import ops
-from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU
+from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU, ConvTransposeTanh
 from ganzoo.ops import NativeError
 from ganzoo.training import loop
 from tests.ops.conftest import random, shaken
@@ -26,6 +26,8 @@ BLOCKS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "first": (lambda: ConvTransposeBNReLU(16, 24, 4, 1, 0), (6, 16, 1, 1)),
     "down": (lambda: ConvBNLeakyReLU(16, 24), (6, 16, 7, 8)),
     "plain": (lambda: ConvBNLeakyReLU(3, 24, norm=False), (6, 3, 7, 8)),
+    "few channels": (lambda: ConvBNLeakyReLU(3, 48, norm=False), (6, 3, 7, 8)),
+    "image": (lambda: nn.Sequential(ConvTransposeTanh(32, 3)), (6, 32, 3, 4)),
 }
 every_block = pytest.mark.parametrize("kind", BLOCKS)
 

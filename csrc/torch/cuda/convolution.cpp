@@ -4,6 +4,7 @@
 
 #include <tuple>
 
+#include "few_channels.h"
 #include "tensors.h"
 
 namespace {
@@ -50,6 +51,11 @@ Result convolve(bool transposed, const Tensor& x, const Tensor& weight, const Ma
   Maybe keep_scale, keep_shift;
   Epilogue e = {channel(scale, "scale", cout, x, keep_scale), channel(shift, "shift", cout, x, keep_shift),
                 static_cast<float>(slope), nullptr, nullptr};
+  if (!statistics && has_few_channels(type, cs, cb)) {
+    const FewChannels s = transposed ? FewChannels{int(n), int(x.size(2)), int(x.size(3)), int(cs), int(height), int(width), int(cb)}
+                                     : FewChannels{int(n), int(out_h), int(out_w), int(cs), int(x.size(2)), int(x.size(3)), int(cb)};
+    return {few_channels(transposed, s, x, {}, 1, weight, {e.scale, e.shift, false, e.slope}), vector(x, 0), vector(x, 0)};
+  }
   const Call call(x);
   Result r = {empty_nhwc(x, x.scalar_type(), n, cout, out_h, out_w), vector(x, statistics ? cout : 0),
               vector(x, statistics ? cout : 0)};
@@ -89,6 +95,11 @@ Tensor conv4x4s2_weight_grad(Tensor small, Tensor big) {
   const Type type = type_of(small, "small");
   STD_TORCH_CHECK(small.size(0) == big.size(0), "ganzoo: small and big must be of one batch");
   check_sizes(small.size(0), small.size(2), small.size(3), small.size(1), big.size(2), big.size(3), big.size(1));
+  if (has_few_channels(type, small.size(1), big.size(1))) {
+    const FewChannels s = {int(small.size(0)), int(small.size(2)), int(small.size(3)), int(small.size(1)),
+                           int(big.size(2)),   int(big.size(3)),   int(big.size(1))};
+    return std::get<0>(few_channels_gradients(s, small, big, false, {}, 1, false));
+  }
   Tensor out = empty_nhwc(small, ScalarType::Float, small.size(1), big.size(1), 4, 4);
   if (small.size(0) == 0) return torch::stable::zero_(out);
   const Call call(small);
