@@ -205,7 +205,7 @@ def train(results: Results, seconds: float) -> None:
     run_folder = HERE / "build" / f"run-{os.getpid()}"
     words = [sys.executable, "-m", "ganzoo", "train", "dcgan", "--dataset", "mnist", "--set", "image_size=64"]
     words += ["--epochs", "50", "--precision", "bf16", "--out", str(run_folder)]
-    environment = {"GANZOO_OPS": "native"}
+    environment = {}
     if (HERE.parent / "shared" / "datasets").is_dir():
         environment["GANZOO_DATA"] = os.environ.get("GANZOO_DATA", str(HERE.parent / "shared" / "datasets"))
     start = time.time()
