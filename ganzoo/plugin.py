@@ -16,6 +16,7 @@ from ganzoo.core.plugin import (
     PenaltyName,
     Preset,
     Sampling,
+    StandingSampling,
     Variants,
 )
 from ganzoo.core.spec import DataKind, DataLocation, DataSpec, Field, Split
@@ -41,5 +42,6 @@ __all__ = [
     "Preset",
     "Sampling",
     "Split",
+    "StandingSampling",
     "Variants",
 ]

@@ -82,6 +82,9 @@ class Config:
     lecam_start: int = setting(1000, "step from which lecam acts", ge=0)
     orthogonal: float = setting(0.0, "weight of the generator's orthogonal regularisation; 0: none", ge=0)
     top_k: float = setting(1.0, "smallest share of images, the best ones, that the generator learns from", gt=0, le=1)
+    zcr: float = setting(0.0, "weight of zCR: logits must not change as the noise does a little; 0: none", ge=0)
+    zcr_generator: float = setting(0.5, "with zcr: weight of the generator's term, by which images do change", ge=0)
+    zcr_noise: float = setting(0.05, "with zcr: standard deviation of the change of the noise", gt=0)
     clip: float = setting(0.01, "with penalty=clip: bound on the absolute value of weights", gt=0)
     augmentation: AugmentationName = setting("none", "augmentation of all images that the discriminator sees")
     spectral_norm: Networks = setting("none", "networks whose weights are divided by their largest singular value")
@@ -169,6 +172,15 @@ class ConvolutionalConfig(Config):
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
     """The settings of sampling, `ganzoo sample RUN --set truncation=0.5`. Subclass it to add fields with `setting`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StandingSampling(Sampling):
+    """The settings of sampling for generators with batch norm."""
+
+    standing: int = setting(
+        0, "batches to generate beforehand, whose statistics batch norm then uses; 0: those of training", ge=0
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

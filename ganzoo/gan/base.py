@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from ganzoo.augmentations import Augmentation, get_augmentation
 from ganzoo.core.errors import UsageError
-from ganzoo.core.plugin import Sampling
+from ganzoo.core.plugin import Sampling, StandingSampling
 from ganzoo.core.spec import INPUT, LABEL, DataSpec
 from ganzoo.data.normalization import decode
 from ganzoo.gan.condition import Condition, condition_of, map_condition, twice
 from ganzoo.gan.regularisers import Regularisers, top_k
-from ganzoo.gan.sampling import checked_given, checked_labels, evaluating, sampling_with
+from ganzoo.gan.sampling import checked_given, checked_labels, evaluating, sampling_with, standing_statistics
 from ganzoo.gan.step import Logs, Player, StepContext
 from ganzoo.losses import clip_weights, get_loss, get_penalty
 from ganzoo.nn import MinibatchStddev, spectrally_normalise, uses_batch_statistics
@@ -100,10 +100,16 @@ class GAN(nn.Module):
                     fake = step.generate(micro, keep_graph=last and len(batch) == 1).detach()
                     for loss, logs in self.discriminator_losses(micro.real, fake, micro.condition, step.rng):
                         update.backward(loss, logs)
+                    for loss, logs in self.regularisers.latent_consistency(self, micro, fake):
+                        update.backward(loss, logs)
         with step.update("generator") as update:
             for micro in batch:
                 fake = step.generate(micro)
-                update.backward(*self.generator_loss(micro.real, fake, micro.condition))
+                loss, logs = self.generator_loss(micro.real, fake, micro.condition)
+                if self.config.zcr:  # along the graph of the same images
+                    spread, more = self.regularisers.latent_diversity(self, micro, fake)
+                    loss, logs = loss + spread, {**logs, **more}
+                update.backward(loss, logs)
                 for loss, logs in self.regularisers.generator(self, micro):
                     update.backward(loss, logs)
         return step.logs
@@ -262,6 +268,7 @@ class GAN(nn.Module):
     def generator_objective(self, on_real: Tensor | None, on_fake: Tensor) -> Tensor:
         """The generator's adversarial loss; only a relativistic one uses `on_real`, the logits of real images."""
         loss = get_loss(self.config.loss)
+        self.regularisers.asked.add("top_k")
         if self.config.top_k < 1:
             on_fake = on_fake.topk(top_k(len(on_fake), self.step_context.images_seen, self.config.top_k), dim=0).values
         return loss.generator(on_real, on_fake) if loss.relativistic else loss.generator(on_fake)
@@ -283,6 +290,7 @@ class GAN(nn.Module):
 
     def augment(self, images: Tensor) -> Tensor:
         """The images as the discriminator sees them in training: augmented if the setting `augmentation` says so."""
+        self.regularisers.asked.add("augmentation")
         return images if self.augmentation is None else self.augmentation(images, self.step_context.rng)
 
     def _adapt_augmentation(self) -> None:
@@ -338,10 +346,12 @@ class GAN(nn.Module):
         samples = []
         with evaluating(self.generator), sampling_with(self, sampling or {}):
             z, condition = self.latent(count, rng), self.condition(conditioning, count, rng)
-            for start in range(0, count, chunk):
-                rows = slice(start, start + chunk)
-                outputs = self.generate(z[rows], map_condition(operator.itemgetter(rows), condition))
-                samples.append(decode(outputs, self.spec))
+            standing = self.sampling.standing if isinstance(self.sampling, StandingSampling) else 0
+            with standing_statistics(self, standing, self.config.batch_size, rng):
+                for start in range(0, count, chunk):
+                    rows = slice(start, start + chunk)
+                    outputs = self.generate(z[rows], map_condition(operator.itemgetter(rows), condition))
+                    samples.append(decode(outputs, self.spec))
         return torch.cat(samples) if samples else decode(torch.empty(0, *self.spec.shape), self.spec)
 
     def class_labels(self, count: int) -> Tensor | None:

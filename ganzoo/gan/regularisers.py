@@ -1,4 +1,4 @@
-"""Regularisers that are settings of any architecture: path length, orthogonal weights, LeCam, top-k training."""
+"""Regularisers that are settings of any architecture: path length, orthogonal weights, LeCam, zCR, top-k training."""
 
 from __future__ import annotations
 
@@ -22,12 +22,15 @@ LECAM_DECAY = 0.99
 """Decay of the moving averages of logits, one step of the discriminator."""
 TOP_K_FALL, TOP_K_IMAGES = 0.99, 50_000
 """The share of images that the generator learns from is multiplied by the one after so many of the other."""
+OFF = {"path_length": 0.0, "orthogonal": 0.0, "zcr": 0.0, "lecam": 0.0, "top_k": 1.0, "augmentation": "none"}
+"""Settings that a training step of a plugin may pass over, and their values without effect."""
 
 
 class Regularisers(nn.Module):
-    """What the settings `path_length`, `orthogonal` and `lecam` add to the losses, with its state in buffers.
+    """What the settings `path_length`, `orthogonal`, `zcr` and `lecam` add to the losses, with its state in buffers.
 
-    Without these settings there is no state, and nothing is computed.
+    Without these settings there is no state, and nothing is computed. `asked` are the settings in `OFF` that steps have
+    asked for.
     """
 
     mean_path: Tensor
@@ -36,10 +39,16 @@ class Regularisers(nn.Module):
     def __init__(self, config: Any):
         super().__init__()
         self.config = config
+        self.asked: set[str] = set()
         if config.path_length:
             self.register_buffer("mean_path", torch.zeros(()))
         if config.lecam:
             self.register_buffer("mean_logits", torch.zeros(2))  # of real and of generated images
+
+    def without_effect(self) -> list[str]:
+        """The settings, `name=value`, that are on and that no step has asked for."""
+        values = {name: getattr(self.config, name) for name, off in OFF.items() if name not in self.asked}
+        return [f"{name}={value}" for name, value in values.items() if value != OFF[name]]
 
     def phase(self, step: int) -> Hashable:
         """What the step's control flow depends on; None if all steps are alike."""
@@ -55,12 +64,36 @@ class Regularisers(nn.Module):
     def generator(self, gan: GAN, micro: MicroBatch) -> Iterator[tuple[Tensor, Logs]]:
         """Terms of the generator's loss, and their unweighted values for the logs."""
         step, config = gan.step_context, self.config
+        self.asked |= {"path_length", "orthogonal"}
         if config.path_length and step.step % config.path_length_interval == 0:
             value = self._path_length(gan, micro)
             yield config.path_length * config.path_length_interval * value, {"path_penalty": value.detach()}
         if config.orthogonal:
             value = orthogonality(gan.generator)
             yield config.orthogonal * value, {"orthogonality": value.detach()}
+
+    def latent_consistency(self, gan: GAN, micro: MicroBatch, fake: Tensor) -> Iterator[tuple[Tensor, Logs]]:
+        """zCR's term of the discriminator's loss, E (D(G(z)) - D(G(z')))^2 with `fake` = G(z), z' = z + noise.
+
+        Zhao et al. 2021, arXiv:2002.04724, section 3.2.
+        """
+        self.asked.add("zcr")
+        if self.config.zcr:
+            with torch.no_grad():
+                near = self._near(gan, micro)
+            on_fake, on_near = (gan.discriminator(gan.augment(x), micro.condition).float() for x in (fake, near))
+            value = (on_fake - on_near).square().mean()
+            yield self.config.zcr * value, {"latent_consistency": value.detach()}
+
+    def latent_diversity(self, gan: GAN, micro: MicroBatch, fake: Tensor) -> tuple[Tensor, Logs]:
+        """zCR's term of the generator's loss: -E |G(z) - G(z')|^2, a mean over all values; see `latent_consistency`."""
+        value = (fake - self._near(gan, micro)).float().square().mean()
+        return -self.config.zcr_generator * value, {"latent_diversity": value.detach()}
+
+    def _near(self, gan: GAN, micro: MicroBatch) -> Tensor:
+        """What is generated from noise near that of the microbatch."""
+        noise = normal(micro.z, *micro.z.shape[1:], rng=gan.step_context.rng)
+        return gan.generate(micro.z + self.config.zcr_noise * noise, micro.condition)
 
     def _path_length(self, gan: GAN, micro: MicroBatch) -> Tensor:
         """E (length - a)^2 with a the moving average of lengths, for half of the images, as in the authors' code."""
@@ -77,6 +110,7 @@ class Regularisers(nn.Module):
         mean relu(D(x) - a_F)^2 + mean relu(a_R - D(G(z)))^2, a the moving averages of the other side's logits: Tseng
         et al. 2021, arXiv:2104.03310, eq. 4, as in the authors' code. Before `lecam_start` a is the last batch's mean.
         """
+        self.asked.add("lecam")
         step = gan.step_context
         started = step.step >= self.config.lecam_start
         means = self.mean_logits.clone()

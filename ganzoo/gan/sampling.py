@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ganzoo.core import config as configs
 from ganzoo.core.errors import DataError, UsageError, did_you_mean
@@ -98,3 +100,34 @@ def sampling_with(gan: Any, chosen: Mapping[str, Any]) -> Iterator[None]:
         yield
     finally:
         gan.sampling = before
+
+
+@contextlib.contextmanager
+def standing_statistics(gan: Any, batches: int, size: int, rng: torch.Generator) -> Iterator[None]:
+    """While entered, the generator's batch norms use the mean statistics of so many batches that are generated for it.
+
+    Brock et al. 2019, arXiv:1809.11096; the classes of the `size` images of a batch are drawn. Variances
+    are means of those within batches. With 0 batches, or without batch norm, nothing changes.
+    """
+    norms = [m for m in gan.generator.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
+    if not batches or not norms:
+        yield
+        return
+    before = [(norm, norm.training, norm.momentum, copy.deepcopy(norm.state_dict())) for norm in norms]
+    try:
+        with torch.no_grad():
+            for norm in norms:
+                norm.reset_running_stats()
+                norm.train().momentum = None  # a cumulative average
+            for _ in range(batches):
+                z, labels = gan.latent(size, rng), None
+                if gan.conditional:
+                    labels = torch.randint(gan.classes, (size,), device=gan.device, generator=rng)
+                gan.generate(z, gan.condition(labels, size, rng))
+        for norm in norms:
+            norm.eval()
+        yield
+    finally:
+        for norm, training, momentum, state in before:
+            norm.train(training).momentum = momentum
+            norm.load_state_dict(state)

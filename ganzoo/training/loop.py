@@ -41,11 +41,15 @@ def train(
             save_checkpoint(state, metrics, callbacks, writer)
         if not should_stop(state, config, stop):
             step = cuda_graph.stepper(state, batches, compute_step, config.cuda_graph, callbacks.on_note)
+        first = state.step
         while not should_stop(state, config, stop):
             state.apply_schedules()
             verify = config.verify_every is not None and (state.step + 1) % config.verify_every == 0
             metrics.add(compute_twice(state, run, step) if verify else step())
             update_ema(state)
+            if state.step == first:
+                for setting in state.gan.regularisers.without_effect():
+                    callbacks.on_note(f"{setting} has no effect: this architecture's training step does not use it.")
             state.step += 1
             state.seconds = time.monotonic() - start
             if state.step % config.log_every == 0:

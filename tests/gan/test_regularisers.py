@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,12 +10,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import ganzoo
 from ganzoo.core import registry
 from ganzoo.core.config import make
 from ganzoo.core.errors import UsageError
 from ganzoo.core.spec import DataSpec
 from ganzoo.gan.regularisers import Regularisers, orthogonality, path_lengths, top_k
 from ganzoo.penalties import balanced_consistency_penalty, consistency_penalty, flipped_and_moved
+from ganzoo.testing.fixtures import ArchitectureFixture
 
 
 def settings(name: str = "dcgan", **values: Any) -> Any:
@@ -54,6 +57,56 @@ def test_the_path_penalty_pulls_lengths_to_their_moving_average() -> None:
     torch.testing.assert_close(term, 2.0 * 4 * logs["path_penalty"])
     gan.step_context.step = 5
     assert not list(regularisers.generator(gan, SimpleNamespace(z=z, condition=None)))  # type: ignore[arg-type]
+
+
+def test_zcr_compares_images_of_noise_nearby() -> None:
+    regularisers = Regularisers(settings(zcr=20.0))
+    z = torch.randn(6, 4, generator=torch.Generator().manual_seed(1))
+
+    def near() -> Tensor:
+        return 3 * (z + 0.05 * torch.randn(6, 4, generator=torch.Generator().manual_seed(0)))
+
+    gan: Any = SimpleNamespace(
+        step_context=context(0), generate=lambda z, condition: 3 * z, augment=lambda x: x,
+        discriminator=lambda images, condition: images.sum(1),
+    )  # fmt: skip
+    micro: Any = SimpleNamespace(z=z, condition=None)
+    ((term, logs),) = regularisers.latent_consistency(gan, micro, 3 * z)
+    expected = (3 * z - near()).sum(1).square().mean()
+    torch.testing.assert_close(logs["latent_consistency"], expected)
+    torch.testing.assert_close(term, 20 * expected)
+    gan.step_context = context(0)
+    term, logs = regularisers.latent_diversity(gan, micro, 3 * z)
+    torch.testing.assert_close(term, -0.5 * (3 * z - near()).square().mean())
+    assert not list(Regularisers(settings()).latent_consistency(gan, micro, z))
+
+
+def test_zcr_trains_both_networks_and_logs_what_it_adds() -> None:
+    fixture = ArchitectureFixture(registry.get_architecture("cgan").card, {"width": 4, "batch_size": 8, "zcr": 20.0})
+    assert fixture.step(fixture.state()).keys() >= {"latent_consistency", "latent_diversity", "generator_loss"}
+
+
+def test_a_setting_that_a_training_step_does_not_use_gets_a_note(tmp_path: Path) -> None:
+    notes: list[str] = []
+
+    class Notes(ganzoo.Callback):
+        def on_note(self, text: str) -> None:
+            notes.append(text)
+
+    options: dict[str, Any] = {"dataset": "digits", "steps": 2, "widths": (8,), "latent_dim": 4, "callbacks": [Notes()]}
+    ganzoo.train("bigan", path_length=2.0, top_k=0.5, augmentation="flip", out=tmp_path / "own", **options)
+    unused = "has no effect: this architecture's training step does not use it."
+    assert notes == [f"path_length=2.0 {unused}", f"top_k=0.5 {unused}"]
+
+
+@pytest.mark.parametrize("name", ["dcgan", "acgan"])
+def test_the_usual_training_step_uses_every_setting(name: str) -> None:
+    values = {"path_length": 1.0, "orthogonal": 1.0, "lecam": 1.0, "top_k": 0.5, "augmentation": "flip", "zcr": 1.0}
+    fixture = ArchitectureFixture(registry.get_architecture(name).card, {"width": 4, "batch_size": 8, **values})
+    state = fixture.state()
+    assert len(state.gan.regularisers.without_effect()) == len(values)
+    fixture.step(state)
+    assert not state.gan.regularisers.without_effect()
 
 
 def test_lecam_measures_logits_against_the_moving_average_of_the_other_side() -> None:

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from ganzoo.core.spec import DataSpec
+from ganzoo.gan.sampling import evaluating, standing_statistics
 from ganzoo.losses import pull_away
-from tests.test_architectures import build
+from tests.test_architectures import CARDS, build
 
 
 def test_pull_away_is_the_mean_squared_cosine_of_pairs() -> None:
@@ -57,3 +58,28 @@ def test_every_part_of_biggans_noise_matters() -> None:
     changed = gan.generate(z + torch.eye(10), labels)
     assert gan.generator.parts == [4, 3, 3]
     assert ((changed - images).flatten(1).abs().max(1).values > 0).all()
+
+
+@pytest.mark.parametrize("name", ["biggan", "sagan"])
+def test_standing_statistics_are_means_over_batches_and_leave_nothing_behind(name: str) -> None:
+    gan = build(name, DataSpec(3, 16, 4), batch_size=8)
+    gan.sampling_type = CARDS[name].Sampling
+    before = {key: value.clone() for key, value in gan.state_dict().items()}
+    usual, standing, again = (gan.sample(4, seed=1, sampling={"standing": n}) for n in (0, 3, 3))
+    assert torch.equal(standing, again)
+    assert not torch.equal(usual, standing)
+    assert all(torch.equal(value, before[key]) for key, value in gan.state_dict().items())
+    norms = [m for m in gan.generator.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert {(norm.momentum, norm.training) for norm in norms} == {(0.1, True)}
+
+
+def test_standing_statistics_are_those_of_the_generated_batches() -> None:
+    gan = build("sagan", DataSpec(3, 16, 4), batch_size=8)
+    norm = gan.generator.norm
+    with evaluating(gan.generator), standing_statistics(gan, 3, 8, torch.Generator().manual_seed(0)):
+        assert norm.num_batches_tracked == 3
+        mean = norm.running_mean.clone()
+        assert not norm.training
+    with evaluating(gan.generator), standing_statistics(gan, 1, 8, torch.Generator().manual_seed(0)):
+        assert not torch.equal(norm.running_mean, mean)
+    assert norm.num_batches_tracked == 0

@@ -14,6 +14,7 @@ from ganzoo.core.errors import UsageError
 from ganzoo.core.spec import DataSpec, Field
 from ganzoo.gan import GAN, ImagePool
 from ganzoo.nn import PatchDiscriminator
+from ganzoo.testing.fixtures import ArchitectureFixture
 
 
 def build(name: str, spec: DataSpec, **settings: Any) -> GAN:
@@ -98,6 +99,15 @@ def test_srgan_enlarges_by_powers_of_two(factor: int) -> None:
 def test_srgan_refuses_other_factors(large: tuple[int, int]) -> None:
     with pytest.raises(UsageError, match="enlarges images 2, 4, 8"):
         build("srgan", pair(images(1, 8, 8), images(1, *large)))
+
+
+def test_srgan_with_its_content_loss_alone_trains_no_discriminator() -> None:
+    fixture = ArchitectureFixture(registry.get_architecture("srgan").card, {"adversarial_weight": 0, "batch_size": 4})
+    state = fixture.state()
+    before = [parameter.clone() for parameter in state.gan.discriminator.parameters()]
+    logs = fixture.step(state)
+    assert set(logs) == {"content", "generator_loss", "generator_gradient"}
+    assert all(map(torch.equal, state.gan.discriminator.parameters(), before))
 
 
 def test_phase_shuffle_moves_all_by_the_same_and_reflects() -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from ganzoo.config import setting
-from ganzoo.plugin import Architecture, Config, DataSpec, LossName, Networks, Preset, Sampling, Variants
+from ganzoo.plugin import Architecture, Config, DataSpec, LossName, Networks, Preset, StandingSampling, Variants
 
 if TYPE_CHECKING:
     from ganzoo.gan import GAN
@@ -27,7 +27,7 @@ class BigGANConfig(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BigGANSampling(Sampling):
+class BigGANSampling(StandingSampling):
     truncation: float | None = setting(None, "noise beyond this absolute value is drawn again; none: no bound", gt=0)
 
 

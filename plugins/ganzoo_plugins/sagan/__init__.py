@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from ganzoo.config import setting
-from ganzoo.plugin import Architecture, Config, DataSpec, LossName, Networks, Preset, Variants
+from ganzoo.plugin import Architecture, Config, DataSpec, LossName, Networks, Preset, StandingSampling, Variants
 
 if TYPE_CHECKING:
     from ganzoo.gan import GAN
@@ -32,6 +32,7 @@ class SAGAN(Architecture):
     paper = "Zhang et al. 2019, Self-Attention Generative Adversarial Networks, arXiv:1805.08318"
     conditional = True
     Config = SAGANConfig
+    Sampling = StandingSampling
     check_settings: ClassVar = {"width": 8}
 
     def build(self, config: SAGANConfig, spec: DataSpec) -> GAN:

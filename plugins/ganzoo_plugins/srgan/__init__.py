@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ganzoo.config import setting
 from ganzoo.plugin import Architecture, Config, DataSpec, Field, Preset, Variants
@@ -31,7 +31,7 @@ class SRGANConfig(Config):
     discriminator_lr: float = 2e-4
     beta1: float = 0.9
     preset: Preset = setting("small", "small: minutes on a CPU; paper: published networks and settings, for a GPU")
-    adversarial_weight: float = setting(1e-3, "weight of the adversarial loss beside the content loss", ge=0)
+    adversarial_weight: float = setting(1e-3, "weight of the adversarial loss; 0: the content loss alone", ge=0)
     width: int = setting(32, "channels of the generator, and of the discriminator's first layer", ge=1)
     blocks: int = setting(4, "residual blocks of the generator", ge=0)
 
@@ -47,6 +47,10 @@ class SRGAN(Architecture):
     steers = ("generator",)
     Config = SRGANConfig
     check_settings: ClassVar = {"width": 8, "blocks": 1}
+
+    def expected_failures(self, config: Any) -> dict[str, str]:  # type: ignore[override]
+        alone = "with adversarial_weight=0 there is no discriminator to train"
+        return {} if config.adversarial_weight else {"discriminator_step": alone, "objectives": alone}
 
     def example(self, config: SRGANConfig) -> DataSpec:
         return DataSpec(target=Field("images", (1, 16, 16)), given={"input": Field("images", (1, 8, 8))})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from ganzoo.errors import UsageError
-from ganzoo.gan import GAN, Logs
+from ganzoo.gan import GAN, Logs, StepContext
 from ganzoo.plugin import DataSpec
 from ganzoo_plugins.srgan import SRGANConfig
 
@@ -15,6 +15,17 @@ class SuperResolution(GAN):
 
     This is the paper's SRGAN-MSE; its other content loss compares features of a VGG network with weights of ImageNet.
     """
+
+    def training_step(self, step: StepContext) -> Logs:
+        """As `GAN.training_step`; with adversarial_weight=0 nothing but the generator's content loss."""
+        if self.config.adversarial_weight:
+            return super().training_step(step)
+        with step.update("generator") as update:
+            for micro in step.batches():
+                update.backward(*self.generator_loss(micro.real, step.generate(micro), micro.condition))
+                for loss, logs in self.regularisers.generator(self, micro):
+                    update.backward(loss, logs)
+        return step.logs
 
     def generator_loss(self, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Logs]:
         content = (fake.float() - real).square().mean()
