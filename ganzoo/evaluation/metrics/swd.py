@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -57,8 +56,9 @@ class SWD(Metric):
         rng, names = context.rng(self.name), levels(*_sides(context))
         patches = descriptors(images.images[:n], len(names), rng, self.pyramid)
         reference = descriptors(context.reference.images[:n], len(names), rng, self.pyramid)
+        device = context.device
         return {
-            f"{self.name}_{name}": 1000 * sliced_wasserstein(a, b, DIRECTIONS, rng)
+            f"{self.name}_{name}": 1000 * sliced_wasserstein(a.to(device), b.to(device), DIRECTIONS, rng)
             for name, a, b in zip(names, patches, reference)
         }
 
@@ -110,6 +110,10 @@ class Patches:
         """The number of patches, and of values in one."""
         return self.y.numel(), self.band.shape[1] * PATCH**2
 
+    def to(self, device: torch.device) -> Patches:
+        """The same patches on a device."""
+        return Patches(self.band.to(device), self.y.to(device), self.x.to(device))
+
     def chunks(self) -> Iterator[Tensor]:
         """The normalized patches of CHUNK images at a time, float32 [n * 128, C * 49]."""
         for patches in self._raw():
@@ -123,7 +127,7 @@ class Patches:
         for start in range(0, len(self.band), CHUNK):
             windows = self.band[start : start + CHUNK].unfold(2, PATCH, 1).unfold(3, PATCH, 1)
             y, x = self.y[start : start + CHUNK], self.x[start : start + CHUNK]
-            yield windows[torch.arange(len(windows))[:, None], :, y, x].flatten(0, 1)
+            yield windows[torch.arange(len(windows), device=y.device)[:, None], :, y, x].flatten(0, 1)
 
     @cached_property
     def _mean(self) -> Tensor:
@@ -179,17 +183,23 @@ def sliced_wasserstein(
     units = units / units.norm(dim=1, keepdim=True)
     total = 0.0
     for part in units.split(chunk):
-        projected_a, projected_b = (_projected(points, part) for points in (a, b))
-        projected_a.sort(axis=1)  # thirty times faster than torch's sort
-        projected_b.sort(axis=1)
-        total += float(np.abs(np.subtract(projected_a, projected_b, out=projected_a), out=projected_a).mean(1).sum())
+        ours, theirs = (_sorted(_projected(points, part)) for points in (a, b))
+        total += float(ours.sub_(theirs).abs_().mean(1).sum())
     return total / directions
 
 
-def _projected(points: Tensor | Patches, units: Tensor) -> npt.NDArray[np.float32]:
-    """The projections of `points` [N, D] on `units` [M, D], float32 [M, N]."""
+def _projected(points: Tensor | Patches, units: Tensor) -> Tensor:
+    """The projections of `points` [N, D] on `units` [M, D], float32 [M, N], on the device of the points."""
     chunks = [points] if isinstance(points, Tensor) else points.chunks()
-    return torch.cat([units @ chunk.T for chunk in chunks], dim=1).numpy()
+    return torch.cat([units.to(chunk.device) @ chunk.T for chunk in chunks], dim=1)
+
+
+def _sorted(values: Tensor) -> Tensor:
+    """Each row of `values` in ascending order; on the CPU in place."""
+    if values.device.type != "cpu":
+        return values.sort(1).values
+    values.numpy().sort(axis=1)  # thirty times faster than torch's sort
+    return values
 
 
 def _blur(images: Tensor, kind: str) -> Tensor:

@@ -73,3 +73,13 @@ def test_closed_form_of_shifted_points() -> None:
 def test_the_same_seed_gives_the_same_patches() -> None:
     first, again = (descriptors(pictures(4), 2, np.random.default_rng(5)) for _ in range(2))
     assert all(torch.equal(a.all(), b.all()) for a, b in zip(first, again))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_a_gpu_measures_what_a_cpu_measures() -> None:
+    values = []
+    for device in ("cpu", "cuda"):
+        rng = np.random.default_rng(0)
+        ours, theirs = (descriptors(pictures(64, size=16), 1, rng)[0].to(torch.device(device)) for _ in range(2))
+        values.append(sliced_wasserstein(ours, theirs, 64, rng))
+    assert values[1] == pytest.approx(values[0], rel=1e-3)
