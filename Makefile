@@ -18,8 +18,9 @@ test-long: $(VENV)/installed  ## run all tests, slow ones included
 	$(BIN)/pytest -m "slow or not slow"
 
 CASES ?= 10000
-fuzz: $(VENV)/installed  ## run every command on CASES mutated runs
+fuzz: $(VENV)/installed  ## run every command on CASES mutated runs; load CASES wild folders; read CASES wild config files
 	GANZOO_FUZZ=$(CASES) $(BIN)/pytest -q -m slow tests/cli/test_untrusted_runs.py
+	GANZOO_FUZZ=$(CASES) $(BIN)/pytest -q tests/data/test_wild_folders.py tests/cli/test_fuzz.py -k "wild or config_files"
 
 KILLS ?= 30
 kills: $(VENV)/installed  ## kill trainings KILLS times, in a directory and on object storage, and compare the bits

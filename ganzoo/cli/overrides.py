@@ -9,12 +9,16 @@ from typing import Any
 import click
 
 from ganzoo.core.errors import did_you_mean
+from ganzoo.core.files import read_text
 from ganzoo.core.paths import user_path
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+MAX_BYTES = 1 << 20
+"""Of a TOML file."""
 
 
 def key_values(words: Iterable[str]) -> dict[str, str]:
@@ -31,10 +35,12 @@ def key_values(words: Iterable[str]) -> dict[str, str]:
 def read_toml(path: str, options: Mapping[str, click.Parameter]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The options of `ganzoo train` at the top of a TOML file, and its table [set]; only `options` are known."""
     try:
-        content = tomllib.loads(user_path(path).read_text(encoding="utf-8-sig"))
+        content = tomllib.loads(read_text(user_path(path), MAX_BYTES).removeprefix("\ufeff"))
     except OSError as failure:
         raise click.UsageError(f"--config {path}: {failure.strerror}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as failure:
+    except RecursionError:
+        raise click.UsageError(f"--config {path} is nested too deeply.") from None
+    except ValueError as failure:  # of the parser, of the encoding, or of a number with too many digits
         raise click.UsageError(f"--config {path} is not valid TOML: {failure}.") from None
     settings = content.pop("set", {})
     if not isinstance(settings, dict):

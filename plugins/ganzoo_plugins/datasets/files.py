@@ -102,6 +102,7 @@ def _stored(url: str) -> Listing:
 def _folder(root: Path) -> Listing:
     files: list[UserFile] = []
     unreadable: list[str] = []
+    others: list[str] = []
 
     def walk(folder: str, name: str, ancestors: tuple[str, ...]) -> None:
         real = os.path.realpath(folder)
@@ -115,13 +116,21 @@ def _folder(root: Path) -> Listing:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            if entry.is_dir():
+            try:
+                inside, regular = entry.is_dir(), entry.is_file()  # follow links
+            except OSError:  # a link in a circle
+                inside = regular = False
+            if inside:
                 walk(entry.path, f"{name}{entry.name}/", (*ancestors, real))
-            elif entry.is_file():  # follows links; no pipes or devices
+            elif regular:
                 files.append(UserFile(f"{name}{entry.name}", _identity(entry.path), _opener(entry.path)))
+            else:  # a pipe, a device, or a link to nothing
+                others.append(f"{name}{entry.name}")
 
     walk(str(root), "", ())
     notes = [f"{len(unreadable)} folders cannot be read: {first_names(unreadable)}"] if unreadable else []
+    if others:
+        notes.append(f"{len(others)} ignored that are no files, or links to none: {first_names(others)}")
     return Listing(str(root), tuple(sorted(files, key=lambda file: file.name)), tuple(notes))
 
 
