@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 import re
@@ -21,7 +20,7 @@ from ganzoo.cli import completions
 from ganzoo.cli.launchers import PLACES, Job, Launch, is_written, launcher
 from ganzoo.cli.trained import Seeds
 from ganzoo.core.errors import GanzooError, UsageError
-from ganzoo.core.files import lock
+from ganzoo.core.files import is_locked
 from ganzoo.core.paths import user_path
 
 POLL_SECONDS = 0.2
@@ -172,16 +171,7 @@ def _train_all(
 
 def _is_trained(training: Training) -> bool:
     """Whether a process trains this run: one that outlived a sweep which was killed. It is left to finish."""
-    if is_written(training.log):  # it may not have got as far as a run
-        return True
-    file = training.path / ".lock"
-    try:
-        with lock(file, wait=False) if file.exists() else contextlib.nullcontext():
-            return False
-    except BlockingIOError:
-        return True
-    except OSError:  # no lock of ours; the training says so
-        return False
+    return is_written(training.log) or is_locked(training.path / ".lock")  # it may not have got as far as a run
 
 
 def _words(architecture: str, options: Sequence[str], training: Training) -> list[str]:

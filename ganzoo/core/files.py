@@ -145,3 +145,16 @@ def lock(path: Path, wait: bool | float = True) -> Iterator[None]:
         yield
     finally:
         holder.release()
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds a `lock` on the file at `path`."""
+    if not path.exists():
+        return False
+    try:
+        with lock(path, wait=False):
+            return False
+    except BlockingIOError:
+        return True
+    except OSError:  # no lock of ours
+        return False

@@ -283,8 +283,7 @@ class Run:
         self.check_links()
         with contextlib.ExitStack() as stack:
             try:
-                wait = False if self.remote is None else LOCK_SECONDS
-                stack.enter_context(lock(self.path / ".lock", wait=wait))
+                stack.enter_context(lock(self.path / ".lock", wait=LOCK_SECONDS))
             except BlockingIOError:
                 raise UsageError(f"{self.label} is being trained by another process.") from None
             yield

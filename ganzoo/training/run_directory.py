@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ganzoo.core.errors import UsageError
+from ganzoo.core.files import is_locked
 from ganzoo.core.paths import shell_word
 from ganzoo.training.run_config import CONFIG
 
@@ -32,6 +33,8 @@ def empty(path: Path) -> Path:
 
 def not_empty(path: Path) -> UsageError:
     """The error of a directory that is in use."""
+    if is_locked(path / ".lock"):
+        return UsageError(f"{path} is being trained by another process.")
     return UsageError(
         f"{path} exists and is not an empty directory. Choose another --out, or --resume {shell_word(path)}."
     )

@@ -232,6 +232,8 @@ def test_two_trainings_of_one_run_are_refused(tmp_path: Path) -> None:
     run = ganzoo.train("vanilla", dataset="digits", steps=1, out=tmp_path / "run", **SMALL)
     with Run.open(run.path).locked(), pytest.raises(UsageError, match="is being trained by another process"):
         ganzoo.train(resume=run.path, steps=2)
+    with Run.open(run.path).locked(), pytest.raises(UsageError, match="is being trained by another process"):
+        ganzoo.train("vanilla", dataset="digits", steps=2, out=run.path, **SMALL)
 
 
 def test_runs_are_numbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
