@@ -113,12 +113,18 @@ struct AddArguments {
 };
 
 __global__ void __launch_bounds__(kThreads) add_splits(const __grid_constant__ AddArguments p) {
+  constexpr int kAhead = 4;
   const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (i >= p.size) return;
-  float4 sum = p.parts[i];
-  for (int split = 1; split < p.splits; ++split) {
-    const float4 more = p.parts[split * p.size + i];
-    sum.x += more.x, sum.y += more.y, sum.z += more.z, sum.w += more.w;
+  float4 sum = {0, 0, 0, 0};
+  for (int first = 0; first < p.splits; first += kAhead) {
+    float4 part[kAhead];
+#pragma unroll
+    for (int a = 0; a < kAhead; ++a)
+      if (first + a < p.splits) part[a] = p.parts[(first + a) * p.size + i];
+#pragma unroll
+    for (int a = 0; a < kAhead; ++a)
+      if (first + a < p.splits) sum.x += part[a].x, sum.y += part[a].y, sum.z += part[a].z, sum.w += part[a].w;
   }
   p.out[i] = sum;
 }
