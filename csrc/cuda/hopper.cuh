@@ -123,14 +123,15 @@ __device__ __forceinline__ const float4* show_sums(const float (&sum)[64], char*
   return mine;
 }
 
-// The totals of columns 8 j .. 8 j + 31.
-__device__ __forceinline__ void add_shown(const float4* shown, int j, int splits, float4 (&sum)[4]) {
+// The totals of kCount blocks of eight columns, from 8 j on.
+template <int kCount>
+__device__ __forceinline__ void add_shown(const float4* shown, int j, int splits, float4 (&sum)[kCount]) {
   for (int r = 0; r < splits; ++r) {
-    float4 part[4];
+    float4 part[kCount];
 #pragma unroll
-    for (int i = 0; i < 4; ++i) part[i] = load_from_block(shown + (j + i) * kGroup, r);
+    for (int i = 0; i < kCount; ++i) part[i] = load_from_block(shown + (j + i) * kGroup, r);
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
+    for (int i = 0; i < kCount; ++i) {
       if (r == 0) sum[i] = {0, 0, 0, 0};
       sum[i].x += part[i].x, sum[i].y += part[i].y, sum[i].z += part[i].z, sum[i].w += part[i].w;
     }
@@ -319,11 +320,11 @@ __global__ void __launch_bounds__(kHopperThreads, 2) convolve_hopper(const __gri
     if (p.splits > 1) {
       const float4* shown = show_sums(sum, ring.stages, group);
 #pragma unroll
-      for (int j = 0; j < 16; j += 4) {
-        float4 v[4] = {};
+      for (int j = 0; j < 16; j += 2) {
+        float4 v[2] = {};
         if (owner(j, p.splits) == rank) add_shown(shown, j, p.splits, v);
 #pragma unroll
-        for (int i = 0; i < 4; ++i) {
+        for (int i = 0; i < 2; ++i) {
           sum[4 * (j + i)] = v[i].x, sum[4 * (j + i) + 1] = v[i].y;
           sum[4 * (j + i) + 2] = v[i].z, sum[4 * (j + i) + 3] = v[i].w;
         }
