@@ -124,7 +124,7 @@ cudaError_t norm_act_backward(Type type, const void* grad, const void* y, int64_
   if (error != cudaSuccess) return error;
   const FinishArguments f = {blocks, channels, pixels, p.first, p.second,
                              norm,   dgamma,   dbeta,  slopes,  slopes + channels};
-  error = launch(&finish_backward, dim3(ceil_div(channels, kMergeChannels), 1, 1), kThreads * 8, stream, f);
+  error = launch(&finish_backward, dim3(ceil_div(channels, kMergeChannels), 1, 1), kMergeScratchBytes, stream, f);
   if (error != cudaSuccess) return error;
   return launch_typed(type, Pass::kBackward, y, grad, dy, p, stream);
 }

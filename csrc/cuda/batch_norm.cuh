@@ -252,7 +252,7 @@ static __global__ void __launch_bounds__(kThreads) finish_backward(const __grid_
   for_blocks(
       p.blocks, p.channels, channel, p.first, p.second, [](int) { return 1; },
       [&](int, float first, float second) { sum += first, product += second; });
-  sum = sum_lanes(sum, scratch), product = sum_lanes(product, scratch);
+  sum_lanes(sum, product, scratch);
   if (channel >= p.channels || threadIdx.x >= kMergeChannels) return;
   const double rstd = 1 / sqrt(static_cast<double>(p.norm.var[channel]) + p.norm.eps);
   const double a = (p.norm.gamma ? p.norm.gamma[channel] : 1.0) * rstd, count = static_cast<double>(p.pixels);

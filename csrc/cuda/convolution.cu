@@ -1,5 +1,6 @@
 // Everything around the matrix products: packing, merging of statistics, sums of splits, and the choice of a tile.
 #include <cstdint>
+#include <type_traits>
 
 #include "indexing.h"
 #include "kernels.h"
@@ -44,6 +45,44 @@ __global__ void __launch_bounds__(kThreads) pack_weights(const __grid_constant__
   }
 }
 
+// The same for float32 weights in PyTorch's two memory formats and channels in multiples of 32: a row of four kernel
+// elements of 32 x 32 channels, in chunks of 16 bytes.
+template <class T, bool kChannelsLast>
+__global__ void __launch_bounds__(kThreads) pack_chunks(const __grid_constant__ PackArguments<T, float> p) {
+  constexpr int kVector = 16 / sizeof(T), kLine = kPackTile + 1, kElement = kPackTile * kLine;
+  float* tile = reinterpret_cast<float*>(shared_memory());  // [kernel column][small channel][big channel]
+  const int s0 = blockIdx.y * kPackTile, b0 = blockIdx.x * kPackTile, kh = blockIdx.z;
+  const float* weight = p.weight + s0 * p.strides[0] + b0 * p.strides[1] + kh * p.strides[2];
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const int unit = threadIdx.x + i * kThreads;
+    if constexpr (kChannelsLast) {
+      const int b = unit % 8 * 4, kw = unit / 8 % 4, s = unit / 32;
+      const float4 v = *reinterpret_cast<const float4*>(weight + s * p.strides[0] + kw * p.strides[3] + b);
+      float* to = tile + kw * kElement + s * kLine + b;
+      to[0] = v.x, to[1] = v.y, to[2] = v.z, to[3] = v.w;
+    } else {
+      const int b = unit % 32, s = unit / 32;
+      const float4 v = *reinterpret_cast<const float4*>(weight + s * p.strides[0] + b * p.strides[1]);
+      float* to = tile + s * kLine + b;
+      to[0] = v.x, to[kElement] = v.y, to[2 * kElement] = v.z, to[3 * kElement] = v.w;
+    }
+  }
+  __syncthreads();
+  constexpr int kChunks = kPackTile / kVector;  // of a line of 32 channels
+  const int out0 = p.f.up ? b0 : s0, in0 = p.f.up ? s0 : b0, step_out = p.f.up ? 1 : kLine, step_in = p.f.up ? kLine : 1;
+  for (int unit = threadIdx.x; unit < 4 * kPackTile * kChunks; unit += kThreads) {
+    const int in = unit % kChunks * kVector, out = unit / kChunks % kPackTile, kw = unit / (kChunks * kPackTile);
+    const float* from = tile + kw * kElement + out * step_out + in * step_in;
+    Chunk<T> values;
+#pragma unroll
+    for (int e = 0; e < kVector; ++e) values.values[e] = from_float<T>(from[e * step_in]);
+    const TapOfPhase at = tap_of_kernel(p.f, kh * 4 + kw);
+    *reinterpret_cast<Chunk<T>*>(p.packed + static_cast<int64_t>(at.phase * p.f.cout + out0 + out) * p.pitch +
+                                 at.tap * p.f.cin + in0 + in) = values;
+  }
+}
+
 template <class T, class Weight>
 cudaError_t launch_pack(const Convolution& f, const void* weight, const int64_t strides[4], void* packed,
                         cudaStream_t stream) {
@@ -53,6 +92,15 @@ cudaError_t launch_pack(const Convolution& f, const void* weight, const int64_t 
                                       {strides[0], strides[1], strides[2], strides[3]},
                                       pitch_of_packed(f, 16 / sizeof(T))};
   const int cs = f.up ? f.cin : f.cout, cb = f.up ? f.cout : f.cin;
+  if constexpr (std::is_same_v<Weight, float>) {
+    const bool last = strides[1] == 1 && strides[3] == cb && strides[2] == 4 * cb && strides[0] == 16 * cb;
+    const bool first = strides[3] == 1 && strides[2] == 4 && strides[1] == 16 && strides[0] == 16 * cb;
+    if ((first || last) && cs % kPackTile == 0 && cb % kPackTile == 0 && aligned(weight)) {
+      const dim3 blocks(cb / kPackTile, cs / kPackTile, 4);
+      return launch(last ? &pack_chunks<T, true> : &pack_chunks<T, false>, blocks, 16 * kPackTile * (kPackTile + 1), stream,
+                    p);
+    }
+  }
   const dim3 grid(ceil_div(cb, kPackTile), ceil_div(cs, kPackTile), 16);
   return launch(&pack_weights<T, Weight>, grid, kPackTile * (kPackTile + 1) * 4, stream, p);
 }
@@ -65,12 +113,18 @@ struct AddArguments {
 };
 
 __global__ void __launch_bounds__(kThreads) add_splits(const __grid_constant__ AddArguments p) {
+  constexpr int kAhead = 4;
   const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (i >= p.size) return;
-  float4 sum = p.parts[i];
-  for (int split = 1; split < p.splits; ++split) {
-    const float4 more = p.parts[split * p.size + i];
-    sum.x += more.x, sum.y += more.y, sum.z += more.z, sum.w += more.w;
+  float4 sum = {0, 0, 0, 0};
+  for (int first = 0; first < p.splits; first += kAhead) {
+    float4 part[kAhead];
+#pragma unroll
+    for (int a = 0; a < kAhead; ++a)
+      if (first + a < p.splits) part[a] = p.parts[(first + a) * p.size + i];
+#pragma unroll
+    for (int a = 0; a < kAhead; ++a)
+      if (first + a < p.splits) sum.x += part[a].x, sum.y += part[a].y, sum.z += part[a].z, sum.w += part[a].w;
   }
   p.out[i] = sum;
 }

@@ -14,8 +14,9 @@ namespace {
 
 std::atomic<bool> allowed{true};
 
-constexpr int kMaxCluster = 8, kMaxParts = 8;
-constexpr int kStagesOfEpilogue = 6, kStagesOfAddition = 8;  // that take as long, about
+// The time of what a block does before and after its sum, of a sum over a cluster, and of another pass that adds parts and
+// of each part in it, in tenths of a stage of 64 k.
+constexpr int kAround = 80, kExchange = 40, kAddition = 80, kPart = 4, kMaxParts = 32;
 
 bool is_hopper() {
 #ifdef GANZOO_EMULATE
@@ -104,16 +105,17 @@ HopperPlan plan_hopper(const Convolution& f, int processors) {
   return plan;
 }
 
-// The division of the sum over pixels that takes the least time, measured in stages.
+// The division of the sum over pixels that takes the least time. Clusters have at most two blocks: of larger ones, not as
+// many run at once as there are multiprocessors, whose number in a part of the GPU is no multiple of four.
 HopperPlan plan_hopper(const Gradient& g, int processors) {
   HopperPlan plan = {g.cs % 128 == 0 ? 2 : 1, 1, 1, 0, 0};
   const int64_t tiles = int64_t{1} * g.cs * 16 * g.cb / (128 * 128), stages = pixels_of(g) / kBox;
   int64_t least = INT64_MAX;
-  for (int splits = 1; splits <= kMaxCluster; splits *= 2)
-    for (int parts = 1; parts <= (splits == kMaxCluster ? kMaxParts : 1); parts *= 2) {
+  for (int splits = 1; splits <= 2; ++splits)
+    for (int parts = 1; parts <= kMaxParts; ++parts) {
       const int64_t rounds = ceil_div(tiles * splits * parts, max(1, processors)),
-                    time = rounds * (ceil_div(stages, splits * parts) + kStagesOfEpilogue) +
-                           (parts > 1 ? kStagesOfAddition : 0);
+                    time = rounds * (10 * ceil_div(stages, splits * parts) + kAround + (splits > 1 ? kExchange : 0)) +
+                           (parts > 1 ? kAddition + kPart * parts : 0);
       if (time < least) least = time, plan.splits = splits, plan.parts = parts;
     }
   plan.stages = stages_of_ring(plan.rows_of_groups, tiles * plan.splits * plan.parts, processors);

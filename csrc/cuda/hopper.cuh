@@ -108,12 +108,12 @@ __device__ __forceinline__ void consume(float (&sum)[64], const Ring& ring, int 
   wait_for_products<0>();
 }
 
-// The sum over a cluster: its `splits` blocks (a power of two up to 8) have the same tile and each a part of k. After
+// The sum over a cluster: its `splits` blocks (1 or 2) have the same tile and each a part of k. After
 // they have shown their sums to each other, block r adds those of the columns 8 j .. 8 j + 7 with owner(j, ...) == r, in
 // the order of the blocks, and waits before it ends until the others have read its memory.
 __device__ __forceinline__ int owner(int j, int splits) { return j * splits / 16; }
 
-// Returns what to_total takes.
+// Returns what add_shown takes.
 __device__ __forceinline__ const float4* show_sums(const float (&sum)[64], char* memory, int group) {
   float4* mine = reinterpret_cast<float4*>(memory + group * (kExchangeBytes / 2)) + threadIdx.x % kGroup;
 #pragma unroll
@@ -123,13 +123,19 @@ __device__ __forceinline__ const float4* show_sums(const float (&sum)[64], char*
   return mine;
 }
 
-__device__ __forceinline__ float4 total(const float4* shown, int j, int splits) {
-  float4 sum = load_from_block(shown + j * kGroup, 0);
-  for (int r = 1; r < splits; ++r) {
-    const float4 part = load_from_block(shown + j * kGroup, r);
-    sum.x += part.x, sum.y += part.y, sum.z += part.z, sum.w += part.w;
+// The totals of kCount blocks of eight columns, from 8 j on.
+template <int kCount>
+__device__ __forceinline__ void add_shown(const float4* shown, int j, int splits, float4 (&sum)[kCount]) {
+  for (int r = 0; r < splits; ++r) {
+    float4 part[kCount];
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) part[i] = load_from_block(shown + (j + i) * kGroup, r);
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) {
+      if (r == 0) sum[i] = {0, 0, 0, 0};
+      sum[i].x += part[i].x, sum[i].y += part[i].y, sum[i].z += part[i].z, sum[i].w += part[i].w;
+    }
   }
-  return sum;
 }
 
 // ---- the two convolutions -------------------------------------------------------------------------------------------
@@ -314,10 +320,14 @@ __global__ void __launch_bounds__(kHopperThreads, 2) convolve_hopper(const __gri
     if (p.splits > 1) {
       const float4* shown = show_sums(sum, ring.stages, group);
 #pragma unroll
-      for (int j = 0; j < 16; ++j) {
-        float4 v = {0, 0, 0, 0};
-        if (owner(j, p.splits) == rank) v = total(shown, j, p.splits);
-        sum[4 * j] = v.x, sum[4 * j + 1] = v.y, sum[4 * j + 2] = v.z, sum[4 * j + 3] = v.w;
+      for (int j = 0; j < 16; j += 2) {
+        float4 v[2] = {};
+        if (owner(j, p.splits) == rank) add_shown(shown, j, p.splits, v);
+#pragma unroll
+        for (int i = 0; i < 2; ++i) {
+          sum[4 * (j + i)] = v[i].x, sum[4 * (j + i) + 1] = v[i].y;
+          sum[4 * (j + i) + 2] = v[i].z, sum[4 * (j + i) + 3] = v[i].w;
+        }
       }
       arrive_in_cluster();
     }
@@ -417,7 +427,12 @@ __global__ void __launch_bounds__(kHopperThreads, 2) gradient_hopper(const __gri
     } else {
       sync_some(1, 2 * kGroup);  // the ring is free
       const float4* shown = show_sums(sum, ring.stages, group);
-      for (int j = rank * 16 / p.splits; j < (rank + 1) * 16 / p.splits; ++j) write(j, total(shown, j, p.splits));
+      for (int j = rank * 16 / p.splits; j < (rank + 1) * 16 / p.splits; j += 4) {
+        float4 v[4];
+        add_shown(shown, j, p.splits, v);
+#pragma unroll
+        for (int i = 0; i < 4; ++i) write(j + i, v[i]);
+      }
       arrive_in_cluster();
       wait_for_cluster();
     }

@@ -115,15 +115,15 @@ __device__ __forceinline__ void arrive_in_cluster() {
 }
 // Waits until all threads of the cluster's blocks have arrived or ended.
 __device__ __forceinline__ void wait_for_cluster() { asm volatile("barrier.cluster.wait.acquire;" ::: "memory"); }
-// Loads what another block of the cluster has at address `own` of its shared memory.
+// Loads what another block of the cluster has at address `own` of its shared memory. Loads keep their order with respect
+// to barriers, but not to other accesses, so that many can be under way.
 __device__ __forceinline__ float4 load_from_block(const float4* own, int rank) {
   uint32_t address;
   float4 v;
   asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(address) : "r"(shared_address(own)), "r"(rank));
   asm volatile("ld.shared::cluster.v4.f32 {%0, %1, %2, %3}, [%4];"
                : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w)
-               : "r"(address)
-               : "memory");
+               : "r"(address));
   return v;
 }
 

@@ -89,6 +89,17 @@ GANZOO_HOST_DEVICE Tap tap_of(const Convolution& f, const Phase& k, int tap) {
   return {dh, dw, (k.a + 1 - 2 * dh) * 4 + k.b + 1 - 2 * dw};
 }
 
+// The inverse: the phase and the tap of a kernel element.
+struct TapOfPhase {
+  int phase, tap;
+};
+
+GANZOO_HOST_DEVICE TapOfPhase tap_of_kernel(const Convolution& f, int kernel) {
+  if (!f.up) return {0, kernel};
+  const int kh = kernel >> 2, kw = kernel & 3;
+  return {(kh & 1 ? 0 : 2) + (kw & 1 ? 0 : 1), (kh == 0 || kh == 3 ? 2 : 0) + (kw == 0 || kw == 3 ? 1 : 0)};
+}
+
 GANZOO_HOST_DEVICE int rows_of_product(const Convolution& f, const Phase& k) { return k.rows * k.cols * f.n; }
 GANZOO_HOST_DEVICE int tiles_of_phase(const Convolution& f, int tile_rows = kTileM) {
   return ceil_div(rows_of_product(f, phase_of(f, 0)), tile_rows);

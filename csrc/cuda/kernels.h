@@ -95,7 +95,7 @@ cudaError_t launch_gradient(const GradientLaunch& parts, cudaStream_t stream);
 bool hopper_takes(Type type, const Convolution& f);
 bool hopper_takes(Type type, const Gradient& g);
 
-// How a product is divided: `splits` blocks of a cluster share k, and `parts` clusters, whose sums are then added.
+// How a product is divided: `splits` blocks of a cluster (one or two) share k, and `parts` clusters, whose sums are then added.
 struct HopperPlan {
   int rows_of_groups;  // 2: tiles of 128 x 128 sums, 1: of 64 x 256
   int splits, parts, stages;  // stages: of the ring in shared memory

@@ -8,17 +8,27 @@
 
 namespace ganzoo::cuda {
 
-constexpr int kMergeChannels = 8, kMergeLanes = kThreads / kMergeChannels;
+constexpr int kMergeChannels = 4, kMergeLanes = kThreads / kMergeChannels;
+constexpr int kMergeScratchBytes = 2 * kThreads * 8;
 
-// Sums over the lanes of a channel; all of them get the result. `scratch` has kThreads doubles.
-__device__ __forceinline__ double sum_lanes(double value, double* scratch) {
-  const int channel = threadIdx.x % kMergeChannels;
+// Sums of two values over the lanes of a channel, in a fixed order; all of them get the results.
+__device__ __forceinline__ void sum_lanes(double& first, double& second, double* scratch) {
+  constexpr int kEach = 8, kParts = kThreads / kEach;  // a thread of the first kParts adds kEach lanes of a channel
+  const int thread = threadIdx.x, channel = thread % kMergeChannels;
+  scratch[thread] = first, scratch[kThreads + thread] = second;
   __syncthreads();
-  scratch[threadIdx.x] = value;
+  first = second = 0;
+  if (thread < kParts)
+    for (int i = 0; i < kEach; ++i) {
+      const int lane = thread / kMergeChannels * kEach + i;
+      first += scratch[lane * kMergeChannels + channel];
+      second += scratch[kThreads + lane * kMergeChannels + channel];
+    }
   __syncthreads();
-  double total = 0;
-  for (int lane = 0; lane < kMergeLanes; ++lane) total += scratch[lane * kMergeChannels + channel];
-  return total;
+  if (thread < kParts) scratch[thread] = first, scratch[kParts + thread] = second;
+  __syncthreads();
+  first = second = 0;
+  for (int i = channel; i < kParts; i += kMergeChannels) first += scratch[i], second += scratch[kParts + i];
 }
 
 // Blocks of pixels: the tiles of a convolution, or those of a pass over [pixels, channels].
@@ -48,7 +58,7 @@ struct MergeArguments {
 template <class Rows, class Body>
 __device__ __forceinline__ void for_blocks(int count, int channels, int channel, const float* first,
                                            const float* second, const Rows& rows, const Body& body) {
-  constexpr int kAhead = 8;
+  constexpr int kAhead = 16;
   for (int begin = threadIdx.x / kMergeChannels; begin < count; begin += kAhead * kMergeLanes) {
     float one[kAhead], other[kAhead];
     int of_block[kAhead];
@@ -79,7 +89,8 @@ static __global__ void __launch_bounds__(kThreads) merge_statistics(const __grid
         sum += rows * deviation;
         squares += m2 + rows * deviation * deviation;
       });
-  const double shift = sum_lanes(sum, scratch) / pixels, var = sum_lanes(squares, scratch) / pixels - shift * shift;
+  sum_lanes(sum, squares, scratch);
+  const double shift = sum / pixels, var = squares / pixels - shift * shift;
   if (channel < p.channels && threadIdx.x < kMergeChannels) {
     p.mean[channel] = static_cast<float>(base + shift);
     p.var[channel] = static_cast<float>(var < 0 ? 0 : var);  // keeps NaN
@@ -87,7 +98,8 @@ static __global__ void __launch_bounds__(kThreads) merge_statistics(const __grid
 }
 
 inline cudaError_t merge(const MergeArguments& p, cudaStream_t stream) {
-  return launch(&merge_statistics, dim3(ceil_div(p.channels, kMergeChannels), 1, 1), kThreads * 8, stream, p);
+  return launch(&merge_statistics, dim3(ceil_div(p.channels, kMergeChannels), 1, 1), kMergeScratchBytes, stream,
+                p);
 }
 
 }  // namespace ganzoo::cuda

@@ -295,6 +295,14 @@ static void check_type(const char* name, Type type) {
 }
 
 static void check_arithmetic() {
+  for (const bool up : {true, false}) {
+    const Convolution f = convolution(up, 1, 2, 2, 1, up ? 4 : 1, up ? 4 : 1, 1);
+    for (int phase = 0; phase < phase_count(f); ++phase)
+      for (int tap = 0; tap < taps(f); ++tap) {
+        const TapOfPhase back = tap_of_kernel(f, tap_of(f, phase_of(f, phase), tap).kernel);
+        if (back.phase != phase || back.tap != tap) fail("the tap of a kernel element", tap, back.tap, tap);
+      }
+  }
   for (int round = 0; round < 200000; ++round) {
     const uint32_t d = round < 1000 ? round + 1 : (rng() >> (1 + rng() % 31)) + (rng() & 1), value = d ? d : 1;
     const int x = static_cast<int>(round % 3 ? rng() >> (1 + rng() % 31)
@@ -389,6 +397,10 @@ static void measure(const Shape& s, int processors) {
                   hopper ? "wgmma" : "mma.sync", name, time, flop / time * 1e-6);
       if (counts) total += time;
     };
+    if (!hopper)
+      print("packing for up", microseconds(copies, [&](int, cudaStream_t stream) {
+              return pack(type, up, weights, true, strides, packed, stream);
+            }), false);
     print("up", convolving(up, false), true);
     print("up and statistics", convolving(up, true), false);
     print("down", convolving(down, false), true);
