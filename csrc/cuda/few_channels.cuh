@@ -27,14 +27,6 @@ struct [[gnu::may_alias]] alignas(8) TwoWords {
 };
 
 template <class T>
-__device__ __forceinline__ uint32_t pack_pair(float low, float high) {
-  struct [[gnu::may_alias]] alignas(4) Pair {
-    T low, high;
-  } pair = {from_float<T>(low), from_float<T>(high)};
-  return *reinterpret_cast<const Word*>(&pair);
-}
-
-template <class T>
 __device__ __forceinline__ float2 unpack_pair(uint32_t word) {
   struct [[gnu::may_alias]] alignas(4) Pair {
     T low, high;
@@ -44,6 +36,15 @@ __device__ __forceinline__ float2 unpack_pair(uint32_t word) {
 }
 
 __device__ __forceinline__ float leaky_relu(float v, float slope) { return v > 0 ? v : slope == 0 && v < 0 ? 0 : slope * v; }
+
+template <int kCount>
+__device__ __forceinline__ void leaky_relu(float (&v)[kCount][4], float slope) {
+  const bool is_maximum = slope > 0 && slope <= 1;
+#pragma unroll
+  for (int n = 0; n < kCount; ++n)
+#pragma unroll
+    for (int e = 0; e < 4; ++e) v[n][e] = is_maximum ? fmaxf(v[n][e], slope * v[n][e]) : leaky_relu(v[n][e], slope);
+}
 
 // The gradients of the input of tanh or of a leaky ReLU, from those of its result `out`, two numbers at a time.
 template <class T>
@@ -155,7 +156,7 @@ struct PatchLoader {
                 which = id - line * tiles.chunks - 1;  // -1: to the left of the tile
       const int row = 2 * origin.row - 1 + line, first = 2 * origin.col * C + 8 * which, last = s.W * C;
       const bool inside = line < tiles.lines && row >= 0 && row < s.H;
-      const int64_t at = (static_cast<int64_t>(origin.image) * s.H + row) * last + first;
+      const int64_t at = static_cast<int64_t>(origin.image * s.H + row) * last + first;
       chunk[i] = inside ? read(big, at, first, last) : Words{};
       if (tanh_out) factor[i] = inside ? read(tanh_out, at, first, last) : Words{};
       if constexpr (kSums) {  // every big pixel belongs to one tile, those left over in an odd size to the last
