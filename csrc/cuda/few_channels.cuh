@@ -39,11 +39,13 @@ __device__ __forceinline__ float leaky_relu(float v, float slope) { return v > 0
 
 template <int kCount>
 __device__ __forceinline__ void leaky_relu(float (&v)[kCount][4], float slope) {
-  const bool is_maximum = slope > 0 && slope <= 1;
+  if (slope > 0 && slope <= 1) {
 #pragma unroll
-  for (int n = 0; n < kCount; ++n)
+    for (int i = 0; i < 4 * kCount; ++i) v[i / 4][i % 4] = fmaxf(v[i / 4][i % 4], slope * v[i / 4][i % 4]);
+  } else {
 #pragma unroll
-    for (int e = 0; e < 4; ++e) v[n][e] = is_maximum ? fmaxf(v[n][e], slope * v[n][e]) : leaky_relu(v[n][e], slope);
+    for (int i = 0; i < 4 * kCount; ++i) v[i / 4][i % 4] = leaky_relu(v[i / 4][i % 4], slope);
+  }
 }
 
 // The gradients of the input of tanh or of a leaky ReLU, from those of its result `out`, two numbers at a time.
@@ -62,21 +64,20 @@ __device__ __forceinline__ uint32_t leaky_relu_gradient(uint32_t grad, uint32_t 
 // the other as NCHW weights lie. Several are loaded before the first is used, to overlap their latency.
 template <class Number, int C, class Body>
 __device__ __forceinline__ void for_weights_of(const Weight& w, int first, int last, const Body& body) {
-  constexpr int kAhead = 4 * C;
-  const int count = (last - first) * 16 * C;
-  for (int begin = threadIdx.x; begin < count; begin += kAhead * kThreads) {
+  constexpr int kAhead = 4 * C, kLines = kThreads / 16;
+  const int kh = threadIdx.x / 4 % 4, kw = threadIdx.x % 4, count = (last - first) * C;
+  const Number* data = static_cast<const Number*>(w.data) + first * w.strides[0] + kh * w.strides[2] + kw * w.strides[3];
+  for (int begin = threadIdx.x / 16; begin < count; begin += kAhead * kLines) {
     Number values[kAhead];
 #pragma unroll
     for (int a = 0; a < kAhead; ++a) {
-      const int i = begin + a * kThreads, channel = first + i / (16 * C), c = i % (16 * C) / 16;
-      if (i < count)
-        values[a] = static_cast<const Number*>(w.data)[channel * w.strides[0] + c * w.strides[1] +
-                                                       i / 4 % 4 * w.strides[2] + i % 4 * w.strides[3]];
+      const int i = begin + a * kLines;
+      if (i < count) values[a] = data[i / C * w.strides[0] + i % C * w.strides[1]];
     }
 #pragma unroll
     for (int a = 0; a < kAhead; ++a) {
-      const int i = begin + a * kThreads;
-      if (i < count) body(first + i / (16 * C), i % (16 * C) / 16, i / 4 % 4, i % 4, to_float(values[a]));
+      const int i = begin + a * kLines;
+      if (i < count) body(first + i / C, i % C, kh, kw, to_float(values[a]));
     }
   }
 }
