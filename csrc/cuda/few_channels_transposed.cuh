@@ -102,21 +102,24 @@ __global__ void __launch_bounds__(kThreads, 2) transposed(const __grid_constant_
               left = (rest - row * tiles.of_row) * tiles.width;
     return Origin{image, top, left, min(tiles.height, p.s.h + 1 - top), min(tiles.width, p.s.w + 1 - left)};
   };
-  // Calls body(chunk's place in shared memory, its offset in the image or -1) for the thread's chunks of a tile.
+  // Calls body(chunk's place in shared memory, its offset in the image, whether it is inside) for the thread's chunks of a
+  // tile.
   const auto for_chunks = [&](const Origin& o, const auto& body) {
+    const int first = (o.image * p.s.h + o.row - 1) * p.s.w + o.col - 1;
 #pragma unroll 2
     for (int id = threadIdx.x; id < (o.height + 1) * tiles.pitch * chunks; id += kThreads) {
       const int pixel = kSteps ? id / (kSteps ? kSteps / 2 : 1) : quotient(id, tiles.by_chunks), chunk = id - pixel * chunks,
-                line = quotient(pixel, tiles.by_pitch), row = o.row - 1 + line, col = o.col - 1 + pixel - line * tiles.pitch;
-      const bool inside = row >= 0 && row < p.s.h && col >= 0 && col < p.s.w;
-      const int64_t at = static_cast<int64_t>((o.image * p.s.h + row) * p.s.w + col) * (chunks * 8) + chunk * 8;
-      body(pixel * bytes + chunk * 16, inside ? at : -1);
+                line = quotient(pixel, tiles.by_pitch), col = pixel - line * tiles.pitch;
+      const bool inside = static_cast<unsigned>(o.row - 1 + line) < static_cast<unsigned>(p.s.h) &&
+                          static_cast<unsigned>(o.col - 1 + col) < static_cast<unsigned>(p.s.w);
+      const int at = inside ? first + line * p.s.w + col : 0;
+      body(pixel * bytes + chunk * 16, static_cast<int64_t>(at) * (chunks * 8) + chunk * 8, inside);
     }
   };
   const auto copy = [&](int tile, char* to) {
-    for_chunks(origin_of(tile), [&](int place, int64_t at) {
-      copy_async(to + place, p.small + (at < 0 ? 0 : at), at >= 0);
-      if (p.leaky_out) copy_async(forward + place, p.leaky_out + (at < 0 ? 0 : at), at >= 0);
+    for_chunks(origin_of(tile), [&](int place, int64_t at, bool inside) {
+      copy_async(to + place, p.small + at, inside);
+      if (p.leaky_out) copy_async(forward + place, p.leaky_out + at, inside);
     });
     commit_copies();
   };
@@ -149,7 +152,7 @@ __global__ void __launch_bounds__(kThreads, 2) transposed(const __grid_constant_
     char* now = pixels + buffer * pixel_bytes;
     wait_for_copies<0>();
     if (p.leaky_out)  // every thread multiplies what it copied itself
-      for_chunks(o, [&](int place, int64_t) {
+      for_chunks(o, [&](int place, int64_t, bool) {
         Words v = *reinterpret_cast<const Words*>(now + place);
         const Words f = *reinterpret_cast<const Words*>(forward + place);
 #pragma unroll
