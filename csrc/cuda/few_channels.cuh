@@ -27,14 +27,6 @@ struct [[gnu::may_alias]] alignas(8) TwoWords {
 };
 
 template <class T>
-__device__ __forceinline__ uint32_t pack_pair(float low, float high) {
-  struct [[gnu::may_alias]] alignas(4) Pair {
-    T low, high;
-  } pair = {from_float<T>(low), from_float<T>(high)};
-  return *reinterpret_cast<const Word*>(&pair);
-}
-
-template <class T>
 __device__ __forceinline__ float2 unpack_pair(uint32_t word) {
   struct [[gnu::may_alias]] alignas(4) Pair {
     T low, high;
@@ -44,6 +36,17 @@ __device__ __forceinline__ float2 unpack_pair(uint32_t word) {
 }
 
 __device__ __forceinline__ float leaky_relu(float v, float slope) { return v > 0 ? v : slope == 0 && v < 0 ? 0 : slope * v; }
+
+template <int kCount>
+__device__ __forceinline__ void leaky_relu(float (&v)[kCount][4], float slope) {
+  if (slope > 0 && slope <= 1) {
+#pragma unroll
+    for (int i = 0; i < 4 * kCount; ++i) v[i / 4][i % 4] = fmaxf(v[i / 4][i % 4], slope * v[i / 4][i % 4]);
+  } else {
+#pragma unroll
+    for (int i = 0; i < 4 * kCount; ++i) v[i / 4][i % 4] = leaky_relu(v[i / 4][i % 4], slope);
+  }
+}
 
 // The gradients of the input of tanh or of a leaky ReLU, from those of its result `out`, two numbers at a time.
 template <class T>
@@ -61,21 +64,20 @@ __device__ __forceinline__ uint32_t leaky_relu_gradient(uint32_t grad, uint32_t 
 // the other as NCHW weights lie. Several are loaded before the first is used, to overlap their latency.
 template <class Number, int C, class Body>
 __device__ __forceinline__ void for_weights_of(const Weight& w, int first, int last, const Body& body) {
-  constexpr int kAhead = 4 * C;
-  const int count = (last - first) * 16 * C;
-  for (int begin = threadIdx.x; begin < count; begin += kAhead * kThreads) {
+  constexpr int kAhead = 4 * C, kLines = kThreads / 16;
+  const int kh = threadIdx.x / 4 % 4, kw = threadIdx.x % 4, count = (last - first) * C;
+  const Number* data = static_cast<const Number*>(w.data) + first * w.strides[0] + kh * w.strides[2] + kw * w.strides[3];
+  for (int begin = threadIdx.x / 16; begin < count; begin += kAhead * kLines) {
     Number values[kAhead];
 #pragma unroll
     for (int a = 0; a < kAhead; ++a) {
-      const int i = begin + a * kThreads, channel = first + i / (16 * C), c = i % (16 * C) / 16;
-      if (i < count)
-        values[a] = static_cast<const Number*>(w.data)[channel * w.strides[0] + c * w.strides[1] +
-                                                       i / 4 % 4 * w.strides[2] + i % 4 * w.strides[3]];
+      const int i = begin + a * kLines;
+      if (i < count) values[a] = data[i / C * w.strides[0] + i % C * w.strides[1]];
     }
 #pragma unroll
     for (int a = 0; a < kAhead; ++a) {
-      const int i = begin + a * kThreads;
-      if (i < count) body(first + i / (16 * C), i % (16 * C) / 16, i / 4 % 4, i % 4, to_float(values[a]));
+      const int i = begin + a * kLines;
+      if (i < count) body(first + i / C, i % C, kh, kw, to_float(values[a]));
     }
   }
 }
@@ -155,7 +157,7 @@ struct PatchLoader {
                 which = id - line * tiles.chunks - 1;  // -1: to the left of the tile
       const int row = 2 * origin.row - 1 + line, first = 2 * origin.col * C + 8 * which, last = s.W * C;
       const bool inside = line < tiles.lines && row >= 0 && row < s.H;
-      const int64_t at = (static_cast<int64_t>(origin.image) * s.H + row) * last + first;
+      const int64_t at = static_cast<int64_t>(origin.image * s.H + row) * last + first;
       chunk[i] = inside ? read(big, at, first, last) : Words{};
       if (tanh_out) factor[i] = inside ? read(tanh_out, at, first, last) : Words{};
       if constexpr (kSums) {  // every big pixel belongs to one tile, those left over in an odd size to the last

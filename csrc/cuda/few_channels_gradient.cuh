@@ -56,7 +56,7 @@ __global__ void __launch_bounds__(kThreads, 2) few_gradient(const __grid_constan
                 place = pixel * kPixelBytes + chunk * 16;
       const bool inside = row < p.s.h && col < p.s.w && chunk * 8 < channels;
       const int64_t at =
-          inside ? ((static_cast<int64_t>(o.image) * p.s.h + row) * p.s.w + col) * p.s.cs + slice + chunk * 8 : 0;
+          inside ? static_cast<int64_t>((o.image * p.s.h + row) * p.s.w + col) * p.s.cs + slice + chunk * 8 : 0;
       copy_async(to + place, p.small + at, inside);
       if (leaky_out) copy_async(forward + place, leaky_out + at, inside);
     }

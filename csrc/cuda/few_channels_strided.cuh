@@ -26,7 +26,7 @@ constexpr int kStridedPitch = 16 * C + 2;  // numbers from one small channel to 
 
 template <int C>
 int strided_bytes(const Tiles& t) {
-  return 2 * kSlice * 4 + round_up(kSlice * kStridedPitch<C> * 2, 16) + 2 * patch_bytes(t);
+  return 3 * kSlice * 4 + round_up(kSlice * kStridedPitch<C> * 2, 16) + 2 * patch_bytes(t);
 }
 
 // A thread holds columns 2 t, 2 t + 1 of each of 8 fragments, t = lane % 4. They are permuted, so that fragments 0 to 3
@@ -39,7 +39,8 @@ template <class T, int C>
 __global__ void __launch_bounds__(kThreads, 2) strided(const __grid_constant__ StridedArguments<T> p) {
   float* scale = reinterpret_cast<float*>(shared_memory());
   float* shift = scale + kSlice;
-  T* weights = reinterpret_cast<T*>(shift + kSlice);
+  float* initial = shift + kSlice;  // of the sums: the shift, unless they are scaled
+  T* weights = reinterpret_cast<T*>(initial + kSlice);
   T* patches = weights + round_up(kSlice * kStridedPitch<C> * 2, 16) / 2;
   const int pitch = patch_pitch(p.tiles), lane = threadIdx.x & 31, warp = threadIdx.x >> 5, g = lane >> 2, t = lane & 3;
   const int first = blockIdx.y * kSlice, channels = min(kSlice, p.s.cs - first);
@@ -53,6 +54,7 @@ __global__ void __launch_bounds__(kThreads, 2) strided(const __grid_constant__ S
     const int channel = first + threadIdx.x;
     scale[threadIdx.x] = p.e.scale && channel < p.s.cs ? p.e.scale[channel] : 1.0f;
     shift[threadIdx.x] = p.e.shift && channel < p.s.cs ? p.e.shift[channel] : 0.0f;
+    initial[threadIdx.x] = p.e.scale ? 0.0f : shift[threadIdx.x];
   }
   __syncthreads();
 
@@ -86,7 +88,12 @@ __global__ void __launch_bounds__(kThreads, 2) strided(const __grid_constant__ S
     loader.store(patch);
     __syncthreads();  // the other buffer is overwritten only after the next one, when nobody reads it any more
     if (tile + static_cast<int>(gridDim.x) < p.tiles.count) loader.load(tile + gridDim.x);
-    float sum[8][4] = {};
+    float sum[8][4];
+#pragma unroll
+    for (int n = 0; n < 8; ++n) {
+      const float2 start_at = *reinterpret_cast<const float2*>(initial + channel_of_column(n, 2 * t));
+      sum[n][0] = sum[n][2] = start_at.x, sum[n][1] = sum[n][3] = start_at.y;
+    }
 #pragma unroll
     for (int step = 0; step < C; ++step) {
       uint32_t a[4];
@@ -96,27 +103,31 @@ __global__ void __launch_bounds__(kThreads, 2) strided(const __grid_constant__ S
 #pragma unroll
       for (int n = 0; n < 8; ++n) multiply_add<T>(sum[n], a, b[step][n]);
     }
+    if (p.e.scale) {
+#pragma unroll
+      for (int n = 0; n < 8; ++n)
+#pragma unroll
+        for (int e = 0; e < 4; ++e) {
+          const int channel = channel_of_column(n, 2 * t + e % 2);
+          sum[n][e] = scale[channel] * sum[n][e] + shift[channel];
+        }
+    }
+    leaky_relu(sum, p.e.slope);
     const TileOrigin origin = origin_of(p.tiles, tile);
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
       const int pixel = warp * 16 + g + i * 8, row = origin.row + (pixel >> p.tiles.log_width),
                 col = origin.col + (pixel & (width - 1));
+      Words v[2];
+#pragma unroll
+      for (int n = 0; n < 8; ++n) v[n / 4].w[n % 4] = pack_pair<T>(sum[n][2 * i], sum[n][2 * i + 1]);
       if (row >= p.s.h || col >= p.s.w) continue;
-      T* to = p.small + ((static_cast<int64_t>(origin.image) * p.s.h + row) * p.s.w + col) * p.s.cs + first;
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        const int channel = half * 32 + t * 8;
-        if (channel >= channels) continue;
-        Words v;
-#pragma unroll
-        for (int e = 0; e < 4; ++e) {
-          const float2 factor = *reinterpret_cast<const float2*>(scale + channel + 2 * e),
-                       more = *reinterpret_cast<const float2*>(shift + channel + 2 * e);
-          v.w[e] = pack_pair<T>(leaky_relu(factor.x * sum[half * 4 + e][2 * i] + more.x, p.e.slope),
-                                leaky_relu(factor.y * sum[half * 4 + e][2 * i + 1] + more.y, p.e.slope));
-        }
-        *reinterpret_cast<Words*>(to + channel) = v;
-      }
+      T* to = p.small + static_cast<int64_t>((origin.image * p.s.h + row) * p.s.w + col) * p.s.cs + first;
+      // odd pixels in the other order: rows of 128 bytes would otherwise fill one half of the banks at a time
+      const bool odd = g % 2;
+      const int channel = (odd ? 32 : 0) + t * 8;
+      if (channel < channels) *reinterpret_cast<Words*>(to + channel) = odd ? v[1] : v[0];
+      if ((channel ^ 32) < channels) *reinterpret_cast<Words*>(to + (channel ^ 32)) = odd ? v[0] : v[1];
     }
   }
 }

@@ -19,7 +19,7 @@ struct PositionTiles {
   int chunks, bytes;    // of a small pixel; an odd number of chunks apart, so that ldmatrix has no bank conflicts
   int staged;           // numbers from one line of the staged result to the next
   int count, of_row;
-  Divisor by_image, by_row, by_chunks, by_pitch;
+  Divisor by_image, by_row, by_chunks, by_pitch, by_staged;  // by_staged: chunks of a line of the result
 };
 
 constexpr int kTileBytes = 27 * 1024, kMaxPositions = 34;  // of a tile; of one of its rows
@@ -39,7 +39,7 @@ inline PositionTiles position_tiles_of(const FewChannels& s) {
   const int of_image = t.of_row * ceil_div(s.h + 1, t.height);
   t.count = s.n * of_image;
   t.by_image = divisor(of_image), t.by_row = divisor(t.of_row), t.by_chunks = divisor(t.chunks),
-  t.by_pitch = divisor(t.pitch);
+  t.by_pitch = divisor(t.pitch), t.by_staged = divisor(t.staged / 8);
   return t;
 }
 
@@ -86,7 +86,8 @@ __global__ void __launch_bounds__(kThreads, 2) transposed(const __grid_constant_
   constexpr int kFragments = kColumnsOfFour<C>;
   const PositionTiles& tiles = p.tiles;
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, g = lane >> 2, t = lane & 3;
-  const int pixel_bytes = tiles.pixels * tiles.bytes, steps_of_tap = kSteps ? kSteps / 4 : p.s.cs / 16;
+  const int chunks = kSteps ? kSteps / 2 : tiles.chunks, bytes = kSteps ? 16 * (kSteps / 2 + 1) : tiles.bytes;
+  const int pixel_bytes = tiles.pixels * bytes, steps_of_tap = kSteps ? kSteps / 4 : p.s.cs / 16;
   T* weights = reinterpret_cast<T*>(shared_memory());
   char* pixels = shared_memory() + p.s.cs * 4 * kFragments * 8 * 2;
   T* staged = reinterpret_cast<T*>(pixels + 2 * pixel_bytes);
@@ -101,20 +102,24 @@ __global__ void __launch_bounds__(kThreads, 2) transposed(const __grid_constant_
               left = (rest - row * tiles.of_row) * tiles.width;
     return Origin{image, top, left, min(tiles.height, p.s.h + 1 - top), min(tiles.width, p.s.w + 1 - left)};
   };
-  // Calls body(chunk's place in shared memory, its offset in the image or -1) for the thread's chunks of a tile.
+  // Calls body(chunk's place in shared memory, its offset in the image, whether it is inside) for the thread's chunks of a
+  // tile.
   const auto for_chunks = [&](const Origin& o, const auto& body) {
-    for (int id = threadIdx.x; id < (o.height + 1) * tiles.pitch * tiles.chunks; id += kThreads) {
-      const int pixel = quotient(id, tiles.by_chunks), chunk = id - pixel * tiles.chunks,
-                line = quotient(pixel, tiles.by_pitch), row = o.row - 1 + line, col = o.col - 1 + pixel - line * tiles.pitch;
-      const bool inside = row >= 0 && row < p.s.h && col >= 0 && col < p.s.w;
-      const int64_t at = ((static_cast<int64_t>(o.image) * p.s.h + row) * p.s.w + col) * p.s.cs + chunk * 8;
-      body(pixel * tiles.bytes + chunk * 16, inside ? at : -1);
+    const int first = (o.image * p.s.h + o.row - 1) * p.s.w + o.col - 1;
+#pragma unroll 2
+    for (int id = threadIdx.x; id < (o.height + 1) * tiles.pitch * chunks; id += kThreads) {
+      const int pixel = kSteps ? id / (kSteps ? kSteps / 2 : 1) : quotient(id, tiles.by_chunks), chunk = id - pixel * chunks,
+                line = quotient(pixel, tiles.by_pitch), col = pixel - line * tiles.pitch;
+      const bool inside = static_cast<unsigned>(o.row - 1 + line) < static_cast<unsigned>(p.s.h) &&
+                          static_cast<unsigned>(o.col - 1 + col) < static_cast<unsigned>(p.s.w);
+      const int at = inside ? first + line * p.s.w + col : 0;
+      body(pixel * bytes + chunk * 16, static_cast<int64_t>(at) * (chunks * 8) + chunk * 8, inside);
     }
   };
   const auto copy = [&](int tile, char* to) {
-    for_chunks(origin_of(tile), [&](int place, int64_t at) {
-      copy_async(to + place, p.small + (at < 0 ? 0 : at), at >= 0);
-      if (p.leaky_out) copy_async(forward + place, p.leaky_out + (at < 0 ? 0 : at), at >= 0);
+    for_chunks(origin_of(tile), [&](int place, int64_t at, bool inside) {
+      copy_async(to + place, p.small + at, inside);
+      if (p.leaky_out) copy_async(forward + place, p.leaky_out + at, inside);
     });
     commit_copies();
   };
@@ -147,7 +152,7 @@ __global__ void __launch_bounds__(kThreads, 2) transposed(const __grid_constant_
     char* now = pixels + buffer * pixel_bytes;
     wait_for_copies<0>();
     if (p.leaky_out)  // every thread multiplies what it copied itself
-      for_chunks(o, [&](int place, int64_t) {
+      for_chunks(o, [&](int place, int64_t, bool) {
         Words v = *reinterpret_cast<const Words*>(now + place);
         const Words f = *reinterpret_cast<const Words*>(forward + place);
 #pragma unroll
@@ -160,51 +165,59 @@ __global__ void __launch_bounds__(kThreads, 2) transposed(const __grid_constant_
     // numbers of a line of the result, and the place of its first in the staged line: 16-byte chunks lie as in memory
     const int first = (2 * o.col - 1) * C, last = p.s.W * C, pad = (first + 8) & 7;
     for (int m0 = warp * 16; m0 < o.height * tiles.pitch; m0 += kThreads / 2) {
-      float sum[kFragments][4] = {};
-      const char* row = now + (m0 + (lane & 15)) * tiles.bytes + (lane >> 4) * 16;
+      float part[2][kFragments][4] = {};  // of two taps each: more sums at a time, to overlap their latency
+      const char* row = now + (m0 + (lane & 15)) * bytes + (lane >> 4) * 16;
       const auto step_of = [&](int tap, int i, const auto& b) {
         uint32_t a[4];
-        load_matrices(a, row + ((tap >> 1) * tiles.pitch + (tap & 1)) * tiles.bytes + i * 32);
+        load_matrices(a, row + ((tap >> 1) * tiles.pitch + (tap & 1)) * bytes + i * 32);
 #pragma unroll
         for (int n = 0; n < kFragments; ++n) {
           const TwoWords w = b(tap * steps_of_tap + i, n);
-          multiply_add<T>(sum[n], a, w.w);
+          multiply_add<T>(part[tap & 1][n], a, w.w);
         }
       };
+      if constexpr (kSteps != 0) {
 #pragma unroll
-      for (int tap = 0; tap < 4; ++tap) {
-        if constexpr (kSteps != 0) {
+        for (int i = 0; i < kSteps / 4; ++i)
 #pragma unroll
-          for (int i = 0; i < kSteps / 4; ++i) step_of(tap, i, [&](int step, int n) { return kept[step][n]; });
-        } else {
-          for (int i = 0; i < steps_of_tap; ++i) step_of(tap, i, weight);
-        }
+          for (int tap = 0; tap < 4; ++tap) step_of(tap, i, [&](int step, int n) { return kept[step][n]; });
+      } else {
+#pragma unroll 2
+        for (int i = 0; i < steps_of_tap; ++i)
+#pragma unroll
+          for (int tap = 0; tap < 4; ++tap) step_of(tap, i, weight);
       }
+      float sum[kFragments][4];
+#pragma unroll
+      for (int n = 0; n < kFragments; ++n)
+#pragma unroll
+        for (int e = 0; e < 4; ++e) {
+          const float v = scale[n][e % 2] * (part[0][n][e] + part[1][n][e]) + shift[n][e % 2];
+          sum[n][e] = p.e.tanh ? tanhf(v) : v;
+        }
+      if (!p.e.tanh) leaky_relu(sum, p.e.slope);
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         const int m = m0 + g + half * 8, line = quotient(m, tiles.by_pitch), col = m - line * tiles.pitch;
         if (line >= o.height || col >= o.width) continue;
 #pragma unroll
-        for (int n = 0; n < kFragments; ++n)
-#pragma unroll
-          for (int e = 0; e < 2; ++e) {
-            const int column = n * 8 + 2 * t + e, a = column / (2 * C);
-            if (column >= 4 * C) continue;
-            const float v = scale[n][e] * sum[n][2 * half + e] + shift[n][e];
-            staged[(2 * line + a) * tiles.staged + pad + 2 * C * col + column - a * 2 * C] =
-                from_float<T>(p.e.tanh ? tanhf(v) : leaky_relu(v, p.e.slope));
-          }
+        for (int n = 0; n < kFragments; ++n) {
+          const int column = n * 8 + 2 * t, a = column / (2 * C);  // two columns of one line
+          if (column >= 4 * C) continue;
+          T* to = staged + (2 * line + a) * tiles.staged + pad + 2 * C * col + column - a * 2 * C;
+          to[0] = from_float<T>(sum[n][2 * half]), to[1] = from_float<T>(sum[n][2 * half + 1]);
+        }
       }
     }
     __syncthreads();
 
-    const int begin = max(first, 0), end = min(last, first + 2 * o.width * C), chunks = tiles.staged / 8;
+    const int begin = max(first, 0), end = min(last, first + 2 * o.width * C), staged_chunks = tiles.staged / 8;
     const int top = 2 * o.row - 1;
-    for (int id = threadIdx.x; id < 2 * o.height * chunks; id += kThreads) {
-      const int line = id / chunks, place = (id - line * chunks) * 8, at = first - pad + place, row = top + line;
+    for (int id = threadIdx.x; id < 2 * o.height * staged_chunks; id += kThreads) {
+      const int line = quotient(id, tiles.by_staged), place = (id - line * staged_chunks) * 8, at = first - pad + place, row = top + line;
       if (row < 0 || row >= p.s.H || at >= end || at + 8 <= begin) continue;
       const T* from = staged + line * tiles.staged + place;
-      T* to = p.big + (static_cast<int64_t>(o.image) * p.s.H + row) * last + at;
+      T* to = p.big + static_cast<int64_t>(o.image * p.s.H + row) * last + at;
       if (p.in_chunks && at >= begin && at + 8 <= end) {
         *reinterpret_cast<Words*>(to) = *reinterpret_cast<const Words*>(from);
       } else {

@@ -84,6 +84,14 @@ inline bfloat16 from_float<bfloat16>(float v) {
   return {static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16)};
 }
 
+template <class T>
+uint32_t pack_pair(float low, float high) {
+  const T pair[] = {from_float<T>(low), from_float<T>(high)};
+  uint32_t r;
+  std::memcpy(&r, pair, 4);
+  return r;
+}
+
 namespace emulator {
 
 constexpr int kThreads = 256, kStack = 128 * 1024;
