@@ -6,6 +6,7 @@ import re
 from ganzoo.core import registry
 from tests.conftest import Command, Site
 
+CONDITIONAL = ("acgan", "biggan", "cgan", "projection", "r3gan-cond", "sagan", "sgan", "stylegan2-cond")
 KEYS = ["name", "summary", "paper", "conditional", "paired", "distribution", "version", "status", "error"]
 
 
@@ -19,7 +20,7 @@ def test_json_has_exactly_the_promised_keys(ganzoo_cli: Command) -> None:
         card = registry.get_architecture(row["name"]).card
         assert (row["summary"], row["paper"]) == (card.summary, card.paper)
         assert (row["status"], row["error"]) == ("ok", None)
-        assert row["conditional"] is (row["name"] in ("acgan", "biggan", "cgan", "projection", "sagan", "sgan"))
+        assert row["conditional"] is (row["name"] in CONDITIONAL)
 
 
 def test_table_has_a_line_for_each(ganzoo_cli: Command) -> None:

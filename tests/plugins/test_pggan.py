@@ -25,7 +25,9 @@ SIZE = DataSpec(1, 16)
 
 def build(spec: DataSpec = SIZE, **settings: Any) -> GAN:
     torch.manual_seed(0)
-    gan: GAN = CARD.build(make(CARD.Config, {**CARD.check_settings, "batch_size": 8, **settings}), spec)
+    gan: GAN = CARD.build(
+        make(CARD.Config, {**CARD.check_settings, "batch_size": 8, "penalty_interval": 1, **settings}), spec
+    )
     return gan
 
 
@@ -81,6 +83,14 @@ def test_real_images_are_blended_while_a_stage_is_faded_in() -> None:
     torch.testing.assert_close(gan.blended(real), expected)  # type: ignore[operator]
 
 
+def test_the_published_settings_have_the_loss_of_the_paper() -> None:
+    config = make(CARD.Config, {"preset": "paper"})
+    assert (config.loss, config.penalty, config.penalty_weight, config.penalty_interval) == (
+        "wasserstein", "gradient", 10.0, 1,
+    )  # fmt: skip
+    assert (config.generator_lr, config.beta1, config.beta2, config.drift) == (1e-3, 0.0, 0.99, 0.001)
+
+
 def test_all_at_once_without_growing() -> None:
     gan = build(grow=0)
     assert gan.generator.shares.tolist() == [1, 1]  # type: ignore[union-attr]
@@ -113,5 +123,5 @@ def test_a_training_that_begins_with_other_weights_grows_again() -> None:
 @pytest.mark.parametrize("weight", [0.0, 0.5])
 def test_the_squared_logits_of_real_images_are_a_part_of_the_loss(weight: float) -> None:
     logits = torch.tensor([2.0, -1.0])
-    value, _ = build(drift=weight).discriminator_objective(logits, torch.zeros(2))
+    value, _ = build(drift=weight, loss="wasserstein").discriminator_objective(logits, torch.zeros(2))
     assert value.item() == pytest.approx(-0.5 + weight * 2.5)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ganzoo.config import setting
-from ganzoo.plugin import Architecture, Config, DataSpec, LossName, PenaltyName, Preset, Variants
+from ganzoo.plugin import Architecture, Config, DataSpec, PenaltyName, Preset, Variants
 
 if TYPE_CHECKING:
     from ganzoo.gan import GAN
@@ -16,23 +16,28 @@ if TYPE_CHECKING:
 class PGGANConfig(Config):
     variants: ClassVar[Variants] = {
         "preset=paper": {
+            "loss": "wasserstein",
+            "generator_lr": 1e-3,
+            "discriminator_lr": 1e-3,
             "channel_base": 16_384,
             "channel_max": 512,
             "latent_dim": 512,
             "grow": 800_000,
             "steps": 750_000,
         },
+        "loss=wasserstein": {"penalty": "gradient", "penalty_weight": 10.0, "penalty_interval": 1},
     }
 
-    loss: LossName = "wasserstein"
-    penalty: PenaltyName = "gradient"
+    penalty: PenaltyName = "r1"
+    penalty_weight: float = 1.0
+    penalty_interval: int = 4
     latent_dim: int = 64
     batch_size: int = 16
-    generator_lr: float = 1e-3
-    discriminator_lr: float = 1e-3
+    generator_lr: float = 2e-3
+    discriminator_lr: float = 2e-3
     beta1: float = 0.0
     beta2: float = 0.99
-    preset: Preset = setting("small", "small: minutes on a CPU; paper: published networks and settings, for a GPU")
+    preset: Preset = setting("small", "small: minutes on a CPU, with R1; paper: published networks and loss, for a GPU")
     grow: int = setting(
         4_000, "images for which each resolution is faded in, and again for which it trains; 0: all at once", ge=0
     )

@@ -63,7 +63,7 @@ class R3GAN(Architecture):
     api_version = 2
     summary = "a modern baseline: relativistic loss, R1 and R2 penalties, residual blocks, no normalisation"
     paper = "Huang et al. 2024, The GAN is dead; long live the GAN! A Modern Baseline GAN, arXiv:2501.05441"
-    kinds = ("images", "points")
+    kinds: ClassVar[tuple[str, ...]] = ("images", "points")
     Config = R3GANConfig
 
     def build(self, config: R3GANConfig, spec: DataSpec) -> GAN:
@@ -79,3 +79,11 @@ class R3GAN(Architecture):
 
             return SharedPassGAN(published.Generator(config, spec), published.Discriminator(config, spec), config, spec)
         return SharedPassGAN(Generator(config, spec), Discriminator(config, spec), config, spec)
+
+
+class ConditionalR3GAN(R3GAN):
+    api_version = 2
+    summary = "r3gan for images with class labels"
+    paper = R3GAN.paper
+    conditional = True
+    kinds = ("images",)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ganzoo.gan import GAN
+from ganzoo.gan import GAN, map_condition
 
 
 class SharedPassGAN(GAN):
@@ -18,7 +18,7 @@ class SharedPassGAN(GAN):
             return super().discriminator_loss(real, fake, condition, rng)
         images = torch.cat([real, fake.to(real.dtype)]).detach().requires_grad_()
         seen = images if self.augmentation is None else torch.cat([self.augment(side) for side in images.chunk(2)])
-        logits = self.discriminator(seen, condition).float()
+        logits = self.discriminator(seen, map_condition(lambda x: torch.cat([x, x]), condition)).float()
         gradients = torch.autograd.grad(logits.sum(), images, create_graph=True)[0].flatten(1).float()
         penalty = gradients.square().sum(dim=1).mean()  # mean over 2N images = R1 + R2, each half of a mean over N
         value, logs = self.discriminator_objective(*logits.chunk(2))

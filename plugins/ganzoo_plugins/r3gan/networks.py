@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -63,13 +64,16 @@ class Generator(nn.Module):
         super().__init__()
         base, doublings = stages_of(spec)
         widths = list(reversed(channels(config.width, doublings)))
-        self.start = nn.ConvTranspose2d(config.latent_dim, widths[0], base, bias=False)
+        self.label = label_embedding(spec, config.latent_dim)
+        inputs = config.latent_dim * (2 if spec.classes else 1)
+        self.start = nn.ConvTranspose2d(inputs, widths[0], base, bias=False)
         self.layers = _stages(widths, 2.0, config)
         self.end = ConvTransposeTanh(config.width, spec.channels)
-        nn.init.normal_(self.start.weight, 0.0, config.latent_dim**-0.5)
+        nn.init.normal_(self.start.weight, 0.0, inputs**-0.5)
         nn.init.normal_(self.end.weight, 0.0, 0.5 * config.width**-0.5)  # each pixel sums over 2x2 of the 4x4 kernel
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        z = z if self.label is None else torch.cat([z, self.label(condition)], dim=1)
         images: Tensor = self.end(self.layers(self.start(z[:, :, None, None])))
         return images
 
@@ -83,13 +87,27 @@ class Discriminator(nn.Module):
         widths = channels(config.width, doublings)
         self.start = Halving(spec.channels, config.width, 4, 2, 1)
         self.layers = _stages(widths, 0.5, config)
-        self.end = ConvHead(widths[-1], 1, base)
+        self.end = ConvHead(widths[-1], widths[-1] if spec.classes else 1, base)
+        self.label = label_embedding(spec, widths[-1], widths[-1] ** -0.5)
         for layer in (self.start, self.end):
             scaled_normal(layer, 1.0)
 
     def forward(self, images: Tensor, condition: Tensor | None = None) -> Tensor:
-        logits: Tensor = self.end(self.layers(self.start(images)))
-        return logits.flatten()
+        return label_logits(self.end(self.layers(self.start(images))).flatten(1), self.label, condition)
+
+
+def label_embedding(spec: DataSpec, length: int, gain: float = 1.0) -> nn.Embedding | None:
+    """The embedding of labels, as a linear layer on their one-hot codes begins; None without classes."""
+    if not spec.classes:
+        return None
+    embedding = nn.Embedding(spec.classes, length)
+    nn.init.normal_(embedding.weight, 0.0, gain * spec.classes**-0.5)
+    return embedding
+
+
+def label_logits(features: Tensor, label: nn.Module | None, condition: Tensor | None) -> Tensor:
+    """Logits [N]: the one feature [N, 1], or products of features [N, C'] and the embedded labels."""
+    return features.squeeze(1) if label is None else (features * label(condition)).sum(1)
 
 
 def _stages(widths: list[int], factor: float, config: R3GANConfig) -> nn.Sequential:

@@ -10,7 +10,7 @@ from ganzoo.nn.dcgan import stages
 from ganzoo.nn.equalised import downsample, upsample
 from ganzoo.plugin import DataSpec
 from ganzoo_plugins.r3gan import R3GANConfig
-from ganzoo_plugins.r3gan.networks import Block
+from ganzoo_plugins.r3gan.networks import Block, label_embedding, label_logits
 
 FULL_WIDTH_UP_TO = 32
 """The largest side of feature maps with all channels; they are halved at every larger scale."""
@@ -38,14 +38,17 @@ class Generator(nn.Module):
     def __init__(self, config: R3GANConfig, spec: DataSpec):
         super().__init__()
         widths, base = widths_of(config, spec)
-        self.start = nn.Linear(config.latent_dim, widths[0], bias=False)
+        self.label = label_embedding(spec, config.latent_dim)
+        inputs = config.latent_dim * (2 if spec.classes else 1)
+        self.start = nn.Linear(inputs, widths[0], bias=False)
         self.basis = nn.Parameter(torch.randn(widths[0], base, base))
         self.layers = _stages(widths, True, config)
         self.end = nn.Conv2d(widths[-1], spec.channels, 1, bias=False)
-        nn.init.normal_(self.start.weight, 0.0, config.latent_dim**-0.5)
+        nn.init.normal_(self.start.weight, 0.0, inputs**-0.5)
         scaled_normal(self.end, 1.0)
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        z = z if self.label is None else torch.cat([z, self.label(condition)], dim=1)
         images: Tensor = self.end(self.layers(self.start(z)[:, :, None, None] * self.basis))
         return images.tanh()
 
@@ -60,14 +63,14 @@ class Discriminator(nn.Module):
         self.start = nn.Conv2d(spec.channels, widths[0], 1, bias=False)
         self.layers = _stages(widths, False, config)
         self.basis = nn.Parameter(torch.randn(widths[-1], base, base) / base)
-        self.end = nn.Linear(widths[-1], 1, bias=False)
+        self.end = nn.Linear(widths[-1], widths[-1] if spec.classes else 1, bias=False)
+        self.label = label_embedding(spec, widths[-1], widths[-1] ** -0.5)
         scaled_normal(self.start, 1.0)
         nn.init.normal_(self.end.weight, 0.0, widths[-1] ** -0.5)
 
     def forward(self, images: Tensor, condition: Tensor | None = None) -> Tensor:
         features = (self.layers(self.start(images)) * self.basis).sum((2, 3))
-        logits: Tensor = self.end(features).squeeze(1)
-        return logits
+        return label_logits(self.end(features), self.label, condition)
 
 
 def widths_of(config: R3GANConfig, spec: DataSpec) -> tuple[list[int], int]:

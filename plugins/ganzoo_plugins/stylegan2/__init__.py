@@ -64,3 +64,10 @@ class StyleGAN2(Architecture):
         from ganzoo_plugins.stylegan2.networks import Discriminator, Generator, StyleGAN
 
         return StyleGAN(Generator(config, spec), Discriminator(config, spec), config, spec)
+
+
+class ConditionalStyleGAN2(StyleGAN2):
+    api_version = 2
+    summary = "stylegan2 for images with class labels"
+    paper = "Karras et al. 2020, Training Generative Adversarial Networks with Limited Data, arXiv:2006.06676"
+    conditional = True

@@ -15,12 +15,32 @@ from ganzoo.nn.equalised import leaky, unit_length, upsample
 from ganzoo.plugin import DataSpec
 from ganzoo_plugins.stylegan2 import StyleGAN2Config, StyleGAN2Sampling
 
+MAPPING_RATE = 0.01
+"""The learning rate of mapping networks, relative to other layers."""
+LABEL_LAYERS = 8
+"""Layers of the discriminator's mapping network."""
 MEAN_STYLE_RATE = 0.005
 """Weight of a batch in the moving average of styles."""
 
 
+class LabelEmbedding(nn.Module):
+    """Labels [N] -> vectors of unit length [N, outputs]: `EqualisedLinear` of their one-hot codes."""
+
+    def __init__(self, classes: int, outputs: int):
+        super().__init__()
+        self.table = nn.Embedding(classes, outputs)
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.scale = 1 / math.sqrt(classes)
+
+    def forward(self, labels: Tensor) -> Tensor:
+        return unit_length(self.table(labels) * self.scale + self.bias)
+
+
 class Generator(nn.Module):
-    """z [N, latent_dim] -> styles [N, layers, latent_dim] -> images [N, C, size, size]; tanh keeps them in range."""
+    """z [N, latent_dim] -> styles [N, layers, latent_dim] -> images [N, C, size, size]; tanh keeps them in range.
+
+    With classes, styles depend on labels [N] as well.
+    """
 
     mean_style: Tensor
 
@@ -29,7 +49,9 @@ class Generator(nn.Module):
         style, (base, doublings) = config.latent_dim, stages(spec.size)
         sides = [base << stage for stage in range(doublings + 1)]
         widths = [width(config, side) for side in sides]
-        self.mapping = nn.ModuleList(EqualisedLinear(style, style, rate=0.01) for _ in range(config.mapping_layers))
+        self.embed = LabelEmbedding(spec.classes, style) if spec.classes else None
+        lengths = [2 * style if spec.classes else style] + [style] * (config.mapping_layers - 1)
+        self.mapping = nn.ModuleList(EqualisedLinear(length, style, rate=MAPPING_RATE) for length in lengths)
         self.constant = nn.Parameter(torch.randn(widths[0], base, base))
         self.convs = nn.ModuleList([StyledConv2d(widths[0], widths[0], style, base)])
         for side, inputs, outputs in zip(sides[1:], widths, widths[1:]):
@@ -40,21 +62,21 @@ class Generator(nn.Module):
         self.mixing = config.mixing
         self.register_buffer("mean_style", torch.zeros(style))
 
-    def style(self, z: Tensor) -> Tensor:
+    def style(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """The style of each z, [N, latent_dim]."""
-        w = unit_length(z)
+        w = unit_length(z) if self.embed is None else torch.cat([unit_length(z), self.embed(labels)], dim=1)
         for layer in self.mapping:
             w = leaky(layer(w))
         return w
 
-    def styles(self, z: Tensor) -> Tensor:
+    def styles(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """The styles of all layers; in training, some batches take those of other noise from some layer on."""
-        styles = self.style(z)[:, None].expand(-1, self.layers, -1)
+        styles = self.style(z, labels)[:, None].expand(-1, self.layers, -1)
         if not self.training or not self.mixing:
             return styles
         start = torch.randint(1, self.layers, (), device=z.device)
         start = torch.where(torch.rand((), device=z.device) < self.mixing, start, self.layers)
-        others = self.style(torch.randn_like(z))[:, None]
+        others = self.style(torch.randn_like(z), labels)[:, None]
         return torch.where(torch.arange(self.layers, device=z.device)[:, None] < start, styles, others)
 
     def synthesise(self, styles: Tensor) -> Tensor:
@@ -70,7 +92,7 @@ class Generator(nn.Module):
         return result
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
-        return self.synthesise(self.styles(z))
+        return self.synthesise(self.styles(z, condition))
 
 
 class DownBlock(nn.Module):
@@ -88,7 +110,10 @@ class DownBlock(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Images [N, C, size, size] -> blocks that halve them -> [N, C', base, base] -> logits [N]."""
+    """Images [N, C, size, size] -> blocks that halve them -> [N, C', base, base] -> logits [N].
+
+    With classes the logits are products of features and a vector to which a network maps the label.
+    """
 
     def __init__(self, config: StyleGAN2Config, spec: DataSpec):
         super().__init__()
@@ -99,11 +124,20 @@ class Discriminator(nn.Module):
         self.stddev = MinibatchStddev(config.stddev_group)
         self.conv = EqualisedConv2d(widths[-1] + 1, widths[-1], 3)
         self.hidden = EqualisedLinear(widths[-1] * base * base, widths[-1])
-        self.head = EqualisedLinear(widths[-1], 1)
+        self.head = EqualisedLinear(widths[-1], widths[-1] if spec.classes else 1)
+        self.embed = LabelEmbedding(spec.classes, widths[-1]) if spec.classes else None
+        layers = LABEL_LAYERS if spec.classes else 0
+        self.mapping = nn.ModuleList(EqualisedLinear(widths[-1], widths[-1], rate=MAPPING_RATE) for _ in range(layers))
 
     def forward(self, images: Tensor, condition: Tensor | None = None) -> Tensor:
         maps = leaky(self.conv(self.stddev(self.blocks(leaky(self.start(images))))))
-        logits: Tensor = self.head(leaky(self.hidden(maps.flatten(1)))).squeeze(1)
+        logits: Tensor = self.head(leaky(self.hidden(maps.flatten(1))))
+        if self.embed is None:
+            return logits.squeeze(1)
+        label = self.embed(condition)
+        for layer in self.mapping:
+            label = leaky(layer(label))
+        logits = (logits * label).sum(1) / math.sqrt(label.shape[1])
         return logits
 
 
@@ -114,18 +148,18 @@ class StyleGAN(GAN):
     generator: Generator
 
     def generate(self, z: Tensor, condition: Any = None) -> Tensor:
-        styles = self.generator.styles(z)
+        styles = self.generator.styles(z, condition)
         if self.sampling is not None:
             styles = self.generator.mean_style + self.sampling.truncation * (styles - self.generator.mean_style)
         return self.generator.synthesise(styles)
 
     def path(self, z: Tensor, condition: Any = None) -> tuple[Tensor, Tensor]:
-        styles = self.generator.styles(z)
+        styles = self.generator.styles(z, condition)
         return styles, self.generator.synthesise(styles)
 
     def generator_loss(self, real: Tensor, fake: Tensor, condition: Any = None) -> tuple[Tensor, Logs]:
         with torch.no_grad():
-            mean = self.generator.style(self.step_context.micro.z).float().mean(0)
+            mean = self.generator.style(self.step_context.micro.z, condition).float().mean(0)
             self.generator.mean_style.lerp_(self.step_context.mean_over_ranks(mean), MEAN_STYLE_RATE)
         return super().generator_loss(real, fake, condition)
 
