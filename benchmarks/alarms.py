@@ -25,6 +25,7 @@ from ganzoo.training.failure_detection import (
     MIN_SWINGS,
     SHORT_WINDOW,
     WARM_UP,
+    WARM_UP_STEPS,
     WINDOW,
     swings,
 )
@@ -39,13 +40,14 @@ HEADINGS = (
 
 def windows(rows: list[Row], length: int) -> Iterator[list[Row]]:
     """Every window of `length` consecutive rows that ends after the warm-up."""
-    return (rows[end - length : end] for end in range(max(length, WARM_UP + 1), len(rows) + 1))
+    ends = range(max(length, WARM_UP + 1), len(rows) + 1)
+    return (rows[end - length : end] for end in ends if rows[end - 1]["step"] >= WARM_UP_STEPS)
 
 
 def nearness(run: Run) -> list[str]:
     rows, config = run.metrics(), run.config["settings"]
-    if len(rows) <= WARM_UP:
-        return [run.path.name, f"no alarms before {WARM_UP} rows"]
+    if len(rows) <= WARM_UP or rows[-1]["step"] < WARM_UP_STEPS:
+        return [run.path.name, f"no alarms before {WARM_UP} rows and {WARM_UP_STEPS} steps"]
     won = "no probabilities"
     if "equilibrium_distance" in rows[0]:
         worst = max(

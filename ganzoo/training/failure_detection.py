@@ -17,8 +17,8 @@ Row = Mapping[str, Any]
 
 NEUTRAL = {"d_real": 0.5, "d_fake": 0.5}
 """Scores that show no failure, for a GAN that logs none."""
-WARM_UP = 20
-"""Rows before any alarm: an untrained generator looks like a collapsed one."""
+WARM_UP, WARM_UP_STEPS = 20, 200
+"""Rows, and steps, before any alarm but those of acute failures: an untrained generator looks like a collapsed one."""
 WINDOW = 20
 """Consecutive rows that must show a failure."""
 SHORT_WINDOW = 10
@@ -125,7 +125,7 @@ class FailureDetector:
             evidence = failure.evidence(acute, acute)
             if evidence is not None:
                 return self._alarm(failure.name, row, evidence, failure.remedy)
-        if self.rows <= WARM_UP:
+        if self.rows <= WARM_UP or row["step"] < WARM_UP_STEPS:
             self.first.append(row)
             return None
         for failure in self.failures:

@@ -117,6 +117,13 @@ def test_a_failure_must_last_to_raise_an_alarm() -> None:
     assert not shown([*[{}] * WARM_UP, *[{"diversity": 0.02}] * (WINDOW - 1), *[{}] * WINDOW])
 
 
+def test_rows_of_few_steps_warm_up_as_many_steps() -> None:
+    detector = FailureDetector("nonsaturating")
+    for step in range(5, 500, 5):  # as a healthy ragan on MNIST, with --log-every 5
+        row = {**HEALTHY, "step": step, "images": 64 * step, "diversity": min(0.9, 0.02 + 0.0017 * step)}
+        assert detector.update(row) is None, step
+
+
 def test_a_failure_that_returns_after_a_quiet_time_raises_its_alarm_again() -> None:
     collapse = [{"diversity": 0.02}] * (WINDOW + 5)
     assert len(shown([*[{}] * WARM_UP, *collapse, *[{}] * (REPEAT_AFTER // 4), *collapse])) == 1
