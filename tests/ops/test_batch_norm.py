@@ -223,6 +223,26 @@ def test_threads_do_not_change_a_bit() -> None:
         assert all(torch.equal(a, b) for a, b in zip(results[0], other))
 
 
+@needs_native
+@pytest.mark.parametrize("magnitude", [1e18, 1e20, 1e30])
+def test_a_variance_that_overflows_is_infinite_and_the_result_0_as_in_pytorch(magnitude: float) -> None:
+    rng = torch.Generator().manual_seed(0)
+    x = random(rng, 8, 64, 8, 8, layout="channels_last") * magnitude
+    weight3, weight4 = random(rng, 64, 64, 3, 3), random(rng, 64, 64, 4, 4)
+    for statistics in (
+        kernels.channel_stats(x),
+        kernels.conv3x3_stats(x, weight3)[1:],
+        kernels.conv4x4s2_stats(x, weight4)[1:],
+        kernels.conv_transpose4x4s2_stats(x, weight4, 16, 16)[1:],
+    ):
+        assert not any(t.isnan().any() for t in statistics)
+        assert magnitude < 1e20 or statistics[1].isinf().all()
+    out = batch_norm_leaky_relu(x, None, None, None, None, slope=1.0, **TRAINING, backend="native")
+    if magnitude >= 1e20:
+        assert torch.equal(out, F.batch_norm(x, None, None, training=True))
+        assert not out.any()
+
+
 def test_the_reference_takes_weight_and_bias_alone() -> None:
     y = random(torch.Generator().manual_seed(0), 2, 3, 4, 5).double()
     s = S.double() * torch.tensor([[0.5], [2.0]])

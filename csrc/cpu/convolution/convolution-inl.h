@@ -44,6 +44,10 @@ inline void add_statistics(const float* values, int count, int64_t before, float
       const Vec deviation = load(values + p * kTileColumns + v) - average;
       squares += deviation * deviation;
     }
+    if (before == 0) {  // also avoids a product of 0 with the square of a large average, which is infinite
+      store(mean + v, average), store(m2 + v, squares);
+      continue;
+    }
     const Vec delta = average - load(mean + v);
     store(mean + v, load(mean + v) + delta * share);
     store(m2 + v, load(m2 + v) + squares + delta * delta * (share * before));
