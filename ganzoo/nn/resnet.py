@@ -64,10 +64,11 @@ class DownBlock(nn.Module):
         self.shortcut = nn.Conv2d(inputs, outputs, 1) if down or inputs != outputs else None
 
     def forward(self, maps: Tensor) -> Tensor:
-        hidden = self.conv2(self.conv1(maps if self.first else F.relu(maps)))
+        hidden = self.conv1(maps if self.first else F.relu(maps))
         if self.down:  # a 1x1 convolution and averaging commute
             maps = F.avg_pool2d(maps, 2)
-        result: Tensor = hidden + (maps if self.shortcut is None else self.shortcut(maps))
+        shortcut = maps if self.shortcut is None else self.shortcut(maps)
+        result: Tensor = self.conv2(hidden) + shortcut if self.down else self.conv2(hidden, shortcut)
         return result
 
 
