@@ -134,6 +134,14 @@ def test_cases_are_chosen_by_pattern() -> None:
         chosen(["up51.inference"])
 
 
+def test_operations_of_a_gradient_penalty_are_counted() -> None:
+    weight, x = torch.ones(3, 5, requires_grad=True), torch.ones(2, 5, requires_grad=True)
+    with cases.OperationCounter() as counter:
+        (gradient,) = torch.autograd.grad(torch.nn.functional.linear(x, weight).square().sum(), x, create_graph=True)
+        gradient.square().sum().backward()
+    assert counter.total == 2 * 2 * 3 * 5 * 6  # y; dx; of the penalty: dW by dx, dy by dx, then dW and dx by dy
+
+
 def test_difference() -> None:
     one = torch.ones(4)
     assert difference((one, one), (one, one)) == 0
