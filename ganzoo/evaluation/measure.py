@@ -68,7 +68,10 @@ def evaluate(
     if samples < 1:
         raise UsageError(f"samples={samples} is not valid: expected an integer above 0.")
     gan, step = _load_newest(run, device, best)
-    settings = configs.to_dict(checked_settings(gan.sampling_type, sampling)) if sampling else None
+    usual, settings = configs.defaults(gan.sampling_type), None
+    if sampling:
+        checked = configs.to_dict(checked_settings(gan.sampling_type, sampling))
+        settings = {name: value for name, value in checked.items() if value != usual[name]}
     train, test = load_splits(run, data_dir, dataset)
     where = data_dir or run.config["data_dir"]
     context = EvaluationContext(gan, train, test, samples, seed, reference, progress, where, settings)
