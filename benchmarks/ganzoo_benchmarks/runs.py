@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from ganzoo_benchmarks.cases import Case
 from ganzoo_benchmarks.peers import CHANNELS_LAST, COMPILE, NATIVE, REFERENCE, Call
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from ganzoo.gan import GAN
@@ -90,8 +90,11 @@ def _generation(batches: Batches, n: int, state: TrainingState) -> Call:
 
 def _training(batches: Batches, state: TrainingState) -> Call:
     state.gan.train()
+    dropouts = [module for module in state.gan.modules() if isinstance(module, nn.Dropout)]
 
     def call() -> tuple[Tensor, ...]:
+        for dropout in dropouts:  # none in the first step, whose result is compared: masks depend on the memory format
+            dropout.train(state.step > 0)
         logs = train_step(state, batches)
         state.step += 1
         losses = [value for name, value in sorted(logs.items()) if name.endswith("_loss")]
