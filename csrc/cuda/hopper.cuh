@@ -235,14 +235,6 @@ __device__ __forceinline__ void row_statistics(const float (&sum)[64], int count
   }
 }
 
-template <class T>
-__device__ __forceinline__ uint32_t pack_pair(float low, float high) {
-  const T pair[2] = {from_float<T>(low), from_float<T>(high)};
-  uint32_t bits;
-  memcpy(&bits, pair, 4);
-  return bits;
-}
-
 // Writes the 64 channels from `channel` on and the columns from `column` on of one warpgroup.
 template <class T>
 __device__ __forceinline__ void store_convolution(const HopperConvolution& p, const Phase& k, int which,

@@ -13,7 +13,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ganzoo import ops
 from ganzoo.core.errors import UsageError
 from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU, ConvTransposeTanh
-from ganzoo.ops import NativeError, backend, cpu_library
+from ganzoo.ops import NativeError, backend, cpu_library, cuda_library
+from ganzoo.ops.conv_bn import CONV_BN, CONV_TRANSPOSE_BN
+from ganzoo.ops.convolution import CONV_FEW_CHANNELS
+from ganzoo.ops.dispatch import BlockRule, Kernels
+from ganzoo.ops.few_channels import CONV_TRANSPOSE_TANH
 from ganzoo.ops.library import Loaded
 from tests.ops.conftest import needs_native
 
@@ -85,3 +89,25 @@ def test_auto_uses_the_kernels_where_they_are_faster(
         block(torch.randn(shape).contiguous(memory_format=torch.channels_last))
     native = [name for name in recorder.names if name.startswith("ganzoo::")]
     assert native == [] if operator is None else operator in native
+
+
+@pytest.mark.parametrize(
+    ("rule", "weight", "dtype", "used"),
+    [
+        (CONV_FEW_CHANNELS, (64, 3), torch.bfloat16, True),
+        (CONV_FEW_CHANNELS, (64, 3), torch.float32, False),
+        (CONV_FEW_CHANNELS, (24, 3), torch.bfloat16, False),
+        (CONV_TRANSPOSE_TANH, (16, 1), torch.float16, True),
+        (CONV_TRANSPOSE_TANH, (512, 1), torch.float16, False),
+        (CONV_BN, (64, 3), torch.bfloat16, False),
+        (CONV_BN, (64, 64), torch.bfloat16, True),
+        (CONV_TRANSPOSE_BN, (64, 40), torch.bfloat16, False),
+    ],
+)
+def test_auto_never_reads_channels_one_by_one_on_a_gpu(
+    rule: BlockRule, weight: tuple[int, int], dtype: torch.dtype, used: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cuda_library, "recording", lambda: True)
+    monkeypatch.setattr(cuda_library, "_capability", lambda *_: cuda_library.HOPPER)
+    x = torch.empty(64, weight[0 if rule.transposed else 1], 8, 8, dtype=dtype)
+    assert rule.is_profitable(Kernels.CUDA, x, torch.empty(*weight, 4, 4)) == used
