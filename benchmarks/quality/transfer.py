@@ -9,6 +9,7 @@ at every checkpoint. The origin has never seen the digit. Runs are kept and reus
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import zipfile
 from io import BytesIO
@@ -19,14 +20,15 @@ from cached_runs import trained
 from PIL import Image
 
 import ganzoo
-from ganzoo.data import ImageData, load_data
+from ganzoo import data
 from ganzoo.evaluation.feature_extractor import FeatureExtractor
 from ganzoo.evaluation.metrics.frechet import frechet_distance
+from ganzoo.training.checkpoint import newest_valid
 from ganzoo.training.loading import load_checkpoint
-from ganzoo.training.run import Run
+from ganzoo.training.run import CONFIG
 
 DIGIT, IMAGES, SAMPLES = 3, 500, 5000
-STEPS, EVERY, ORIGIN_STEPS = 1600, 100, 3000
+STEPS, EVERY, ORIGIN_STEPS = 800, 50, 2000
 
 
 def main() -> None:
@@ -34,8 +36,8 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/transfer"))
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
-    train, test = load_data("mnist"), load_data("mnist", "test")
-    assert isinstance(train, ImageData)
+    train, test = data.open("mnist"), data.open("mnist", split="test")
+    assert isinstance(train, data.ImageData)
     assert train.labels is not None
     chosen = train.images[train.labels == DIGIT]
     write(options.runs / "few.zip", chosen[:IMAGES])
@@ -43,22 +45,26 @@ def main() -> None:
     extractor = FeatureExtractor.load_or_train(train, test)
     reference = extractor(chosen[IMAGES:])[0]
 
-    def distances(run: Run) -> dict[int, float]:
-        result = {}
-        for path in sorted((run.path / "checkpoints").glob("step-*")):
-            gan = load_checkpoint(run, path, "cpu")
-            images = gan.sample(SAMPLES, seed=0).numpy()
-            result[int(path.name[5:])] = frechet_distance(extractor(images)[0], reference)
-        return result
+    def distances(path: Path, **options: object) -> dict[int, float]:
+        """The distance after each EVERY steps of the run at `path`, which is trained on the few images."""
+        file = path.with_suffix(".json")
+        known = json.loads(file.read_text()) if file.exists() else {}
+        for step in range(EVERY * (len(known) + 1), STEPS + 1, EVERY):
+            if (path / CONFIG).exists():
+                run = ganzoo.train(resume=path, steps=step)
+            else:
+                run = ganzoo.train("dcgan", dataset=few, steps=step, out=path, sample_every=STEPS, **options)
+            gan = load_checkpoint(run, newest_valid(run.path / "checkpoints")[0])
+            known[step] = frechet_distance(extractor(gan.sample(SAMPLES, seed=0).numpy())[0], reference)
+            file.write_text(json.dumps(known))
+        return {int(step): value for step, value in known.items()}
 
-    others = f"folder:{options.runs / 'others.zip'}"
+    others, few = (f"folder:{options.runs / name}" for name in ("others.zip", "few.zip"))
     origin = trained(options.runs / "origin", "dcgan", dataset=others, steps=ORIGIN_STEPS)
-    few = {"dataset": f"folder:{options.runs / 'few.zip'}", "steps": STEPS, "checkpoint_every": EVERY}
-    few |= {"keep_checkpoints": STEPS // EVERY, "sample_every": STEPS}
     shares = []
     for seed in range(options.seeds):
-        scratch = distances(trained(options.runs / f"scratch-{seed}", "dcgan", seed=seed, **few))
-        warm = distances(trained(options.runs / f"warm-{seed}", "dcgan", seed=seed, init_from=origin.path, **few))
+        scratch = distances(options.runs / f"scratch-{seed}", seed=seed)
+        warm = distances(options.runs / f"warm-{seed}", seed=seed, init_from=origin.path)
         best = min(scratch, key=lambda step: scratch[step])
         reached = next((step for step, value in warm.items() if value <= scratch[best]), None)
         print(f"seed {seed}: step: from scratch, from the origin")

@@ -134,7 +134,7 @@ def test_what_a_gpu_has_trained_is_sampled_explored_and_exported(ganzoo_cli: Com
     for words in (
         ("sample", run, "--device", "cuda", "--out", tmp_path / "sample.png"),
         ("walk", run, "--device", "cuda", "--out", tmp_path / "walk.gif"),
-        ("directions", run),
+        ("directions", run, "--out", tmp_path / "directions.png"),
         ("evaluate", run, "--device", "cuda", "--samples", 100),
         ("export", run, "--to", "pt2", "--out", tmp_path / "cgan.pt2"),
     ):
