@@ -75,7 +75,7 @@ def main() -> None:
         sys.exit("There are no CUDA kernels: without them there is nothing to test or to measure.")
     with ThreadPoolExecutor() as pool:  # what is not timed runs at once
         waiting = [pool.submit(run_tests, results)] if "tests" in stages else []
-        waiting += [pool.submit(sanitize, results, end)] if "sanitize" in stages else []
+        waiting += [pool.submit(check_kernels, results, end)] if "sanitize" in stages else []
         passed &= all(task.result() for task in waiting)
     if "ceilings" in stages:
         results.add("Ceilings", ceilings())
@@ -225,12 +225,18 @@ def train(results: Results, seconds: float) -> None:
     results.add("50 epochs of MNIST at 64 x 64, bf16", [state, "", *(f"    {line}" for line in summary[-5:])])
 
 
+def check_kernels(results: Results, until: float) -> bool:
+    """The tests of the kernels that need no torch, then the same under compute-sanitizer."""
+    words = [*compiling(f"-j{os.cpu_count()}"), "cuda-kernels"]
+    return stage(results, "Kernels without torch", words, 120) & sanitize(results, until)
+
+
 def sanitize(results: Results, until: float) -> bool:
     """Run the kernels under compute-sanitizer; returns False if it found an error.
 
     It does not work on every machine, and may not finish in the remaining time; neither counts as a failure.
     """
-    passed = stage(results, "Kernels without torch", [*compiling(f"-j{os.cpu_count()}"), "cuda-kernels"], 120)
+    passed = True
     for tool in ("memcheck", "racecheck"):
         code, output = run([*compiling(), f"cuda-{tool}"], max(until - time.time(), 15))
         absent = "Device not supported" in output  # the error it then counts is its own failure

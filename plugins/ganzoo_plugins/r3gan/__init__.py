@@ -81,9 +81,15 @@ class R3GAN(Architecture):
         return SharedPassGAN(Generator(config, spec), Discriminator(config, spec), config, spec)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ConditionalR3GANConfig(R3GANConfig):
+    variants: ClassVar[Variants] = {"preset=paper": R3GANConfig.variants["preset=paper"]}
+
+
 class ConditionalR3GAN(R3GAN):
     api_version = 2
     summary = "r3gan for images with class labels"
+    Config = ConditionalR3GANConfig
     paper = R3GAN.paper
     conditional = True
     kinds = ("images",)
