@@ -17,6 +17,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -34,14 +35,16 @@ class Results:
 
     def __init__(self, folder: Path, device: str):
         name = re.sub(r"[^a-z0-9]+", "-", device.lower()).strip("-")
+        self.lock = threading.Lock()
         self.path = folder / f"{datetime.date.today().isoformat()}-{name}.md"
         self.text = f"# {device}, {datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d %H:%M} UTC\n"
 
     def add(self, title: str, lines: list[str]) -> None:
-        self.text += "\n".join(["", f"## {title}", "", *lines, ""])
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_text(self.text)
-        print(f"== {title}", *lines, sep="\n", flush=True)
+        with self.lock:  # stages may run at once
+            self.text += "\n".join(["", f"## {title}", "", *lines, ""])
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.write_text(self.text)
+            print(f"== {title}", *lines, sep="\n", flush=True)
 
 
 TESTS = [
@@ -59,6 +62,8 @@ def main() -> None:
     parser.add_argument("--stages", default=",".join(STAGES), help=f"of {', '.join(STAGES)}")
     options = parser.parse_args()
     end, stages = time.time() + options.seconds, options.stages.split(",")
+    if unknown := set(stages) - set(STAGES):
+        parser.error(f"there is no stage {', '.join(sorted(unknown))}; stages are {', '.join(STAGES)}")
     absent = [name for name in NEEDED.split() if importlib.util.find_spec(name) is None]
     if absent:
         sys.exit(f"Missing: {', '.join(absent)}. With a network: pip install --target build/site {' '.join(absent)}")
@@ -75,7 +80,7 @@ def main() -> None:
         sys.exit("There are no CUDA kernels: without them there is nothing to test or to measure.")
     with ThreadPoolExecutor() as pool:  # what is not timed runs at once
         waiting = [pool.submit(run_tests, results)] if "tests" in stages else []
-        waiting += [pool.submit(check_kernels, results, end)] if "sanitize" in stages else []
+        waiting += [pool.submit(check_kernels, results, end - 230)] if "sanitize" in stages else []
         passed &= all(task.result() for task in waiting)
     if "ceilings" in stages:
         results.add("Ceilings", ceilings())

@@ -33,4 +33,4 @@ if __name__ == "__main__":
     torch.backends.cudnn.benchmark = True
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False
-    print(*table("native"), *table("reference"), sep="\n")
+    print(*table("auto"), *table("reference"), sep="\n")

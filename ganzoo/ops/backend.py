@@ -53,6 +53,7 @@ def recorded_in_a_graph() -> Iterator[None]:
         _recording.reset(token)
 
 
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def recording() -> bool:
     """Whether operations are recorded in a CUDA graph."""
     return _recording.get()

@@ -93,9 +93,9 @@ def batch_norm_leaky_relu(
 
     `x` is [N, C, H, W]; `weight` and `bias` are [C], or [N, C] for a scale and shift of each image, or None; a `slope`
     of 0 means a ReLU. Running statistics and `training` are as in `ganzoo.ops.conv_bn_leaky_relu`. Differentiable any
-    number of times; without `training`, or on a GPU, PyTorch computes what needs a gradient. Raises what PyTorch raises
-    for tensors that do not fit together, UsageError for an unknown `backend`, and `NativeError` if `backend` is
-    "native" and the kernels cannot compute the call.
+    number of times; without `training` PyTorch computes what needs a gradient, and on a GPU everything, whatever the
+    backend. Raises what PyTorch raises for tensors that do not fit together, UsageError for an unknown `backend`, and
+    `NativeError` if `backend` is "native" and the kernels cannot compute the call.
     """
     norm = BatchNorm(weight, bias, running_mean, running_var)
     if cuda_library.is_cuda(x) or dispatch(NORM, backend, x, norm, training) is None:

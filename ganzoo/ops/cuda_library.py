@@ -93,10 +93,10 @@ def unsupported_reason(x: Tensor, weight: Tensor, params: Sequence[Tensor], trai
 
 
 def is_profitable(x: Tensor, weight: Tensor, one_pixel: bool) -> bool:
-    """Whether `auto` uses these kernels: where benchmarks/results shows that they are faster than PyTorch's.
+    """Whether `auto` uses these kernels: where they are faster than PyTorch's (docs/kernels.md has the measurements).
 
-    That is on Hopper, in 16 bits, for images and channels that fill the tiles of its kernels or next to an image of few
-    channels, in a step that a CUDA graph replays.
+    That is on Hopper, in 16 bits, for images and channels that fill the tiles of its kernels, next to an image of few
+    channels, or for the batch norm after a layer of one pixel, in a step that a CUDA graph replays.
     """
     if not recording() or compute_dtype(x).itemsize != 2 or _capability(x.device.type, x.device.index) != HOPPER:
         return False

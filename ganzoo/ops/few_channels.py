@@ -39,8 +39,8 @@ def conv_transpose_tanh(
     """tanh of a transposed convolution with bias, [out] or None: the last layer of a generator.
 
     Shapes and errors are those of `conv_transpose_bn_relu`; native for kernel 4, stride 2, padding 1 and images of 1 to
-    4 channels. On a GPU PyTorch computes it in float32, and unless `in` is a multiple of 16 up to 256, whatever the
-    backend.
+    4 channels. On a GPU the kernels are for float16 and bfloat16 with `in` a multiple of 16 up to 256; PyTorch computes
+    the rest, whatever the backend.
     """
     if is_cuda(x) and not has_few_channels(compute_dtype(x), weight):
         kernels = None

@@ -31,7 +31,7 @@ WARM_UP = 3  # steps without the graph: they allocate what is allocated on first
 LOOK_AHEAD = 1000
 """Steps in which to look for further steps of a phase; a phase that is rarer is compared at one step."""
 MAX_GRAPHS = 8
-"""Phases that may have a graph; each graph has its own memory."""
+"""Phases that have a graph at a time; each graph has its own memory."""
 
 StepFn = Callable[[TrainingState, GetBatch], Logs]
 Record = Callable[[TrainingState, Callable[[], Logs]], tuple[Logs, Callable[[], None]]]
@@ -103,7 +103,9 @@ class GraphedStep:
 class GraphedPhases:
     """The current step, from the graph of its phase, which is captured when the phase first occurs.
 
-    If a later phase cannot be captured, all steps run without a graph from then on, or with `wanted` training ends.
+    Of more than MAX_GRAPHS phases, the graph of the one that has not occurred for longest is given up. If a later phase
+    cannot be captured, or one returns whose graph was given up, all steps run without a graph from then on, or with
+    `wanted` training ends.
     """
 
     def __init__(
@@ -111,7 +113,8 @@ class GraphedPhases:
     ):
         self.state, self.batches, self.compute = state, batches, compute
         self.wanted, self.note = wanted, note
-        self.graphs: dict[Hashable, GraphedStep] = {}
+        self.graphs: dict[Hashable, GraphedStep] = {}  # the one that was used last at the end
+        self.given_up: set[Hashable] = set()
         self.failed = False
         self._graph()
 
@@ -124,8 +127,12 @@ class GraphedPhases:
         phase = self.state.gan.phase(self.state.step)
         if phase not in self.graphs and not self.failed:
             try:
+                if phase in self.given_up:
+                    raise NotCapturedError(f"more than {MAX_GRAPHS} phases take turns")
                 if len(self.graphs) == MAX_GRAPHS:
-                    raise NotCapturedError(f"it has more than {MAX_GRAPHS} phases")
+                    oldest = next(iter(self.graphs))
+                    del self.graphs[oldest]
+                    self.given_up.add(oldest)
                 self.graphs[phase] = GraphedStep(self.state, self.batches, self.compute)
             except NotCapturedError as why:
                 self.failed = True
@@ -134,6 +141,8 @@ class GraphedPhases:
                 if self.wanted:
                     raise TrainingError(f"The training step has no CUDA graph: {why}. Leave out --cuda-graph.") from why
                 self.note(f"Steps run without a CUDA graph, which is slower: {why}.")
+        if phase in self.graphs:
+            self.graphs[phase] = self.graphs.pop(phase)
         return self.graphs.get(phase)
 
 
@@ -192,7 +201,7 @@ def _unsupported_reason(state: TrainingState, batches: Batches) -> str | None:
     if distributed.size() > 1:
         return "ranks communicate within a step"
     if not batches.resident:
-        return "the data set does not fit into the GPU's memory"
+        return "the data set is not in the GPU's memory"
     if batches.data.corrupt is not None:
         return "its input images are computed for every batch"
     if not batches.spec.aligned:

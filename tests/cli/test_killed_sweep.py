@@ -111,7 +111,7 @@ def test_a_log_is_locked_as_long_as_its_training_lives(tmp_path: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stdout=log.open("w"))
     assert not launchers.is_written(log)
     process.communicate(b"\n")
-    job = launchers._Process(["sleep", "60"], log, {**os.environ})
+    job = launchers._Process(["sleep", "10"], log, {**os.environ})
     assert launchers.is_written(log)
     job.stop()
     job.wait()

@@ -97,6 +97,7 @@ def test_files_stream_where_the_cache_has_no_room(
     monkeypatch.setattr("ganzoo_plugins.datasets.pictures._readable", None)  # the index is read, not made again
     assert at(where, str(root), "").sha256 == first.sha256
     monkeypatch.undo()
+    assert isinstance(at(where, str(root), "").images, np.memmap)  # where there is room, an index does not matter
     assert isinstance(at(where, str(root), "", size=10).images, np.memmap)
     with pytest.raises(UsageError, match="stream=maybe is not valid: expected stream=yes or stream=no"):
         at(where, str(root), "stream=maybe")

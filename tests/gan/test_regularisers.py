@@ -197,3 +197,10 @@ def test_a_lazy_penalty_is_as_many_times_as_strong() -> None:
     assert values[1] == (0.0, {})
     torch.testing.assert_close(values[0][0], 4 * config.penalty_weight * values[0][1]["penalty"])
     assert gan.phase(0) == gan.phase(4) != gan.phase(1)
+
+
+def test_zcr_is_refused_where_noise_nearby_does_not_give_images_nearby() -> None:
+    card = registry.get_architecture("stylegan2").card
+    with pytest.raises(UsageError, match=r"mixing=0\.9 gives them styles of other noise\. Choose mixing=0 or zcr=0"):
+        card.build(make(card.Config, {"zcr": 1.0}), DataSpec(1, 16))
+    card.build(make(card.Config, {"zcr": 1.0, "mixing": 0.0}), DataSpec(1, 16))

@@ -111,3 +111,12 @@ def test_auto_never_reads_channels_one_by_one_on_a_gpu(
     monkeypatch.setattr(cuda_library, "_capability", lambda *_: cuda_library.HOPPER)
     x = torch.empty(64, weight[0 if rule.transposed else 1], 8, 8, dtype=dtype)
     assert rule.is_profitable(Kernels.CUDA, x, torch.empty(*weight, 4, 4)) == used
+
+
+def test_auto_is_compiled_without_a_graph_break_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda_library, "EMULATED", True)  # takes the decisions of a GPU
+    x, weight = torch.randn(2, 64, 8, 8), torch.randn(64, 64, 4, 4)
+    compiled = torch.compile(lambda x, weight: ops.conv_leaky_relu(x, weight, None), fullgraph=True, backend="eager")
+    expected = ops.conv_leaky_relu(x, weight, None, backend="reference")
+    torch.testing.assert_close(compiled(x, weight), expected)
+    torch.compiler.reset()

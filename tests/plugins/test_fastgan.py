@@ -105,3 +105,11 @@ def test_it_trains_in_microbatches_and_with_more_steps_of_the_discriminator() ->
     logs = loop.train_step(state, prepared.make_batches())
     assert {"reconstruction", "d_real", "d_fake", "generator_loss"} <= logs.keys()
     assert all(value.isfinite() for value in logs.values())
+
+
+@pytest.mark.parametrize("width", [3, 5])
+def test_any_width_fits_large_images(width: int) -> None:
+    entry = registry.get_architecture("fastgan")
+    with torch.device("meta"):
+        gan = entry.card.build(make(entry.card.Config, {"width": width}), DataSpec(3, 256))
+        assert gan.discriminator(torch.empty(2, 3, 256, 256)).shape == (2, 50)

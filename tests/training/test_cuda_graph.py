@@ -197,6 +197,22 @@ def test_a_gpu_with_and_without_its_number_is_the_same() -> None:
     assert graph._unsupported_reason(state, batches) is None
 
 
+def test_phases_that_are_over_make_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph, "_unsupported_reason", lambda state, batches: None)
+    monkeypatch.setattr(graph, "record_graph", record_eagerly)
+    monkeypatch.setattr(graph, "MAX_GRAPHS", 2)
+    for phase, notes_expected in ((lambda step: step // 2, 0), (lambda step: step % 3, 1)):
+        state, batches = start("wgan")
+        monkeypatch.setattr(state.gan, "phase", phase)
+        notes: list[str] = []
+        step = graph.stepper(state, batches, loop.compute_step, None, notes.append)
+        run(step, state, 7)
+        assert len(notes) == notes_expected
+        assert isinstance(step, graph.GraphedPhases)
+        assert len(step.graphs) == (0 if notes else 2)
+    assert "more than 2 phases take turns" in notes[0]
+
+
 def test_on_a_cpu_only_an_explicit_cuda_graph_is_refused(ganzoo_cli: Command, tmp_path: Path) -> None:
     words = ["train", "cgan", "--dataset", "digits", "--steps", 1, "--device", "cpu", "--out", tmp_path / "run"]
     refused = ganzoo_cli(*words, "--cuda-graph")

@@ -52,9 +52,12 @@ Result convolve(bool transposed, const Tensor& x, const Tensor& weight, const Ma
   Epilogue e = {channel(scale, "scale", cout, x, keep_scale), channel(shift, "shift", cout, x, keep_shift),
                 static_cast<float>(slope), nullptr, nullptr};
   if (!statistics && has_few_channels(type, cs, cb)) {
-    const FewChannels s = transposed ? FewChannels{int(n), int(x.size(2)), int(x.size(3)), int(cs), int(height), int(width), int(cb)}
-                                     : FewChannels{int(n), int(out_h), int(out_w), int(cs), int(x.size(2)), int(x.size(3)), int(cb)};
-    return {few_channels(transposed, s, x, {}, 1, weight, {e.scale, e.shift, false, e.slope}), vector(x, 0), vector(x, 0)};
+    const int h = int(x.size(2)), w = int(x.size(3));
+    const FewChannels s = transposed
+                              ? FewChannels{int(n), h, w, int(cs), int(height), int(width), int(cb)}
+                              : FewChannels{int(n), int(out_h), int(out_w), int(cs), h, w, int(cb)};
+    return {few_channels(transposed, s, x, {}, 1, weight, {e.scale, e.shift, false, e.slope}), vector(x, 0),
+            vector(x, 0)};
   }
   const Call call(x);
   Result r = {empty_nhwc(x, x.scalar_type(), n, cout, out_h, out_w), vector(x, statistics ? cout : 0),

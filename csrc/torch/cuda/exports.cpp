@@ -1,4 +1,5 @@
-// C functions that `ganzoo.ops.cuda_library` calls through ctypes: the switches for tf32 and Hopper's kernels, and what the binary was built for.
+// C functions that `ganzoo.ops.cuda_library` calls through ctypes: the switches for tf32 and Hopper's kernels, and what
+// the binary was built for.
 #include "tensors.h"
 
 extern "C" {

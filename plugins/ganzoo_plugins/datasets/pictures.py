@@ -59,16 +59,20 @@ def load(
     if stored is not None:
         return stored
     index_home = cache / f"{key}-index"
-    index = None if stream is False else read_arrays(index_home)
+    index = read_arrays(index_home) if stream else None
     if index is None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PIL warns about many files that it can read
             form, notes = _form(train, train_beside, size, bits, value_range)
-            decoded = _readable(files, form, notes, value_range is None, beside)
-            if stream is False or (stream is None and streaming.fits(len(files), form, cache)):
-                rows = ((values, None if labels is None else labels[number]) for number, values in decoded)
-                return write_arrays(cache / key, rows, (form.channels, *form.size), notes, source, form.dtype)
-            index = streaming.write_index(index_home, decoded, labels, form, notes, source)
+            caches = stream is False or (stream is None and streaming.fits(len(files), form, cache))
+            if stream is None and not caches:
+                index = read_arrays(index_home)
+            if index is None:
+                decoded = _readable(files, form, notes, value_range is None, beside)
+                if caches:
+                    rows = ((values, None if labels is None else labels[number]) for number, values in decoded)
+                    return write_arrays(cache / key, rows, (form.channels, *form.size), notes, source, form.dtype)
+                index = streaming.write_index(index_home, decoded, labels, form, notes, source)
     return streaming.streamed(index, files, lambda number, form: _decoded(files, number, form, ()), stream is None)
 
 

@@ -84,10 +84,10 @@ class Discriminator(nn.Module):
             conv(widths[-1], 2 * widths[-1], 1), *norm(2 * widths[-1]), conv_head(2 * widths[-1], base)
         )
         halvings = small_stage(doublings) - 1
-        outer = 4 * config.width >> max(halvings - 1, 0)
-        small = list(_from_image(spec.channels, outer, min(halvings, 1)))
-        for stage in range(halvings - 1):
-            small += [conv(outer << stage, outer << (stage + 1), 4), *norm(outer << (stage + 1))]
+        outer = [max(1, 4 * config.width >> stage) for stage in range(max(halvings - 1, 0), -1, -1)]
+        small = list(_from_image(spec.channels, outer[0], min(halvings, 1)))
+        for a, b in zip(outer, outer[1:]):
+            small += [conv(a, b, 4), *norm(b)]
         self.small = nn.Sequential(*small)
         self.small_head = conv_head(4 * config.width, base)
         self.decoders = nn.ModuleDict(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ganzoo.config import setting
+from ganzoo.errors import UsageError
 from ganzoo.plugin import Architecture, Config, DataSpec, PenaltyName, Sampling, Variants
 
 if TYPE_CHECKING:
@@ -61,6 +62,11 @@ class StyleGAN2(Architecture):
     expected_failures: ClassVar = {"accumulate": "noise is drawn for every pixel, and D sees statistics of the batch"}
 
     def build(self, config: StyleGAN2Config, spec: DataSpec) -> GAN:
+        if config.zcr and config.mixing:
+            raise UsageError(
+                f"zcr={config.zcr:g} compares images of noise nearby, but mixing={config.mixing:g} gives them styles "
+                "of other noise. Choose mixing=0 or zcr=0."
+            )
         from ganzoo_plugins.stylegan2.networks import Discriminator, Generator, StyleGAN
 
         return StyleGAN(Generator(config, spec), Discriminator(config, spec), config, spec)
