@@ -86,7 +86,7 @@ __global__ void __launch_bounds__(kThreads, 2) strided(const __grid_constant__ S
   for (int tile = blockIdx.x; tile < p.tiles.count; tile += gridDim.x, buffer ^= 1) {
     T* patch = patches + buffer * p.tiles.lines * pitch;
     loader.store(patch);
-    __syncthreads();  // the other buffer is overwritten only after the next one, when nobody reads it any more
+    __syncthreads();  // the other buffer is overwritten only after the next barrier, when all threads have read it
     if (tile + static_cast<int>(gridDim.x) < p.tiles.count) loader.load(tile + gridDim.x);
     float sum[8][4];
 #pragma unroll

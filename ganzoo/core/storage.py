@@ -40,7 +40,7 @@ class RemoteFolder:
         return {name: int(entry["size"] or 0) for name, entry in self.entries().items()}
 
     def entries(self) -> dict[str, dict[str, Any]]:
-        """What the storage says of all files below it; of one file, called "", if that is what the URL is of."""
+        """The metadata of all files below the URL, by relative name; a URL of one file gives that file, named ""."""
         with self._reported("read"):
             found = self.fs.find(self.root, detail=True)
         return {name[len(self.root) :].lstrip("/"): entry for name, entry in found.items()}

@@ -52,7 +52,7 @@ class CachedArrays:
     sha256: str
     notes: tuple[str, ...]
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """What else its maker knows of it."""
+    """Further facts about the data, stored in its metadata."""
 
 
 def read_arrays(home: Path) -> CachedArrays | None:

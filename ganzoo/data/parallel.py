@@ -20,7 +20,7 @@ FEW = 16
 CHUNK = 32
 MAX_WORKERS = 16
 FIRST_SECONDS, REPORT_SECONDS = 1.0, 5.0
-"""When progress is said first, and how often afterwards."""
+"""Seconds until the first report of progress, and between later ones."""
 
 
 def in_order(work: Callable[[int], T], count: int, what: str, chunk: int = CHUNK) -> Iterator[T]:
@@ -46,14 +46,13 @@ def in_order(work: Callable[[int], T], count: int, what: str, chunk: int = CHUNK
 def ahead(work: Callable[[S], T], items: Iterable[S]) -> Generator[T]:
     """Yield work(item) of each of the `items`, which may be endless: workers do the next ones in advance.
 
-    Errors as of `in_order`. The workers end when it is closed.
+    Raises what `in_order` raises. The workers end when the generator is closed.
     """
-
     return _ahead(work, items, _workers())
 
 
 def _workers() -> int:
-    """How many workers are worth it here, on each rank of this machine; 0 to work in this process."""
+    """The number of workers for each rank on this machine; 0 means to work in this process."""
     if sys.platform != "linux" or multiprocessing.current_process().daemon:
         return 0
     cores = len(os.sched_getaffinity(0))

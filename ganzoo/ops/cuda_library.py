@@ -44,7 +44,6 @@ LIBRARY = Library(
     {
         "ganzoo_cuda_architectures": (ctypes.c_char_p, []),
         "ganzoo_cuda_allow_tf32": (None, [ctypes.c_int]),
-        "ganzoo_cuda_allow_hopper": (None, [ctypes.c_int]),
         "ganzoo_cuda_toolkit": (ctypes.c_int, []),
     },
     _inapplicable_reason,

@@ -121,7 +121,7 @@ def test_stopped_and_resumed_equals_uninterrupted(name: str, tmp_path: Path) -> 
     assert_same(last_state(parts.path), last_state(whole.path))
 
 
-def test_one_rank_over_nccl(tmp_path: Path) -> None:
+def test_one_rank_of_torchrun_trains_the_same(tmp_path: Path) -> None:
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "1"]
     words = ["train", "cgan", "--dataset", "digits", "--steps", "4", "--set", "width=4", "--device", "cuda"]
     subprocess.run([*torchrun, "-m", "ganzoo", *words, "--no-cuda-graph", "--out", tmp_path / "rank"], check=True)

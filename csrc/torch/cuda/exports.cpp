@@ -1,12 +1,8 @@
-// C functions that `ganzoo.ops.cuda_library` calls through ctypes: the switches for tf32 and Hopper's kernels, and what
-// the binary was built for.
+// C functions that `ganzoo.ops.cuda_library` calls through ctypes: the tf32 switch, and what the binary was built for.
 #include "tensors.h"
 
 extern "C" {
 __attribute__((visibility("default"))) void ganzoo_cuda_allow_tf32(int allow) { ganzoo::cuda::tf32 = allow != 0; }
-__attribute__((visibility("default"))) void ganzoo_cuda_allow_hopper(int allow) {
-  ganzoo::cuda::allow_hopper(allow != 0);
-}
 #ifndef GANZOO_EMULATE
 // Never called: keeps digest and architectures in the binary, whose bytes are searched before it is loaded.
 __attribute__((visibility("default"))) const char* ganzoo_cuda_sources() { return GANZOO_SOURCES; }
