@@ -32,6 +32,8 @@ LOOK_AHEAD = 1000
 """Steps in which to look for further steps of a phase; a phase that is rarer is compared at one step."""
 MAX_GRAPHS = 8
 """Phases that have a graph at a time; each graph has its own memory."""
+MIN_REPLAYS = 20
+"""Steps that a graph must have replayed before it is given up: capturing one costs about as many steps."""
 
 StepFn = Callable[[TrainingState, GetBatch], Logs]
 Record = Callable[[TrainingState, Callable[[], Logs]], tuple[Logs, Callable[[], None]]]
@@ -47,6 +49,7 @@ class GraphedStep:
     def __init__(self, state: TrainingState, batches: Batches, compute: StepFn, record: Record | None = None):
         self.state, self.batches = state, batches
         count, config = state.gan.config.discriminator_steps, state.gan.config
+        self.replays = 0
         self.chosen = torch.empty(count, config.batch_size, dtype=torch.int64, device=state.device)
         _make_capturable(state, state.device.type == "cuda")
         now, steps = state.step, _steps_of_phase(state)
@@ -80,6 +83,7 @@ class GraphedStep:
         """One step. The next call overwrites the returned logs."""
         self._choose()
         self._replay()
+        self.replays += 1
         return self.logs
 
     def _warm_up(self, work: Callable[[], Logs], steps: list[int]) -> Logs:
@@ -104,8 +108,8 @@ class GraphedPhases:
     """The current step, from the graph of its phase, which is captured when the phase first occurs.
 
     Of more than MAX_GRAPHS phases, the graph of the one that has not occurred for longest is given up. If a later phase
-    cannot be captured, or one returns whose graph was given up, all steps run without a graph from then on, or with
-    `wanted` training ends.
+    cannot be captured, if that graph has replayed only a few steps, or if a phase returns whose graph was given up, all
+    steps run without a graph from then on, or with `wanted` training ends.
     """
 
     def __init__(
@@ -130,9 +134,7 @@ class GraphedPhases:
                 if phase in self.given_up:
                     raise NotCapturedError(f"more than {MAX_GRAPHS} phases take turns")
                 if len(self.graphs) == MAX_GRAPHS:
-                    oldest = next(iter(self.graphs))
-                    del self.graphs[oldest]
-                    self.given_up.add(oldest)
+                    self._give_up_oldest()
                 self.graphs[phase] = GraphedStep(self.state, self.batches, self.compute)
             except NotCapturedError as why:
                 self.failed = True
@@ -144,6 +146,13 @@ class GraphedPhases:
         if phase in self.graphs:
             self.graphs[phase] = self.graphs.pop(phase)
         return self.graphs.get(phase)
+
+    def _give_up_oldest(self) -> None:
+        oldest = next(iter(self.graphs))
+        if self.graphs[oldest].replays < MIN_REPLAYS:
+            raise NotCapturedError(f"it has more than {MAX_GRAPHS} phases, and some are over after a few steps")
+        del self.graphs[oldest]
+        self.given_up.add(oldest)
 
 
 def _steps_of_phase(state: TrainingState) -> list[int]:

@@ -201,6 +201,7 @@ def test_phases_that_are_over_make_room_for_others(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(graph, "_unsupported_reason", lambda state, batches: None)
     monkeypatch.setattr(graph, "record_graph", record_eagerly)
     monkeypatch.setattr(graph, "MAX_GRAPHS", 2)
+    monkeypatch.setattr(graph, "MIN_REPLAYS", 1)
     for phase, notes_expected in ((lambda step: step // 2, 0), (lambda step: step % 3, 1)):
         state, batches = start("wgan")
         monkeypatch.setattr(state.gan, "phase", phase)
