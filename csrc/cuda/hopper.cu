@@ -7,7 +7,8 @@
 #include "kernels.h"
 
 #if defined(GANZOO_SM90A) || defined(GANZOO_EMULATE)
-#include "hopper.cuh"
+#include "hopper_convolution.cuh"
+#include "hopper_gradient.cuh"
 
 namespace ganzoo::cuda {
 namespace {

@@ -1,4 +1,4 @@
-// The instructions of compute capability 9.0a that the kernels of hopper.cuh use, as functions: barriers in shared
+// The instructions of compute capability 9.0a that hopper_*.cuh use, as functions: barriers in shared
 // memory, copies of boxes by the tensor memory accelerator (TMA), products of a warpgroup, clusters. With
 // GANZOO_EMULATE they come from an emulator instead (tests/csrc/emulator_hopper.h).
 #pragma once
