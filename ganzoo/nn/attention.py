@@ -27,7 +27,7 @@ class SelfAttention(nn.Module):
         query = self.query(maps).flatten(2).transpose(1, 2)  # [N, HW, C/8]
         key = F.max_pool2d(self.key(maps), 2).flatten(2).transpose(1, 2)  # [N, HW/4, C/8]
         value = F.max_pool2d(self.value(maps), 2).flatten(2).transpose(1, 2)  # [N, HW/4, C/2]
-        one_head = (query[:, None], key[:, None], value[:, None])  # exporters support no other form
-        mixed = F.scaled_dot_product_attention(*one_head, scale=1.0).squeeze(1)
+        # on a GPU F.scaled_dot_product_attention may add up in any order, and it has no second derivatives there
+        mixed = (query @ key.transpose(1, 2)).softmax(-1) @ value
         attended: Tensor = self.out(mixed.transpose(1, 2).unflatten(2, maps.shape[2:]))
         return maps + self.strength * attended
