@@ -88,6 +88,9 @@ class Config:
     clip: float = setting(0.01, "with penalty=clip: bound on the absolute value of weights", gt=0)
     augmentation: AugmentationName = setting("none", "augmentation of all images that the discriminator sees")
     spectral_norm: Networks = setting("none", "networks whose weights are divided by their largest singular value")
+    pack: int = setting(
+        1, "examples that the discriminator judges together (PacGAN)", ge=1, le=64
+    )
     real_label: float = setting(1.0, "target for real images; below 1 is one-sided label smoothing", gt=0, le=1)
     latent_dim: int = setting(100, "length of the noise vector z ~ N(0, 1)", ge=1, le=65536)
     image_size: int | None = setting(None, "image side in pixels; none keeps the data set's size", ge=1, le=4096)
@@ -124,6 +127,12 @@ class Config:
             raise UsageError(
                 f"penalty_interval={self.penalty_interval} with penalty={self.penalty}: it has no effect. Choose "
                 "penalty_interval=1, or penalty=r1."
+            )
+        if self.pack > 1 and self.batch_size % (self.pack * self.accumulate):
+            parts = f" with accumulate={self.accumulate}" if self.accumulate > 1 else ""
+            raise UsageError(
+                f"pack={self.pack}{parts} does not divide batch_size={self.batch_size}. Choose a batch size that is a "
+                f"multiple of {self.pack * self.accumulate}."
             )
         relativistic = self.loss in ("relativistic", "relativistic_average")
         if relativistic and (self.lecam or self.top_k < 1):

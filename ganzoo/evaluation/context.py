@@ -145,7 +145,7 @@ class EvaluationContext:
         else:  # its categories, if any, are its own
             kind = [Need.UNCONDITIONAL, *([Need.CODES] if self.gan.conditional else [])]
         if as_images(self.data.values[:1], self.data.spec.target) is None:
-            trained = [Need.DISCRIMINATOR] if hasattr(self.gan, "discriminator") else []
+            trained = [Need.DISCRIMINATOR] if hasattr(self.gan, "discriminator") and self.gan.config.pack == 1 else []
             return frozenset([*kind, *trained, *([Need.POINTS] if self.data.mixture else [])])
         labels = [Need.LABELS] if self._labelled() else []
         stacked = [Need.STACKED] if self.data.channels_of else []

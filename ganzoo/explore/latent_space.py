@@ -112,8 +112,13 @@ class LatentSpace:
         return latents.render(self.gan, Latents.concatenated([self.point(pin, truncation) for pin in pins]))
 
     @torch.no_grad()
-    def score(self, recipe: Recipe) -> dict[str, Any]:
-        """What D says of the picture: the probability of "real" if the loss defines one, else its score."""
+    def score(self, recipe: Recipe) -> dict[str, Any] | None:
+        """What D says of the picture: the probability of "real" if the loss defines one, else its score.
+
+        None if it judges several at once.
+        """
+        if self.gan.config.pack > 1:
+            return None
         point, gan = self.locate(recipe), self.gan
         with latents.as_sampling(gan):
             image = latents.generate(gan, point)

@@ -84,7 +84,7 @@ class Plane:
                 samples = gan.generate(self.z, condition).float()
                 mesh = gan.generate(self.mesh, _condition(gan, len(self.mesh))).float()
                 flat = samples.shape[1] == 2
-                surface = self._surface(gan) if flat else {}
+                surface = self._surface(gan) if flat and gan.config.pack == 1 else {}
             arrows = self._arrows(gan, samples, condition)
         return {
             "samples": encode(samples[:, :2]), "mesh": encode(mesh[:, :2]), "arrows": encode(arrows[:, :2]), **surface

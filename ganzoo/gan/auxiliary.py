@@ -20,6 +20,7 @@ class AuxiliaryGAN(GAN):
     learns it from real or from generated images.
     """
 
+    packs = False
     learns_from: Literal["real", "fake"]
 
     def auxiliary_loss(self, prediction: Tensor, condition: Tensor) -> tuple[Tensor, Logs]:

@@ -15,6 +15,7 @@ from ganzoo.core.plugin import Sampling, StandingSampling
 from ganzoo.core.spec import INPUT, LABEL, DataSpec
 from ganzoo.data.normalization import decode
 from ganzoo.gan.condition import Condition, condition_of, map_condition, twice
+from ganzoo.gan.packing import joined, separated
 from ganzoo.gan.regularisers import Regularisers, top_k
 from ganzoo.gan.sampling import checked_given, checked_labels, evaluating, sampling_with, standing_statistics
 from ganzoo.gan.step import Logs, Player, StepContext
@@ -41,6 +42,8 @@ class GAN(nn.Module):
 
     class_names: tuple[str, ...] = ()
     """Names of the classes of the data it was trained on, by number; empty if they are not known."""
+    packs: bool = True
+    """Whether the setting `pack` is possible: False if training uses the discriminator for more than its logits."""
     step_context: StepContext
     """The current training step: inside losses, where training stands and which z they are for. Set by the trainer."""
     sampling_type: type[Any] = Sampling
@@ -281,11 +284,13 @@ class GAN(nn.Module):
         if penalty is None or (interval > 1 and self.step_context.step % interval):
             return 0.0, {}
 
-        def score(images: Tensor) -> Tensor:
-            logits: Tensor = self.discriminator(self.augment(images), condition)
+        pack: int = self.config.pack
+
+        def score(packs: Tensor) -> Tensor:
+            logits: Tensor = self.discriminator(self.augment(separated(packs, pack)), condition)
             return logits
 
-        value = penalty(score, real, fake, rng)
+        value = penalty(score, joined(real, pack), joined(fake, pack), rng)
         return self.penalty_weight * interval * value, {"penalty": value.detach()}
 
     def augment(self, images: Tensor) -> Tensor:

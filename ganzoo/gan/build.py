@@ -11,6 +11,7 @@ from ganzoo.core.plugin import Config
 from ganzoo.core.registry import Entry
 from ganzoo.core.spec import DataSpec
 from ganzoo.gan.base import GAN
+from ganzoo.gan.packing import pack
 
 
 def build(entry: Entry, config: Config, spec: DataSpec) -> GAN:
@@ -18,6 +19,14 @@ def build(entry: Entry, config: Config, spec: DataSpec) -> GAN:
 
     Raises PluginError, with the plugin's name and the traceback, if its code fails or returns something else.
     """
+    gan = _built(entry, config, spec)
+    if config.pack > 1:
+        pack(gan, lambda packed: _built(entry, config, packed))
+    gan.sampling_type = entry.card.Sampling
+    return gan
+
+
+def _built(entry: Entry, config: Config, spec: DataSpec) -> GAN:
     try:
         gan: object = entry.card.build(config, spec)
     except GanzooError:
@@ -30,7 +39,6 @@ def build(entry: Entry, config: Config, spec: DataSpec) -> GAN:
         ) from failure
     if not isinstance(gan, GAN):
         raise PluginError(f"{entry.name} from {entry.distribution} {entry.version}: {not_a_gan(gan)}")
-    gan.sampling_type = entry.card.Sampling
     return gan
 
 

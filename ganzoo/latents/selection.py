@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid, softplus
 
-from ganzoo.core.errors import GanzooError
+from ganzoo.core.errors import GanzooError, UsageError
 from ganzoo.data.normalization import encode
 from ganzoo.gan import GAN
 from ganzoo.gan.sampling import evaluating
@@ -260,6 +260,8 @@ def _pair(
 def _logits(discriminator: nn.Module, images: Tensor, condition: Any) -> Tensor:
     """The discriminator's logits [N]; those of patches are averaged."""
     logits: Tensor = discriminator(images, condition)
+    if len(logits) != len(images):
+        raise UsageError("This GAN's discriminator judges several samples at once (pack): none has a score of its own.")
     return logits.float().flatten(1).mean(1) if logits.dim() > 1 else logits.float()
 
 

@@ -64,7 +64,7 @@ export async function showLatent(root, at, home) {
     const asked = JSON.stringify(recipe());
     const known = await post(`${base}/about`, recipe()).then((response) => response.json()).catch((failure) => report(failure.message));
     if (!known || closed || asked !== JSON.stringify(recipe())) return;
-    score.textContent = known.score.probability ? `D says: real with probability ${number(known.score.value, 3)}` : `D's score: ${number(known.score.value, 3)}`;
+    score.textContent = !known.score ? "" : known.score.probability ? `D says: real with probability ${number(known.score.value, 3)}` : `D's score: ${number(known.score.value, 3)}`;
     near.replaceChildren(...known.nearest.map((image) => el("figure", {}, thumbnail(image.image, channels, size, `Training image ${image.index}`), el("figcaption", {}, number(image.rms, 3)))));
     if (known.reason) near.replaceChildren(el("span", { class: "quiet small" }, known.reason));
     code.replaceChildren(command(known.code), known.walk ? el("p", { class: "small quiet" }, "The walk through the pins:") : "", known.walk ? command(known.walk) : "");

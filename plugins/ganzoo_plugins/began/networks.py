@@ -67,6 +67,8 @@ class AutoEncoder(nn.Module):
 class BalancedGAN(GAN):
     """A GAN whose discriminator weighs generated images by k, which adapts: Berthelot et al. 2017, section 3.4."""
 
+    packs = False
+
     k: Tensor
 
     def __init__(self, generator: nn.Module, discriminator: nn.Module, config: BEGANConfig, spec: DataSpec):

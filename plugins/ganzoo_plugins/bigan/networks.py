@@ -20,6 +20,8 @@ class BiGANGame(GAN):
     It sees real images with what the encoder makes of them, and generated images with the noise they were made from.
     """
 
+    packs = False
+
     def __init__(self, config: BiGANConfig, spec: DataSpec):
         generator = MLPGenerator(config.latent_dim, config.widths, spec)
         super().__init__(generator, PairDiscriminator(config, spec), config, spec)

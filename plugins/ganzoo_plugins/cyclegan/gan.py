@@ -18,6 +18,8 @@ from ganzoo_plugins.cyclegan.networks import Translator
 class CycleGame(GAN):
     """Two translators against a discriminator of each domain; what is translated there and back must be the same."""
 
+    packs = False
+
     def __init__(self, config: CycleGANConfig, spec: DataSpec):
         check(config, spec)
         source, target = spec.inputs, spec.channels

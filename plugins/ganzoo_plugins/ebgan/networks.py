@@ -43,6 +43,8 @@ def remove_batch_norm(network: nn.Module) -> None:
 class PullAwayGAN(GAN):
     """A GAN whose generator avoids images of similar codes: Zhao et al. 2017, section 2.4."""
 
+    packs = False
+
     def generator_loss(
         self, real: Tensor, fake: Tensor, condition: Tensor | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:

@@ -22,6 +22,8 @@ class SelfSupervisedGAN(GAN):
     weights would have to be downloaded.
     """
 
+    packs = False
+
     generator: Generator
     discriminator: Discriminator
 

@@ -99,6 +99,8 @@ class GrowingGAN(GAN):
     stage, real ones blended as the generator's are.
     """
 
+    packs = False
+
     generator: Generator
     discriminator: Discriminator
     seen: Tensor

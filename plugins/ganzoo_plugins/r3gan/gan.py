@@ -14,7 +14,7 @@ class SharedPassGAN(GAN):
     def discriminator_loss(
         self, real: Tensor, fake: Tensor, condition: Tensor | None = None, rng: torch.Generator | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        if self.config.penalty != "r1r2" or self.config.penalty_interval > 1:
+        if self.config.penalty != "r1r2" or self.config.penalty_interval > 1 or self.config.pack > 1:
             return super().discriminator_loss(real, fake, condition, rng)
         images = torch.cat([real, fake.to(real.dtype)]).detach().requires_grad_()
         seen = images if self.augmentation is None else torch.cat([self.augment(side) for side in images.chunk(2)])
