@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ganzoo.core import config as configs
 from ganzoo.core import registry
 from ganzoo.core.errors import UsageError
+from ganzoo.core.plugin import find_recipe
 from ganzoo.training.config import OPTIONS
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def train(
     autoresume: bool = False,
     callbacks: Iterable[Callback] | None = None,
     settings: Mapping[str, Any] | None = None,
+    recipe: str | None = None,
     **options: Any,
 ) -> Run:
     """Train a GAN and return its run.
@@ -48,6 +50,7 @@ def train(
         autoresume: continue the run in `out` if there is one, else start it there.
         callbacks: see `ganzoo.training.callbacks`; default one that logs alarms and notes as warnings.
         settings: settings of the architecture; or give them as keywords, such as `batch_size=64`, `loss="hinge"`.
+        recipe: settings that the architecture's card has under this name; those given otherwise take precedence.
         {options}
 
     Raises `ganzoo.errors.GanzooError` (UsageError, PluginError, DataError, TrainingError, CheckpointError). Ctrl-C
@@ -58,7 +61,9 @@ def train(
     from ganzoo.training.callbacks import WarningLog
 
     with distributed.process_group():
-        session = prepare(architecture, out=out, resume=resume, autoresume=autoresume, settings=settings, **options)
+        session = prepare(
+            architecture, out=out, resume=resume, autoresume=autoresume, settings=settings, recipe=recipe, **options
+        )
         extra: list[Callback] = [WarningLog()] if callbacks is None else list(callbacks)
         if session.config.evaluate_every is not None:
             from ganzoo.evaluation import BestCheckpoint
@@ -74,6 +79,7 @@ def prepare(
     resume: str | os.PathLike[str] | None = None,
     autoresume: bool = False,
     settings: Mapping[str, Any] | None = None,
+    recipe: str | None = None,
     **options: Any,
 ) -> Session:
     """The session that `train` would run with these arguments, with everything checked and nothing written."""
@@ -86,6 +92,11 @@ def prepare(
     options |= {"architecture": architecture}
     chosen = {name: value for name, value in options.items() if name in OPTIONS and value is not None}
     settings = {name: value for name, value in options.items() if name not in OPTIONS} | dict(settings or {})
+    if recipe is not None:
+        if architecture is None:
+            raise UsageError("A run keeps the settings it began with: --recipe is for a new one, with an architecture.")
+        entry = registry.find_architecture(architecture)
+        settings = {**find_recipe(entry.card, entry.name, recipe).settings, **settings}
     if "best_by" in chosen:
         from ganzoo.evaluation.metrics import get_metrics
 

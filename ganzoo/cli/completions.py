@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -50,16 +51,28 @@ def sampling(ctx: click.Context, parameter: click.Parameter, word: str) -> list[
     return [f"{setting.name}=" for setting in known if setting.name.startswith(word)]
 
 
+def recipes(ctx: click.Context, parameter: click.Parameter, word: str) -> list[str]:
+    """Complete the recipes of the architecture before it."""
+    card = _card(ctx)
+    return [] if card is None else [name for name in card.recipes if name.startswith(word)]
+
+
 def settings(ctx: click.Context, parameter: click.Parameter, word: str) -> list[str]:
     """Complete KEY= for the architecture before it, and KEY=VALUE if the setting has a list of choices."""
-    name = ctx.params.get("architecture") or ctx.params.get("name") or next(iter(ctx.args), None)
-    if name is None:  # click leaves it in args while an option lacks its value
-        return []
-    try:
-        with open(os.devnull, "w") as devnull, contextlib.redirect_stderr(devnull):  # plugins may print when imported
-            known = configs.settings(registry.get_architecture(name).card.Config)
-    except GanzooError:
-        return []
+    card = _card(ctx)
+    known = [] if card is None else configs.settings(card.Config)
     values = {s.name: ("true", "false") if s.type is bool else s.choices or ("",) for s in known}
     assignments = [f"{name}={value}" for name, choices in values.items() for value in choices]
     return [assignment for assignment in assignments if assignment.startswith(word)]
+
+
+def _card(ctx: click.Context) -> Any:
+    """The card of the architecture on the command line; None if there is none."""
+    name = ctx.params.get("architecture") or ctx.params.get("name") or next(iter(ctx.args), None)
+    if name is None:  # click leaves it in args while an option lacks its value
+        return None
+    try:
+        with open(os.devnull, "w") as devnull, contextlib.redirect_stderr(devnull):  # plugins may print when imported
+            return registry.get_architecture(name).card
+    except GanzooError:
+        return None

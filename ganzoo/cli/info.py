@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -67,8 +68,12 @@ def info(
     console.print()
     console.print(table(("setting", "value" if overrides else "default", "type", "what it does"), rows))
     for condition, defaults in card.Config.variants.items():
-        changes = ", ".join(f"{key}={configs.format_value(value)}" for key, value in defaults.items())
-        console.print(f"{condition} changes the defaults to {changes}.", highlight=False)
+        console.print(f"{condition} changes the defaults to {_changes(defaults)}.", highlight=False)
+
+    if card.recipes:
+        recipes = [(name, recipe.summary, _changes(recipe.settings)) for name, recipe in card.recipes.items()]
+        console.print()
+        console.print(table(("recipe", "for which data", "settings"), recipes))
 
     sampling = configs.settings(card.Sampling)
     if sampling:
@@ -110,6 +115,10 @@ def _meant_for(card: Any, config: Any) -> str:
     given = " with labels" * card.conditional + " with an input each" * card.paired
     images = config.steps * config.discriminator_steps * config.batch_size
     return f"meant for: {' or '.join(card.kinds)}{given}; {config.steps:,} steps, which see {images:,} real examples"
+
+
+def _changes(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={configs.format_value(value)}" for name, value in settings.items())
 
 
 def _parameters(network: Any) -> int:

@@ -64,6 +64,10 @@ def _option(*declarations: str, section: str, **attributes: Any) -> Callable[[F]
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", section="Model", shell_complete=completions.settings,
     help="change a setting; see `ganzoo info ARCH`",
 )  # fmt: skip
+@_option(
+    "--recipe", metavar="NAME", section="Model", shell_complete=completions.recipes,
+    help="settings for some data; see `ganzoo info ARCH`",
+)  # fmt: skip
 @apply(
     option_for(option, shell_complete=COMPLETIONS.get(name))
     for name, option in OPTIONS.items()

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from ganzoo.core import entry_points
 from ganzoo.core.config import OneOf, setting
-from ganzoo.core.errors import UsageError
+from ganzoo.core.errors import UsageError, did_you_mean
 from ganzoo.core.spec import DataKind, DataLocation, DataSpec, LoadedData, Split
 
 if TYPE_CHECKING:
@@ -88,9 +88,7 @@ class Config:
     clip: float = setting(0.01, "with penalty=clip: bound on the absolute value of weights", gt=0)
     augmentation: AugmentationName = setting("none", "augmentation of all images that the discriminator sees")
     spectral_norm: Networks = setting("none", "networks whose weights are divided by their largest singular value")
-    pack: int = setting(
-        1, "examples that the discriminator judges together (PacGAN)", ge=1, le=64
-    )
+    pack: int = setting(1, "examples that the discriminator judges together (PacGAN)", ge=1, le=64)
     real_label: float = setting(1.0, "target for real images; below 1 is one-sided label smoothing", gt=0, le=1)
     latent_dim: int = setting(100, "length of the noise vector z ~ N(0, 1)", ge=1, le=65536)
     image_size: int | None = setting(None, "image side in pixels; none keeps the data set's size", ge=1, le=4096)
@@ -203,6 +201,37 @@ class BackboneConfig(Config):
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Settings that suit some data better than the defaults: `ganzoo train ARCHITECTURE --recipe NAME`.
+
+    A run records the settings, not the recipe.
+    """
+
+    summary: str
+    """For which data, and what these settings were measured to give."""
+    settings: Mapping[str, Any]
+    shape: tuple[int, ...] | None = None
+    """The shape of the examples it was measured with; None: it is not tied to one."""
+    examples: range | None = None
+    """How many training examples it is for; None: any number."""
+
+    def fits(self, shape: tuple[int, ...], examples: int) -> bool:
+        """Whether data of this shape and size are those it was measured for; False if it names neither."""
+        named = self.shape is not None or self.examples is not None
+        return named and self.shape in (None, shape) and (self.examples is None or examples in self.examples)
+
+
+def find_recipe(card: Any, architecture: str, name: str) -> Recipe:
+    """The recipe `name` of the card of `architecture`. Raises UsageError, with the nearest name, if there is none."""
+    recipes: Mapping[str, Recipe] = card.recipes
+    if not recipes:
+        raise UsageError(f"{architecture} has no recipes: leave out --recipe.")
+    if name not in recipes:
+        raise UsageError(f"Unknown recipe {name!r}. {did_you_mean(name, recipes)}")
+    return recipes[name]
+
+
 class Architecture:
     """The card of an architecture: its description and settings, separate from its networks.
 
@@ -227,6 +256,8 @@ class Architecture:
     kinds: ClassVar[tuple[DataKind, ...]] = ("images",)
     """The modalities of the target that `build` supports. For shapes that it does not, it raises UsageError."""
     Config: ClassVar[type[Any]] = Config
+    recipes: ClassVar[Mapping[str, Recipe]] = {}
+    """Settings for some data, by a name such as "colour"."""
     Sampling: ClassVar[type[Any]] = Sampling
     """The settings that `sample` takes; the GAN reads them from `self.sampling`."""
     check_settings: ClassVar[Mapping[str, Any]] = {}

@@ -49,6 +49,7 @@ ARCHITECTURE: tuple[Rule[ArchitectureFixture], ...] = (
     networks.impossible_size,
     networks.seed,
     networks.safetensors,
+    training.recipes,
     training.generator_step,
     training.discriminator_step,
     training.gradients,

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from ganzoo.core import config as configs
 from ganzoo.core.errors import UsageError
-from ganzoo.testing.fixtures import STEPS, ArchitectureFixture
+from ganzoo.testing.fixtures import BATCH, STEPS, ArchitectureFixture
 from ganzoo.testing.kit import CheckError, location, rule
 from ganzoo.training import checkpoint
 from ganzoo.training.state import TrainingState
@@ -24,6 +25,21 @@ from ganzoo.training.state_snapshot import same_values
 RESUMED_STEPS = 17
 """Enough for what happens every 16 steps."""
 OWN_PARAMETERS = "give each optimizer of optimizers() all parameters of its own network and no others."
+
+
+@rule("let a recipe be possible settings, with one line that says for which data and what was measured.")
+def recipes(fixture: ArchitectureFixture) -> None:
+    """Every recipe's settings are valid, and a step with them has finite losses."""
+    fixture = ArchitectureFixture(fixture.card, {})  # other settings may contradict a recipe
+    for name, recipe in fixture.card.recipes.items():
+        if not recipe.summary.strip() or "\n" in recipe.summary:
+            raise CheckError(f"the summary of the recipe {name} is {recipe.summary!r}")
+        configs.make(fixture.card.Config, recipe.settings)
+        small = {"batch_size": BATCH, **fixture.card.check_settings}
+        logs = fixture.step(fixture.state(**{**recipe.settings, **small}))
+        bad = [log for log, value in logs.items() if not value.isfinite()]
+        if bad:
+            raise CheckError(f"with the recipe {name}, {', '.join(bad)} is not finite after a step")
 
 
 @rule(OWN_PARAMETERS)

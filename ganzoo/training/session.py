@@ -81,6 +81,7 @@ class Session:
             raise UsageError("Training needs --dataset; see ganzoo list and ganzoo datasets.")
         self.out = out
         self.resumed = resumed
+        self._given = frozenset(settings)
         kind = data_needs.kind_of(config.dataset, self.entry)
         self.settings = configs.make(self.entry.card.Config, settings, kind)
         get_loss(self.settings.loss), get_penalty(self.settings.penalty)  # imports them: a broken one is refused here
@@ -235,7 +236,16 @@ class Session:
             content["warm_start"] = self.warm_start
         self.run = distributed.on_rank0(lambda: Run.create(self.out, name, content))
         stack.enter_context(_locked(self.run))
-        return [*self.data.notes, *([warm_start.describe(self.warm_start)] if self.warm_start else [])]
+        warm = [warm_start.describe(self.warm_start)] if self.warm_start else []
+        return [*self.data.notes, *warm, *self._fitting_recipes()]
+
+    def _fitting_recipes(self) -> list[str]:
+        """A note for every recipe that was measured for data like these and of which nothing was chosen."""
+        return [
+            f"For data like these there is --recipe {name}: {recipe.summary}."
+            for name, recipe in self.entry.card.recipes.items()
+            if recipe.fits(self.data.spec.shape, len(self.data)) and not self._given & set(recipe.settings)
+        ]
 
     def _new_state(self) -> TrainingState:
         state = TrainingState(self.build(), self.config.seed, self.config.precision, self.identity)

@@ -233,6 +233,8 @@ class Refusing(Good):
         return super().build(config, spec)
 
 
+Misspelt = plugin.Recipe(summary="few images", settings={"widht": 8})
+Blank = plugin.Recipe(summary="", settings={})
 MISTAKES = [
     mistake("shapes", FixedSize, "the generator returns [4, 1, 8, 8], expected [4, 3, 16, 16]"),
     mistake("shapes", OneForAll, "the discriminator returns [] for 4 images"),
@@ -266,6 +268,8 @@ MISTAKES = [
     pytest.param("seed", {"build": build_from_one_seed}, "a different seed gives the same weights", id="seed-fixed"),
     pytest.param("settings", {"Config": Unexplained}, "the setting width has no help text", id="settings-Unexplained"),
     pytest.param("settings", {"Config": LostOnTheWay}, "written to --set and read back", id="settings-LostOnTheWay"),
+    pytest.param("recipes", {"recipes": {"few": Misspelt}}, "Unknown setting 'widht'", id="recipes-misspelt"),
+    pytest.param("recipes", {"recipes": {"few": Blank}}, "the summary of the recipe few is ''", id="recipes-blank"),
     pytest.param("metadata", {"summary": "x" * 200}, "summary is 'xxx", id="metadata-long"),
     pytest.param("metadata", {"paper": " "}, "paper is ' '", id="metadata-blank"),
 ]
