@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import signal
 import time
 from pathlib import Path
@@ -28,15 +29,17 @@ def trained(path: Path, architecture: str, **options: Any) -> Run:
     return run if step == run.config["schedule"]["steps"] else ganzoo.train(resume=path)
 
 
-def trained_for(path: Path, processor_seconds: float, architecture: str, **options: Any) -> Run:
+def trained_for(path: Path, seconds: float, architecture: str, **options: Any) -> Run:
     """Return the run at `path`, trained until this process has spent so much processor time on its steps.
 
-    Beside the run, PATH.csv has the step and the seconds after every 50 steps, across resumes.
+    Beside the run, PATH.csv has steps and processor seconds, across resumes; `processor_seconds` reads it.
     """
-    budget = Budget(path.with_suffix(".csv"), processor_seconds)
-    if (path / CONFIG).exists() and budget.spent(Run.open(path).metrics()[-1]["step"]) >= processor_seconds:
-        return Run.open(path)
-    begin = {"resume": path} if (path / CONFIG).exists() else {"architecture": architecture, "out": path, **options}
+    budget = Budget(path, seconds)
+    begin: dict[str, Any] = {"architecture": architecture, "out": path, **options}
+    if (path / CONFIG).exists():
+        if processor_seconds(path, Run.open(path).metrics()[-1]["step"]) >= seconds:
+            return Run.open(path)
+        begin = {"resume": path}
     try:
         ganzoo.train(**begin, steps=NO_END, callbacks=[budget, WarningLog()])
     except KeyboardInterrupt:
@@ -45,22 +48,33 @@ def trained_for(path: Path, processor_seconds: float, architecture: str, **optio
     return Run.open(path)
 
 
-class Budget(Callback):
-    """Ends a training, as Ctrl-C would, after a number of processor seconds, which a CSV file keeps."""
+def timed(path: Path, architecture: str, *, steps: int, **options: Any) -> Run:
+    """As `trained`; `processor_seconds` then knows what the steps took."""
+    if (path / CONFIG).exists():
+        run = Run.open(path)
+        done = run.metrics()[-1]["step"] if run.metrics() else 0
+        return run if done == steps else ganzoo.train(resume=path, callbacks=[Budget(path), WarningLog()])
+    return ganzoo.train(architecture, out=path, steps=steps, callbacks=[Budget(path), WarningLog()], **options)
 
-    def __init__(self, file: Path, seconds: float):
-        self.file, self.limit = file, seconds
+
+def processor_seconds(path: Path, step: int = NO_END) -> float:
+    """The processor seconds that the run at `path` took up to `step`, as the CSV file beside it has them."""
+    file = Path(f"{path}.csv")
+    if not file.exists():
+        return 0.0
+    with file.open(newline="") as lines:
+        return max((float(seconds) for at, seconds in csv.reader(lines) if int(at) <= step), default=0.0)
+
+
+class Budget(Callback):
+    """Writes down the processor time of a training, and ends it after so many seconds as Ctrl-C would."""
+
+    def __init__(self, path: Path, seconds: float = math.inf):
+        self.path, self.limit = path, seconds
         self.reached = False
 
-    def spent(self, step: int) -> float:
-        """The processor seconds up to `step`, as the file has them."""
-        if not self.file.exists():
-            return 0.0
-        with self.file.open(newline="") as file:
-            return max((float(seconds) for at, seconds in csv.reader(file) if int(at) <= step), default=0.0)
-
     def on_start(self, training: Any) -> None:
-        self.before = self.spent(training.state.step)
+        self.before = processor_seconds(self.path, training.state.step)
         self.start = time.process_time()
 
     def on_step(self, step: int, seconds: float) -> None:
@@ -70,7 +84,7 @@ class Budget(Callback):
             self.reached = True
             signal.raise_signal(signal.SIGINT)
         if ends or step % 50 == 0:
-            with self.file.open("a", newline="") as file:
+            with Path(f"{self.path}.csv").open("a", newline="") as file:
                 csv.writer(file).writerow([step, f"{spent:.1f}"])
 
 
