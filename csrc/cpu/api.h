@@ -74,6 +74,36 @@ void convolve3x3(const Shape3x3& s, const float* x, const float* packed, const E
 // The gradient with respect to the weight, (cout, 3, 3, cin).
 void weight_gradient3x3(const Shape3x3& s, const float* x, const float* grad, float* out, Parallel run);
 
+// ---- convolutions with kernel 1 --------------------------------------------------------------------------------------
+
+// What multiplies a value: the derivative of a leaky ReLU with this slope, at `values`; null: 1.
+struct Signs {
+  const float* values;
+  float slope;
+};
+
+// out [pixels, cout] = out_signs * act((in_signs * x) weight + shift + residual); shift and residual can be null (0).
+struct Pointwise {
+  int64_t pixels, cin, cout;
+  const float *x, *weight;  // [pixels, cin]
+  int64_t weight_in, weight_out;  // strides of the weight: input channel, output channel
+  const float *shift, *residual;  // [cout], [pixels, cout]
+  float slope;                    // act(v) = v > 0 ? v : slope * v
+  Signs in_signs, out_signs;
+  float* out;
+};
+
+void convolve1x1(const Pointwise& layer, Parallel run);
+
+struct PointwiseGradient {
+  int64_t pixels, cin, cout;
+  const float *x, *grad;  // [pixels, cin], [pixels, cout]
+  Signs x_signs, grad_signs;
+};
+
+// The gradient with respect to the weight, (cout, cin): the sum over pixels of (grad_signs * grad) x (x_signs * x).
+void weight_gradient1x1(const PointwiseGradient& layer, float* out, Parallel run);
+
 // ---- convolutions whose big image has few channels ------------------------------------------------------------------
 
 constexpr int kMaxFewChannels = 4;  // channels of the big image up to which the few_channels functions apply

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ganzoo.nn.batch_norm import is_stock, norm_options, norm_tensors
 from ganzoo.ops import (
+    conv1x1,
     conv3x3,
     conv_bn_leaky_relu,
     conv_downsample,
@@ -17,7 +18,6 @@ from ganzoo.ops import (
     conv_transpose_tanh,
     upsample_conv,
 )
-from ganzoo.ops.backend import exporting, resolve
 
 
 class ConvTransposeBNReLU(nn.Sequential):
@@ -158,22 +158,25 @@ class Conv3x3(nn.Conv2d):
 
 
 class Conv1x1(nn.Conv2d):
-    """Conv2d(1), which on the CPU is a product of the matrix of all pixels, if the images are channels_last.
+    """Conv2d(1) with leaky ReLUs: of the input, with `input_slope`, and of the result, after a residual is added.
 
-    Input [N, in_channels, H, W], output [N, out_channels, H, W]. The state dict is that of nn.Conv2d. As fast as
-    PyTorch's convolution, but second derivatives, which gradient penalties need, are products as well: PyTorch computes
-    them as convolutions with kernels of the size of the images, which take several times as long.
+    Input [N, in_channels, H, W], residual and output [N, out_channels, H, W]; a slope of 1 means none, 0 a ReLU. The
+    state dict is that of nn.Conv2d. Computed by `ganzoo.ops.conv1x1`. What it leaves to PyTorch is a matrix product if
+    the images are channels_last on the CPU: second derivatives, which gradient penalties need, are products as well,
+    while PyTorch computes those of a convolution as convolutions with kernels of the size of the images.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, bias: bool = True):
+    def __init__(
+        self, in_channels: int, out_channels: int, bias: bool = True, slope: float = 1.0, input_slope: float = 1.0
+    ):
         super().__init__(in_channels, out_channels, 1, bias=bias)
+        self.slope, self.input_slope = slope, input_slope
 
-    def forward(self, input: Tensor) -> Tensor:
-        is_product = input.is_cpu and input.dim() == 4 and input.is_contiguous(memory_format=torch.channels_last)
-        if not is_product or resolve("auto") == "reference" or exporting():
-            return super().forward(input)
-        pixels = nn.functional.linear(input.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias)
-        return pixels.permute(0, 3, 1, 2)
+    def forward(self, input: Tensor, residual: Tensor | None = None) -> Tensor:
+        return conv1x1(input, self.weight, self.bias, residual=residual, input_slope=self.input_slope, slope=self.slope)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, slope={self.slope}, input_slope={self.input_slope}"  # type: ignore[no-untyped-call]
 
 
 class UpsampleConv2d(nn.Conv2d):

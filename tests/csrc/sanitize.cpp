@@ -199,6 +199,37 @@ static void check_3x3(const Shape3x3& s) {
   compare("its weight gradient", weight_grad, dw);
 }
 
+// A 1x1 convolution with activations on both sides, its transpose, and its weight gradient.
+static void check_1x1(int64_t pixels, int64_t cin, int64_t cout) {
+  const Floats x = random_floats(pixels * cin, 1), y = random_floats(pixels * cout, 2);
+  const Floats at_x = random_floats(pixels * cin, 3), at_y = random_floats(pixels * cout, 4);
+  const Floats weight = random_floats(cin * cout, 5), shift = random_floats(cout, 6);
+  const auto slope = [](float v, float other) { return v > 0 ? 1.0 : double(other); };
+  std::vector<double> forward(pixels * cout), back(pixels * cin), gradient(cin * cout);
+  for (int64_t p = 0; p < pixels; ++p)
+    for (int64_t o = 0; o < cout; ++o)
+      for (int64_t i = 0; i < cin; ++i) {
+        const int64_t from = p * cin + i, to = p * cout + o, at = o * cin + i;
+        forward[to] += x[from] * slope(at_x[from], 0.2f) * weight[at];
+        back[from] += y[to] * slope(at_y[to], 0.3f) * weight[at] * slope(at_x[from], 0.2f);
+        gradient[at] += x[from] * slope(at_x[from], 0.2f) * y[to] * slope(at_y[to], 0.3f);
+      }
+  for (int64_t k = 0; k < pixels * cout; ++k) {
+    const double v = forward[k] + shift[k % cout] + y[k];
+    forward[k] = v * slope(v, 0.1f);
+  }
+  const Signs of_x = {at_x.data(), 0.2f}, of_y = {at_y.data(), 0.3f}, none = {nullptr, 1};
+  Floats out(pixels * cout), input_grad(pixels * cin), weight_grad(cin * cout);
+  convolve1x1({pixels, cin, cout, x.data(), weight.data(), 1, cin, shift.data(), y.data(), 0.1f, of_x, none, out.data()},
+              two_threads);
+  compare("1x1 convolution", out, forward);
+  convolve1x1({pixels, cout, cin, y.data(), weight.data(), cin, 1, nullptr, nullptr, 1, of_y, of_x, input_grad.data()},
+              two_threads);
+  compare("its input gradient", input_grad, back);
+  weight_gradient1x1({pixels, cin, cout, x.data(), y.data(), of_x, of_y}, weight_grad.data(), two_threads);
+  compare("its weight gradient", weight_grad, gradient);
+}
+
 // Batch norm with a scale and shift of each image, statistics given, and its gradients if they are those of y.
 static void check_conditional_norm(int64_t n, int64_t pixels, int64_t c, float slope) {
   const int64_t size = n * pixels * c;
@@ -267,6 +298,7 @@ int main() {
                               Shape3x3{3, 21, 20, 3, 16}, Shape3x3{9, 5, 11, 33, 3}, Shape3x3{2, 9, 1, 2, 4}})
       check_3x3(s);
     check_3x3_pitch();
+    check_1x1(1, 1, 1), check_1x1(50, 17, 40), check_1x1(4500, 3, 5);
     check_conditional_norm(1, 2, 1, 0), check_conditional_norm(7, 12, 33, 0.2f), check_conditional_norm(3, 300, 40, 0);
     check_gemm(1, 1, 1), check_gemm(64, 100, 33), check_gemm(7, 300, 50), check_gemm(130, 17, 16);
     std::printf("%s: passed\n", instruction_set());

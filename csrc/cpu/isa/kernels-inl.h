@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "../batch_norm/batch_norm-inl.h"
+#include "../conv1x1/conv1x1-inl.h"
 #include "../conv3x3/conv3x3-inl.h"
 #include "../conv3x3/few_channels-inl.h"
 #include "../convolution/convolution-inl.h"
@@ -53,6 +54,8 @@ const Kernels KERNELS = {
     ISA::multiply_transposed,
     ISA::multiply_strided,
     ISA::multiply_gradient,
+    ISA::conv1x1,
+    ISA::conv1x1_gradient,
     ISA::conv3x3_pack,
     ISA::conv3x3_scatter_input,
     ISA::conv3x3_scatter_gradient,

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "../batch_norm/batch_norm.h"
+#include "../conv1x1/conv1x1.h"
 #include "../conv3x3/conv3x3.h"
 #include "../convolution/convolution.h"
 #include "../few_channels/few_channels.h"
@@ -19,6 +20,8 @@ struct Kernels {
   void (*weight_gradient)(const WeightGradient&, int64_t begin, int64_t end, float* scratch);
   WinogradPass *scatter_small, *scatter_big, *gather_small, *gather_big;
   WinogradPass *multiply_transposed, *multiply_strided, *multiply_gradient;
+  void (*conv1x1)(const Conv1x1&, int64_t begin, int64_t end, float* scratch);
+  void (*conv1x1_gradient)(const Gradient1x1&, int64_t begin, int64_t end, float* scratch);
   void (*conv3x3_pack)(const Conv3x3Packing&, int64_t begin, int64_t end);
   Conv3x3Pass *conv3x3_scatter_input, *conv3x3_scatter_gradient, *conv3x3_gather;
   Conv3x3Pass *conv3x3_multiply, *conv3x3_multiply_gradient;

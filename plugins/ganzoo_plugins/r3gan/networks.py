@@ -20,17 +20,16 @@ class Block(nn.Module):
 
     def __init__(self, width: int, inner: int, groups: int, depth: int, bias: bool = False):
         super().__init__()
-        self.widen = Conv1x1(width, inner, bias=bias)
-        self.mix = Conv3x3(inner, inner, slope=SLOPE, groups=groups)  # with its leaky ReLU
-        self.narrow = Conv1x1(inner, width, bias=False)
+        self.widen = Conv1x1(width, inner, bias=bias, slope=SLOPE)
+        self.mix = Conv3x3(inner, inner, groups=groups)
+        self.narrow = Conv1x1(inner, width, bias=False, input_slope=SLOPE)
         gain = nn.init.calculate_gain("leaky_relu", SLOPE) * depth**-0.25
         for layer in (self.widen, self.mix):
             scaled_normal(layer, gain)
         nn.init.zeros_(self.narrow.weight)
 
     def forward(self, maps: Tensor) -> Tensor:
-        hidden = F.leaky_relu(self.widen(maps), SLOPE)
-        output: Tensor = maps + self.narrow(self.mix(hidden))
+        output: Tensor = self.narrow(self.mix(self.widen(maps)), residual=maps)
         return output
 
 

@@ -1,0 +1,27 @@
+// Arguments of the kernels of 1x1 convolutions: products of the matrix of all pixels, with activations read or applied on
+// the way, so that none takes a pass over memory of its own.
+#pragma once
+#include <cstdint>
+
+#include "../api.h"
+#include "../blocking.h"
+
+namespace ganzoo {
+
+constexpr int kPixels1x1 = 48;           // of one work item: a multiple of every kTileRows
+constexpr int kGradPixels1x1 = 128;      // that a register tile of the weight gradient sums up before it is stored
+constexpr int64_t kMinPart1x1 = 2048;    // fewest pixels of one part of the weight gradient
+constexpr int64_t kMaxParts1x1 = 16;
+
+// An item is kPixels1x1 pixels.
+struct Conv1x1 : Pointwise {
+  const float* panels;  // [ceil(cout / kBlock)][cin][kBlock]
+};
+
+// An item is a part of the pixels.
+struct Gradient1x1 : PointwiseGradient {
+  int64_t parts, rows, columns;  // rows, columns: cout and cin in whole blocks
+  float* sums;                   // [parts][rows][columns]
+};
+
+}  // namespace ganzoo

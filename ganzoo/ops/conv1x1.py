@@ -1,0 +1,184 @@
+"""1x1 convolutions with the leaky ReLUs before and after them: products over all pixels, each a single pass.
+
+The operators are `conv1x1` and its derivatives, `conv1x1_masked` and `conv1x1_weight_grad`. With D(v) the derivative of
+a leaky ReLU at v, which only depends on the signs of v, these are
+
+    masked: D(out) W D(in) x    or, transposed, D(out) W' D(in) x        weight_grad: sum of (D(g) grad) (D(x) x)'
+
+Both are linear in two arguments, and their derivatives are among them, so the layer can be differentiated any number
+of times, and no activation takes a pass of its own, forward or backward.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganzoo.ops import cuda_library, reference
+from ganzoo.ops.autograd import Gradients, declare, empty_image, leaky_relu_backward
+from ganzoo.ops.backend import NativeError, exporting, resolve
+from ganzoo.ops.dispatch import (
+    Kernels,
+    below_autograd,
+    dispatch,
+    float32_on_cpu_reason,
+    is_channels_last,
+    like_reference,
+    needs_grad,
+    statically_true,
+)
+
+ops = torch.ops.ganzoo
+
+MIN_CHANNELS = 16
+"""Fewest channels, of both sides, that `auto` computes natively."""
+MIN_PIXELS = 512
+"""Fewest pixels that `auto` computes natively."""
+
+
+class Conv1x1Rule:
+    """The rule of `conv1x1`."""
+
+    def unsupported_reason(
+        self, kernels: Kernels, x: Tensor, weight: Tensor, bias: Tensor | None, residual: Tensor | None
+    ) -> str | None:
+        if kernels is Kernels.CUDA:
+            return "1x1 convolutions have no kernel for GPUs"
+        reason = float32_on_cpu_reason(x, weight, *(t for t in (bias, residual) if t is not None))
+        if reason is not None:
+            return reason
+        if x.dim() != 4 or weight.dim() != 4:
+            return "they are for images [N, C, H, W] and weights of four dimensions"
+        if weight.shape[2:] != (1, 1):
+            return "they are for kernel 1"
+        if x.shape[1] != weight.shape[1]:
+            return f"the weight is for {weight.shape[1]} input channels, but there are {x.shape[1]}"
+        if bias is not None and bias.shape != weight.shape[:1]:
+            return "the bias is for another number of channels"
+        if x.numel() == 0 or weight.numel() == 0:
+            return "there is nothing to compute"
+        if residual is not None and residual.shape != (x.shape[0], weight.shape[0], *x.shape[2:]):
+            return "the residual has another shape than the result"
+        return None
+
+    def is_profitable(
+        self, kernels: Kernels, x: Tensor, weight: Tensor, bias: Tensor | None, residual: Tensor | None
+    ) -> bool:
+        wide = min(weight.shape[0], weight.shape[1]) >= MIN_CHANNELS
+        return wide and is_channels_last(x) and statically_true(x.numel() >= MIN_PIXELS * x.shape[1])
+
+
+RULE = Conv1x1Rule()
+
+
+def conv1x1(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *,
+    residual: Tensor | None = None,
+    input_slope: float = 1.0,
+    slope: float = 1.0,
+    backend: str = "auto",
+) -> Tensor:
+    """leaky_relu(conv2d(leaky_relu(x, input_slope), weight, bias) + residual, slope), in a single pass.
+
+    `x` is [N, in, H, W], `weight` [out, in, 1, 1], `bias` [out] or None, `residual` [N, out, H, W] or None. A slope of
+    1 means no activation, of 0 a ReLU. The result is channels_last if `x` or `weight` is. Differentiable any number of
+    times. On a GPU PyTorch computes it. On the CPU, what has no kernel is a matrix product if `x` is channels_last:
+    PyTorch computes second derivatives of convolutions as convolutions with kernels of the size of the images.
+
+    Raises what PyTorch raises for tensors that do not fit together, UsageError for an unknown `backend`, and
+    `NativeError` if `backend` is "native" and the kernels cannot compute the call.
+    """
+    lowest = min(slope, input_slope)
+    if lowest < 0 and resolve(backend) == "native":  # the backward pass takes the sign from the result
+        raise NativeError(f"The native kernels cannot compute this: the slope {lowest} is negative.")
+    if cuda_library.is_cuda(x) or lowest < 0 or dispatch(RULE, backend, x, weight, bias, residual) is None:
+        product = x.is_cpu and x.dim() == 4 and is_channels_last(x) and resolve(backend) != "reference"
+        compute = reference.product1x1 if product and not exporting() else reference.conv1x1
+        return compute(x, weight, bias, residual=residual, input_slope=input_slope, slope=slope)
+    arguments = (x, weight, bias, residual, input_slope, slope)
+    operator = ops.conv1x1.default
+    recorded = needs_grad(x, weight, bias, residual)
+    out = operator(*arguments) if recorded else below_autograd(operator, *arguments)
+    return like_reference(out, x, weight)
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    x, weight, shift, residual, ctx.input_slope, ctx.slope = inputs
+    ctx.shift, ctx.residual = shift is not None, residual is not None
+    ctx.save_for_backward(x, weight, output if ctx.slope != 1 else None)
+
+
+def _backward(ctx: Any, grad: Tensor) -> Gradients:
+    x, weight, out = ctx.saved_tensors
+    before = None if ctx.input_slope == 1 else x.detach()  # only signs: they have no gradient
+    after = None if out is None else out.detach()
+    dx = dweight = dshift = dresidual = None
+    if ctx.needs_input_grad[0]:
+        dx = ops.conv1x1_masked(grad, weight, True, after, ctx.slope, before, ctx.input_slope)
+    if ctx.needs_input_grad[1]:
+        dweight = ops.conv1x1_weight_grad(x, grad, before, ctx.input_slope, after, ctx.slope)
+    if (ctx.shift and ctx.needs_input_grad[2]) or (ctx.residual and ctx.needs_input_grad[3]):
+        dresidual = grad if out is None else leaky_relu_backward(grad, out, ctx.slope)
+        dshift = dresidual.sum((0, 2, 3)) if ctx.shift and ctx.needs_input_grad[2] else None
+    return dx, dweight, dshift, dresidual if ctx.residual else None, None, None
+
+
+def _setup_masked_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    x, weight, ctx.transposed, in_signs, ctx.in_slope, out_signs, ctx.out_slope = inputs
+    ctx.save_for_backward(x, weight, in_signs, out_signs)
+
+
+def _masked_backward(ctx: Any, grad: Tensor) -> Gradients:
+    x, weight, in_signs, out_signs = ctx.saved_tensors
+    dx = dweight = None
+    if ctx.needs_input_grad[0]:
+        dx = ops.conv1x1_masked(grad, weight, not ctx.transposed, out_signs, ctx.out_slope, in_signs, ctx.in_slope)
+    if ctx.needs_input_grad[1]:
+        of_x, of_grad = (x, in_signs, ctx.in_slope), (grad, out_signs, ctx.out_slope)
+        inputs, outputs = (of_grad, of_x) if ctx.transposed else (of_x, of_grad)
+        dweight = ops.conv1x1_weight_grad(inputs[0], outputs[0], *inputs[1:], *outputs[1:])
+    return dx, dweight, None, None, None, None, None
+
+
+def _setup_weight_grad_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    x, grad, x_signs, ctx.x_slope, grad_signs, ctx.grad_slope = inputs
+    ctx.save_for_backward(x, grad, x_signs, grad_signs)
+
+
+def _weight_grad_backward(ctx: Any, weight: Tensor) -> Gradients:
+    x, grad, x_signs, grad_signs = ctx.saved_tensors
+    dx = dgrad = None
+    if ctx.needs_input_grad[0]:
+        dx = ops.conv1x1_masked(grad, weight, True, grad_signs, ctx.grad_slope, x_signs, ctx.x_slope)
+    if ctx.needs_input_grad[1]:
+        dgrad = ops.conv1x1_masked(x, weight, False, x_signs, ctx.x_slope, grad_signs, ctx.grad_slope)
+    return dx, dgrad, None, None, None, None
+
+
+def _fake(x: Tensor, channels: Any) -> Tensor:
+    return empty_image(x, x.shape[0], channels, x.shape[2], x.shape[3])
+
+
+declare(
+    "conv1x1",
+    lambda x, weight, shift, residual, input_slope, slope: _fake(x, weight.shape[0]),
+    _backward,
+    _setup_context,
+)
+declare(
+    "conv1x1_masked",
+    lambda x, weight, transposed, *_: _fake(x, weight.shape[1 if transposed else 0]),
+    _masked_backward,
+    _setup_masked_context,
+)
+declare(
+    "conv1x1_weight_grad",
+    lambda x, grad, *_: empty_image(x, grad.shape[1], x.shape[1], 1, 1),
+    _weight_grad_backward,
+    _setup_weight_grad_context,
+)
