@@ -20,15 +20,18 @@ from ganzoo.nn.mlp import Linear, MLPDiscriminator, MLPGenerator, mlp
 from ganzoo.nn.modulated import ModulatedConv2d, StyledConv2d
 from ganzoo.nn.patches import PatchDiscriminator
 from ganzoo.nn.resnet import DownBlock, UpBlock
+from ganzoo.nn.signals import Conv1d, ConvTranspose1d
 from ganzoo.nn.spectral import spectrally_normalise
 
 __all__ = [
     "ConditionalBatchNorm",
+    "Conv1d",
     "Conv1x1",
     "Conv3x3",
     "ConvBNLeakyReLU",
     "ConvDownsample2d",
     "ConvHead",
+    "ConvTranspose1d",
     "ConvTransposeBNReLU",
     "ConvTransposeTanh",
     "DownBlock",

@@ -2,6 +2,7 @@
 
 from ganzoo.ops.backend import NativeError, use_backend
 from ganzoo.ops.batch_norm import batch_norm_leaky_relu
+from ganzoo.ops.conv1d import conv1d, conv_transpose1d
 from ganzoo.ops.conv1x1 import conv1x1
 from ganzoo.ops.conv3x3 import conv3x3
 from ganzoo.ops.conv_bn import conv_bn_leaky_relu, conv_transpose_bn_relu
@@ -13,11 +14,13 @@ from ganzoo.ops.resample import conv_downsample, upsample_conv
 __all__ = [
     "NativeError",
     "batch_norm_leaky_relu",
+    "conv1d",
     "conv1x1",
     "conv3x3",
     "conv_bn_leaky_relu",
     "conv_downsample",
     "conv_leaky_relu",
+    "conv_transpose1d",
     "conv_transpose_bn_relu",
     "conv_transpose_tanh",
     "linear",

@@ -6,7 +6,7 @@ import re
 from ganzoo.core import registry
 from tests.conftest import Command, Site
 
-CONDITIONAL = ("acgan", "biggan", "cgan", "projection", "r3gan-cond", "sagan", "sgan", "stylegan2-cond")
+CONDITIONAL = ("acgan", "biggan", "cgan", "projection", "r3gan-cond", "sagan", "sgan", "stylegan2-cond", "wavegan-cond")
 KEYS = ["name", "summary", "paper", "conditional", "paired", "distribution", "version", "status", "error"]
 
 
@@ -34,7 +34,7 @@ def test_table_has_a_line_for_each(ganzoo_cli: Command) -> None:
     names = {title: re.findall(r"^([\w-]+) ", block, re.MULTILINE) for title, block in zip(groups[::2], groups[1::2])}
     assert {"dcgan", "sngan", "vanilla", "bigan", "sgan"} <= set(names["Unconditional"])
     assert {"pix2pix", "cyclegan", "srgan"} <= set(names["Image to image"])
-    assert names["Audio"] == ["name", "wavegan"]
+    assert names["Audio"] == ["name", "wavegan", "wavegan-cond"]
     assert {"acgan", "cgan", "projection"} <= set(names["Class-conditional"])
 
 

@@ -68,14 +68,17 @@ def test_folders_are_classes_and_clips_have_one_length(where: DataLocation, spee
     assert train.sha256 == load(where, speech).sha256 != test.sha256
 
 
-def test_length_and_rate_may_be_asked_for(where: DataLocation, speech: Path) -> None:
+def test_length_rate_and_loudness_may_be_asked_for(where: DataLocation, speech: Path) -> None:
     data = load(where, speech, options="samples=512,rate=16000:")
     assert data.spec.target == Field("audio", (1, 512), {"sample_rate": 16000})
     assert "12 of 12 recordings resampled to 16,000 Hz" in data.notes
     assert any("12 of 12 recordings cut to their first 512 samples" in note for note in data.notes)
     spectrum = np.abs(np.fft.rfft(data.values[0, 0]))
     assert abs(spectrum.argmax() * 16000 / 512 - 2000) < 50  # the pitch is kept
-    for options in ("samples=3:", "samples=many:", "length=512:"):
+    loud = load(where, speech, options="normalise=yes:")
+    assert np.abs(loud.values).max(axis=(1, 2)).tolist() == [29491] * 12
+    assert loud.sha256 != load(where, speech, options="normalise=no:").sha256 == load(where, speech).sha256
+    for options in ("normalise=maybe:", "samples=3:", "samples=many:", "length=512:"):
         with pytest.raises(UsageError, match=options.split("=")[0]):
             load(where, speech, options=options)
 

@@ -133,6 +133,22 @@ def test_wavegan_draws_uniform_noise_and_names_a_length() -> None:
         build("wavegan", DataSpec(target=Field("audio", (1, 5000), {"sample_rate": 8000})))
 
 
+def test_wavegan_cond_steers_both_networks_by_the_label() -> None:
+    spec = DataSpec(
+        target=Field("audio", (1, 256), {"sample_rate": 8000}), given={"label": Field("labels", (), {"classes": 3})}
+    )
+    gan = build("wavegan-cond", spec)
+    z, labels = gan.latent(3), torch.arange(3)
+    clips = torch.rand(3, 1, 256)
+    gan.discriminator.eval()
+    for function, of in ((gan.generator, z), (gan.discriminator, clips)):
+        rows = function(of[:1].expand(3, *of.shape[1:]), labels)
+        assert not torch.equal(rows[0], rows[1])
+        assert not torch.equal(rows[1], rows[2])
+    plain = build("wavegan", DataSpec(target=spec.target))
+    assert set(gan.state_dict()) - set(plain.state_dict()) == {"generator.label.weight", "discriminator.label.weight"}
+
+
 def test_bigan_encodes_what_it_generates_from() -> None:
     gan = build("bigan", DataSpec(1, 8))
     real = torch.rand(5, 1, 8, 8)

@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 
 ENDINGS = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif")
 WITHOUT_LIBRARY = (".wav",)
-OPTIONS = {"samples": "N", "rate": "HZ"}
+OPTIONS = {"samples": "N", "rate": "HZ", "normalise": "yes or no"}
 SHARE = 0.9
 """Clips are long enough for this share of the recordings."""
 MAX_SAMPLES = 1 << 16
+PEAK = 0.9
+"""Where `normalise=yes` puts the largest sample of a recording; 1 is full scale."""
 FORMAT = 1
 
 Sound = tuple["npt.NDArray[np.float32]", int]
@@ -57,6 +59,7 @@ class Audio(Dataset):
 
         chosen, path = options.parse("audio", argument, OPTIONS)
         samples, rate = (_number(chosen, name) for name in ("samples", "rate"))
+        normalise = bool(options.yes_or_no("audio", "normalise", chosen))
         parts = files.split_files(files.listing(path), split)
         sounds, notes = files.only(parts.files, ENDINGS)
         train, _ = files.only(parts.train, ENDINGS)
@@ -69,11 +72,12 @@ class Audio(Dataset):
             length, hertz = _form(train, samples, rate)
             form = write_arrays(clip, [(np.array([length, hertz]), None)], (2,), (), f"form of audio:{path}", np.int64)
         length, hertz = map(int, form.values[0])
-        home = where.cache / "audio" / _key(sounds, train, labels, f"{length} {hertz}")
+        form_of_clips = f"{length} {hertz}{' normalised' if normalise else ''}"
+        home = where.cache / "audio" / _key(sounds, train, labels, form_of_clips)
         stored = read_arrays(home)
         if stored is None:
             said: list[str] = []
-            rows = _rows(sounds, labels, length, hertz, said)
+            rows = _rows(sounds, labels, length, hertz, normalise, said)
             stored = write_arrays(home, rows, (1, length), said, f"audio:{path}, {split}", np.int16)
         given = {} if stored.labels is None else {"label": stored.labels}
         return ArrayData(
@@ -118,12 +122,14 @@ def _form(train: Sequence[UserFile], samples: int | None, rate: int | None) -> t
 
 
 def _rows(
-    sounds: Sequence[UserFile], labels: Sequence[int] | None, length: int, hertz: int, notes: list[str]
+    sounds: Sequence[UserFile], labels: Sequence[int] | None, length: int, hertz: int, normalise: bool, notes: list[str]
 ) -> Iterator[tuple[npt.NDArray[np.int16], int | None]]:
     """Yield clip [1, length] and label of every readable file; then add to `notes` what was done to them."""
     skipped: list[str] = []
     cut = resampled = 0
-    decoded = in_order(lambda number: _decoded(sounds[number], length, hertz), len(sounds), "Decoding recordings")
+    decoded = in_order(
+        lambda number: _decoded(sounds[number], length, hertz, normalise), len(sounds), "Decoding recordings"
+    )
     for number, clip in enumerate(decoded):
         if isinstance(clip, str):
             skipped.append(f"{files.printable(sounds[number].name)} ({clip})")
@@ -164,7 +170,7 @@ def _length_and_rate(file: UserFile) -> tuple[int, int] | None:
     return sound.shape[1], hertz
 
 
-def _decoded(file: UserFile, length: int, hertz: int) -> Recording | str:
+def _decoded(file: UserFile, length: int, hertz: int, normalise: bool) -> Recording | str:
     """A recording as a clip of this length and rate, or the reason why it cannot be read."""
     import numpy as np
 
@@ -179,6 +185,9 @@ def _decoded(file: UserFile, length: int, hertz: int) -> Recording | str:
     except Exception as error:  # decoders may raise anything on damaged files
         return str(error) or type(error).__name__
     mono = sound.mean(axis=0)
+    loudest = np.abs(mono).max()
+    if normalise and loudest:
+        mono = mono * (PEAK / loudest)
     clip = np.zeros(length, np.float32)
     clip[: len(mono)] = mono[:length]
     values = (clip * 32768).round().clip(-32768, 32767).astype(np.int16)

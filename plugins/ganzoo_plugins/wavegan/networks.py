@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ganzoo.errors import UsageError
 from ganzoo.gan import GAN
+from ganzoo.nn import Conv1d, ConvTranspose1d
 from ganzoo.plugin import DataSpec
 from ganzoo_plugins.wavegan import WaveGANConfig
 
@@ -30,14 +31,17 @@ class Generator(nn.Module):
     def __init__(self, config: WaveGANConfig, spec: DataSpec):
         super().__init__()
         self.base, widths = stages(config, spec)
-        self.start = nn.Linear(config.latent_dim, widths[-1] * self.base)
+        self.label = nn.Embedding(spec.classes, config.latent_dim) if spec.classes else None
+        inputs = config.latent_dim * (2 if spec.classes else 1)
+        self.start = nn.Linear(inputs, widths[-1] * self.base)
         self.layers = nn.ModuleList(
-            nn.ConvTranspose1d(inner, outer, KERNEL, 4, padding=11, output_padding=1)
+            ConvTranspose1d(inner, outer, KERNEL, 4, padding=11, output_padding=1)
             for inner, outer in zip(widths[::-1], [*widths[-2::-1], spec.shape[0]])
         )
         initialise(self)
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        z = z if self.label is None else torch.cat([z, self.label(condition)], dim=1)
         maps: Tensor = self.start(z).unflatten(1, (-1, self.base))
         for layer in self.layers:
             maps = layer(maps.relu())
@@ -51,10 +55,12 @@ class Discriminator(nn.Module):
         super().__init__()
         base, widths = stages(config, spec)
         self.layers = nn.ModuleList(
-            nn.Conv1d(outer, inner, KERNEL, 4, padding=11) for outer, inner in zip([spec.shape[0], *widths], widths)
+            Conv1d(outer, inner, KERNEL, 4, padding=11) for outer, inner in zip([spec.shape[0], *widths], widths)
         )
         self.shuffle = PhaseShuffle(config.shuffle)
-        self.head = nn.Linear(widths[-1] * base, 1)
+        features = widths[-1] * base
+        self.head = nn.Linear(features, 1)
+        self.label = nn.Embedding(spec.classes, features) if spec.classes else None
         initialise(self)
 
     def forward(self, audio: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -63,8 +69,9 @@ class Discriminator(nn.Module):
             maps = F.leaky_relu(layer(maps), 0.2)
             if number < len(self.layers):
                 maps = self.shuffle(maps)
-        logits: Tensor = self.head(maps.flatten(1)).squeeze(1)
-        return logits
+        features = maps.flatten(1)
+        logits: Tensor = self.head(features).squeeze(1)
+        return logits if self.label is None else logits + (self.label(condition) * features).sum(1)
 
 
 class PhaseShuffle(nn.Module):
@@ -83,7 +90,7 @@ class PhaseShuffle(nn.Module):
         last = maps.shape[2] - 1
         moved = torch.arange(last + 1, device=maps.device)
         moved = moved + torch.randint(-self.most, self.most + 1, (1,), device=maps.device)
-        return maps.index_select(2, last - (last - moved.abs()).abs())
+        return maps.transpose(1, 2).index_select(1, last - (last - moved.abs()).abs()).transpose(1, 2)
 
 
 def stages(config: WaveGANConfig, spec: DataSpec) -> tuple[int, list[int]]:
@@ -105,7 +112,8 @@ def stages(config: WaveGANConfig, spec: DataSpec) -> tuple[int, list[int]]:
 def initialise(network: nn.Module) -> None:
     """Glorot's uniform weights and biases 0, in place."""
     for layer in network.modules():
-        if isinstance(layer, (nn.Linear, nn.Conv1d, nn.ConvTranspose1d)):
+        if isinstance(layer, (nn.Linear, nn.Embedding, nn.Conv1d, nn.ConvTranspose1d)):
             nn.init.xavier_uniform_(layer.weight)
+        if isinstance(layer, (nn.Linear, nn.Conv1d, nn.ConvTranspose1d)):
             assert layer.bias is not None
             nn.init.zeros_(layer.bias)

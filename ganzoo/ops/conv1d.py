@@ -1,0 +1,216 @@
+"""Convolutions of signals, and their transposes, as products of matrices.
+
+Where a kernel reaches over several strides, as in WaveGAN's 25 samples with a stride of 4, neighbouring rows of the
+matrix that a convolution multiplies share most of their numbers. With the channels of a sample next to each other in
+memory, row t is what begins `stride` samples after row t - 1, so the matrix is a view of the padded signal and is never
+copied. The three products are linear in two arguments and are each other's derivatives, so they can be differentiated
+any number of times:
+
+    <long, conv_transpose(short, weight)> = <conv(long, weight), short> = <weight_grad(short, long), weight>
+
+Signals are [N, length, channels] here, and [N, channels, length] in the public functions, whose results have the
+channels next to each other in memory.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ganzoo.ops.dispatch import Kernels, below_autograd, dispatch, statically_true
+
+MIN_WORK = 1 << 18
+"""Fewest multiplications that `auto` computes as products: below, the calls take longer than they save."""
+FEW_ROWS = 32
+"""A signal with at most so many positions is copied row by row: rows that cross to the next signal are in vain."""
+
+
+class Rule:
+    """The rule of `conv1d` and `conv_transpose1d`; `length` is the number of positions of the kernel."""
+
+    def unsupported_reason(
+        self, kernels: Kernels, x: Tensor, weight: Tensor, bias: Tensor | None, inputs: int, length: int
+    ) -> str | None:
+        for tensor in (x, weight) if bias is None else (x, weight, bias):
+            if not tensor.is_cpu or tensor.layout != torch.strided:
+                return "they are for dense tensors on the CPU"
+            if tensor.dtype != x.dtype or x.dtype not in (torch.float32, torch.float64):
+                return "they are for float32 or float64"
+        if torch.is_autocast_enabled("cpu"):
+            return "autocast asks for another precision than theirs"
+        if torch.compiler.is_compiling():
+            return "compiled programs have convolutions of their own"
+        if x.dim() != 3 or weight.dim() != 3 or x.shape[1] != inputs:
+            return "they are for signals [N, C, L] and weights of three dimensions"
+        return None if x.numel() and weight.numel() and length > 0 else "there is nothing to compute"
+
+    def is_profitable(
+        self, kernels: Kernels, x: Tensor, weight: Tensor, bias: Tensor | None, inputs: int, length: int
+    ) -> bool:
+        return statically_true(x.shape[0] * length * weight.numel() >= MIN_WORK)
+
+
+RULE = Rule()
+
+
+class Form(NamedTuple):
+    """The long signal's length, and the kernel's stride and padding."""
+
+    length: int
+    stride: int
+    padding: int
+
+    def positions(self, kernel: int) -> int:
+        """The short signal's length."""
+        return (self.length + 2 * self.padding - kernel) // self.stride + 1
+
+
+def conv1d(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, *, stride: int = 1, padding: int = 0, backend: str = "auto"
+) -> Tensor:
+    """Convolution of x [N, C, L] by weight [C', C, K], bias [C']; as `torch.nn.functional.conv1d`, the reference.
+
+    Differentiable any number of times. Raises NativeError if `backend` is "native" and the products cannot compute it.
+    """
+    form = Form(x.shape[-1], stride, padding)
+    if dispatch(RULE, backend, x, weight, bias, weight.shape[1], form.positions(weight.shape[-1])) is None:
+        return F.conv1d(x, weight, bias, stride, padding)
+    return _with_bias(_apply(_Conv, x.transpose(1, 2), weight, form), bias)
+
+
+def conv_transpose1d(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    output_padding: int = 0,
+    backend: str = "auto",
+) -> Tensor:
+    """The transpose, x [N, C, L] by weight [C, C', K]; as `torch.nn.functional.conv_transpose1d`, the reference.
+
+    Differentiable any number of times. Raises NativeError if `backend` is "native" and the products cannot compute it.
+    """
+    length = (x.shape[-1] - 1) * stride - 2 * padding + weight.shape[-1] + output_padding
+    if length < 1 or dispatch(RULE, backend, x, weight, bias, weight.shape[0], x.shape[-1]) is None:
+        return F.conv_transpose1d(x, weight, bias, stride, padding, output_padding)
+    form = Form(length, stride, padding)
+    return _with_bias(_apply(_ConvTranspose, x.transpose(1, 2), weight, form), bias)
+
+
+class _Conv(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, long: Tensor, weight: Tensor, form: Form) -> Tensor:
+        ctx.save_for_backward(long, weight)
+        ctx.form = form
+        outputs, inputs, kernel = weight.shape
+        rows = _rows(long, kernel, form.stride, form.padding, form.positions(kernel))
+        result = _product(rows.matrix, weight.permute(2, 1, 0).reshape(kernel * inputs, outputs))
+        return rows.of_positions(result)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        long, weight = ctx.saved_tensors
+        return *_adjoints(ctx, grads[0], grads[0], long, weight, _ConvTranspose), None
+
+
+class _ConvTranspose(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, short: Tensor, weight: Tensor, form: Form) -> Tensor:
+        """Every `stride` samples of the result are one row of a product: all that `taps` positions contribute."""
+        ctx.save_for_backward(short, weight)
+        ctx.form = form
+        inputs, outputs, kernel = weight.shape
+        before, after = (form.padding + form.stride - 1) // form.stride, (kernel - 1 - form.padding) // form.stride
+        taps, first = before + after + 1, before * form.stride - form.padding
+        phases = F.pad(weight, (first, taps * form.stride - first - kernel)).reshape(inputs, outputs, taps, form.stride)
+        matrix = phases.flip(2).permute(2, 0, 3, 1).reshape(taps * inputs, form.stride * outputs)
+        frames = -(-form.length // form.stride)
+        rows = _rows(short, taps, 1, after, frames)
+        result = rows.of_positions(_product(rows.matrix, matrix))
+        return result.reshape(len(short), frames * form.stride, outputs)[:, : form.length]
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        short, weight = ctx.saved_tensors
+        return *_adjoints(ctx, grads[0], short, grads[0], weight, _Conv), None
+
+
+class _WeightGrad(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, short: Tensor, long: Tensor, kernel: int, form: Form) -> Tensor:
+        ctx.save_for_backward(short, long)
+        ctx.form = form
+        rows = _rows(long, kernel, form.stride, form.padding, short.shape[1])
+        result = _product(rows.like_matrix(short).t(), rows.matrix)
+        return result.view(short.shape[2], kernel, long.shape[2]).permute(0, 2, 1).contiguous()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        short, long = ctx.saved_tensors
+        on_short = _apply(_Conv, long, grads[0], ctx.form) if ctx.needs_input_grad[0] else None
+        on_long = _apply(_ConvTranspose, short, grads[0], ctx.form) if ctx.needs_input_grad[1] else None
+        return on_short, on_long, None, None
+
+
+def _adjoints(
+    ctx: Any, grad: Tensor, short: Tensor, long: Tensor, weight: Tensor, transpose: Any
+) -> tuple[Tensor | None, Tensor | None]:
+    on_signal = _apply(transpose, grad, weight, ctx.form) if ctx.needs_input_grad[0] else None
+    if not ctx.needs_input_grad[1]:
+        return on_signal, None
+    return on_signal, _apply(_WeightGrad, short, long, weight.shape[2], ctx.form)
+
+
+class _Rows(NamedTuple):
+    """What the kernel sees at each of the first `positions` of every `each` rows; the others cross to the next one."""
+
+    matrix: Tensor
+    signals: int
+    positions: int
+    each: int
+
+    def of_positions(self, result: Tensor) -> Tensor:
+        """The rows of positions [signals, positions, columns] of a product with `matrix`."""
+        shape = (self.signals, self.positions, result.shape[1])
+        return result.as_strided(shape, (self.each * result.shape[1], result.shape[1], 1))
+
+    def like_matrix(self, signals: Tensor) -> Tensor:
+        """Signals [N, positions, columns] as rows that fit `matrix`; rows that are none of positions are zeros."""
+        if self.each > self.positions:
+            signals = F.pad(signals, (0, 0, 0, self.each - self.positions))
+        return signals.reshape(-1, signals.shape[2])[: len(self.matrix)]
+
+
+def _rows(signals: Tensor, kernel: int, stride: int, padding: int, positions: int) -> _Rows:
+    """What a kernel sees at so many positions of signals [N, length, C], with zeros before and after these."""
+    count, length, channels = signals.shape
+    each = positions - 1 + -(-kernel // stride)
+    padded = F.pad(signals, (0, 0, padding, each * stride - length - padding)).contiguous()
+    step, width = stride * channels, kernel * channels
+    if positions <= FEW_ROWS:
+        windows = padded.as_strided((count, positions, width), (each * step, step, 1))
+        return _Rows(windows.reshape(-1, width), count, positions, positions)
+    matrix = padded.as_strided(((count - 1) * each + positions, width), (step, 1))
+    return _Rows(matrix, count, positions, each)
+
+
+def _product(a: Tensor, b: Tensor) -> Tensor:
+    if a.dtype != torch.float32:
+        return a @ b
+    result: Tensor = below_autograd(torch.ops.ganzoo.matmul.default, a, b, None)
+    return result
+
+
+def _apply(function: Any, *arguments: Any) -> Tensor:
+    result: Tensor = function.apply(*arguments)
+    return result
+
+
+def _with_bias(signals: Tensor, bias: Tensor | None) -> Tensor:
+    signals = signals.transpose(1, 2)
+    return signals if bias is None else signals + bias[:, None]
