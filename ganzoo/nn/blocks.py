@@ -84,8 +84,9 @@ class ConvBNLeakyReLU(nn.Sequential):
 
     Input [N, in_channels, H, W], output [N, out_channels, H', W'], H' = (H + 2 padding - kernel_size) // stride + 1.
     The defaults halve height and width; kernel_size=3, stride=1, padding=1, which has kernels as well, keeps them. With
-    `norm=False` there is no batch norm and the convolution has a bias, as in the paper's first layer; gradient
-    penalties need this in every layer. Computed by `ganzoo.ops.conv_bn_leaky_relu` and `conv_leaky_relu`.
+    `norm=False` there is no batch norm and the convolution has a bias (unless `bias=False`), as in the paper's first
+    layer; gradient penalties need this in every layer. Computed by `ganzoo.ops.conv_bn_leaky_relu` and
+    `conv_leaky_relu`.
     """
 
     def __init__(
@@ -97,9 +98,10 @@ class ConvBNLeakyReLU(nn.Sequential):
         kernel_size: int = 4,
         stride: int = 2,
         padding: int = 1,
+        bias: bool = True,
     ):
         super().__init__(
-            nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, bias=not norm),
+            nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, bias=bias and not norm),
             *([nn.BatchNorm2d(out_channels)] if norm else []),
             nn.LeakyReLU(slope, inplace=True),
         )

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganzoo.core.spec import DataSpec
 from ganzoo.nn.blocks import ConvBNLeakyReLU
 from ganzoo.nn.init import initialise
+from ganzoo.ops.backend import exporting, resolve
 
 PatchNorm = Literal["batch", "instance", "none"]
 SMALLEST = 3
@@ -37,13 +39,36 @@ class PatchDiscriminator(nn.Module):
                 for stage, (outer, inner) in enumerate(zip(channels, widths))
             )
         )
-        self.head = nn.Conv2d(widths[-1], 1, 4, padding=1)
+        self.head = ConvToOne(widths[-1], 4, padding=1)
         initialise(self)
 
     def forward(self, images: Tensor, inputs: Tensor | None = None) -> Tensor:
         seen = torch.cat([images, inputs], dim=1) if self.inputs and inputs is not None else images
         logits: Tensor = self.head(self.blocks(seen))
         return logits.squeeze(1)
+
+
+class ConvToOne(nn.Conv2d):
+    """Conv2d with stride 1 to a single channel, computed on the CPU as a product of all pixels with all taps.
+
+    Input [N, in_channels, H, W], output [N, 1, H', W'] with H' = H + 2 padding - kernel_size + 1. Each output then
+    sums the products that belong to it: as a convolution, it would use a single lane of the processor's vectors.
+    The state dict is that of nn.Conv2d.
+    """
+
+    def __init__(self, in_channels: int, kernel_size: int, padding: int):
+        super().__init__(in_channels, 1, kernel_size, padding=padding)
+
+    def forward(self, input: Tensor) -> Tensor:
+        channels_last = input.dim() == 4 and input.is_contiguous(memory_format=torch.channels_last)
+        if not (input.is_cpu and channels_last) or resolve("auto") == "reference" or exporting():
+            return super().forward(input)
+        kernel, padding = self.kernel_size[0], int(self.padding[0])
+        taps = self.weight[0].permute(1, 2, 0).flatten(0, 1).flip(0)  # [taps, channels]: `fold` counts them backwards
+        products = F.linear(input.permute(0, 2, 3, 1).flatten(1, 2), taps)  # [N, pixels, taps]
+        size = tuple(side + 2 * padding - kernel + 1 for side in input.shape[2:])
+        sums = F.fold(products.transpose(1, 2), size, kernel, padding=kernel - 1 - padding)
+        return sums if self.bias is None else sums + self.bias[:, None, None]
 
 
 def _block(inputs: int, outputs: int, norm: PatchNorm, stride: int) -> nn.Module:

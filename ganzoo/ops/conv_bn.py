@@ -51,12 +51,12 @@ def conv_transpose_bn_relu(
     themselves plus momentum times the batch's, the variance unbiased, as in `torch.nn.functional.batch_norm`; without,
     it is normalised by the running ones. The result is channels_last if `x` or `weight` is.
 
-    Native for kernel 4, stride 2, padding 1, and for a 1 x 1 image with padding 0; the reference computes the rest.
+    Native for kernel 4, stride 2, padding 1, and for a 1 x 1 image, a matrix product; the reference computes the rest.
     Differentiable any number of times. Raises what PyTorch raises for tensors that do not fit together, UsageError for
     an unknown `backend`, and `NativeError` if `backend` is "native" and the kernels cannot compute the call.
     """
     norm = BatchNorm(bn_weight, bn_bias, running_mean, running_var)
-    one_pixel = x.dim() == 4 and x.shape[2:] == (1, 1) and padding == 0
+    one_pixel = x.dim() == 4 and x.shape[2:] == (1, 1) and (padding == 0 or _is_inside(x, weight, padding))
     rule = ONE_PIXEL_BN if one_pixel else CONV_TRANSPOSE_BN
     kernels = dispatch(rule, backend, x, weight, norm, stride, padding, training)
     if kernels is None:
@@ -68,6 +68,7 @@ def conv_transpose_bn_relu(
     if not one_pixel:
         out = _conv_bn(rule, kernels, x, weight, norm, training, momentum, eps, 0.0)
     else:  # a matrix product
+        weight = _taps_inside(weight, padding) if padding else weight
         y = _one_pixel(x, weight, training, "reference" if kernels is Kernels.CUDA else backend)
         if training:
             mean, var = ops.channel_stats.default(y.detach())
@@ -150,6 +151,17 @@ def _conv3x3_bn(
     panels = packed(weight, ops.conv3x3_pack_weight.default, kernels)
     out: Tensor = below_autograd(ops.conv3x3.default, x, weight, panels, scale, shift, None, slope)
     return out
+
+
+def _is_inside(x: Tensor, weight: Tensor, padding: int) -> bool:
+    """Whether padding on the CPU leaves taps of a kernel that meets one pixel."""
+    return not is_cuda(x) and weight.dim() == 4 and 0 < 2 * padding < min(weight.shape[2:])
+
+
+def _taps_inside(weight: Tensor, padding: int) -> Tensor:
+    """The taps of `weight` that padding leaves; its gradient has the memory format of channels_last."""
+    inside = slice(padding, -padding)
+    return weight.permute(0, 2, 3, 1)[:, inside, inside].permute(0, 3, 1, 2)
 
 
 def _one_pixel(x: Tensor, weight: Tensor, training: bool, backend: str) -> Tensor:

@@ -16,11 +16,12 @@ from torch import Tensor
 
 from ganzoo.ops import few_channels, reference
 from ganzoo.ops.autograd import Gradients, declare, empty_image, leaky_relu_backward
-from ganzoo.ops.backend import NativeError, resolve
+from ganzoo.ops.backend import NativeError, exporting, resolve
 from ganzoo.ops.batch_norm import fake_stats
 from ganzoo.ops.conv3x3 import conv3x3, is_3x3
 from ganzoo.ops.cuda_library import compute_dtype
 from ganzoo.ops.dispatch import FEW_CHANNELS, BlockRule, Kernels, below_autograd, dispatch, like_reference, needs_grad
+from ganzoo.ops.linear import linear
 from ganzoo.ops.packing import pack_strided, packed
 
 ops = torch.ops.ganzoo
@@ -41,11 +42,16 @@ def conv_leaky_relu(
     slope: float = 0.2,
     backend: str = "auto",
 ) -> Tensor:
-    """Leaky ReLU of a convolution with bias, [out] or None: `conv_bn_leaky_relu` without the batch norm."""
+    """Leaky ReLU of a convolution with bias, [out] or None: `conv_bn_leaky_relu` without the batch norm.
+
+    On the CPU `auto` computes images that the kernel covers, such as the innermost ones of a U-Net, as a product.
+    """
     if is_3x3(weight, stride, padding):
         return conv3x3(x, weight, bias, slope=slope, backend=backend)
     if slope < 0 and resolve(backend) == "native":  # the backward pass takes the sign from the result
         raise NativeError(f"The native kernels cannot compute this: {slope=} is negative.")
+    if resolve(backend) == "auto" and not exporting() and _is_product(x, weight, stride, padding):
+        return reference.leaky_relu(_whole_image(x, weight, bias, padding), slope)
     rule = CONV_FEW_CHANNELS if weight.dim() == 4 and weight.shape[1] <= FEW_CHANNELS else CONV
     kernels = None if slope < 0 else dispatch(rule, backend, x, weight, (bias,), stride, padding)
     if kernels is None:
@@ -60,6 +66,22 @@ def conv_leaky_relu(
         panels = None if rule.few_channels else packed(weight, pack_strided, kernels)
         out = below_autograd(operator, x, weight, panels, None, shift, slope)
     return like_reference(out, x, weight)
+
+
+def _is_product(x: Tensor, weight: Tensor, stride: int, padding: int) -> bool:
+    """Whether this is a convolution on the CPU whose kernel covers a whole image of more than a pixel."""
+    if not x.is_cpu or x.dim() != 4 or weight.dim() != 4 or x.shape[1] != weight.shape[1] or x.dtype != weight.dtype:
+        return False
+    sides = list(zip(x.shape[2:], weight.shape[2:]))
+    inside = all(padding + side <= kernel and side + 2 * padding - kernel in range(stride) for side, kernel in sides)
+    return inside and x.shape[2] * x.shape[3] > 1 and x.shape[0] > 0 and padding > 0
+
+
+def _whole_image(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
+    """The convolution of images that a padded kernel covers, as a product without the taps that meet padding."""
+    rows, columns = (slice(padding, padding + side) for side in x.shape[2:])
+    taps = weight.permute(0, 2, 3, 1)[:, rows, columns].flatten(1)  # channels_last, as its gradient
+    return linear(x.permute(0, 2, 3, 1).flatten(1), taps, bias)[:, :, None, None]
 
 
 def _convolve(transposed: bool, x: Tensor, weight: Tensor, height: Any, width: Any) -> Tensor:

@@ -101,17 +101,17 @@ def conv1x1(
     x: Tensor, weight: Tensor, bias: Tensor | None, *, residual: Tensor | None, input_slope: float, slope: float
 ) -> Tensor:
     """leaky_relu(conv2d(leaky_relu(x)) + residual): arguments and errors are those of `ganzoo.ops.conv1x1`."""
-    y = F.conv2d(_leaky_relu(x, input_slope), weight, bias)
-    return _leaky_relu(y if residual is None else y + residual, slope)
+    y = F.conv2d(leaky_relu(x, input_slope), weight, bias)
+    return leaky_relu(y if residual is None else y + residual, slope)
 
 
 def product1x1(
     x: Tensor, weight: Tensor, bias: Tensor | None, *, residual: Tensor | None, input_slope: float, slope: float
 ) -> Tensor:
     """`conv1x1` as the product of the matrix of all pixels, for images in channels_last memory."""
-    pixels = F.linear(_leaky_relu(x, input_slope).permute(0, 2, 3, 1), weight.flatten(1), bias)
+    pixels = F.linear(leaky_relu(x, input_slope).permute(0, 2, 3, 1), weight.flatten(1), bias)
     y = pixels.permute(0, 3, 1, 2)
-    return _leaky_relu(y if residual is None else y + residual, slope)
+    return leaky_relu(y if residual is None else y + residual, slope)
 
 
 def conv3x3(
@@ -119,10 +119,10 @@ def conv3x3(
 ) -> Tensor:
     """leaky_relu(conv2d(x) + residual): arguments and errors are those of `ganzoo.ops.conv3x3`."""
     y = F.conv2d(x, weight, bias, padding=1, groups=groups)
-    return _leaky_relu(y if residual is None else y + residual, slope)
+    return leaky_relu(y if residual is None else y + residual, slope)
 
 
-def _leaky_relu(y: Tensor, slope: float) -> Tensor:
+def leaky_relu(y: Tensor, slope: float) -> Tensor:
     """A leaky ReLU; a slope of 1 means none."""
     if slope == 1:
         return y

@@ -98,9 +98,13 @@ class Blur(_Corrupted):
         radius = math.ceil(3 * pixels)
         kernel = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, device=images.device) / pixels).square())
         kernel = kernel / kernel.sum()
-        planes = images.float().flatten(0, 1)[:, None]
-        planes = F.pad(planes, (radius, radius, radius, radius), mode="replicate")
-        planes = F.conv2d(F.conv2d(planes, kernel[None, None, None]), kernel[None, None, :, None])
+        planes = F.pad(images.float(), (radius, radius, radius, radius), mode="replicate")
+        for axis in (
+            -1,
+            -2,
+        ):  # sums of shifted images: a convolution of single channels is slow, and may differ by machine
+            size = images.shape[axis]
+            planes = sum((planes.narrow(axis, k, size) * tap for k, tap in enumerate(kernel)), torch.zeros(()))
         return planes.round_().clamp_(0, 255).to(images.dtype).view_as(images)
 
 

@@ -43,10 +43,10 @@ class UNet(nn.Module):
         times = halvings(spec, config.halvings)
         widths = [config.width * min(1 << stage, 8) for stage in range(times)]
         bottom, channels = widths[-1], [spec.inputs, *widths]
-        self.down = nn.ModuleList([_plain(channels[0], widths[0], nn.LeakyReLU(0.2))])
+        self.down = nn.ModuleList([ConvBNLeakyReLU(channels[0], widths[0], norm=False, bias=False)])
         self.down.extend(ConvBNLeakyReLU(outer, inner) for outer, inner in zip(widths[:-2], widths[1:-1]))
         if times > 1:  # no norm in the innermost layer, which may have one pixel
-            self.down.append(_plain(widths[-2], bottom, nn.ReLU()))
+            self.down.append(ConvBNLeakyReLU(widths[-2], bottom, norm=False, slope=0.0, bias=False))
         whole = min(spec.shape[1:]) >> times == 1
         self.bottom = nn.Identity() if whole else nn.Sequential(nn.Conv2d(bottom, bottom, 3, padding=1), nn.ReLU())
         inner = [bottom, *(2 * width for width in reversed(widths[1:-1]))]
@@ -83,7 +83,3 @@ def halvings(spec: DataSpec, limit: int) -> int:
         )
     common = math.gcd(height, width)
     return min(limit, (common & -common).bit_length() - 1)
-
-
-def _plain(inputs: int, outputs: int, activation: nn.Module) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 4, 2, 1, bias=False), activation)
