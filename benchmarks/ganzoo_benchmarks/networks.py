@@ -18,13 +18,14 @@ from ganzoo.nn import (
     ConvTransposeTanh,
     UpsampleConv2d,
 )
+from ganzoo.nn.generator_plan import GeneratorChain
 
 LATENT = 100
 SEED = 0
 FUSED = (ConvTransposeBNReLU, ConvBNLeakyReLU)
 
 
-class Generator(nn.Sequential):
+class Generator(GeneratorChain):
     """z [N, 100] -> [N, 512, 4, 4] -> ... -> images [N, 3, 64, 64]."""
 
     def __init__(self) -> None:

@@ -46,7 +46,7 @@ class ConvTransposeBNReLU(nn.Sequential):
     def forward(self, input: Tensor) -> Tensor:
         modules: list[Any] = list(self)
         # without a batch, BatchNorm2d raises
-        if input.dim() != 4 or not _fusible(modules, nn.ConvTranspose2d, nn.BatchNorm2d, nn.ReLU):
+        if input.dim() != 4 or not fusible_transposed(self):
             return _in_sequence(self, input)
         conv, norm, _ = modules
         options = norm_options(norm)
@@ -74,7 +74,7 @@ class ConvTransposeTanh(nn.ConvTranspose2d):
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, bias=bias)
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
-        if output_size is not None or not _is_plain(self):
+        if output_size is not None or not plain_tanh(self):
             return super().forward(input, output_size).tanh()
         return conv_transpose_tanh(input, self.weight, self.bias, stride=self.stride[0], padding=int(self.padding[0]))
 
@@ -207,6 +207,16 @@ class ConvDownsample2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         return conv_downsample(input, self.weight, self.bias)
+
+
+def fusible_transposed(block: ConvTransposeBNReLU) -> bool:
+    """Whether the fused operation computes what the modules of `block` do."""
+    return _fusible(list(block), nn.ConvTranspose2d, nn.BatchNorm2d, nn.ReLU)
+
+
+def plain_tanh(layer: ConvTransposeTanh) -> bool:
+    """Whether the fused operation computes what `layer` does."""
+    return _is_plain(layer)
 
 
 def _fusible(modules: list[Any], *types: type[nn.Module]) -> bool:

@@ -11,6 +11,7 @@ from ganzoo.core.errors import UsageError
 from ganzoo.core.spec import DataSpec
 from ganzoo.nn.blocks import ConvBNLeakyReLU, ConvHead, ConvTransposeBNReLU, ConvTransposeTanh
 from ganzoo.nn.conditional import ConditionalBatchNorm
+from ganzoo.nn.generator_plan import GeneratorChain
 from ganzoo.nn.init import initialise
 from ganzoo.nn.mlp import Linear
 
@@ -88,7 +89,7 @@ class Generator(nn.Module):
         super().__init__()
         base, doublings = stages_of(spec)
         widths = channels(width, doublings)
-        self.blocks = nn.Sequential(
+        self.blocks = GeneratorChain(
             ConvTransposeBNReLU(inputs, widths[-1], kernel_size=base, stride=1, padding=0),
             *(ConvTransposeBNReLU(inner, outer) for outer, inner in reversed(list(zip(widths, widths[1:])))),
             ConvTransposeTanh(width, spec.channels, bias=False),

@@ -69,7 +69,7 @@ def conv_transpose_bn_relu(
         out = _conv_bn(rule, kernels, x, weight, norm, training, momentum, eps, 0.0)
     else:  # a matrix product
         weight = _taps_inside(weight, padding) if padding else weight
-        y = _one_pixel(x, weight, training, "reference" if kernels is Kernels.CUDA else backend)
+        y = one_pixel_product(x, weight, training, "reference" if kernels is Kernels.CUDA else backend)
         if training:
             mean, var = ops.channel_stats.default(y.detach())
             out = normalize(y, mean, var, norm, momentum, eps, 0.0)
@@ -164,7 +164,7 @@ def _taps_inside(weight: Tensor, padding: int) -> Tensor:
     return weight.permute(0, 2, 3, 1)[:, inside, inside].permute(0, 3, 1, 2)
 
 
-def _one_pixel(x: Tensor, weight: Tensor, training: bool, backend: str) -> Tensor:
+def one_pixel_product(x: Tensor, weight: Tensor, training: bool, backend: str) -> Tensor:
     """A transposed convolution of images of one pixel, [N, out, kH, kW] in channels_last memory."""
     if training or weight.is_contiguous(memory_format=torch.channels_last):
         product = linear(x.flatten(1), weight.permute(2, 3, 1, 0).flatten(0, 2).to(x.dtype), backend=backend)
