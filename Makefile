@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-long fuzz kills lint format bench sanitize portable cuda-check cuda-emulate cuda-kernels cuda-bench cuda-few-channels cuda-sanitize gpu wheel-test clean
+.PHONY: demo test test-long fuzz fuzz-asan kills lint format bench sanitize portable cuda-check cuda-emulate cuda-kernels cuda-bench cuda-few-channels cuda-sanitize gpu wheel-test clean
 
 demo: $(VENV)/installed  ## train a conditional GAN on real digits for a minute
 	$(BIN)/ganzoo train cgan --dataset digits --minutes 1
@@ -17,10 +17,26 @@ test: $(VENV)/installed  ## run the quick tests, on every core
 test-long: $(VENV)/installed  ## run all tests, slow ones included
 	$(BIN)/pytest -m "slow or not slow"
 
+CPU_SOURCES := $(wildcard csrc/cpu/*.cpp csrc/cpu/*/*.cpp)
+TORCH_SOURCES := $(wildcard csrc/torch/cpu/*.cpp)
+SANITIZED := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
+
 CASES ?= 10000
 fuzz: $(VENV)/installed  ## run every command on CASES mutated runs; load CASES wild folders; read CASES wild config files
 	GANZOO_FUZZ=$(CASES) $(BIN)/pytest -q -m slow tests/cli/test_untrusted_runs.py
 	GANZOO_FUZZ=$(CASES) $(BIN)/pytest -q tests/data/test_wild_folders.py tests/cli/test_fuzz.py -k "wild or config_files"
+
+# Mutated runs again, with the kernels of the CPU under AddressSanitizer and UndefinedBehaviorSanitizer.
+fuzz-asan: $(VENV)/installed build/sanitized/_C.so  ## run every command on CASES mutated runs, with sanitized kernels
+	GANZOO_FUZZ=$(CASES) GANZOO_SANITIZED_CPU=$(CURDIR)/build/sanitized/_C.so ASAN_OPTIONS=detect_leaks=0 \
+		LD_PRELOAD=$$($(CXX) -print-file-name=libasan.so) $(BIN)/pytest -q -m slow tests/cli/test_untrusted_runs.py
+
+build/sanitized/_C.so: TORCH = $(shell $(BIN)/python -c "import torch; print(torch.__path__[0])")
+build/sanitized/_C.so: $(CPU_SOURCES) $(TORCH_SOURCES) $(wildcard csrc/cpu/*.h csrc/cpu/*/*.h csrc/torch/cpu/*.h)
+	mkdir -p $(@D)
+	$(CXX) -std=c++17 $(SANITIZED) -fPIC -ffp-contract=fast -fvisibility=hidden -Wno-psabi -shared \
+		-DTORCH_TARGET_VERSION=0x020a000000000000 -DGANZOO_SOURCES='"sanitized"' -I$(TORCH)/include \
+		$(CPU_SOURCES) $(TORCH_SOURCES) -o $@ -L$(TORCH)/lib -ltorch_cpu -ltorch -lc10
 
 KILLS ?= 30
 kills: $(VENV)/installed  ## kill trainings KILLS times, in a directory and on object storage, and compare the bits
@@ -39,11 +55,9 @@ format: $(VENV)/installed  ## format the Python code
 bench: $(VENV)/installed  ## run every benchmark, interleaved with its baseline
 	$(BIN)/pytest --benchmark-only
 
-CPU_SOURCES := $(wildcard csrc/cpu/*.cpp csrc/cpu/*/*.cpp)
-
 sanitize:  ## run the C++ kernels under AddressSanitizer and UndefinedBehaviorSanitizer
 	mkdir -p build
-	$(CXX) -std=c++17 -O1 -g -Wall -Wno-psabi -fsanitize=address,undefined -fno-sanitize-recover=all -pthread \
+	$(CXX) -std=c++17 $(SANITIZED) -Wall -Wno-psabi -pthread \
 		tests/csrc/sanitize.cpp $(CPU_SOURCES) -o build/sanitize
 	build/sanitize
 
@@ -68,7 +82,6 @@ portable-%:
 CUDA_HEADERS := $(wildcard csrc/cuda/*.h csrc/cuda/*.cuh csrc/torch/cuda/*.h tests/csrc/*.h)
 EMULATED := $(patsubst csrc/%,build/emulated/%.o,$(wildcard csrc/cuda/*.cu csrc/torch/cuda/*.cpp))
 EMULATE := -x c++ -std=c++17 -w -DGANZOO_EMULATE -Itests/csrc
-SANITIZED := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
 
 cuda-check: $(VENV)/installed  ## compile every CUDA kernel for sm_80, sm_90 and PTX; registers and spills: build/cuda
 	TORCH_CUDA_ARCH_LIST="8.0 9.0+PTX" $(BIN)/python -m benchmarks.cuda_check csrc build/cuda

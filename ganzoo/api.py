@@ -58,13 +58,14 @@ def train(
     writes one, and training goes on.
     """
     from ganzoo.core import distributed
-    from ganzoo.training.callbacks import WarningLog
+    from ganzoo.training.callbacks import WarningLog, checked_callbacks
 
+    chosen = None if callbacks is None else checked_callbacks(callbacks)
     with distributed.process_group():
         session = prepare(
             architecture, out=out, resume=resume, autoresume=autoresume, settings=settings, recipe=recipe, **options
         )
-        extra: list[Callback] = [WarningLog()] if callbacks is None else list(callbacks)
+        extra: list[Callback] = [WarningLog()] if chosen is None else chosen
         if session.config.evaluate_every is not None:
             from ganzoo.evaluation import BestCheckpoint
 
@@ -91,6 +92,8 @@ def prepare(
         raise UsageError("A resumed run stays in its directory: give --resume or --out, not both.")
     options |= {"architecture": architecture}
     chosen = {name: value for name, value in options.items() if name in OPTIONS and value is not None}
+    if not isinstance(settings or {}, Mapping) or not all(isinstance(name, str) for name in settings or {}):
+        raise UsageError("settings must be a dictionary, such as {'batch_size': 64}.")
     settings = {name: value for name, value in options.items() if name not in OPTIONS} | dict(settings or {})
     if recipe is not None:
         if architecture is None:
@@ -100,7 +103,7 @@ def prepare(
     if "best_by" in chosen:
         from ganzoo.evaluation.metrics import get_metrics
 
-        get_metrics([chosen["best_by"]])  # refuses unknown names
+        get_metrics(chosen["best_by"])  # refuses unknown names
     return Session.new(chosen, settings, out) if resume is None else Session.resume(resume, chosen, settings)
 
 

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -55,6 +59,68 @@ def test_a_run_of_an_uninstalled_plugin_says_what_to_install(run: Run, tmp_path:
     (tmp_path / "config.json").write_text(json.dumps({**config, "architecture": "gone", "distribution": "ganzoo-gone"}))
     with pytest.raises(PluginError, match="pip install ganzoo-gone"):
         ganzoo.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"best_by": ["fid"], "evaluate_every": 1}, "best_by=fid is not valid: expected text or none"),
+        ({"callbacks": 5}, "callbacks must be instances of ganzoo.Callback, but 5 is not"),
+        ({"callbacks": [ganzoo.Callback]}, r"is not: write Callback\(\)"),
+        ({"settings": "batch_size=8"}, "settings must be a dictionary"),
+        ({"settings": {1: 2}}, "settings must be a dictionary"),
+        ({"steps": Decimal("NaN")}, "steps=NaN is not valid"),
+        ({"steps": Fraction(5, 2)}, "steps=5/2 is not valid"),
+        ({"dataset": np.zeros((400, 2))}, r"dataset=\[\[0. 0.\].{90,99}\.\.\. is not valid"),
+        ({"data_dir": 5}, "data_dir=5 is not valid"),
+    ],
+)
+def test_arguments_of_a_wrong_type_are_one_message(arguments: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=message):
+        ganzoo.train("vanilla", out=tmp_path / "run", **{"dataset": "ring", "steps": 1, **arguments})
+    assert not (tmp_path / "run").exists()
+
+
+def test_numbers_of_any_type_and_none_are_understood(tmp_path: Path) -> None:
+    settings = {"generator_widths": range(8, 9), "penalty": None, "spectral_norm": None, "batch_size": Fraction(8)}
+    options: dict[str, Any] = {"steps": Decimal(1), "callbacks": ganzoo.Callback(), "settings": settings}
+    run = ganzoo.train("vanilla", dataset="ring", out=tmp_path / "run", **options)
+    chosen = ganzoo.Run.open(run).config["settings"]
+    assert [chosen[name] for name in settings] == [[8], "none", "none", 8]
+    assert "modes" in ganzoo.evaluate(run, metrics="modes", samples=np.float32(2500)).figures
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"samples": 2.5}, "samples=2.5 is not valid"),
+        ({"seed": -1}, "seed=-1 is not valid"),
+        ({"metrics": 5}, "Expected the names of metrics"),
+        ({"reference": "val"}, "There is no split 'val'"),
+        ({"data_dir": 5}, "5 is not a directory with data files"),
+        ({"dataset": 5}, "Expected the name of a data set"),
+        ({"device": 0}, "Device '0' cannot be used here"),
+    ],
+)
+def test_wrong_arguments_of_evaluate_are_one_message(run: Run, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        ganzoo.evaluate(run, **{"metrics": [], "samples": 10, **arguments})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"count": 2.5}, "count=2.5 is not valid"),
+        ({"count": 2, "chunk": 0}, "chunk=0 is not valid"),
+        ({"count": 2, "seed": "x"}, "seed=x is not valid"),
+        ({"count": 2, "labels": object()}, "Expected a list of 2 labels"),
+        ({"count": 2, "sampling": "x"}, "Expected sampling settings as a dictionary"),
+    ],
+)
+def test_wrong_arguments_of_sample_are_one_message(run: Run, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        ganzoo.load(run).sample(**arguments)
+    assert len(ganzoo.load(run).sample(np.int64(2), labels=(label for label in "12"), seed=np.uint8(3))) == 2
 
 
 def test_unknown_attribute() -> None:

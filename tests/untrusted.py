@@ -25,7 +25,8 @@ def small_run(out: Path, **options: Any) -> Path:
     options = {"steps": 4, "log_every": 1, "checkpoint_every": 2, "sample_every": 2} | options
     settings = SETTINGS | options.pop("settings", {})
     options = {"evaluate_every": 2, "best_by": "modes"} | options
-    return ganzoo.train("vanilla", dataset="ring", out=out, settings=settings, **options).path
+    options = {"architecture": "vanilla", "dataset": "ring"} | options
+    return ganzoo.train(out=out, settings=settings, **options).path
 
 
 def newest(run: Path, folder: str = "checkpoints") -> Path:

@@ -15,6 +15,9 @@ from ganzoo.core.text import printable
 
 __all__ = ["Console", "escape", "table"]
 
+MIN_WIDTH = 20
+"""Columns that a terminal has at least, whatever it says: with COLUMNS=0 nothing would be printed."""
+
 
 class Console(rich.console.Console):
     """A rich console that writes no control characters from the text it is given.
@@ -25,6 +28,8 @@ class Console(rich.console.Console):
     def __init__(self, **options: Any):
         plain = {"color_system": None} if os.environ.get("NO_COLOR") else {}
         super().__init__(**(plain | options))
+        if self.width < MIN_WIDTH:
+            self.width = MIN_WIDTH
 
     def render(self, renderable: Any, options: rich.console.ConsoleOptions | None = None) -> Iterator[Segment]:
         """Render as rich does, and escape what would control the terminal: text may come from any run."""

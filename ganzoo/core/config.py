@@ -13,10 +13,13 @@ import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from ganzoo.core.errors import UsageError, did_you_mean
 
+MAX_SEED = (1 << 63) - 1
 C = TypeVar("C")
 
 
@@ -172,10 +175,18 @@ def parse(setting: Setting, value: Any) -> Any:
     return result
 
 
+def integer(name: str, value: Any, ge: int | None = None, le: int | None = None) -> int:
+    """An argument that is a whole number, of whatever numeric type. Raises UsageError if it is not, or out of range."""
+    number: int = parse(Setting(name, int, None, "", ge=ge, le=le), value)
+    return number
+
+
 def _convert(kind: Any, value: Any) -> Any:
     origin = get_origin(kind)
     if hasattr(value, "tolist"):  # numbers and arrays of NumPy and PyTorch
         value = value.tolist()
+    if isinstance(value, (Decimal, Fraction)):
+        value = int(value) if float(value).is_integer() else float(value)
     if origin in (Union, types.UnionType):
         if value is None or (isinstance(value, str) and value.lower() == "none"):
             if type(None) in get_args(kind):
@@ -187,11 +198,13 @@ def _convert(kind: Any, value: Any) -> Any:
                     return _convert(inner, value)
         raise ValueError
     if (one_of := _one_of(kind)) is not None:
+        value = "none" if value is None else value
         name = one_of.normalise(value) if isinstance(value, str) else value
         if name not in one_of.choices():
             raise ValueError
         return name
     if origin is Literal:
+        value = "none" if value is None else value
         for choice in get_args(kind):
             if value == choice or (isinstance(value, str) and value == str(choice)):
                 return choice
@@ -199,7 +212,7 @@ def _convert(kind: Any, value: Any) -> Any:
     if origin is tuple:
         if isinstance(value, str):
             value = [part for part in value.split(",") if part.strip()]
-        if not isinstance(value, (list, tuple)):
+        if not isinstance(value, (list, tuple, range)):
             value = [value]
         return tuple(_convert(get_args(kind)[0], item) for item in value)
     if kind is bool:
@@ -277,9 +290,9 @@ def _expected(setting: Setting, value: Any) -> str:
         words = [str(word).strip() for word in (value.split(",") if isinstance(value, str) else value)]
         unknown = next((word for word in words if one_of.normalise(word) not in one_of.choices()), "")
         hint = did_you_mean(unknown, one_of.choices())
-        return f"{setting.name}={format_value(value)} is not valid: no {one_of.kind} is called {unknown!r}. {hint}"
+        return f"{setting.name}={_shortened(value)} is not valid: no {one_of.kind} is called {unknown!r}. {hint}"
     expected = " ".join([_type_name(setting.type), " and ".join(bounds)]).strip()
-    return f"{setting.name}={format_value(value)} is not valid: expected {expected}."
+    return f"{setting.name}={_shortened(value)} is not valid: expected {expected}."
 
 
 def _type_name(kind: Any) -> str:
@@ -306,3 +319,12 @@ def format_value(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return str(value).lower()
     return str(value)
+
+
+def _shortened(value: Any) -> str:
+    """A value in a message, which may be anything that was passed from Python."""
+    try:
+        text = " ".join(format_value(value).split())
+    except Exception:  # of thousands of digits, for example
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= 100 else f"{text[:100]}..."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
-from importlib.metadata import EntryPoint
+from importlib.metadata import Distribution, EntryPoint
 
 ARCHITECTURES = "ganzoo.architectures"
 DATASETS = "ganzoo.datasets"
@@ -75,7 +75,7 @@ def owner(group: str, name: str) -> str | None:
 
 def distribution(point: EntryPoint) -> tuple[str, str]:
     """Name and version of the distribution of an entry point."""
-    return (point.dist and point.dist.name) or "unknown", (point.dist and point.dist.version) or "unknown"
+    return ("unknown", "unknown") if point.dist is None else _name_and_version(point.dist)
 
 
 def qualified_name(point: EntryPoint) -> str:
@@ -96,10 +96,16 @@ def canonical_name(name: str) -> str:
 
 def refresh() -> None:
     """Forget the entry points read so far."""
-    for cached in (_all_points, points, choices):
+    for cached in (_all_points, _name_and_version, points, choices):
         cached.cache_clear()
 
 
 @functools.cache
 def _all_points() -> importlib.metadata.EntryPoints:
     return importlib.metadata.entry_points()  # type: ignore[return-value]  # Python 3.10 returns a subclass of dict
+
+
+@functools.cache
+def _name_and_version(distribution: Distribution) -> tuple[str, str]:
+    """Read once: every access to `name` parses the metadata of the distribution again."""
+    return distribution.name or "unknown", distribution.version or "unknown"

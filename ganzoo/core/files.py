@@ -23,7 +23,7 @@ def atomic(path: Path, new: bool = False) -> Iterator[Path]:
     """A temporary path beside `path` to write to; it takes the place of `path`, flushed to disk, when the block ends.
 
     If the block raises, `path` stays as it was and the temporary file is removed. With `new`, raises FileExistsError
-    if `path` exists by then.
+    if `path` exists by then. An OSError of the temporary file, or of none, such as that of a full disk, names `path`.
     """
     temporary = path.with_name(f".{path.name}-{os.getpid()}")
     temporary.unlink(missing_ok=True)  # a link of this name must not be written through
@@ -34,6 +34,10 @@ def atomic(path: Path, new: bool = False) -> Iterator[Path]:
             os.link(temporary, path)
         else:
             os.replace(temporary, path)
+    except OSError as failure:
+        if failure.filename in (None, str(temporary)) and failure.errno is not None:
+            failure.filename, failure.filename2 = str(path), None
+        raise
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()

@@ -36,8 +36,12 @@ def user_path(path: str | os.PathLike[str], what: str = "a path") -> Path:
 
 
 def shell_word(path: str | os.PathLike[str]) -> str:
-    """`path` as it is typed in a shell: quoted if it has spaces or characters that the shell would interpret."""
-    return shlex.quote(os.fspath(path))
+    """`path` as it is typed in a shell: quoted if it has spaces or characters that the shell would interpret.
+
+    A path that begins like an option gets a `./` in front.
+    """
+    name = os.fspath(path)
+    return shlex.quote(f"./{name}" if name.startswith("-") else name)
 
 
 def cache_folder() -> Path:

@@ -105,6 +105,8 @@ def get_dataset(name: str) -> tuple[Dataset, str | None]:
 
     Raises like `get_architecture`, and UsageError if an argument is missing or unexpected.
     """
+    if not isinstance(name, str):
+        raise UsageError(f"Expected the name of a data set, such as 'mnist' or 'folder:PATH', but got {name!r:.100}.")
     spelling = canonical_name(name)
     points = entry_points.points(DATASETS)
     known = [spelling for point in points for spelling in (entry_points.qualified_name(point), point.name)]

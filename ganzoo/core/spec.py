@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from ganzoo.core.errors import UsageError
-from ganzoo.core.paths import cache_folder
+from ganzoo.core.paths import cache_folder, user_path
 
 if TYPE_CHECKING:
     import numpy as np
@@ -208,7 +208,7 @@ class DataLocation:
     def find(cls, data_dir: str | os.PathLike[str] | None = None) -> DataLocation:
         """`data_dir`, or the environment's GANZOO_DATA, and the platform's cache directory."""
         given = data_dir or os.environ.get("GANZOO_DATA")
-        return cls(Path(os.path.expanduser(given)) if given else None, cache_folder())
+        return cls(user_path(given, "a directory with data files") if given else None, cache_folder())
 
 
 class LoadedData(Protocol):

@@ -35,7 +35,7 @@ def open(
     downloaded. Raises `UsageError` for an unknown name or split, `DataError` if files are missing or damaged.
     """
     if split not in ("train", "test"):
-        raise UsageError(f"There is no split {split!r}. {did_you_mean(split, ('train', 'test'))}")
+        raise UsageError(f"There is no split {split!r}. {did_you_mean(str(split), ('train', 'test'))}")
     if image_size is not None and image_size < 1:
         raise UsageError(f"image_size={image_size} is not valid: expected an integer >= 1.")
     return load(name, DataLocation.find(data_dir), split, image_size)

@@ -64,7 +64,7 @@ def write(
             else:
                 _write_pillow(list(images), temporary, path.suffix.lower(), fps, comment, hold)
     except OSError as failure:
-        raise GanzooError(f"Cannot write {path}: {failure}") from failure
+        raise GanzooError(f"Cannot write {path}: {failure.strerror or failure}") from failure
 
 
 def _write_pillow(images: list[Image.Image], path: Path, ending: str, fps: float, comment: str, hold: float) -> None:

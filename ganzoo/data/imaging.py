@@ -107,7 +107,7 @@ def save(picture: Tensor, path: Path, text: Mapping[str, object] | None = None) 
         with atomic(path) as temporary:
             to_pil(picture).save(temporary, format="PNG", pnginfo=info)
     except OSError as failure:
-        raise GanzooError(f"Cannot write {path}: {failure}") from failure
+        raise GanzooError(f"Cannot write {path}: {failure.strerror or failure}") from failure
 
 
 def read(path: Path) -> Tensor:

@@ -15,6 +15,7 @@ import scipy.stats
 import torch
 from torch import Tensor
 
+from ganzoo.core.errors import UsageError, did_you_mean
 from ganzoo.core.spec import LABEL, UNKNOWN_LABEL, Split
 from ganzoo.data.modality import as_images
 from ganzoo.data.points import Mixture
@@ -113,6 +114,10 @@ class EvaluationContext:
         data_dir: str | os.PathLike[str] | None = None,
         sampling: Mapping[str, Any] | None = None,
     ):
+        if reference not in (None, "train", "test"):
+            raise UsageError(f"There is no split {reference!r}. {did_you_mean(str(reference), ('train', 'test'))}")
+        if reference == "test" and test is None:
+            raise UsageError(f"{train.name} has no test split to compare with; leave the reference out, or say train.")
         self.gan = gan
         self.data = train
         self.test = test

@@ -65,8 +65,7 @@ def evaluate(
     run = run if isinstance(run, Run) else Run.open(run)
     progress = progress or (lambda _: None)
     chosen = chosen_metrics(metrics)
-    if samples < 1:
-        raise UsageError(f"samples={samples} is not valid: expected an integer above 0.")
+    samples, seed = configs.integer("samples", samples, ge=1), configs.integer("seed", seed, ge=0, le=configs.MAX_SEED)
     gan, step = _load_newest(run, device, best)
     usual, settings = configs.defaults(gan.sampling_type), None
     if sampling:

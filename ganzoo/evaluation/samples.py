@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ganzoo import data
+from ganzoo.core import config as configs
 from ganzoo.core.errors import DataError, GanzooError, SplitError, UsageError
 from ganzoo.core.files import check_regular
 from ganzoo.core.spec import DataSpec, Split
@@ -46,6 +47,7 @@ def evaluate_samples(
     Images are scaled to the size of `against`. At most `count` samples are used, drawn without replacement. Nothing is
     written. Raises UsageError if the two do not fit each other.
     """
+    count, seed = configs.integer("count", count, ge=1), configs.integer("seed", seed, ge=0, le=configs.MAX_SEED)
     train, test = _splits(against, data_dir)
     size = train.spec.size or None
     if samples.endswith(".onnx"):

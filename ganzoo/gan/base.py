@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ganzoo.augmentations import Augmentation, get_augmentation
+from ganzoo.core import config as configs
 from ganzoo.core.errors import UsageError
 from ganzoo.core.plugin import Sampling, StandingSampling
 from ganzoo.core.spec import INPUT, LABEL, DataSpec
@@ -338,8 +339,7 @@ class GAN(nn.Module):
         it is random. `chunk` is the number of samples generated at a time. `sampling` replaces defaults of the card's
         sampling settings: `{"truncation": 0.5}`. The generator runs in eval mode.
         """
-        if count < 0:
-            raise UsageError(f"Cannot generate {count} {self.spec.kind}: expected a count of 0 or more.")
+        count, chunk = configs.integer("count", count, ge=0), configs.integer("chunk", chunk, ge=1)
         conditioning = self._conditioning(
             count, labels, {**({} if inputs is None else {INPUT: inputs}), **(given or {})}
         )
@@ -347,7 +347,7 @@ class GAN(nn.Module):
         if seed is None:
             rng.seed()
         else:
-            rng.manual_seed(seed)
+            rng.manual_seed(configs.integer("seed", seed, ge=-configs.MAX_SEED, le=configs.MAX_SEED))
         samples = []
         with evaluating(self.generator), sampling_with(self, sampling or {}):
             z, condition = self.latent(count, rng), self.condition(conditioning, count, rng)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -23,7 +23,7 @@ def checked_labels(
     labels: Sequence[int | str] | Tensor, count: int, classes: int, class_names: Sequence[str] = ()
 ) -> Tensor:
     """The labels, numbers or names, as int64 [count]. UsageError unless there are `count`, each one of the classes."""
-    if isinstance(labels, (str, int)):
+    if isinstance(labels, (str, int)) or not (isinstance(labels, Iterable) or hasattr(labels, "__array__")):
         raise UsageError(f"Expected a list of {count} labels, one per sample, but got {labels!r}.")
     if not isinstance(labels, Tensor):
         labels = [class_number(label, classes, class_names) if isinstance(label, str) else label for label in labels]
@@ -65,7 +65,10 @@ def checked_given(name: str, values: Tensor | None, count: int, described: Field
     if values is None:
         raise UsageError(f"This GAN {kind}, {expected}, but got none.")
     try:
-        actual = get_modality(described.modality).field(values.numpy(), described.facts)
+        values = torch.as_tensor(values)
+        actual = get_modality(described.modality).field(values.numpy(force=True), described.facts)
+    except (TypeError, ValueError, RuntimeError):
+        raise UsageError(f"This GAN {kind}, {expected}, but got a {type(values).__name__}.") from None
     except DataError as failure:
         raise UsageError(f"This GAN {kind}, {expected}, but {failure}.") from None
     if actual != described or len(values) != count:
@@ -87,6 +90,8 @@ def evaluating(network: nn.Module) -> Iterator[None]:
 
 def checked_settings(sampling_type: type[Any], chosen: Mapping[str, Any]) -> Any:
     """The sampling settings with `chosen` in place of defaults. UsageError if one is unknown or not valid."""
+    if not isinstance(chosen, Mapping):
+        raise UsageError(f"Expected sampling settings as a dictionary, such as {{'truncation': 0.5}}, not {chosen!r}.")
     if chosen and not configs.settings(sampling_type):
         raise UsageError(f"Unknown setting {next(iter(chosen))!r}: this GAN has no sampling settings.")
     return configs.make(sampling_type, chosen)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ganzoo.core import config as configs
 from ganzoo.core.errors import UsageError
 from ganzoo.core.spec import LABEL, DataSpec
 from ganzoo.data.normalization import decode
@@ -87,6 +88,7 @@ def sample(
     for labels that do not fit it, and for a bound that noise does not reach.
     """
     require_latent(gan)
+    count, seed = configs.integer("count", count, ge=0), configs.integer("seed", seed, ge=0, le=configs.MAX_SEED)
     rng = torch.Generator(gan.device).manual_seed(seed)
     return draw(gan, count, checked(gan, count, labels), rng, truncation)
 
@@ -96,7 +98,7 @@ def checked(gan: GAN, count: int, labels: Sequence[int] | Tensor | None) -> Tens
     if labels is not None and not gan.conditional:
         raise UsageError("This GAN is not conditional: it takes no labels.")
     labels = gan.class_labels(count) if labels is None else labels
-    return None if labels is None else checked_labels(labels, count, gan.classes).to(gan.device)
+    return None if labels is None else checked_labels(labels, count, gan.classes, gan.class_names).to(gan.device)
 
 
 def draw(gan: GAN, count: int, labels: Tensor | None, rng: torch.Generator, truncation: float | None = None) -> Latents:

@@ -111,13 +111,13 @@ def frozen_counts(text: str | None) -> dict[str, int]:
     return counts
 
 
-def find_device(name: str | None) -> torch.device:
+def find_device(name: str | torch.device | None) -> torch.device:
     """The torch device called `name`; "auto" or None is the first GPU, else the CPU. UsageError if it is not there."""
     import torch
 
     if name in (None, "auto"):
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    assert name is not None
+    name = str(name)
     try:
         if name.partition(":")[0] in DEVICES:
             device = torch.device(name)

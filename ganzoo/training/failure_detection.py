@@ -120,7 +120,7 @@ class FailureDetector:
         self.last.append(row)
         if evidence := explosion(row):
             return self._alarm("divergence", row, evidence, DIVERGENCE_REMEDY)
-        acute = _acute_rows(list(self.last))
+        acute = acute_rows(list(self.last))
         for failure in self.acute if acute else []:
             evidence = failure.evidence(acute, acute)
             if evidence is not None:
@@ -219,7 +219,7 @@ def labels_ignored(last: list[Row], first: list[Row]) -> str | None:
     )
 
 
-def _acute_rows(rows: list[Row]) -> list[Row]:
+def acute_rows(rows: list[Row]) -> list[Row]:
     """The last rows, as many as cover ACUTE_STEPS steps; none if there are not enough yet."""
     for start in range(len(rows) - 2, -1, -1):
         if rows[-1]["step"] - rows[start]["step"] >= ACUTE_STEPS or len(rows) - start == LONG_WINDOW:

@@ -58,7 +58,7 @@ class Run:
 
         `out` may be a URL of object storage: nothing is written there before the first `remote.commit()`.
         """
-        remote = RemoteRun(str(out)) if is_url(out) else None
+        remote, path = RemoteRun(str(out)) if is_url(out) else None, None
         try:
             out = out if remote is None else remote.begin()
             path = (
@@ -76,6 +76,9 @@ class Run:
             run.samples.mkdir(exist_ok=True)
             run.checkpoints.mkdir(exist_ok=True)
         except OSError as failure:
+            if path is not None:
+                with contextlib.suppress(OSError):  # it is not empty
+                    path.rmdir()
             raise GanzooError(f"Cannot create the run directory: {failure}") from failure
         return run
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ganzoo.core import entry_points, plugin_file, registry
-from ganzoo.core.config import flatten, json_types
+from ganzoo.core.config import json_types
 from ganzoo.core.errors import GanzooError, PluginError, UsageError
 from ganzoo.core.spec import INPUT, DataSpec
 from ganzoo.training.config import LENGTHS, OPTIONS, SCHEDULE, STORED, TrainConfig
@@ -219,9 +219,9 @@ def fill_in(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_tables(config: dict[str, Any]) -> dict[str, Any]:
-    """The values by dotted names, tables included."""
-    tables = {name: value for name, value in config.items() if isinstance(value, dict)}
-    return config | flatten({name: tables[name] for name in ("dataset", "schedule") if name in tables})
+    """The values by dotted names, those of two tables included, whatever they are."""
+    tables = {name: config[name] for name in ("dataset", "schedule") if isinstance(config.get(name), dict)}
+    return config | {f"{table}.{name}": value for table, values in tables.items() for name, value in values.items()}
 
 
 def _check_type(file: Path, name: str, value: Any, types: tuple[type, ...]) -> None:

@@ -12,11 +12,12 @@ from ganzoo.training.run_config import CONFIG
 
 def free(name: str) -> Path:
     """The first of `runs/NAME-001`, `-002`, ... that does not exist, which is made."""
-    number = 1
+    runs, number = Path("runs"), 1
+    runs.mkdir(exist_ok=True)  # FileExistsError if it is a file, or a link to nowhere
     while True:
-        path = Path("runs") / f"{name}-{number:03d}"
+        path = runs / f"{name}-{number:03d}"
         try:
-            path.mkdir(parents=True)
+            path.mkdir()
             return path
         except FileExistsError:
             number += 1

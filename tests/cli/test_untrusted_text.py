@@ -41,6 +41,14 @@ def test_a_console_escapes_every_kind_of_output(terminal: bool) -> None:
     assert not set(text) & set(EVIL) - set("ab]0;title[2Jb31m")
 
 
+@pytest.mark.parametrize("columns", ["0", "-1", "1", "x"])
+def test_a_terminal_without_width_shows_something(columns: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    file = io.StringIO()
+    Console(file=file).print(table(("name",), [("cgan",)]))
+    assert file.getvalue().split() == ["name", "cgan"]
+
+
 def test_colours_of_our_own_remain() -> None:
     file = io.StringIO()
     Console(file=file, force_terminal=True, color_system="standard", no_color=False).print("[bold]x[/]")

@@ -119,7 +119,8 @@ def test_parse(name: str, given: object, expected: object) -> None:
 def test_wrong_values_are_refused_with_what_was_expected(name: str, given: object, message: str) -> None:
     with pytest.raises(UsageError) as refusal:
         make(Config, {name: given})
-    assert str(refusal.value).startswith(f"{name}={format_value(given)} is not valid: expected ")
+    assert str(refusal.value).startswith(f"{name}={format_value(given)}"[:100])
+    assert " is not valid: expected " in str(refusal.value)
     assert message in str(refusal.value)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import subprocess
 import sys
@@ -41,6 +42,21 @@ def test_a_block_that_raises_leaves_the_file_as_it_was(tmp_path: Path) -> None:
         fill_up(temporary)
     assert path.read_text() == "before"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", [None, "temporary", "other"])
+def test_errors_name_the_file_that_was_to_be_written(name: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+
+    def fail() -> None:
+        with atomic(path) as temporary:
+            said = {"temporary": str(temporary)}.get(name or "", name)
+            raise OSError(errno.ENOSPC, "No space left on device", *([] if said is None else [said]))
+
+    with pytest.raises(OSError, match="No space left") as failure:
+        fail()
+    assert failure.value.filename == ("other" if name == "other" else str(path))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_new_file_replaces_none(tmp_path: Path) -> None:

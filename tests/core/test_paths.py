@@ -30,6 +30,7 @@ def test_what_is_no_path_is_named(wrong: Any) -> None:
 def test_a_path_is_quoted_where_a_shell_would_split_or_run_it() -> None:
     assert paths.shell_word("runs/cgan-001") == "runs/cgan-001"
     assert paths.shell_word(Path("my runs/a")) == "'my runs/a'"
+    assert paths.shell_word("-rf") == "./-rf"
     assert paths.shell_word("a$(rm x)'") == """'a$(rm x)'"'"''"""
 
 

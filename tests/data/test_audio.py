@@ -105,6 +105,13 @@ def test_flac_through_soundfile_and_archives(where: DataLocation, tmp_path: Path
         assert np.array_equal(load(where, path).values[0, 0, :800], tone(440, 0.1))
 
 
+def test_what_is_done_to_recordings_is_said(where: DataLocation, tmp_path: Path) -> None:
+    for name, shape in (("a", (300,)), ("b", (300, 2))):
+        wavfile.write(tmp_path / f"{name}.wav", 8000, np.zeros(shape, np.int16))
+    notes = Audio().load(where, "train", None, str(tmp_path)).notes
+    assert notes == ("1 of 2 recordings of several channels mixed to one", *notes[1:])
+
+
 def test_unreadable_recordings_are_named(where: DataLocation, speech: Path) -> None:
     (speech / "train/low/bad.wav").write_bytes(b"RIFF....")
     (speech / "train/low/notes.txt").write_text("x")

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 import ganzoo
 from ganzoo import data
 from ganzoo.core import registry
-from ganzoo.core.errors import TrainingError, UsageError
+from ganzoo.core.errors import GanzooError, TrainingError, UsageError
 from ganzoo.training import checkpoint
 from ganzoo.training.batches import Batches
 from ganzoo.training.callbacks import Callback
@@ -240,6 +240,17 @@ def test_runs_are_numbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.chdir(tmp_path)
     paths = [str(ganzoo.train("vanilla", dataset="digits", steps=1, **SMALL).path) for _ in range(2)]
     assert paths == ["runs/vanilla-digits-001", "runs/vanilla-digits-002"]
+
+
+def test_a_folder_for_runs_that_cannot_be_made_is_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("runs").symlink_to("nowhere")
+    with pytest.raises(GanzooError, match=r"Cannot create the run directory: .*File exists: 'runs'"):
+        ganzoo.train("vanilla", dataset="ring", steps=1)
+    Path("runs").unlink()
+    Path("runs").write_text("")
+    with pytest.raises(GanzooError, match="Cannot create the run directory"):
+        ganzoo.train("vanilla", dataset="ring", steps=1)
 
 
 def test_notes_of_the_data_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

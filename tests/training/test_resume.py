@@ -223,6 +223,8 @@ def test_an_edited_config_is_not_resumed_as_if_it_were_the_run(changes: dict[str
         ({"settings": "x"}, "settings is 'x', expected dict"),
         ({"dataset__size": "x"}, "dataset.size is 'x', expected int"),
         ({"seed": "0"}, "seed is '0', expected int"),
+        ({"schedule__steps": {}}, r"schedule.steps is \{\}, expected int or none"),
+        ({"schedule__steps": {"x": 1}}, "schedule.steps is {'x': 1}, expected int or none"),
         ({"dataset__class_names": [".."]}, "class_names does not name 10 classes"),
     ],
     ids=str,

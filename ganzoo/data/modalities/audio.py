@@ -64,7 +64,7 @@ class Audio(Modality):
                 file.setframerate(rate_of(field))
                 file.writeframes(frames.T.contiguous().numpy().astype("<i2").tobytes())
         except OSError as failure:
-            raise GanzooError(f"Cannot write {path}: {failure}") from failure
+            raise GanzooError(f"Cannot write {path}: {failure.strerror or failure}") from failure
 
     def made_up(self, field: Field, count: int, rng: np.random.Generator) -> Array:
         """Tones of different pitch and loudness."""

@@ -126,7 +126,7 @@ class Table(Modality):
                 writer.writerow([column.name for column in described])
                 writer.writerows([_cell(value, c) for value, c in zip(row, described)] for row in values.tolist())
         except OSError as failure:
-            raise GanzooError(f"Cannot write {path}: {failure}") from failure
+            raise GanzooError(f"Cannot write {path}: {failure.strerror or failure}") from failure
 
     def made_up(self, field: Field, count: int, rng: np.random.Generator) -> Array:
         rows = np.empty((count, len(columns_of(field))))

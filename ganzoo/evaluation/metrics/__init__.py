@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ganzoo.core import registry
 from ganzoo.core.entry_points import METRICS, choices, shortest_name
-from ganzoo.core.errors import PluginError
+from ganzoo.core.errors import PluginError, UsageError
 from ganzoo.evaluation.context import EvaluationContext, Need
 from ganzoo.evaluation.metric import Metric, MetricResult, MetricValue
 
@@ -30,12 +30,15 @@ def all_metrics() -> dict[str, Metric]:
     return dict(sorted(metrics.items()))
 
 
-def get_metrics(names: Sequence[str]) -> list[Metric]:
-    """Return the metrics with these names, importing no others.
+def get_metrics(names: Sequence[str] | str) -> list[Metric]:
+    """Return the metrics with these names, or this one, importing no others.
 
     Raises UsageError, with the closest name, if one is unknown, and PluginError if one is broken.
     """
-    return [_get(name) for name in dict.fromkeys(shortest_name(METRICS, name) for name in names)]
+    chosen = list(names) if isinstance(names, Iterable) and not isinstance(names, str) else [names]
+    if not all(isinstance(name, str) for name in chosen):
+        raise UsageError(f"Expected the names of metrics, such as ['frechet'], but got {names!r}.")
+    return [_get(name) for name in dict.fromkeys(shortest_name(METRICS, name) for name in chosen)]
 
 
 def as_metric(target: Any) -> Metric:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import io
 import os
+import re
 import unicodedata
 import zipfile
 from collections import Counter
@@ -23,9 +24,12 @@ MAX_BYTES = 1 << 30
 """Larger members of an archive are not unpacked."""
 SPLITS: dict[Split, tuple[str, ...]] = {
     "train": ("train", "training"),
-    "test": ("test", "testing", "val", "valid", "validation"),
-}
-"""Names of folders, in any case, that are splits; the first one there is used."""
+    "test": (
+        "test", "testing", "val", "valid", "validation", "validate", "eval", "evaluation", "dev", "development",
+        "holdout", "heldout",
+    ),
+}  # fmt: skip
+"""Names of folders, as `split_word` has them, that are splits; the first one there is used."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ def _stored(url: str) -> Listing:
         return lambda: storage.open(name)
 
     names = [name for name in sorted(identities) if not any(part.startswith(".") for part in name.split("/"))]
-    return Listing(url, tuple(UserFile(name, f"{url} {identities[name]}", opener(name)) for name in names))
+    return _unwrapped(Listing(url, tuple(UserFile(name, f"{url} {identities[name]}", opener(name)) for name in names)))
 
 
 def _folder(root: Path) -> Listing:
@@ -131,7 +135,16 @@ def _folder(root: Path) -> Listing:
     notes = [f"{len(unreadable)} folders cannot be read: {first_names(unreadable)}"] if unreadable else []
     if others:
         notes.append(f"{len(others)} ignored that are no files, or links to none: {first_names(others)}")
-    return Listing(str(root), tuple(sorted(files, key=lambda file: file.name)), tuple(notes))
+    return _unwrapped(Listing(str(root), tuple(sorted(files, key=lambda file: file.name)), tuple(notes)))
+
+
+def _unwrapped(listed: Listing) -> Listing:
+    """What is in the one folder that holds everything, if that is the splits."""
+    top = next(iter(listed.folders), "")
+    if len(listed.folders) != 1 or split_word(top) in SPLITS["train"] or any("/" not in f.name for f in listed.files):
+        return listed
+    inner = Listing(f"{listed.place}/{top}", listed.below(top), listed.notes)
+    return inner if _train_and_tests(inner)[0] is not None else listed
 
 
 def _identity(path: str) -> str:
@@ -169,7 +182,7 @@ def _archive(place: str, opened: Callable[[], zipfile.ZipFile], identity: str) -
     shown = [m for m in members if not any(p.startswith((".", "__MACOSX")) for p in m.filename.split("/"))]
     tops = {member.filename.split("/")[0] for member in shown}
     top = next(iter(tops)) if len(tops) == 1 and all("/" in member.filename for member in shown) else None
-    cut = 0 if top is None or top.lower() in SPLITS["train"] else len(top) + 1  # archives often hold one folder
+    cut = 0 if top is None or split_word(top) in SPLITS["train"] else len(top) + 1  # archives often hold one folder
     files = [UserFile(m.filename[cut:], f"{identity} {m.filename} {m.CRC} {m.file_size}", opener(m)) for m in shown]
     return Listing(place, tuple(sorted(files, key=lambda file: file.name)))
 
@@ -190,11 +203,9 @@ def split_files(listed: Listing, split: Split) -> SplitFiles:
 
     A folder named like a training split counts as one if it has a test folder beside it, or is the only folder.
     """
-    by_name = {folder.lower(): folder for folder in listed.folders}
-    train = next((by_name[name] for name in SPLITS["train"] if name in by_name), None)
-    tests = [by_name[name] for name in SPLITS["test"] if name in by_name]
+    train, tests = _train_and_tests(listed)
     loose = [file.name for file in listed.files if "/" not in file.name]
-    if train is None or not (tests or listed.folders == [train]):
+    if train is None:
         if split == "test":
             raise no_test_split(listed)
         return SplitFiles(listed.files, listed.files, listed.notes, str(listed.place))
@@ -205,6 +216,20 @@ def split_files(listed: Listing, split: Split) -> SplitFiles:
     ignored = [name for name in ignored if name != LABELS_FILE]
     notes = [f"ignored beside {train}: {first_names(ignored)}"] if ignored and split == "train" else []
     return SplitFiles(listed.below(chosen), listed.below(train), (*listed.notes, *notes), f"{listed.place}/{chosen}")
+
+
+def _train_and_tests(listed: Listing) -> tuple[str | None, list[str]]:
+    """The folder of the training split, if there is one, and those of test splits, the one to use first."""
+    by_word = {split_word(folder): folder for folder in reversed(listed.folders)}
+    train = next((by_word[word] for word in SPLITS["train"] if word in by_word), None)
+    tests = [by_word[word] for word in SPLITS["test"] if word in by_word]
+    return (train if tests or listed.folders == [train] else None), tests
+
+
+def split_word(folder: str) -> str:
+    """The word of a folder's name that may be in SPLITS: `test` of `Test`, `test_set` and `test-images`."""
+    word = re.sub(r"[-_ ]", "", folder.strip().casefold())
+    return re.sub(r"(?<=.)(set|split|data|images|imgs)$", "", word)
 
 
 LABELS_FILE = "dataset.json"

@@ -126,7 +126,7 @@ def _rows(
 ) -> Iterator[tuple[npt.NDArray[np.int16], int | None]]:
     """Yield clip [1, length] and label of every readable file; then add to `notes` what was done to them."""
     skipped: list[str] = []
-    cut = resampled = 0
+    cut = resampled = mixed = 0
     decoded = in_order(
         lambda number: _decoded(sounds[number], length, hertz, normalise), len(sounds), "Decoding recordings"
     )
@@ -136,11 +136,14 @@ def _rows(
             continue
         cut += clip.cut
         resampled += clip.resampled
+        mixed += clip.mixed
         yield clip.values, None if labels is None else labels[number]
     if len(skipped) == len(sounds):
         raise DataError(f"None of the {len(sounds)} recordings can be read: {files.first_names(skipped)}.")
     if skipped:
         notes.append(f"{len(skipped)} of {len(sounds)} files skipped: {files.first_names(skipped)}")
+    if mixed:
+        notes.append(f"{mixed} of {len(sounds)} recordings of several channels mixed to one")
     if resampled:
         notes.append(f"{resampled} of {len(sounds)} recordings resampled to {hertz:,} Hz")
     if cut:
@@ -152,11 +155,12 @@ def _rows(
 
 @dataclass(frozen=True)
 class Recording:
-    """Samples int16 [1, length] of a recording, whether it was longer, and whether it had another rate."""
+    """Samples int16 [1, length] of a recording: whether it was longer, had another rate, or several channels."""
 
     values: npt.NDArray[np.int16]
     cut: bool
     resampled: bool
+    mixed: bool
 
 
 def _length_and_rate(file: UserFile) -> tuple[int, int] | None:
@@ -191,7 +195,7 @@ def _decoded(file: UserFile, length: int, hertz: int, normalise: bool) -> Record
     clip = np.zeros(length, np.float32)
     clip[: len(mono)] = mono[:length]
     values = (clip * 32768).round().clip(-32768, 32767).astype(np.int16)
-    return Recording(values[None], len(mono) > length, found != hertz)
+    return Recording(values[None], len(mono) > length, found != hertz, len(sound) > 1)
 
 
 def read(file: UserFile) -> Sound:

@@ -93,7 +93,10 @@ def read(path: Path) -> tuple[list[str], list[list[str]], list[str]]:
     if len(whole) < 2 * TEST_SHARE:
         raise DataError(f"{path} has {len(whole)} complete rows; expected at least {2 * TEST_SHARE}.")
     left_out = len(rows) - len(whole)
-    return header, whole, [f"{left_out} of {len(rows)} rows have gaps and are left out"] if left_out else []
+    notes = [f"{left_out} of {len(rows)} rows have gaps and are left out"] if left_out else []
+    if all(_number(name) is not None for name in header):
+        notes.append(f"the first line is taken as the names of the columns: {files.first_names(header)}")
+    return header, whole, notes
 
 
 def parse(path: str, header: list[str], rows: list[list[str]]) -> tuple[npt.NDArray[np.float64], list[dict[str, Any]]]:
