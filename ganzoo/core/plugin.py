@@ -227,8 +227,8 @@ def find_recipe(card: Any, architecture: str, name: str) -> Recipe:
     recipes: Mapping[str, Recipe] = card.recipes
     if not recipes:
         raise UsageError(f"{architecture} has no recipes: leave out --recipe.")
-    if name not in recipes:
-        raise UsageError(f"Unknown recipe {name!r}. {did_you_mean(name, recipes)}")
+    if not isinstance(name, str) or name not in recipes:
+        raise UsageError(f"Unknown recipe {name!r}. {did_you_mean(str(name), recipes)}")
     return recipes[name]
 
 
