@@ -123,7 +123,7 @@ class GradientUpdate:
                 f"set_gradients({player!r}, ...): {len(gradients)} gradients for {len(parameters)} parameters."
             )
         for parameter, gradient in zip(parameters, gradients):
-            parameter.grad = None if gradient is None else self._scaler.scale(gradient.detach())
+            parameter.grad = None if gradient is None else self._scaler.scale(_in_the_order_of(parameter, gradient))
 
     def logs(self) -> Logs:
         """The sum of the losses, and the logs by name; both are means over microbatches."""
@@ -135,6 +135,13 @@ class GradientUpdate:
             return logs
         loss = self._losses[0] if len(self._losses) == 1 else torch.stack(self._losses).sum()
         return {f"{self._players[0]}_loss": loss if parts == 1 else loss / parts, **logs}
+
+
+def _in_the_order_of(parameter: Tensor, gradient: Tensor) -> Tensor:
+    """`gradient` in the memory format of `parameter`, as backward leaves it: fused Adam does not look at strides."""
+    gradient = gradient.detach()
+    same = gradient.shape != parameter.shape or gradient.stride() == parameter.stride()
+    return gradient if same else torch.empty_like(parameter, dtype=gradient.dtype).copy_(gradient)
 
 
 def split_batch(state: TrainingState, real: Tensor, given: Condition) -> list[MicroBatch]:

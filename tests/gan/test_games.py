@@ -272,6 +272,22 @@ def use(step_code: Any) -> tuple[TrainingState, Any]:
     return begin(Wrong)
 
 
+def test_gradients_of_any_memory_format_are_applied() -> None:
+    state = new_state(session("dcgan", "digits", {"width": 8, "batch_size": 4}))
+    weights = [p for p in state.gan.generator.parameters() if p.dim() == 4]
+    assert any(not p.is_contiguous() for p in weights)  # channels_last, while these gradients are not
+    gradients = [torch.rand(p.shape) - 0.5 for p in state.gan.generator.parameters()]
+    expected = [p.detach() - state.gan.config.generator_lr * g.sign() for p, g in zip(weights_of(state), gradients)]
+    with loop.TrainingStep(state, lambda k: None).update("generator") as update:  # type: ignore[arg-type,return-value]
+        update.set_gradients("generator", gradients)
+    for actual, value in zip(weights_of(state), expected):  # the first step of Adam
+        torch.testing.assert_close(actual.detach(), value, rtol=0, atol=1e-6)
+
+
+def weights_of(state: TrainingState) -> list[torch.Tensor]:
+    return list(state.gan.generator.parameters())
+
+
 def nested(gan: GAN, step: StepContext) -> None:
     with step.update("generator"), step.update("discriminator"):
         pass
