@@ -22,7 +22,7 @@ import ganzoo
 from ganzoo import data
 
 DATA = "audio:samples=4096,normalise=yes:"
-STEPS, SAMPLES = 20_000, 1000
+STEPS, SAMPLES = 7000, 1000
 BANDS, EPOCHS, BATCH, SHIFT = 40, 25, 64, 3
 
 
@@ -89,7 +89,7 @@ def main() -> None:
     train, test = (data.open(dataset, split=split) for split in ("train", "test"))
     run = trained(options.run, "wavegan-cond", dataset=dataset, steps=options.steps, seed=options.seed)
     clips, labels, others, truth = (
-        torch.from_numpy(array[:]) for array in (train.values, train.labels, test.values, test.labels)
+        torch.tensor(array) for array in (train.values, train.labels, test.values, test.labels)
     )
     network = listener(clips, labels)
     asked = torch.arange(SAMPLES) % 10

@@ -36,7 +36,7 @@ class WaveGANConfig(Config):
         },
     }
 
-    # one step of this loss takes a sixth of five critic steps with a gradient penalty each, and every mode is kept
+    # a step of these takes about a fifth of the time of five critic steps with a gradient penalty
     loss: LossName = "relativistic"
     penalty: PenaltyName = "r1r2"
     penalty_weight: float = 0.2
