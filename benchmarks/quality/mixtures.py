@@ -1,6 +1,7 @@
 """Modes and share of high-quality samples on ring and grid, by the published protocol, for several seeds.
 
     python benchmarks/quality/mixtures.py runs/mixtures --seeds 5
+    python benchmarks/quality/mixtures.py runs/packed --architecture vanilla --set pack=2 --set penalty=none
 
 Trains `r3gan` with its default settings for points once per seed and evaluates 2,500 samples of each run. A mode is
 covered if a sample lies within three standard deviations of it; samples that close to any mode are of high quality.
@@ -25,10 +26,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--datasets", default="ring,grid")
     parser.add_argument("--architecture", default="r3gan")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting; can be repeated")
     arguments = parser.parse_args()
+    settings = dict(word.split("=", 1) for word in arguments.set)
     for dataset in arguments.datasets.split(","):
         runs = [
-            trained(arguments.out / f"{dataset}-{seed}", arguments.architecture, dataset=dataset, seed=seed)
+            trained(arguments.out / f"{dataset}-{seed}", arguments.architecture, dataset=dataset, seed=seed, **settings)
             for seed in range(arguments.seeds)
         ]
         rows = [figures(run, "modes", SAMPLES) for run in runs]
