@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import csv
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,11 @@ from ganzoo.training.run import Run
 @dataclass(frozen=True)
 class Row:
     architecture: str
-    settings: dict[str, Any] = field(default_factory=dict)
+    recipe: str | None = None
 
 
 ROWS = {
+    "acgan-colour": Row("acgan", "colour"),
     "acgan": Row("acgan"),
     "cgan": Row("cgan"),
     "projection": Row("projection"),
@@ -59,7 +60,7 @@ def main() -> None:
             row, path = ROWS[name], arguments.out / f"{name}-{seed}"
             run = trained_for(
                 path, arguments.processor_seconds, row.architecture,
-                dataset=arguments.dataset, seed=seed, settings=row.settings,
+                dataset=arguments.dataset, seed=seed, recipe=row.recipe,
             )  # fmt: skip
             picture = arguments.out / f"{name}-{seed}.png"
             if not picture.exists():

@@ -30,7 +30,7 @@ from ganzoo.evaluation.metrics.frechet import frechet_distance
 
 PER_CLASS = {"cifar10": 100, "mnist": 10}
 HELD_OUT_PER_CLASS = 100
-STEPS = {"cifar10": 2000, "mnist": 2000}
+STEPS, BATCH = 1500, 32
 AUGMENTATIONS = ("none", "diffaugment", "ada")
 SAMPLES = 10_000
 
@@ -63,8 +63,8 @@ def rows(name: str, source: str, out: Path, seeds: int) -> list[dict[str, str]]:
     for seed in range(seeds):
         for augmentation in AUGMENTATIONS:
             path = out / f"{name}-{augmentation}-{seed}"
-            settings = {"augmentation": augmentation}
-            run = timed(path, "acgan", dataset=f"folder:{few}", steps=STEPS[name], seed=seed, settings=settings)
+            settings = {"augmentation": augmentation, "batch_size": BATCH}
+            run = timed(path, "acgan", dataset=f"folder:{few}", steps=STEPS, seed=seed, settings=settings)
             gan = ganzoo.load(run)
             samples = gan.sample(SAMPLES, seed=0)
             features, logits = extractor(samples.numpy())[:2]

@@ -18,6 +18,7 @@ class ACGANConfig(ConvolutionalConfig):
     discriminator_lr: float = 1e-3
     width: int = 32
     class_weight: float = setting(1.0, "weight of the classification loss in both networks", ge=0)
+    generator_class_weight: float | None = setting(None, "that of the generator; none: class_weight", ge=0)
 
 
 class ACGAN(Architecture):
