@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from ganzoo.config import setting
-from ganzoo.plugin import Architecture, ConvolutionalConfig, DataSpec
+from ganzoo.plugin import Architecture, ConvolutionalConfig, DataSpec, Recipe
 
 if TYPE_CHECKING:
     from ganzoo.gan import GAN
@@ -27,6 +27,13 @@ class ACGAN(Architecture):
     paper = "Odena et al. 2017, Conditional Image Synthesis with Auxiliary Classifier GANs, arXiv:1610.09585"
     conditional = True
     Config = ACGANConfig
+    recipes: ClassVar = {
+        "colour": Recipe(
+            summary="TODO",
+            settings={"batch_size": 32, "generator_class_weight": 0.3},
+            shape=(3, 32, 32),
+        )
+    }
 
     def build(self, config: ACGANConfig, spec: DataSpec) -> GAN:
         from ganzoo.nn.dcgan import TwoHeadedDiscriminator
