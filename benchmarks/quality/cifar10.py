@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +23,14 @@ import ganzoo
 from ganzoo.data import imaging
 from ganzoo.training.run import Run
 
-
-@dataclass(frozen=True)
-class Row:
-    architecture: str
-    recipe: str | None = None
-
-
-ROWS = {
-    "acgan-colour": Row("acgan", "colour"),
-    "acgan": Row("acgan"),
-    "cgan": Row("cgan"),
-    "projection": Row("projection"),
+ROWS: dict[str, tuple[str, dict[str, Any]]] = {
+    "acgan": ("acgan", {}),
+    "acgan-32": ("acgan", {"batch_size": 32}),
+    "cgan": ("cgan", {}),
+    "projection": ("projection", {}),
+    "projection-bn": ("projection", {"discriminator_norm": "batch"}),
 }
+"""Architecture and settings by the name of a row."""
 METRICS = ["frechet", "kid", "coverage", "label_accuracy", "class_coverage"]
 COLUMNS = {"frechet": ".1f", "kid": ".4f", "precision": ".3f", "recall": ".3f", "label_accuracy": ".3f",
            "class_coverage": ".3f"}  # fmt: skip
@@ -57,10 +51,10 @@ def main() -> None:
     table: list[dict[str, str]] = []
     for seed in range(arguments.seeds):
         for name in names:
-            row, path = ROWS[name], arguments.out / f"{name}-{seed}"
+            (architecture, settings), path = ROWS[name], arguments.out / f"{name}-{seed}"
             run = trained_for(
-                path, arguments.processor_seconds, row.architecture,
-                dataset=arguments.dataset, seed=seed, recipe=row.recipe,
+                path, arguments.processor_seconds, architecture,
+                dataset=arguments.dataset, seed=seed, settings=settings,
             )  # fmt: skip
             picture = arguments.out / f"{name}-{seed}.png"
             if not picture.exists():

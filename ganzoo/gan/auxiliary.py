@@ -27,10 +27,6 @@ class AuxiliaryGAN(GAN):
         """The weighted loss of a `prediction` [N, outputs] for images of this `condition`, and logs."""
         raise NotImplementedError
 
-    def generator_auxiliary_loss(self, prediction: Tensor, condition: Tensor) -> tuple[Tensor, Logs]:
-        """What the generator minimises of it; the default is the same."""
-        return self.auxiliary_loss(prediction, condition)
-
     def discriminator_loss(
         self, real: Tensor, fake: Tensor, condition: Tensor | None = None, rng: torch.Generator | None = None
     ) -> tuple[Tensor, Logs]:
@@ -48,7 +44,7 @@ class AuxiliaryGAN(GAN):
         assert condition is not None
         fake_logits, prediction = self._predict(fake)
         real_logits = self._predict(real)[0] if get_loss(self.config.loss).relativistic else None
-        auxiliary, logs = self.generator_auxiliary_loss(prediction, condition)
+        auxiliary, logs = self.auxiliary_loss(prediction, condition)
         return self.generator_objective(real_logits, fake_logits) + auxiliary, logs
 
     def _predict(self, images: Tensor) -> tuple[Tensor, Tensor]:

@@ -60,18 +60,6 @@ def test_acgan_without_class_weight_has_the_plain_loss() -> None:
     )
 
 
-def test_the_generator_can_have_another_class_weight_than_the_discriminator() -> None:
-    real, fake, labels = torch.rand(6, 1, 8, 8), torch.rand(6, 1, 8, 8), torch.arange(6) % 3
-    gans = {
-        weight: build("acgan", DataSpec(1, 8, 3), generator_class_weight=weight) for weight in (None, 0.0, 0.5, 1.0)
-    }
-    generator = {weight: gan.generator_loss(real, fake, labels)[0] for weight, gan in gans.items()}
-    torch.testing.assert_close(generator[None], generator[1.0])
-    torch.testing.assert_close(generator[0.5], (generator[0.0] + generator[1.0]) / 2)
-    discriminator = [gan.discriminator_loss(real, fake, labels)[0] for gan in gans.values()]
-    assert all(torch.equal(loss, discriminator[0]) for loss in discriminator)
-
-
 def test_the_penalty_is_added_to_the_loss_of_the_discriminator() -> None:
     real, fake, labels = torch.rand(6, 1, 8, 8), torch.rand(6, 1, 8, 8), torch.arange(6) % 3
     losses = {}

