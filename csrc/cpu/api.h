@@ -1,4 +1,4 @@
-// The CPU operations on plain arrays: float32, images NHWC, no torch.
+// The CPU operations on plain arrays: images NHWC of float32 or bfloat16, everything else float32, no torch.
 //
 // A "small" image is [n, h, w, cs] and a "big" one [n, H, W, cb] with H in {2h, 2h + 1} and W in {2w, 2w + 1}. All
 // convolutions have a 4 x 4 kernel, stride 2 and padding 1; a weight is (cs, cb, 4, 4), which is the layout both of
@@ -20,6 +20,17 @@ struct Parallel {
   int64_t threads;
   void operator()(int64_t items, const Body& body) const { execute(items, body); }
 };
+
+// Of the numbers of images. With bfloat16, sums and statistics are float32, and only results that are images are rounded.
+enum class Type { kFloat32, kBfloat16 };
+bool has_bfloat16();  // whether the instruction set in use has products of bfloat16; without, kFloat32 is the only type
+
+inline const void* at(Type type, const void* numbers, int64_t index) {
+  return static_cast<const char*>(numbers) + index * (type == Type::kFloat32 ? 4 : 2);
+}
+inline void* at(Type type, void* numbers, int64_t index) {
+  return const_cast<void*>(at(type, static_cast<const void*>(numbers), index));
+}
 
 struct Shape {
   int64_t n, h, w, cs;  // the small image
@@ -46,12 +57,14 @@ int64_t packed_size(bool transposed, int64_t cs, int64_t cb);
 void pack(bool transposed, const float* weight, const int64_t strides[4], int64_t cs, int64_t cb, float* packed,
           Parallel run);
 
-// transposed: small -> big; otherwise big -> small. `packed` is packed for the same direction.
-void convolve(bool transposed, bool winograd, const Shape& s, const float* x, const float* packed, const Epilogue& e,
-              float* out, Parallel run);
+// transposed: small -> big; otherwise big -> small. `packed` is packed for the same direction. The direct sum of bfloat16
+// images is computed in float32.
+void convolve(Type type, bool transposed, bool winograd, const Shape& s, const void* x, const float* packed,
+              const Epilogue& e, void* out, Parallel run);
 
 // The gradient of either convolution with respect to its weight, (cs, 4, 4, cb): the sum over pixels of small x big.
-void weight_gradient(bool winograd, const Shape& s, const float* small, const float* big, float* out, Parallel run);
+void weight_gradient(Type type, bool winograd, const Shape& s, const void* small, const void* big, float* out,
+                     Parallel run);
 
 // ---- convolutions with kernel 3, stride 1, padding 1 ------------------------------------------------------------------
 
@@ -118,18 +131,19 @@ struct Activation {
 struct FewChannelsLayer {
   const float* weight;  // (cs, cb, 4, 4)
   int64_t strides[4];   // of the weight, any
-  const float *shift, *forward_out;  // shift: [output channels], or null
+  const float* shift;       // [output channels], or null
+  const void* forward_out;
   Activation act;
 };
 
-void few_channels_convolve(bool transposed, const Shape& s, const float* x, const FewChannelsLayer& layer, float* out,
-                           Parallel run);
+void few_channels_convolve(Type type, bool transposed, const Shape& s, const void* x, const FewChannelsLayer& layer,
+                           void* out, Parallel run);
 
 // The gradients with respect to the weight, (cs, 4, 4, cb), and to the shift (may be null). The image that
 // `grad_is_big` selects is the gradient with respect to `forward_out` (or to the sum, if that is null); the other is
 // the layer's input.
-void few_channels_weight_gradient(const Shape& s, bool grad_is_big, const float* small, const float* big,
-                                  const float* forward_out, const Activation& act, float* weight, float* shift,
+void few_channels_weight_gradient(Type type, const Shape& s, bool grad_is_big, const void* small, const void* big,
+                                  const void* forward_out, const Activation& act, float* weight, float* shift,
                                   Parallel run);
 
 // ---- matrix product -------------------------------------------------------------------------------------------------
@@ -141,7 +155,7 @@ void gemm(const float* a, const int64_t a_strides[2], const float* b, const int6
 // ---- batch normalization over [pixels, channels] --------------------------------------------------------------------
 
 // Mean and biased variance of each channel; pixels > 0.
-void channel_statistics(const float* y, int64_t pixels, int64_t c, float* mean, float* var, Parallel run);
+void channel_statistics(Type type, const void* y, int64_t pixels, int64_t c, float* mean, float* var, Parallel run);
 
 struct BatchNorm {
   const float *mean, *var;    // [c]
@@ -152,10 +166,10 @@ struct BatchNorm {
 };
 
 // out = act((y - mean) / sqrt(var + eps) * gamma + beta)
-void norm_act(const float* y, int64_t pixels, int64_t c, const BatchNorm& norm, float* out, Parallel run);
+void norm_act(Type type, const void* y, int64_t pixels, int64_t c, const BatchNorm& norm, void* out, Parallel run);
 // The gradients of norm_act if mean and var are the statistics of y (Ioffe & Szegedy 2015). dgamma, dbeta: [sets, c].
-void norm_act_backward(const float* grad, const float* y, int64_t pixels, int64_t c, const BatchNorm& norm, float* dy,
-                       float* dgamma, float* dbeta, Parallel run);
+void norm_act_backward(Type type, const void* grad, const void* y, int64_t pixels, int64_t c, const BatchNorm& norm,
+                       void* dy, float* dgamma, float* dbeta, Parallel run);
 
 // ---- instruction set ------------------------------------------------------------------------------------------------
 

@@ -32,6 +32,22 @@ const Kernels& kernels() {
   return *current;
 }
 
+bool has_bfloat16() {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  return &kernels() == &kAvx512 && __builtin_cpu_supports("avx512bf16");
+#else
+  return false;
+#endif
+}
+
+const ImageKernels& image_kernels(Type type) {
+#if defined(__x86_64__)
+  if (type == Type::kBfloat16) return kAvx512Bfloat16;
+#endif
+  return kernels().images;
+}
+
 const char* instruction_set() { return kernels().name; }
 
 bool select_instruction_set(const char* name) {

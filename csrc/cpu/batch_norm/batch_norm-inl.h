@@ -9,16 +9,21 @@ namespace ganzoo {
 namespace ISA {
 namespace {
 
+inline const Element* pixel(const BatchNormPass& f, const void* image, int64_t p) {
+  return static_cast<const Element*>(image) + p * f.c;
+}
+
 void statistics(const BatchNormPass& f, int64_t begin, int64_t end) {
   for (int64_t chunk = begin; chunk < end; ++chunk) {
     const int64_t from = chunk * kPixelChunk, count = min(kPixelChunk, f.pixels - from);
-    const float *first = f.y + from * f.c, *last = first + count * f.c, share = 1.0f / count;
+    const Element *first = pixel(f, f.y, from), *last = first + count * f.c;
+    const float share = 1.0f / count;
     float *mean = f.partial_first + chunk * f.c, *m2 = f.partial_second + chunk * f.c;
     for (int64_t c = 0; c < f.c; ++c) mean[c] = m2[c] = 0;
-    for (const float* y = first; y != last; y += f.c)
+    for (const Element* y = first; y != last; y += f.c)
       for_channels(f.c, [=](auto type, int64_t c) { put(mean + c, get(type, mean + c) + get(type, y + c)); });
     for (int64_t c = 0; c < f.c; ++c) mean[c] *= share;
-    for (const float* y = first; y != last; y += f.c)
+    for (const Element* y = first; y != last; y += f.c)
       for_channels(f.c, [=](auto type, int64_t c) {
         const auto deviation = get(type, y + c) - get(type, mean + c);
         put(m2 + c, get(type, m2 + c) + deviation * deviation);
@@ -31,8 +36,8 @@ void norm_act(const BatchNormPass& f, int64_t begin, int64_t end) {
     const float *scale = f.scale + f.set_of(chunk) * f.c, *shift = f.shift + f.set_of(chunk) * f.c;
     for (int64_t p = f.first_pixel(chunk); p < f.last_pixel(chunk); ++p)
       for_channels(f.c, [&f, p, scale, shift](auto type, int64_t c) {
-        const auto v = get(type, f.y + p * f.c + c) * get(type, scale + c) + get(type, shift + c);
-        put(f.out + p * f.c + c, leaky_relu(v, f.slope));
+        const auto v = get(type, pixel(f, f.y, p) + c) * get(type, scale + c) + get(type, shift + c);
+        put(static_cast<Element*>(f.out) + p * f.c + c, leaky_relu(v, f.slope));
       });
   }
 }
@@ -41,8 +46,8 @@ void norm_act(const BatchNormPass& f, int64_t begin, int64_t end) {
 template <class Type>
 inline Type activation_gradient(Type type, const BatchNormPass& f, const float* scale, const float* shift, int64_t p,
                                 int64_t c) {
-  const auto v = get(type, f.y + p * f.c + c) * get(type, scale + c) + get(type, shift + c);
-  const auto g = get(type, f.grad + p * f.c + c);
+  const auto v = get(type, pixel(f, f.y, p) + c) * get(type, scale + c) + get(type, shift + c);
+  const auto g = get(type, pixel(f, f.grad, p) + c);
   return leaky_relu_gradient(g, v, f.slope);
 }
 
@@ -55,7 +60,7 @@ void norm_act_sums(const BatchNormPass& f, int64_t begin, int64_t end) {
       for_channels(f.c, [&f, p, scale, shift, sums, products](auto type, int64_t c) {
         const auto g = activation_gradient(type, f, scale, shift, p, c);
         put(sums + c, get(type, sums + c) + g);
-        put(products + c, get(type, products + c) + g * (get(type, f.y + p * f.c + c) - get(type, f.mean + c)));
+        put(products + c, get(type, products + c) + g * (get(type, pixel(f, f.y, p) + c) - get(type, f.mean + c)));
       });
   }
 }
@@ -65,8 +70,8 @@ void norm_act_backward(const BatchNormPass& f, int64_t begin, int64_t end) {
     const float *scale = f.scale + f.set_of(chunk) * f.c, *shift = f.shift + f.set_of(chunk) * f.c;
     for (int64_t p = f.first_pixel(chunk); p < f.last_pixel(chunk); ++p)
       for_channels(f.c, [&f, p, scale, shift](auto type, int64_t c) {
-        const auto deviation = get(type, f.y + p * f.c + c) - get(type, f.mean + c);
-        put(f.out + p * f.c + c, get(type, scale + c) * activation_gradient(type, f, scale, shift, p, c) -
+        const auto deviation = get(type, pixel(f, f.y, p) + c) - get(type, f.mean + c);
+        put(static_cast<Element*>(f.out) + p * f.c + c, get(type, scale + c) * activation_gradient(type, f, scale, shift, p, c) -
                                      get(type, f.grad_mean + c) - get(type, f.grad_slope + c) * deviation);
       });
   }

@@ -18,7 +18,7 @@ struct Pass : BatchNormPass {
   std::vector<float> scales, shifts;
   int64_t items;
 
-  Pass(const float* images, int64_t all_pixels, int64_t channels, const BatchNorm& norm)
+  Pass(const void* images, int64_t all_pixels, int64_t channels, const BatchNorm& norm)
       : BatchNormPass(), scales(norm.sets * channels), shifts(norm.sets * channels) {
     y = images, pixels = all_pixels, c = channels, slope = norm.slope, mean = norm.mean;
     set_pixels = pixels / norm.sets, chunks = ceil_div(set_pixels, kPixelChunk), items = norm.sets * chunks;
@@ -34,13 +34,13 @@ struct Pass : BatchNormPass {
 
 }  // namespace
 
-void channel_statistics(const float* y, int64_t pixels, int64_t c, float* mean, float* var, Parallel run) {
+void channel_statistics(Type type, const void* y, int64_t pixels, int64_t c, float* mean, float* var, Parallel run) {
   const int64_t chunks = ceil_div(pixels, kPixelChunk);
   std::vector<float> partial(2 * chunks * c);
   BatchNormPass f = {};
   f.y = y, f.pixels = pixels, f.c = c;
   f.partial_first = partial.data(), f.partial_second = partial.data() + chunks * c;
-  const Kernels& isa = kernels();
+  const ImageKernels& isa = image_kernels(type);
   run(chunks, [&](int64_t begin, int64_t end) { isa.statistics(f, begin, end); });
   for (int64_t i = 0; i < c; ++i) {
     double average = 0, m2 = 0;
@@ -56,19 +56,19 @@ void channel_statistics(const float* y, int64_t pixels, int64_t c, float* mean, 
   }
 }
 
-void norm_act(const float* y, int64_t pixels, int64_t c, const BatchNorm& norm, float* out, Parallel run) {
+void norm_act(Type type, const void* y, int64_t pixels, int64_t c, const BatchNorm& norm, void* out, Parallel run) {
   Pass f(y, pixels, c, norm);
   f.out = out;
-  const Kernels& isa = kernels();
+  const ImageKernels& isa = image_kernels(type);
   run(f.items, [&](int64_t begin, int64_t end) { isa.norm_act(f, begin, end); });
 }
 
-void norm_act_backward(const float* grad, const float* y, int64_t pixels, int64_t c, const BatchNorm& norm, float* dy,
-                       float* dgamma, float* dbeta, Parallel run) {
+void norm_act_backward(Type type, const void* grad, const void* y, int64_t pixels, int64_t c, const BatchNorm& norm,
+                       void* dy, float* dgamma, float* dbeta, Parallel run) {
   Pass f(y, pixels, c, norm);
   std::vector<float> partial(2 * f.items * c), corrections(2 * c);
   f.grad = grad, f.out = dy, f.partial_first = partial.data(), f.partial_second = partial.data() + f.items * c;
-  const Kernels& isa = kernels();
+  const ImageKernels& isa = image_kernels(type);
   run(f.items, [&](int64_t begin, int64_t end) { isa.norm_act_sums(f, begin, end); });
   for (int64_t i = 0; i < c; ++i) {
     const double rstd = 1 / std::sqrt(norm.var[i] + norm.eps);

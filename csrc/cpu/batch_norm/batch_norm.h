@@ -7,11 +7,11 @@ namespace ganzoo {
 constexpr int kPixelChunk = 256;  // most pixels of one work item, all of one set of gamma and beta
 
 struct BatchNormPass {
-  const float *y, *grad;                  // [pixels, c]; grad: backward only
+  const void *y, *grad;                   // images, [pixels, c]; grad: backward only
   const float *scale, *shift;             // [sets, c]: out = act(scale * y + shift)
   const float* mean;                      // [c], backward only
   const float *grad_mean, *grad_slope;    // [c]: dy = scale * g - grad_mean - grad_slope * (y - mean)
-  float* out;                             // [pixels, c]
+  void* out;                              // image, [pixels, c]
   // Partial results of each chunk of pixels, [chunks, c]. statistics: means, and sums of squared deviations from them.
   // norm_act_sums: sums of g, and of g * (y - mean), g being the gradient before the activation.
   float *partial_first, *partial_second;

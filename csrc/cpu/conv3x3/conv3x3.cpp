@@ -120,7 +120,7 @@ void convolve_few(const Shape3x3& s, const float* x, const float* packed, const 
   run(f.n * f.chunks, [&](int64_t begin, int64_t end) {
     (expands ? isa.conv3x3_expand : isa.conv3x3_reduce)(f, begin, end, workspace<Scratch::kThread>(scratch));
   });
-  if (e.mean) channel_statistics(out, s.n * s.h * s.w, s.cout, e.mean, e.var, run);
+  if (e.mean) channel_statistics(Type::kFloat32, out, s.n * s.h * s.w, s.cout, e.mean, e.var, run);
 }
 
 void few_weight_gradient(const Shape3x3& s, const float* x, const float* grad, float* out, Parallel run) {

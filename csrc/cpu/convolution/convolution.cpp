@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "../api.h"
+#include "../bfloat16.h"
 #include "../isa/kernels.h"
 #include "../winograd/winograd.h"
 #include "../workspace.h"
@@ -94,6 +95,24 @@ void merge_statistics(const Convolution& f, const std::vector<double>& counts, i
   }
 }
 
+constexpr int64_t kConverted = 1 << 16;  // numbers of one work item
+
+std::vector<float> floats(const void* from, int64_t size, Parallel run) {
+  const Bfloat16* values = static_cast<const Bfloat16*>(from);
+  std::vector<float> to(size);
+  run(ceil_div(size, kConverted), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin * kConverted; i < std::min(size, end * kConverted); ++i) to[i] = to_float(values[i]);
+  });
+  return to;
+}
+
+void round(const std::vector<float>& from, Bfloat16* to, Parallel run) {
+  const int64_t size = static_cast<int64_t>(from.size());
+  run(ceil_div(size, kConverted), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin * kConverted; i < std::min(size, end * kConverted); ++i) to[i] = to_bfloat16(from[i]);
+  });
+}
+
 }  // namespace
 
 bool winograd_is_faster(const Shape& s) {
@@ -114,20 +133,27 @@ void pack(bool transposed, const float* weight, const int64_t strides[4], int64_
   run(f.blocks * ceil_div(f.cin, kPackRows), [&](int64_t begin, int64_t end) { isa.pack(p, begin, end); });
 }
 
-void convolve(bool transposed, bool winograd, const Shape& s, const float* x, const float* packed, const Epilogue& e,
-              float* out, Parallel run) {
+void convolve(Type type, bool transposed, bool winograd, const Shape& s, const void* x, const float* packed,
+              const Epilogue& e, void* out, Parallel run) {
   Convolution f = make_convolution(transposed, s);
   if (winograd) {
     int place[kTaps];
     place_taps(f, place);
-    return winograd_convolve(transposed, s, x, packed, place, e, out, run);
+    return winograd_convolve(type, transposed, s, x, packed, place, e, out, run);
+  }
+  if (type == Type::kBfloat16) {
+    const int64_t size = f.n * f.out_h * f.out_w * f.cout;
+    std::vector<float> sums(size);
+    const std::vector<float> in = floats(x, f.n * f.h * f.w * f.cin, run);
+    convolve(Type::kFloat32, transposed, false, s, in.data(), packed, e, sums.data(), run);
+    return round(sums, static_cast<Bfloat16*>(out), run);
   }
   std::vector<double> counts;
   if (e.mean) counts = pixels_of_items(f);
   const int64_t size = f.blocks * static_cast<int64_t>(counts.size()) * kBlock;
   const std::vector<float> zeros(f.cin);
   std::vector<float> statistics(2 * size);
-  f.x = x, f.packed = packed, f.zeros = zeros.data(), f.out = out;
+  f.x = static_cast<const float*>(x), f.packed = packed, f.zeros = zeros.data(), f.out = static_cast<float*>(out);
   f.scale = e.scale, f.shift = e.shift, f.slope = e.slope;
   if (e.mean) f.mean = statistics.data(), f.m2 = statistics.data() + size;
   const Kernels& isa = kernels();
@@ -137,9 +163,14 @@ void convolve(bool transposed, bool winograd, const Shape& s, const float* x, co
     for (int64_t block = 0; block < f.blocks; ++block) merge_statistics(f, counts, block, e.mean, e.var);
 }
 
-void weight_gradient(bool winograd, const Shape& s, const float* small, const float* big, float* out, Parallel run) {
-  if (winograd) return winograd_weight_gradient(s, small, big, out, run);
-  const WeightGradient g = {small, big, out, s.n, s.h, s.w, s.H, s.W, s.cs, s.cb};
+void weight_gradient(Type type, bool winograd, const Shape& s, const void* small, const void* big, float* out,
+                     Parallel run) {
+  if (winograd) return winograd_weight_gradient(type, s, small, big, out, run);
+  if (type == Type::kBfloat16) {
+    const std::vector<float> a = floats(small, s.n * s.h * s.w * s.cs, run), b = floats(big, s.n * s.H * s.W * s.cb, run);
+    return weight_gradient(Type::kFloat32, false, s, a.data(), b.data(), out, run);
+  }
+  const WeightGradient g = {static_cast<const float*>(small), static_cast<const float*>(big), out, s.n, s.h, s.w, s.H, s.W, s.cs, s.cb};
   const Kernels& isa = kernels();
   run(kTaps * ceil_div(s.cs, kGradRows), [&](int64_t begin, int64_t end) {
     isa.weight_gradient(g, begin, end, workspace<Scratch::kThread>(weight_gradient_scratch_size(s.cb)));

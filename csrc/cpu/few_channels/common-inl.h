@@ -11,8 +11,8 @@ namespace {
 
 constexpr int kPatchVectors = kRegisters == 32 ? 4 : 2;  // vectors of small channels in a register tile
 
-// Copies `count` floats of x, multiplied by the derivative of the activation at its output `out` unless that is null.
-inline void copy_gradient(const float* x, const float* out, int64_t count, const Activation& act, float* to) {
+// Copies `count` numbers of x, multiplied by the derivative of the activation at its output `out` unless that is null.
+inline void copy_gradient(const Element* x, const Element* out, int64_t count, const Activation& act, float* to) {
   if (!out)
     for_channels(count, [&](auto type, int64_t i) { put(to + i, get(type, x + i)); });
   else if (act.tanh)
@@ -27,11 +27,13 @@ inline void copy_gradient(const float* x, const float* out, int64_t count, const
     });
 }
 
+inline const Element* forward_out(const FewChannels& f) { return static_cast<const Element*>(f.forward_out); }
+
 // A ring buffer of `places` lines of the big image: one pixel of zeros on the left, zeros on the right.
 template <int CB>
 struct Lines {
   const FewChannels& f;
-  const float* forward_out;
+  const Element* forward_out;
   int64_t image, places;
   float* memory;
 
@@ -45,7 +47,7 @@ struct Lines {
     }
     const int64_t from = (image * f.H + row) * count;
     for (int c = 0; c < CB; ++c) to[c] = 0;
-    copy_gradient(f.big + from, forward_out ? forward_out + from : nullptr, count, f.act, to + CB);
+    copy_gradient(static_cast<const Element*>(f.big) + from, forward_out ? forward_out + from : nullptr, count, f.act, to + CB);
     __builtin_memset(to + CB + count, 0, (line_size(f.w, CB) - CB - count) * sizeof(float));
   }
 };

@@ -76,14 +76,14 @@ inline void join_row(const float* a, const float* b, int64_t pairs, const float*
   }
 }
 
-inline void activate_row(const float* row, int64_t count, const Activation& act, float* out) {
+inline void activate_row(const float* row, int64_t count, const Activation& act, Element* out) {
   for (int64_t i = 0; i < count; i += kLanes) {
     Vec v = load(row + i);
     v = act.tanh ? tanh(v) : leaky_relu(v, act.slope);
     if (i + kLanes <= count)
       store(out + i, v);
     else
-      __builtin_memcpy(out + i, &v, (count - i) * sizeof(float));
+      store_first(out + i, &v, count - i);
   }
 }
 
@@ -100,11 +100,10 @@ inline void transposed_item(const FewChannels& f, int64_t item, float* scratch) 
     if (i < 0 || i >= f.h) {
       __builtin_memset(current - kColumns, 0, (f.w + 2) * kColumns * sizeof(float));
     } else {
-      const float* x = f.small + (image * f.h + i) * f.w * f.cs;
-      if (f.forward_out) {
-        copy_gradient(x, f.forward_out + (x - f.small), f.w * f.cs, f.act, line);
-        x = line;
-      }
+      const int64_t from = (image * f.h + i) * f.w * f.cs;
+      const Element *small = static_cast<const Element*>(f.small) + from, *outputs = forward_out(f);
+      if (kBfloat16 || outputs) copy_gradient(small, outputs ? outputs + from : nullptr, f.w * f.cs, f.act, line);
+      const float* x = kBfloat16 || outputs ? line : reinterpret_cast<const float*>(small);
       for (int64_t j = 0; j < f.w; j += P) {
         const float* pixels[P];
         for (int p = 0; p < P; ++p) pixels[p] = x + min(j + p, f.w - 1) * f.cs;
@@ -118,7 +117,8 @@ inline void transposed_item(const FewChannels& f, int64_t item, float* scratch) 
       if (r < 2 * first || r >= end) continue;
       const int64_t kernel = r & 1 ? 0 : 1;
       join_row<CB>(current + kernel * 4 * CB, previous + (kernel + 2) * 4 * CB, (f.W + 1) / 2, f.shift, row);
-      activate_row(row, f.W * CB, f.forward_out ? Activation{false, 1} : f.act, f.out + (image * f.H + r) * f.W * CB);
+      activate_row(row, f.W * CB, f.forward_out ? Activation{false, 1} : f.act,
+                   static_cast<Element*>(f.out) + (image * f.H + r) * f.W * CB);
     }
   }
 }
@@ -147,7 +147,7 @@ inline void patch_products(const float* const* rows, int64_t at, const float* we
 
 // One row of small pixels and V vectors of their channels.
 template <int CB, int V>
-inline void convolve_row(const FewChannels& f, const float* const* rows, int64_t channel, float* out) {
+inline void convolve_row(const FewChannels& f, const float* const* rows, int64_t channel, Element* out) {
   const int64_t channels = min(V * kLanes, f.cs - channel);
   Vec shift[V] = {}, acc[kPatchPixels][V];
   if (f.shift) __builtin_memcpy(shift, f.shift + channel, channels * sizeof(float));
@@ -162,11 +162,11 @@ inline void convolve_row(const FewChannels& f, const float* const* rows, int64_t
         const Vec sum = acc[p][v] + shift[v];
         acc[p][v] = leaky_relu(sum, slope);
       }
-      float* to = out + (j + p) * f.cs + channel;
+      Element* to = out + (j + p) * f.cs + channel;
       if (channels == V * kLanes)
         for (int v = 0; v < V; ++v) store(to + v * kLanes, acc[p][v]);
       else
-        __builtin_memcpy(to, acc[p], channels * sizeof(float));
+        store_first(to, acc[p], channels);
     }
   }
 }
@@ -174,12 +174,12 @@ inline void convolve_row(const FewChannels& f, const float* const* rows, int64_t
 template <int CB>
 inline void strided_item(const FewChannels& f, int64_t item, float* scratch) {
   const int64_t image = item / f.chunks, first = item % f.chunks * f.rows, last = min(first + f.rows, f.h);
-  const Lines<CB> lines = {f, f.forward_out, image, 4, scratch};
+  const Lines<CB> lines = {f, forward_out(f), image, 4, scratch};
   for (int64_t i = first; i < last; ++i) {
     for (int64_t r = i == first ? 2 * i - 1 : 2 * i + 1; r <= 2 * i + 2; ++r) lines.read(r);
     const float* rows[4];
     for (int k = 0; k < 4; ++k) rows[k] = lines.at(2 * i - 1 + k);
-    float* out = f.out + (image * f.h + i) * f.w * f.cs;
+    Element* out = static_cast<Element*>(f.out) + (image * f.h + i) * f.w * f.cs;
     for (int64_t channel = 0; channel < f.cs;) {
       const int64_t left = f.cs - channel;
       if (kPatchVectors == 4 && left > 3 * kLanes)

@@ -47,22 +47,22 @@ int64_t scratch_size(const FewChannels& f) {
 
 }  // namespace
 
-void few_channels_convolve(bool transposed, const Shape& s, const float* x, const FewChannelsLayer& layer, float* out,
-                           Parallel run) {
+void few_channels_convolve(Type type, bool transposed, const Shape& s, const void* x, const FewChannelsLayer& layer,
+                           void* out, Parallel run) {
   FewChannels f = make_few_channels(s);
   float* weight = workspace<Scratch::kShared>(16 * f.cb * f.stride);
   pack(transposed, f, layer, weight);
   (transposed ? f.small : f.big) = x;
   f.weight = weight, f.shift = layer.shift, f.forward_out = layer.forward_out, f.act = layer.act, f.out = out;
-  const Kernels& isa = kernels();
+  const ImageKernels& isa = image_kernels(type);
   run(f.n * f.chunks, [&](int64_t begin, int64_t end) {
     (transposed ? isa.few_channels_transposed : isa.few_channels_strided)(
         f, begin, end, workspace<Scratch::kThread>(scratch_size(f)));
   });
 }
 
-void few_channels_weight_gradient(const Shape& s, bool grad_is_big, const float* small, const float* big,
-                                  const float* forward_out, const Activation& act, float* weight, float* shift,
+void few_channels_weight_gradient(Type type, const Shape& s, bool grad_is_big, const void* small, const void* big,
+                                  const void* forward_out, const Activation& act, float* weight, float* shift,
                                   Parallel run) {
   FewChannels f = make_few_channels(s);
   const int64_t size = gradient_size(f.cb, f.stride);
@@ -70,7 +70,7 @@ void few_channels_weight_gradient(const Shape& s, bool grad_is_big, const float*
   f.rows = std::clamp<int64_t>(kStepPixels / f.w, 1, kMaxLines / 2 - 1);
   float* sums = workspace<Scratch::kShared>(f.items * size);
   f.small = small, f.big = big, f.forward_out = forward_out, f.act = act, f.grad_is_big = grad_is_big, f.out = sums;
-  const Kernels& isa = kernels();
+  const ImageKernels& isa = image_kernels(type);
   run(f.items, [&](int64_t begin, int64_t end) {
     isa.few_channels_weight_gradient(f, begin, end, workspace<Scratch::kThread>(scratch_size(f)));
   });

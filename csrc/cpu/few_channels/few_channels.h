@@ -18,10 +18,11 @@ constexpr int kMaxLines = 18;      // lines of the big image that the weight gra
 // Weight gradient: `grad_is_big` selects the image that is multiplied by that derivative; out is
 // [items][gradient_size(...)]. An item is a range of images, of which `rows` rows are processed at a time.
 struct FewChannels {
-  const float *small, *big, *weight, *shift, *forward_out;
+  const void *small, *big, *forward_out;  // images
+  const float *weight, *shift;
   Activation act;
   bool grad_is_big;
-  float* out;
+  void* out;  // an image, or floats (weight gradient)
   int64_t n, h, w, cs, H, W;
   int cb;
   int64_t stride;        // cs in whole vectors: between rows of `weight`, [16 cb][stride], if strided, and of gradients

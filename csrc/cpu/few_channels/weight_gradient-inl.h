@@ -57,16 +57,17 @@ inline void add_outer_products(const GradientRows& r, int64_t channels, float* s
     }
 }
 
-// Points r at the rows of small pixels from `small` on: in place if they need no change, otherwise copied into `to`, in
-// whole vectors and multiplied by the activation's derivative.
-inline void read_small(const FewChannels& f, const float* small, GradientRows& r, float* to) {
-  const float* forward_out = f.forward_out && !f.grad_is_big ? f.forward_out + (small - f.small) : nullptr;
+// Points r at the rows of small pixels from number `from` on: in place if they need no change, otherwise copied into
+// `to`, as floats in whole vectors, multiplied by the activation's derivative.
+inline void read_small(const FewChannels& f, int64_t from, GradientRows& r, float* to) {
+  const Element* small = static_cast<const Element*>(f.small) + from;
+  const Element* outputs = f.forward_out && !f.grad_is_big ? forward_out(f) + from : nullptr;
   const bool whole = f.cs == f.stride;
-  r.small = small;
-  if (whole && !forward_out) return;
+  r.small = reinterpret_cast<const float*>(small);
+  if (!kBfloat16 && whole && !outputs) return;
   const int64_t pieces = whole ? 1 : r.rows * f.w, count = whole ? r.rows * f.w * f.cs : f.cs;
   for (int64_t i = 0; i < pieces; ++i)
-    copy_gradient(small + i * f.cs, forward_out ? forward_out + i * f.cs : nullptr, count, f.act, to + i * f.stride);
+    copy_gradient(small + i * f.cs, outputs ? outputs + i * f.cs : nullptr, count, f.act, to + i * f.stride);
   r.small = to;
 }
 
@@ -74,12 +75,12 @@ inline void read_small(const FewChannels& f, const float* small, GradientRows& r
 template <int CB>
 inline void gradient_item(const FewChannels& f, int64_t item, float* scratch) {
   const int64_t places = 2 * f.rows + 2;
-  float *sums = f.out + item * gradient_size(CB, f.stride), *shift = sums + 16 * CB * f.stride;
+  float *sums = static_cast<float*>(f.out) + item * gradient_size(CB, f.stride), *shift = sums + 16 * CB * f.stride;
   float* copy = scratch + places * line_size(f.w, CB);
   __builtin_memset(sums, 0, gradient_size(CB, f.stride) * sizeof(float));
   __builtin_memset(copy, 0, f.rows * f.w * f.stride * sizeof(float));  // lanes past the last channel stay zero
   for (int64_t image = item * f.n / f.items; image < (item + 1) * f.n / f.items; ++image) {
-    const Lines<CB> lines = {f, f.grad_is_big ? f.forward_out : nullptr, image, places, scratch};
+    const Lines<CB> lines = {f, f.grad_is_big ? forward_out(f) : nullptr, image, places, scratch};
     for (int64_t first = 0; first < f.h; first += f.rows) {
       GradientRows r = {min(f.rows, f.h - first), f.w, nullptr, f.stride, f.w * f.stride, {}};
       for (int64_t row = first == 0 ? -1 : 2 * first + 1; row <= 2 * (first + r.rows); ++row) {
@@ -90,7 +91,7 @@ inline void gradient_item(const FewChannels& f, int64_t item, float* scratch) {
               store(shift + v, load(shift + v) + load(lines.at(row) + at + v));
       }
       for (int64_t k = 0; k < 2 * r.rows + 2; ++k) r.big[k] = lines.at(2 * first - 1 + k);
-      read_small(f, f.small + (image * f.h + first) * f.w * f.cs, r, copy);
+      read_small(f, (image * f.h + first) * f.w * f.cs, r, copy);
       if (!f.grad_is_big)
         for (int64_t c = 0; c < f.stride; c += kLanes) {
           Vec sum = load(shift + c);

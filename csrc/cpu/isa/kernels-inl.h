@@ -2,18 +2,14 @@
 #pragma once
 #include <cstdint>
 
-#include "../batch_norm/batch_norm-inl.h"
 #include "../conv1x1/conv1x1-inl.h"
 #include "../conv3x3/conv3x3-inl.h"
 #include "../conv3x3/few_channels-inl.h"
 #include "../convolution/convolution-inl.h"
 #include "../convolution/pack-inl.h"
 #include "../convolution/weight_gradient-inl.h"
-#include "../few_channels/few_channels-inl.h"
-#include "../few_channels/weight_gradient-inl.h"
 #include "../gemm/gemm-inl.h"
-#include "../winograd/products-inl.h"
-#include "../winograd/transforms-inl.h"
+#include "image_kernels-inl.h"
 #include "kernels.h"
 #include "vector-inl.h"
 
@@ -44,16 +40,10 @@ double fma_loop(int64_t rounds) {
 
 const Kernels KERNELS = {
     ISA_NAME,
+    ISA::kImageKernels,
     ISA::convolve,
     ISA::pack,
     ISA::weight_gradient,
-    ISA::scatter<ISA::SmallSide>,
-    ISA::scatter<ISA::BigSide>,
-    ISA::gather<ISA::SmallSide>,
-    ISA::gather<ISA::BigSide>,
-    ISA::multiply_transposed,
-    ISA::multiply_strided,
-    ISA::multiply_gradient,
     ISA::conv1x1,
     ISA::conv1x1_gradient,
     ISA::conv3x3_pack,
@@ -65,15 +55,8 @@ const Kernels KERNELS = {
     ISA::conv3x3_expand,
     ISA::conv3x3_reduce,
     ISA::conv3x3_few_gradient,
-    ISA::statistics,
-    ISA::norm_act,
-    ISA::norm_act_sums,
-    ISA::norm_act_backward,
     ISA::pack_panel,
     ISA::gemm,
-    ISA::few_channels_transposed,
-    ISA::few_channels_strided,
-    ISA::few_channels_weight_gradient,
     ISA::fma_loop,
 };
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "../isa/vector-inl.h"
+#include "tiles-inl.h"
 #include "winograd.h"
 
 namespace ganzoo {
@@ -16,11 +17,36 @@ constexpr int kTap[2][2] = {{2, 0}, {3, 1}};  // g0 and g1 of the odd and of the
 inline float weight_in(int panel, int t) {
   const int point = panel % kPoints;
   if (t == 0) return point == kInfinity ? 0.0f : 1.0f;
-  return point == kInfinity ? 1.0f : static_cast<float>(kPointValue[point]);
+  return point == kInfinity ? 1.0f : static_cast<float>(point_value(point));
 }
 
+constexpr Layout kLayout = kBfloat16 ? Layout::kChannelPairs : Layout::kFloats;  // of the inputs of convolutions
+
+#if defined(GANZOO_BFLOAT16)
+// Two channels of 1, 2 or 4 taps, [2][kBlock], combined and rounded to pairs. `last`: there is no second channel.
+template <int COUNT>
+inline void combine_pairs(const float* const* tap, const float* factor, int64_t at, bool last, float* to) {
+#pragma GCC unroll 2
+  for (int v = 0; v < kBlock; v += kLanes) {
+    Vec sum[2] = {};
+#pragma GCC unroll 4
+    for (int t = 0; t < COUNT; ++t) {
+      sum[0] += load(tap[t] + at + v) * factor[t];
+      if (!last) sum[1] += load(tap[t] + at + kBlock + v) * factor[t];
+    }
+    store(to + v, pairs_of_vectors(sum[0], sum[1]));
+  }
+}
+
+template <int COUNT>
+inline void combine_taps(const float* const* tap, const float* factor, int64_t cin, float* to) {
+  for (int64_t c = 0; c + 1 < cin; c += 2) combine_pairs<COUNT>(tap, factor, c * kBlock, false, to + c / 2 * kBlock);
+  if (cin % 2) combine_pairs<COUNT>(tap, factor, (cin - 1) * kBlock, true, to + cin / 2 * kBlock);
+}
+#endif
+
 // One block of kBlock outputs of the panel (a, b), [input channels, padded to whole slices][kBlock]: in place if the
-// panel is a single packed tap, otherwise combined from its taps in `to`.
+// panel is a single packed tap, otherwise combined from its taps in `to`. In bfloat16, [pairs of channels][kBlock].
 inline const float* panel_of_weights(const Winograd& f, int a, int b, int64_t block, int64_t cin, float* to) {
   const float* tap[4];
   float factor[4];
@@ -33,6 +59,12 @@ inline const float* panel_of_weights(const Winograd& f, int a, int b, int64_t bl
       tap[count] = f.packed + (block * kTaps + f.place[kernel]) * cin * kBlock;
       factor[count++] = weight;
     }
+#if defined(GANZOO_BFLOAT16)
+  (count == 4 ? combine_taps<4> : count == 2 ? combine_taps<2> : combine_taps<1>)(tap, factor, cin, to);
+  const int64_t pairs = (cin + 1) / 2;
+  __builtin_memset(to + pairs * kBlock, 0, (padded(cin, kLayout) / 2 - pairs) * kBlock * sizeof(float));
+  return to;
+#else
   const int64_t size = cin * kBlock;
   if (count == 1 && cin % kSlice == 0) return tap[0];
   if (count == 4)
@@ -46,6 +78,7 @@ inline const float* panel_of_weights(const Winograd& f, int a, int b, int64_t bl
     __builtin_memcpy(to, tap[0], size * sizeof(float));
   __builtin_memset(to + size, 0, (padded(cin) - cin) * kBlock * sizeof(float));
   return to;
+#endif
 }
 
 struct Term {
@@ -56,6 +89,30 @@ struct Term {
 // transform back to pixels amplifies it.
 constexpr int64_t kSlicesOfSum = 8;
 
+#if defined(GANZOO_BFLOAT16)
+// As below, in a single sum.
+inline void multiply_rows(const Term* terms, int count, int64_t first, int64_t slices, int64_t stride, int64_t rows,
+                          float* const* out) {
+  Vec acc[kTileRows][2] = {};
+  for (int t = 0; t < count; ++t) {
+    const float *a = terms[t].rows + first * kSlice, *b = terms[t].panel;
+    for (int64_t slice = 0; slice < slices; ++slice, a += stride)
+#pragma GCC unroll 4
+      for (int k = 0; k < kSlice; ++k, b += kBlock) {
+        const Vec b0 = load(b), b1 = load(b + kLanes);
+#pragma GCC unroll 16
+        for (int p = 0; p < kTileRows; ++p) {
+          const Vec value = repeat(a + p * kSlice + k);
+          acc[p][0] = add_product(acc[p][0], value, b0), acc[p][1] = add_product(acc[p][1], value, b1);
+        }
+      }
+  }
+#pragma GCC unroll 16
+  for (int p = 0; p < kTileRows; ++p)
+    if (p < rows)
+      for (int v = 0; v < 2; ++v) store(out[v] + (first + p) * kSlice, acc[p][v]);
+}
+#else
 // out[row][kBlock] = sum over terms of rows [slices][row][kSlice] times panel [slices * kSlice][kBlock]; out is stored
 // in slices as well.
 inline void multiply_rows(const Term* terms, int count, int64_t first, int64_t slices, int64_t stride, int64_t rows,
@@ -86,6 +143,7 @@ inline void multiply_rows(const Term* terms, int count, int64_t first, int64_t s
     }
   }
 }
+#endif
 
 // All rows of a pair of kinds and one block of kBlock outputs.
 inline void multiply_block(const Term* terms, int count, int64_t slices, int64_t stride, int64_t rows, float* out,
@@ -137,7 +195,7 @@ inline Pair panels_at(int64_t i) {
 
 // sums = planes * panels.
 void multiply_transposed(const Winograd& f, float* scratch) {
-  const int64_t blocks = (f.cb + kBlock - 1) / kBlock, slices = padded(f.cs) / kSlice;
+  const int64_t blocks = (f.cb + kBlock - 1) / kBlock, slices = padded(f.cs, kLayout) / channels_of_slice(kLayout);
   const Axis &r = f.axis[0], &c = f.axis[1];
   for (int64_t item = 0; item < kPanels * kPanels * blocks; ++item) {
     const Pair panels = panels_at(item / blocks);
@@ -148,12 +206,12 @@ void multiply_transposed(const Winograd& f, float* scratch) {
     for (int i = 0; i < as; ++i)
       for (int j = 0; j < bs; ++j) {
         const int a = of_a[i], b = of_b[j];
-        const int64_t rows = f.n * rows_of(r.sums, c.sums, a, b);
+        const int64_t rows = f.lines * rows_of(r.sums, c.sums, a, b);
         if (rows == 0) continue;
         if (!term.panel) term.panel = panel_of_weights(f, panels.a, panels.b, block, f.cs, scratch);
-        term.rows = values_at(f.planes, row_of(r.planes, c.planes, f.n, plane_of(a), plane_of(b)), 0);
+        term.rows = values_at(f.planes, row_of(r.planes, c.planes, f.lines, plane_of(a), plane_of(b)), 0);
         multiply_block(&term, 1, slices, f.planes.stride, rows,
-                       values_at(f.sums, row_of(r.sums, c.sums, f.n, a, b), channel), f.sums.stride,
+                       values_at(f.sums, row_of(r.sums, c.sums, f.lines, a, b), channel), f.sums.stride,
                        min(kBlock, f.cb - channel));
       }
   }
@@ -169,10 +227,11 @@ inline void multiply_sums(const Winograd& f, int a, int b, int64_t channel, cons
   for (int i = 0; i < as; ++i)
     for (int j = 0; j < bs; ++j)
       if (rows_of(r.sums, c.sums, of_a[i], of_b[j]) > 0)
-        terms[count++] = {values_at(f.sums, row_of(r.sums, c.sums, f.n, of_a[i], of_b[j]), 0),
+        terms[count++] = {values_at(f.sums, row_of(r.sums, c.sums, f.lines, of_a[i], of_b[j]), 0),
                           panels[panel_of(of_a[i]) / kPoints][panel_of(of_b[j]) / kPoints]};
-  multiply_block(terms, count, padded(f.cb) / kSlice, f.sums.stride, f.n * rows_of(r.planes, c.planes, a, b),
-                 values_at(f.planes, row_of(r.planes, c.planes, f.n, a, b), channel), f.planes.stride,
+  multiply_block(terms, count, padded(f.cb, kLayout) / channels_of_slice(kLayout), f.sums.stride,
+                 f.lines * rows_of(r.planes, c.planes, a, b),
+                 values_at(f.planes, row_of(r.planes, c.planes, f.lines, a, b), channel), f.planes.stride,
                  min(kBlock, f.cs - channel));
 }
 
@@ -190,7 +249,7 @@ void multiply_strided(const Winograd& f, float* scratch) {
         for (int q = 0; q < 4 && !panels[1][1]; ++q)
           panels[q / 2][q % 2] =
               panel_of_weights(f, q / 2 * kPoints + points / kPoints, q % 2 * kPoints + points % kPoints, item % blocks,
-                               f.cb, scratch + q * padded(f.cb) * kBlock);
+                               f.cb, scratch + q * padded(f.cb, kLayout) * kBlock);
         multiply_sums(f, of_rows[i], of_columns[j], item % blocks * kBlock, panels);
       }
   }
@@ -218,8 +277,8 @@ inline void sum_outer_products(const Run* runs, int count, int64_t sums_stride, 
           const Vec b0 = load(b[0] + k), b1 = load(b[1] + k);
 #pragma GCC unroll 16
           for (int r = 0; r < kRows; ++r) {
-            const Vec value = broadcast(a[k + r]);
-            acc[r][0] += value * b0, acc[r][1] += value * b1;
+            const Vec value = repeat(a + k + r);
+            acc[r][0] = add_product(acc[r][0], value, b0), acc[r][1] = add_product(acc[r][1], value, b1);
           }
         }
       }
@@ -277,10 +336,10 @@ void multiply_gradient(const Winograd& f, float*) {
       for (int x = 0; x < as; ++x)
         for (int y = 0; y < bs; ++y) {
           const int a = of_a[x], b = of_b[y];
-          const int64_t rows = f.n * rows_of(r.sums, c.sums, a, b);
+          const int64_t rows = f.lines * rows_of(r.sums, c.sums, a, b);
           if (rows == 0) continue;
-          runs[count++] = {values_at(f.planes, row_of(r.planes, c.planes, f.n, plane_of(a), plane_of(b)), from),
-                           values_at(f.sums, row_of(r.sums, c.sums, f.n, a, b), channel), rows};
+          runs[count++] = {values_at(f.planes, row_of(r.planes, c.planes, f.lines, plane_of(a), plane_of(b)), from),
+                           values_at(f.sums, row_of(r.sums, c.sums, f.lines, a, b), channel), rows};
         }
       if (count == 0) {
         if (f.first) __builtin_memset(to, 0, kProductRows * kBlock * sizeof(float));

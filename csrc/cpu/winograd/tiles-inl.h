@@ -8,6 +8,8 @@ namespace ganzoo {
 namespace ISA {
 namespace {
 
+constexpr double point_value(int p) { return kBfloat16 ? kPointValueBfloat16[p] : kPointValue[p]; }
+
 // kTable[point][pixel] of a tile of size M; M = 0 is a single pixel at one end of the axis.
 template <int ROWS, int COLUMNS>
 struct Table {
@@ -23,9 +25,9 @@ constexpr Table<M + 1, M + 1> table_of_planes() {
     double polynomial[M + 2] = {1}, at_point = 1;
     for (int q = 0; q <= M; ++q) {
       if (q == p || q == kInfinity) continue;
-      for (int k = M; k > 0; --k) polynomial[k] = polynomial[k - 1] - kPointValue[q] * polynomial[k];
-      polynomial[0] *= -kPointValue[q];
-      if (p != kInfinity) at_point *= kPointValue[p] - kPointValue[q];
+      for (int k = M; k > 0; --k) polynomial[k] = polynomial[k - 1] - point_value(q) * polynomial[k];
+      polynomial[0] *= -point_value(q);
+      if (p != kInfinity) at_point *= point_value(p) - point_value(q);
     }
     for (int j = 0; j <= M; ++j) table.factor[p][j] = static_cast<float>(polynomial[j] / at_point);
   }
@@ -38,7 +40,7 @@ constexpr Table<M + 1, (M > 0 ? M : 1)> table_of_sums() {
   Table<M + 1, (M > 0 ? M : 1)> table = {};
   for (int p = 0; p <= M; ++p) {
     double power = 1;
-    for (int j = 0; j < (M > 0 ? M : 1); ++j, power *= kPointValue[p])
+    for (int j = 0; j < (M > 0 ? M : 1); ++j, power *= point_value(p))
       table.factor[p][j] = static_cast<float>(p == kInfinity ? j == M - 1 : power);
   }
   return table;

@@ -25,7 +25,7 @@ struct SmallSide {
   static int64_t pixels(const Axis& a) { return a.small; }
   static const Kinds& kinds(const Axis& a) { return a.planes; }
   static const Values& values(const Winograd& f) { return f.planes; }
-  static const float* image(const Winograd& f) { return f.small; }
+  static const Element* image(const Winograd& f) { return static_cast<const Element*>(f.small); }
   static int64_t channels(const Winograd& f) { return f.cs; }
   static int64_t pitch(const Winograd& f) { return f.small_pitch; }
   static int64_t groups(const Axis& a) { return a.tiles + 2; }
@@ -42,7 +42,7 @@ struct BigSide {
   static int64_t pixels(const Axis& a) { return a.big; }
   static const Kinds& kinds(const Axis& a) { return a.sums; }
   static const Values& values(const Winograd& f) { return f.sums; }
-  static const float* image(const Winograd& f) { return f.big; }
+  static const Element* image(const Winograd& f) { return static_cast<const Element*>(f.big); }
   static int64_t channels(const Winograd& f) { return f.cb; }
   static int64_t pitch(const Winograd& f) { return f.big_pitch; }
   static int64_t groups(const Axis& a) { return 2 * a.tiles + 2 + a.big % 2; }
@@ -70,23 +70,23 @@ inline void with_tile(int size, const Body& body) {
 // The addresses, in the first slice, of the points of one group of columns, within the rows' points number `index` of
 // kind `row_kind`.
 template <class Side>
-inline void point_addresses(const Winograd& f, int64_t image, int row_kind, int64_t index, const Group& g,
+inline void point_addresses(const Winograd& f, int64_t line, int row_kind, int64_t index, const Group& g,
                             float** address) {
   const Kinds &r = Side::kinds(f.axis[0]), &c = Side::kinds(f.axis[1]);
   for (int p = 0; p <= g.size; ++p) {
-    const int64_t row = row_of(r, c, f.n, row_kind, g.kind + p) + image * rows_of(r, c, row_kind, g.kind + p) +
+    const int64_t row = row_of(r, c, f.lines, row_kind, g.kind + p) + line * rows_of(r, c, row_kind, g.kind + p) +
                         index * c.count[g.kind + p] + g.index;
     address[p] = Side::values(f).data + row * kSlice;
   }
 }
 
-// Transforms rows of `pixels` pixels, of c channels each and `pitch` floats apart, to rows of points padded to whole
-// slices. Each channel of each column is a transform of its own; if the pixels are contiguous they are processed in one
+// Transforms rows of `pixels` pixels, of c channels each and `pitch` numbers apart, to rows of points, of `width` floats
+// each, whole slices. Each channel of each column is a transform of its own; if the pixels are contiguous they are processed in one
 // run.
 template <class Tile>
-inline void scatter_rows(const float* rows, int64_t step, int64_t pixels, int64_t c, int64_t pitch, float* to,
-                         int64_t to_stride) {
-  const int64_t width = padded(c), runs = width == pitch ? 1 : pixels, length = width == pitch ? pixels * c : c;
+inline void scatter_rows(const Element* rows, int64_t step, int64_t pixels, int64_t c, int64_t pitch, float* to,
+                         int64_t to_stride, int64_t width) {
+  const int64_t runs = width == pitch ? 1 : pixels, length = width == pitch ? pixels * c : c;
   for (int64_t run = 0; run < runs; ++run) {
     for_channels(length, [&](auto type, int64_t e) {
       decltype(type) pixel[5], point[5];
@@ -124,18 +124,39 @@ inline void gather_rows(const float* from, int64_t from_stride, int64_t pixels, 
 }
 
 template <class Tile>
-inline void scatter_columns(const float* row, int64_t step, int64_t slices, float* const* place, int64_t stride) {
-  for (int64_t slice = 0; slice < slices; ++slice)
-    for (int v = 0; v < kSlice; v += kLanes) {
-      Vec pixel[5], point[5];
+inline void points_of_row(const float* row, int64_t step, Vec* point) {
+  Vec pixel[5];
 #pragma GCC unroll 5
-      for (int j = 0; j < kPoints; ++j)
-        if (j < pixels_of<Tile>()) pixel[j] = load(row + j * step + slice * kSlice + v);
-      to_points<Tile>(pixel, point);
+  for (int j = 0; j < kPoints; ++j)
+    if (j < pixels_of<Tile>()) pixel[j] = load(row + j * step);
+  to_points<Tile>(pixel, point);
+}
+
+// `second`: the row of the other image of a pair.
+template <class Tile, Layout LAYOUT>
+inline void scatter_columns(const float* row, const float* second, int64_t step, int64_t slices, float* const* place,
+                            int64_t stride) {
+  for (int64_t slice = 0; slice < slices; ++slice, row += channels_of_slice(LAYOUT), second += kSlice) {
+    if constexpr (LAYOUT == Layout::kFloats) {
+      for (int v = 0; v < kSlice; v += kLanes) {
+        Vec point[5];
+        points_of_row<Tile>(row + v, step, point);
+#pragma GCC unroll 5
+        for (int p = 0; p < kPoints; ++p)
+          if (p < points_of<Tile>()) store(place[p] + slice * stride + v, point[p]);
+      }
+    } else {
+#if defined(GANZOO_BFLOAT16)
+      constexpr bool kImages = LAYOUT == Layout::kImagePairs;
+      Vec a[5], b[5];
+      points_of_row<Tile>(row, step, a), points_of_row<Tile>(kImages ? second : row + kSlice, step, b);
 #pragma GCC unroll 5
       for (int p = 0; p < kPoints; ++p)
-        if (p < points_of<Tile>()) store(place[p] + slice * stride + v, point[p]);
+        if (p < points_of<Tile>())
+          store(place[p] + slice * stride, kImages ? pairs_of_vectors(a[p], b[p]) : pairs_of_lanes(a[p], b[p]));
+#endif
     }
+  }
 }
 
 template <class Tile>
@@ -156,40 +177,51 @@ inline void gather_columns(float* const* place, int64_t stride, int64_t slices, 
 }
 
 // Transforms images to points; scratch holds rows of points.
-template <class Side>
+template <class Side, Layout LAYOUT>
 void scatter(const Winograd& f, float* scratch) {
+  constexpr int64_t kImages = LAYOUT == Layout::kImagePairs ? 2 : 1;
   const Axis &rows = f.axis[0], &columns = f.axis[1];
-  const int64_t w = Side::pixels(columns), c = Side::channels(f), width = padded(c), pitch = Side::pitch(f);
-  for (int64_t image = 0; image < f.n; ++image)
+  const int64_t w = Side::pixels(columns), c = Side::channels(f), pitch = Side::pitch(f);
+  const int64_t width = padded(c, LAYOUT), size = kPoints * w * width;
+  for (int64_t line = 0; line < f.lines; ++line)
     for (int64_t r = 0; r < Side::groups(rows); ++r) {
       const Group g = Side::group(rows, r);
-      const float* pixels = Side::image(f) + (image * Side::pixels(rows) + g.first) * w * pitch;
-      with_tile<Side>(g.size, [&](auto tile) {
-        scatter_rows<decltype(tile)>(pixels, g.step * w * pitch, w, c, pitch, scratch, w * width);
-      });
+      for (int64_t k = 0; k < kImages; ++k) {
+        const int64_t image = line * kImages + k;
+        if (image == f.n) {  // an odd number of images: the other one of the last pair is zero
+          __builtin_memset(scratch + k * size, 0, size * sizeof(float));
+          continue;
+        }
+        const Element* pixels = Side::image(f) + (image * Side::pixels(rows) + g.first) * w * pitch;
+        with_tile<Side>(g.size, [&](auto tile) {
+          scatter_rows<decltype(tile)>(pixels, g.step * w * pitch, w, c, pitch, scratch + k * size, w * width, width);
+        });
+      }
       for (int p = 0; p <= g.size; ++p)
         for (int64_t s = 0; s < Side::groups(columns); ++s) {
           const Group h = Side::group(columns, s);
           float* place[5];
-          point_addresses<Side>(f, image, g.kind + p, g.index, h, place);
+          point_addresses<Side>(f, line, g.kind + p, g.index, h, place);
           with_tile<Side>(h.size, [&](auto tile) {
-            scatter_columns<decltype(tile)>(scratch + (p * w + h.first) * width, h.step * width, width / kSlice, place,
-                                            Side::values(f).stride);
+            const float* row = scratch + (p * w + h.first) * width;
+            scatter_columns<decltype(tile), LAYOUT>(row, row + size, h.step * width, width / channels_of_slice(LAYOUT),
+                                                    place, Side::values(f).stride);
           });
         }
     }
 }
 
-// Applies act(scale * v + shift) to a complete row of an image and merges it into the image's statistics.
-inline void finish_row(const Winograd& f, float* row, int64_t pixels, int64_t c, int64_t pitch, int64_t before,
-                       float* mean, float* m2) {
-  if (f.scale || f.shift || f.slope != 1)
+// Applies act(scale * v + shift) to a complete row, `pitch` floats from pixel to pixel, and merges it into the image's
+// statistics. The result goes to `out`, `out_pitch` numbers from pixel to pixel: the same place, for floats.
+inline void finish_row(const Winograd& f, const float* row, int64_t pixels, int64_t c, int64_t pitch, Element* out,
+                       int64_t out_pitch, int64_t before, float* mean, float* m2) {
+  if (kBfloat16 || f.scale || f.shift || f.slope != 1)
     for (int64_t p = 0; p < pixels; ++p)
       for_channels(c, [&](auto type, int64_t e) {
         auto v = get(type, row + p * pitch + e);
         if (f.scale) v *= get(type, f.scale + e);
         if (f.shift) v += get(type, f.shift + e);
-        put(row + p * pitch + e, leaky_relu(v, f.slope));
+        put(out + p * out_pitch + e, leaky_relu(v, f.slope));
       });
   if (!mean) return;
   const float inverse = 1.0f / pixels, share = static_cast<float>(pixels) / (before + pixels);
@@ -208,14 +240,14 @@ inline void finish_row(const Winograd& f, float* row, int64_t pixels, int64_t c,
   });
 }
 
-// Transforms points to images; scratch holds rows of points.
+// Transforms points to images; scratch holds rows of points and, for bfloat16, the rows of the image in float32.
 template <class Side>
 void gather(const Winograd& f, float* scratch) {
   const Axis &rows = f.axis[0], &columns = f.axis[1];
   const int64_t w = Side::pixels(columns), c = Side::channels(f), width = padded(c), pitch = Side::pitch(f);
   const int64_t groups = Side::groups(rows);
   for (int64_t image = 0; image < f.n; ++image) {
-    float* out = f.out + image * Side::pixels(rows) * w * pitch;
+    Element* out = static_cast<Element*>(f.out) + image * Side::pixels(rows) * w * pitch;
     int64_t before = 0;
     for (int64_t r = 0; r < groups; ++r) {
       const Group g = Side::group(rows, r);
@@ -223,23 +255,31 @@ void gather(const Winograd& f, float* scratch) {
         for (int64_t s = 0; s < Side::groups(columns); ++s) {
           const Group h = Side::group(columns, s);
           float* place[5];
-          point_addresses<Side>(f, image, g.kind + p, g.index, h, place);
+          point_addresses<Side>(f, image, g.kind + p, g.index, h, place);  // floats: a line is an image
           with_tile<Side>(h.size, [&](auto tile) {
             gather_columns<decltype(tile)>(place, Side::values(f).stride, width / kSlice,
                                            scratch + (p * w + h.first) * width, h.step * width, h.add);
           });
         }
       int64_t complete = 0;
+      float* sums;
+      int64_t sums_pitch = pitch, sums_step = g.step * w * pitch;
+      if constexpr (kBfloat16)
+        sums = scratch + kPoints * w * width, sums_pitch = c, sums_step = w * c;
+      else
+        sums = reinterpret_cast<float*>(out + g.first * w * pitch);
       with_tile<Side>(g.size, [&](auto tile) {
         complete = pixels_of<decltype(tile)>();
-        gather_rows<decltype(tile)>(scratch, w * width, w, c, pitch, out + g.first * w * pitch, g.step * w * pitch,
-                                    g.add);
+        gather_rows<decltype(tile)>(scratch, w * width, w, c, sums_pitch, sums, sums_step, g.add);
       });
       // a row that the next group adds to is completed by that group
-      if (r + 1 < groups && Side::group(rows, r + 1).add) --complete;
+      const bool shared = r + 1 < groups && Side::group(rows, r + 1).add;
+      if (shared) --complete;
       for (int64_t i = 0; i < complete; ++i, before += w)
-        finish_row(f, out + (g.first + i * g.step) * w * pitch, w, c, pitch, before,
+        finish_row(f, sums + i * sums_step, w, c, sums_pitch, out + (g.first + i * g.step) * w * pitch, pitch, before,
                    f.mean ? f.mean + image * pitch : nullptr, f.mean ? f.m2 + image * pitch : nullptr);
+      if (kBfloat16 && shared && complete > 0)
+        __builtin_memcpy(sums, sums + complete * sums_step, w * c * sizeof(float));
     }
   }
 }

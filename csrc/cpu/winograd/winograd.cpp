@@ -29,11 +29,11 @@ void set_starts(Kinds& kinds, int64_t number) {
   }
 }
 
-// As many tiles of 4 as leave a multiple of 3.
-Axis make_axis(int64_t small, int64_t big) {
+// As many tiles of 4 as leave a multiple of 3; none in bfloat16.
+Axis make_axis(Type type, int64_t small, int64_t big) {
   Axis a = {small, big, 0, 0, 0, {}, {}};
   const int64_t inner = small - 1;
-  a.fours = inner / 4;
+  a.fours = type == Type::kFloat32 ? inner / 4 : 0;
   while (a.fours > 0 && (inner - 4 * a.fours) % 3) --a.fours;
   const int64_t rest = inner - 4 * a.fours;
   a.tiles = a.fours + (rest + 2) / 3;
@@ -49,9 +49,9 @@ Axis make_axis(int64_t small, int64_t big) {
   return a;
 }
 
-Winograd make_winograd(const Shape& s) {
+Winograd make_winograd(Type type, const Shape& s) {
   Winograd f = {};
-  f.axis[0] = make_axis(s.h, s.H), f.axis[1] = make_axis(s.w, s.W);
+  f.axis[0] = make_axis(type, s.h, s.H), f.axis[1] = make_axis(type, s.w, s.W);
   f.cs = f.small_pitch = s.cs, f.cb = f.big_pitch = s.cb, f.slope = 1;
   return f;
 }
@@ -78,13 +78,14 @@ int64_t images_of_chunk(const Winograd& f, int64_t n) {
 // Lays out f's planes and sums in this thread's workspace; returns the scratch memory of the passes.
 float* set_workspace(Winograd& f) {
   const auto set_stride = [&](const Kinds Axis::*side, int64_t channels, Values& values) {
-    values.stride = (rows_of_image(side, f) * f.n + kSlice) * kSlice;  // register tiles read past the last row
+    values.stride = (rows_of_image(side, f) * f.lines + kSlice) * kSlice;  // register tiles read past the last row
     return values.stride * (round_up(channels, kBlock) / kSlice);
   };
   const int64_t planes = set_stride(&Axis::planes, f.cs, f.planes), sums = set_stride(&Axis::sums, f.cb, f.sums);
-  const int64_t small_row = f.axis[1].small * round_up(f.cs, kSlice), big_row = f.axis[1].big * round_up(f.cb, kSlice);
-  const int64_t rows = kPoints * std::max(small_row, big_row);
-  const int64_t panels = kBlock * std::max(round_up(f.cs, kSlice), 4 * round_up(f.cb, kSlice));
+  // rows of points of two images, or those of one and its pixels: kBlock is a multiple of every slice's channels
+  const int64_t small_row = f.axis[1].small * round_up(f.cs, kBlock), big_row = f.axis[1].big * round_up(f.cb, kBlock);
+  const int64_t rows = 2 * kPoints * std::max(small_row, big_row);
+  const int64_t panels = kBlock * std::max(round_up(f.cs, kBlock), 4 * round_up(f.cb, kBlock));
   f.planes.data = workspace<Scratch::kThread>(planes + sums + std::max(rows, panels));
   f.sums.data = f.planes.data + planes;
   return f.sums.data + sums;
@@ -125,14 +126,16 @@ void merge_images(const float* means, const float* m2s, int64_t n, int64_t pixel
 
 }  // namespace
 
-int64_t winograd_rows(int64_t h, int64_t w) { return inner_rows(make_axis(h, 2 * h), make_axis(w, 2 * w)); }
+int64_t winograd_rows(int64_t h, int64_t w) {
+  return inner_rows(make_axis(Type::kFloat32, h, 2 * h), make_axis(Type::kFloat32, w, 2 * w));
+}
 
-void winograd_convolve(bool transposed, const Shape& s, const float* x, const float* packed, const int* place,
-                       const Epilogue& e, float* out, Parallel run) {
+void winograd_convolve(Type type, bool transposed, const Shape& s, const void* x, const float* packed, const int* place,
+                       const Epilogue& e, void* out, Parallel run) {
   const int64_t cin = transposed ? s.cs : s.cb, cout = transposed ? s.cb : s.cs;
   const int64_t in = transposed ? s.h * s.w * s.cs : s.H * s.W * s.cb, pixels = transposed ? s.H * s.W : s.h * s.w;
   std::vector<float> statistics(e.mean ? 2 * s.n * cout : 0);
-  Winograd whole = make_winograd(s);
+  Winograd whole = make_winograd(type, s);
   whole.slope = e.slope;
   std::copy(place, place + kTaps, whole.place);
   // Chunks of images and, if there are more threads than chunks, parts of the output channels. Neither affects the
@@ -141,14 +144,14 @@ void winograd_convolve(bool transposed, const Shape& s, const float* x, const fl
   const int64_t balanced = round_up(fewest, threads);  // the same number of chunks for every thread
   const int64_t chunks = std::max(fewest, std::min(balanced, s.n / images_for(whole, kMinChunkRows)));
   const int64_t parts = std::min(ceil_div(threads, chunks), ceil_div(cout, kBlock));
-  const Kernels& isa = kernels();
+  const ImageKernels& isa = image_kernels(type);
   run_items(chunks * parts, run, [&](int64_t item) {
     const int64_t first = s.n * (item / parts) / chunks, end = s.n * (item / parts + 1) / chunks;
     const ChannelRange r = channel_range(cout, kBlock, item % parts, parts);
     Winograd f = whole;
-    f.n = end - first, (transposed ? f.cb : f.cs) = r.size;
-    (transposed ? f.small : f.big) = x + first * in;
-    f.out = out + first * pixels * cout + r.first;
+    f.n = f.lines = end - first, (transposed ? f.cb : f.cs) = r.size;
+    (transposed ? f.small : f.big) = at(type, x, first * in);
+    f.out = at(type, out, first * pixels * cout + r.first);
     f.packed = packed + r.first * kTaps * cin;
     f.scale = e.scale ? e.scale + r.first : nullptr, f.shift = e.shift ? e.shift + r.first : nullptr;
     if (e.mean) f.mean = statistics.data() + first * cout + r.first, f.m2 = f.mean + s.n * cout;
@@ -160,12 +163,12 @@ void winograd_convolve(bool transposed, const Shape& s, const float* x, const fl
   if (e.mean) merge_images(statistics.data(), statistics.data() + s.n * cout, s.n, pixels, cout, e);
 }
 
-void winograd_weight_gradient(const Shape& s, const float* small, const float* big, float* out, Parallel run) {
-  const Winograd whole = make_winograd(s);
+void winograd_weight_gradient(Type type, const Shape& s, const void* small, const void* big, float* out, Parallel run) {
+  const Winograd whole = make_winograd(type, s);
   const int64_t chunk = images_of_chunk(whole, s.n), threads = run.threads;
   const int64_t rows = std::min(threads, ceil_div(s.cs, kProductRows));
   const int64_t columns = std::min(ceil_div(threads, rows), ceil_div(s.cb, kBlock));
-  const Kernels& isa = kernels();
+  const ImageKernels& isa = image_kernels(type);
   run_items(rows * columns, run, [&](int64_t item) {
     const ChannelRange r = channel_range(s.cs, kProductRows, item / columns, rows);
     const ChannelRange c = channel_range(s.cb, kBlock, item % columns, columns);
@@ -175,10 +178,12 @@ void winograd_weight_gradient(const Shape& s, const float* small, const float* b
     f.products = workspace<Scratch::kGradientProducts>(items * kPanels * kPanels * kProductRows * kBlock);
     for (int64_t first = 0; first < s.n; first += chunk) {
       f.n = std::min(chunk, s.n - first), f.first = first == 0, f.last = first + f.n == s.n;
-      f.small = small + first * s.h * s.w * s.cs + r.first, f.big = big + first * s.H * s.W * s.cb + c.first;
+      f.lines = type == Type::kFloat32 ? f.n : ceil_div(f.n, 2);
+      f.small = at(type, small, first * s.h * s.w * s.cs + r.first);
+      f.big = at(type, big, first * s.H * s.W * s.cb + c.first);
       float* scratch = set_workspace(f);
-      isa.scatter_small(f, scratch);
-      isa.scatter_big(f, scratch);
+      isa.scatter_small_for_gradient(f, scratch);
+      isa.scatter_big_for_gradient(f, scratch);
       isa.multiply_gradient(f, scratch);
     }
   });

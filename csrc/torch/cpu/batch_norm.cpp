@@ -8,18 +8,20 @@
 namespace {
 
 using namespace ganzoo::tensors;
+using ganzoo::Type;
 
-void check_pixels(const Tensor& y) {
-  check(y, "y", 4);
+Type check_pixels(const Tensor& y) {
+  const Type type = check_image(y, "y");
   STD_TORCH_CHECK(y.numel() > 0, "ganzoo: an empty batch has no statistics");
+  return type;
 }
 
 std::tuple<Tensor, Tensor> channel_stats(Tensor y) {
-  check_pixels(y);
+  const Type type = check_pixels(y);
   const Tensor in = nhwc(y);
   const int64_t c = y.size(1);
   Tensor mean = vector(in, c), var = vector(in, c);
-  ganzoo::channel_statistics(in.const_data_ptr<float>(), y.numel() / c, c, mean.mutable_data_ptr<float>(),
+  ganzoo::channel_statistics(type, in.const_data_ptr(), y.numel() / c, c, mean.mutable_data_ptr<float>(),
                              var.mutable_data_ptr<float>(), threads());
   return {mean, var};
 }
@@ -63,27 +65,27 @@ struct Norm {
 };
 
 Tensor batch_norm_act(Tensor y, Tensor mean, Tensor var, Maybe gamma, Maybe beta, double eps, double slope) {
-  check_pixels(y);
+  const Type type = check_pixels(y);
   const Tensor in = nhwc(y);
   const int64_t c = y.size(1);
   const Norm norm(y, mean, var, gamma, beta, eps, slope);
-  Tensor out = empty_nhwc(y.size(0), c, y.size(2), y.size(3));
-  ganzoo::norm_act(in.const_data_ptr<float>(), y.numel() / c, c, norm.values, out.mutable_data_ptr<float>(), threads());
+  Tensor out = empty_nhwc(type, y.size(0), c, y.size(2), y.size(3));
+  ganzoo::norm_act(type, in.const_data_ptr(), y.numel() / c, c, norm.values, out.mutable_data_ptr(), threads());
   return out;
 }
 
 std::tuple<Tensor, Tensor, Tensor> batch_norm_act_backward(Tensor grad, Tensor y, Tensor mean, Tensor var, Maybe gamma,
                                                            Maybe beta, double eps, double slope) {
-  check_pixels(y);
-  check(grad, "grad", 4);
+  const Type type = check_pixels(y);
+  check_image(grad, "grad", type);
   for (int i = 0; i < 4; ++i) STD_TORCH_CHECK(grad.size(i) == y.size(i), "ganzoo: grad must have the shape of y");
   const Tensor in = nhwc(y), g = nhwc(grad);
   const int64_t c = y.size(1);
   const Norm norm(y, mean, var, gamma, beta, eps, slope);
-  Tensor dy = empty_nhwc(y.size(0), c, y.size(2), y.size(3));
+  Tensor dy = empty_nhwc(type, y.size(0), c, y.size(2), y.size(3));
   Tensor dgamma = norm.empty_gradient(y, gamma, beta), dbeta = norm.empty_gradient(y, gamma, beta);
-  ganzoo::norm_act_backward(g.const_data_ptr<float>(), in.const_data_ptr<float>(), y.numel() / c, c, norm.values,
-                            dy.mutable_data_ptr<float>(), dgamma.mutable_data_ptr<float>(),
+  ganzoo::norm_act_backward(type, g.const_data_ptr(), in.const_data_ptr(), y.numel() / c, c, norm.values,
+                            dy.mutable_data_ptr(), dgamma.mutable_data_ptr<float>(),
                             dbeta.mutable_data_ptr<float>(), threads());
   return {dy, dgamma, dbeta};
 }

@@ -43,7 +43,7 @@ Tensor convolve(const Tensor& x, const Weight& weight, const Maybe& shift, const
   STD_TORCH_CHECK(x.size(1) == weight.cin, "ganzoo: weight is for ", weight.cin, " input channels, but there are ",
                   x.size(1));
   STD_TORCH_CHECK(fits({x.size(0), x.size(1), x.size(2), x.size(3)}), "ganzoo: the images are too large");
-  const Tensor in = nhwc(x), out = empty_nhwc(x.size(0), weight.cout, x.size(2), x.size(3));
+  const Tensor in = nhwc(x), out = empty_nhwc(ganzoo::Type::kFloat32, x.size(0), weight.cout, x.size(2), x.size(3));
   Maybe keep[4];
   ganzoo::Pointwise f = {};
   f.pixels = x.size(0) * x.size(2) * x.size(3), f.cin = weight.cin, f.cout = weight.cout;
@@ -79,7 +79,7 @@ Tensor conv1x1_weight_grad(Tensor x, Tensor grad, Maybe x_signs, double x_slope,
                   "ganzoo: the images are too large");
   Maybe keep[2];
   const Tensor a = nhwc(x), b = nhwc(grad);
-  const Tensor out = empty_nhwc(grad.size(1), x.size(1), 1, 1);
+  const Tensor out = empty_nhwc(ganzoo::Type::kFloat32, grad.size(1), x.size(1), 1, 1);
   const ganzoo::PointwiseGradient f = {
       x.size(0) * x.size(2) * x.size(3),
       x.size(1),

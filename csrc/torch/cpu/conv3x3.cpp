@@ -86,7 +86,7 @@ Result convolve(bool transposed, const Tensor& x, const Tensor& weight, const Ma
     panels = scratch;
   }
   const Tensor in = nhwc(x);
-  Result r = {empty_nhwc(s.n, s.cout, s.h, s.w), vector(in, statistics ? s.cout : 0), vector(in, statistics ? s.cout : 0)};
+  Result r = {empty_nhwc(ganzoo::Type::kFloat32, s.n, s.cout, s.h, s.w), vector(in, statistics ? s.cout : 0), vector(in, statistics ? s.cout : 0)};
   if (statistics) e.mean = r.mean.mutable_data_ptr<float>(), e.var = r.var.mutable_data_ptr<float>();
   const auto of_group = [](auto* values, int64_t first) { return values ? values + first : nullptr; };
   const float* values = in.const_data_ptr<float>();
@@ -127,7 +127,7 @@ Tensor conv3x3_weight_grad(Tensor x, Tensor grad, int64_t groups) {
                   " channels cannot be divided into ", groups, " groups");
   const Tensor a = nhwc(x), b = nhwc(grad);
   const int64_t cin = s.cin / groups, cout = s.cout / groups;  // of one group
-  Tensor out = empty_nhwc(s.cout, cin, 3, 3);
+  Tensor out = empty_nhwc(ganzoo::Type::kFloat32, s.cout, cin, 3, 3);
   float* values = out.mutable_data_ptr<float>();
   if (s.n == 0) std::fill(values, values + out.numel(), 0.0f);
   for (int64_t g = 0; s.n > 0 && g < groups; ++g)

@@ -10,6 +10,7 @@ namespace {
 
 using namespace ganzoo::tensors;
 using ganzoo::Shape;
+using ganzoo::Type;
 
 void pack_into(const Tensor& weight, bool transposed, float* packed) {
   const int64_t strides[] = {weight.stride(0), weight.stride(1), weight.stride(2), weight.stride(3)};
@@ -42,7 +43,7 @@ struct Result {
 
 Result convolve(bool transposed, const Tensor& x, const Tensor& weight, const Maybe& packed, const Maybe& scale,
                 const Maybe& shift, double slope, int64_t height, int64_t width, bool statistics) {
-  check(x, "input", 4);
+  const Type type = check_image(x, "input");
   check_weight(weight);
   const int64_t cs = weight.size(0), cb = weight.size(1), cin = transposed ? cs : cb, cout = transposed ? cb : cs;
   STD_TORCH_CHECK(x.size(1) == cin, "ganzoo: weight is for ", cin, " input channels, but there are ", x.size(1));
@@ -54,16 +55,16 @@ Result convolve(bool transposed, const Tensor& x, const Tensor& weight, const Ma
   ganzoo::Epilogue e = {channel(scale, "scale", cout, keep_scale), channel(shift, "shift", cout, keep_shift),
                         static_cast<float>(slope), nullptr, nullptr};
   if (cb <= ganzoo::kMaxFewChannels && !packed && !scale && !statistics)
-    return {few_channels(transposed, s, x, weight, e.shift, {}, {false, e.slope}), {}, {}};
+    return {few_channels(type, transposed, s, x, weight, e.shift, {}, {false, e.slope}), {}, {}};
   if (packed) check(*packed, "packed", 1);
   const float* panels = packed_or_pack(weight, packed, transposed);
   const Tensor in = nhwc(x);
-  Result r = {transposed ? empty_nhwc(s.n, cb, s.H, s.W) : empty_nhwc(s.n, cs, s.h, s.w),
+  Result r = {transposed ? empty_nhwc(type, s.n, cb, s.H, s.W) : empty_nhwc(type, s.n, cs, s.h, s.w),
               vector(in, statistics ? cout : 0), vector(in, statistics ? cout : 0)};
   if (statistics) e.mean = r.mean.mutable_data_ptr<float>(), e.var = r.var.mutable_data_ptr<float>();
   if (s.n > 0)
-    ganzoo::convolve(transposed, winograd_is_faster(s), s, in.const_data_ptr<float>(), panels, e,
-                     r.out.mutable_data_ptr<float>(), threads());
+    ganzoo::convolve(type, transposed, winograd_is_faster(s), s, in.const_data_ptr(), panels, e,
+                     r.out.mutable_data_ptr(), threads());
   return r;
 }
 
@@ -87,19 +88,19 @@ std::tuple<Tensor, Tensor, Tensor> conv4x4s2_stats(Tensor x, Tensor weight) {
 }
 
 Tensor conv4x4s2_weight_grad(Tensor small, Tensor big) {
-  check(small, "small", 4);
-  check(big, "big", 4);
+  const Type type = check_image(small, "small");
+  check_image(big, "big", type);
   STD_TORCH_CHECK(small.size(0) == big.size(0), "ganzoo: small and big must be of one batch");
   const Shape s = {small.size(0), small.size(2), small.size(3), small.size(1), big.size(2), big.size(3), big.size(1)};
   check_sizes(s);
   STD_TORCH_CHECK(s.cs > 0 && s.cb > 0, "ganzoo: small and big must have channels");
   const Tensor a = nhwc(small), b = nhwc(big);
-  Tensor out = empty_nhwc(s.cs, s.cb, 4, 4);
+  Tensor out = empty_nhwc(Type::kFloat32, s.cs, s.cb, 4, 4);
   if (s.cb <= ganzoo::kMaxFewChannels)
-    ganzoo::few_channels_weight_gradient(s, false, a.const_data_ptr<float>(), b.const_data_ptr<float>(), nullptr, {false, 1},
-                            out.mutable_data_ptr<float>(), nullptr, threads());
+    ganzoo::few_channels_weight_gradient(type, s, false, a.const_data_ptr(), b.const_data_ptr(), nullptr, {false, 1},
+                                         out.mutable_data_ptr<float>(), nullptr, threads());
   else
-    ganzoo::weight_gradient(winograd_is_faster(s), s, a.const_data_ptr<float>(), b.const_data_ptr<float>(),
+    ganzoo::weight_gradient(type, winograd_is_faster(s), s, a.const_data_ptr(), b.const_data_ptr(),
                             out.mutable_data_ptr<float>(), threads());
   return out;
 }

@@ -11,6 +11,7 @@
 extern "C" {
 __attribute__((visibility("default"))) const char* ganzoo_instruction_set() { return ganzoo::instruction_set(); }
 __attribute__((visibility("default"))) int ganzoo_choose(const char* name) { return ganzoo::select_instruction_set(name); }
+__attribute__((visibility("default"))) int ganzoo_has_bfloat16() { return ganzoo::has_bfloat16(); }
 // Never called: keeps the digest in the binary, whose bytes are searched for it before it is loaded.
 __attribute__((visibility("default"))) const char* ganzoo_sources() { return GANZOO_SOURCES; }
 // Runs `rounds` of a loop of fused multiply-adds on every thread; returns the number of operations.

@@ -11,6 +11,7 @@ namespace {
 using namespace ganzoo::tensors;
 using ganzoo::Activation;
 using ganzoo::Shape;
+using ganzoo::Type;
 
 void check_few_channels(int64_t channels) {
   STD_TORCH_CHECK(channels >= 1 && channels <= ganzoo::kMaxFewChannels, "ganzoo: the big image must have 1 to ",
@@ -18,7 +19,7 @@ void check_few_channels(int64_t channels) {
 }
 
 Tensor conv_transpose4x4s2_tanh(Tensor x, Tensor weight, Maybe shift, int64_t height, int64_t width) {
-  check(x, "input", 4);
+  const Type type = check_image(x, "input");
   check_weight(weight);
   check_few_channels(weight.size(1));
   STD_TORCH_CHECK(x.size(1) == weight.size(0), "ganzoo: weight is for ", weight.size(0),
@@ -27,21 +28,22 @@ Tensor conv_transpose4x4s2_tanh(Tensor x, Tensor weight, Maybe shift, int64_t he
   check_sizes(s);
   Maybe keep;
   const float* bias = channel(shift, "shift", s.cb, keep);
-  return few_channels(true, s, x, weight, bias, {}, {true, 1});
+  return few_channels(type, true, s, x, weight, bias, {}, {true, 1});
 }
 
 // `out` is the result of the activation, `grad` its gradient.
-void check_gradient(const Tensor& grad, const Tensor& out) {
-  check(grad, "grad", 4);
-  check(out, "out", 4);
+Type check_gradient(const Tensor& grad, const Tensor& out) {
+  const Type type = check_image(grad, "grad");
+  check_image(out, "out", type);
   for (int i = 0; i < 4; ++i) STD_TORCH_CHECK(grad.size(i) == out.size(i), "ganzoo: grad must have the shape of out");
+  return type;
 }
 
 Activation activation(bool transposed, double slope) { return {transposed, static_cast<float>(slope)}; }
 
 Tensor few_channels_input_grad(Tensor grad, Tensor out, Tensor weight, bool transposed, double slope, int64_t height,
                                int64_t width) {
-  check_gradient(grad, out);
+  const Type type = check_gradient(grad, out);
   check_weight(weight);
   const int64_t cs = weight.size(0), cb = weight.size(1);
   check_few_channels(cb);
@@ -50,12 +52,12 @@ Tensor few_channels_input_grad(Tensor grad, Tensor out, Tensor weight, bool tran
   const Shape s = transposed ? Shape{grad.size(0), height, width, cs, grad.size(2), grad.size(3), cb}
                              : Shape{grad.size(0), grad.size(2), grad.size(3), cs, height, width, cb};
   check_sizes(s);
-  return few_channels(!transposed, s, grad, weight, nullptr, out, activation(transposed, slope));
+  return few_channels(type, !transposed, s, grad, weight, nullptr, out, activation(transposed, slope));
 }
 
 std::tuple<Tensor, Tensor> few_channels_weight_grad(Tensor grad, Tensor out, Tensor x, bool transposed, double slope) {
-  check_gradient(grad, out);
-  check(x, "input", 4);
+  const Type type = check_gradient(grad, out);
+  check_image(x, "input", type);
   const Tensor g = nhwc(grad), o = nhwc(out), in = nhwc(x);
   const Tensor &small = transposed ? in : g, &big = transposed ? g : in;
   STD_TORCH_CHECK(small.size(0) == big.size(0), "ganzoo: grad and input must be of one batch");
@@ -63,10 +65,10 @@ std::tuple<Tensor, Tensor> few_channels_weight_grad(Tensor grad, Tensor out, Ten
   check_sizes(s);
   check_few_channels(s.cb);
   STD_TORCH_CHECK(s.cs > 0, "ganzoo: grad and input must have channels");
-  Tensor weight = empty_nhwc(s.cs, s.cb, 4, 4), shift = vector(g, grad.size(1));
-  ganzoo::few_channels_weight_gradient(s, transposed, small.const_data_ptr<float>(), big.const_data_ptr<float>(),
-                          o.const_data_ptr<float>(), activation(transposed, slope), weight.mutable_data_ptr<float>(),
-                          shift.mutable_data_ptr<float>(), threads());
+  Tensor weight = empty_nhwc(Type::kFloat32, s.cs, s.cb, 4, 4), shift = vector(g, grad.size(1));
+  ganzoo::few_channels_weight_gradient(type, s, transposed, small.const_data_ptr(), big.const_data_ptr(),
+                                       o.const_data_ptr(), activation(transposed, slope),
+                                       weight.mutable_data_ptr<float>(), shift.mutable_data_ptr<float>(), threads());
   return {weight, shift};
 }
 

@@ -35,12 +35,29 @@ inline bool fits(std::initializer_list<int64_t> sizes) {
 inline void run(int64_t items, const Body& body) { torch::stable::parallel_for(0, items, 1, body); }
 inline ganzoo::Parallel threads() { return {run, torch::stable::get_num_threads()}; }
 
-inline void check(const Tensor& t, const char* name, int64_t dim) {
+inline void check_dense(const Tensor& t, const char* name, int64_t dim) {
   STD_TORCH_CHECK(t.is_cpu(), "ganzoo: ", name, " must be on the CPU");
-  STD_TORCH_CHECK(t.scalar_type() == ScalarType::Float, "ganzoo: ", name, " must be float32");
   STD_TORCH_CHECK(t.layout() == torch::headeronly::Layout::Strided, "ganzoo: ", name, " must be a dense tensor");
   STD_TORCH_CHECK(t.dim() == dim, "ganzoo: ", name, " must have ", dim, " dimensions, but has ", t.dim());
   STD_TORCH_CHECK(t.numel() == 0 || t.const_data_ptr(), "ganzoo: ", name, " has no memory: its storage was freed");
+}
+
+inline void check(const Tensor& t, const char* name, int64_t dim) {
+  STD_TORCH_CHECK(t.scalar_type() == ScalarType::Float, "ganzoo: ", name, " must be float32");
+  check_dense(t, name, dim);
+}
+
+// An image of float32, or of bfloat16 if this processor has products of it.
+inline Type check_image(const Tensor& t, const char* name) {
+  const bool bfloat16 = t.scalar_type() == ScalarType::BFloat16;
+  STD_TORCH_CHECK(bfloat16 || t.scalar_type() == ScalarType::Float, "ganzoo: ", name, " must be float32 or bfloat16");
+  STD_TORCH_CHECK(!bfloat16 || has_bfloat16(), "ganzoo: ", name,
+                  " is bfloat16, but the instruction set in use has no products of it");
+  check_dense(t, name, 4);
+  return bfloat16 ? Type::kBfloat16 : Type::kFloat32;
+}
+inline void check_image(const Tensor& t, const char* name, Type type) {
+  STD_TORCH_CHECK(check_image(t, name) == type, "ganzoo: ", name, " must be of the same dtype as the other image");
 }
 
 inline Tensor nhwc(const Tensor& t) { return torch::stable::contiguous(t, MemoryFormat::ChannelsLast); }
@@ -50,15 +67,16 @@ inline void ask_for_large_pages(const Tensor& t) {
 #if defined(__linux__)
   constexpr uintptr_t kPage = uintptr_t{1} << 21;
   const uintptr_t start = reinterpret_cast<uintptr_t>(t.mutable_data_ptr());
-  const uintptr_t first = (start + kPage - 1) & ~(kPage - 1), last = (start + 4 * t.numel()) & ~(kPage - 1);
+  const uintptr_t first = (start + kPage - 1) & ~(kPage - 1);
+  const uintptr_t last = (start + t.element_size() * t.numel()) & ~(kPage - 1);
   if (last > first + kPage) madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);  // only a hint
 #endif
 }
 
-inline Tensor empty_nhwc(int64_t n, int64_t c, int64_t h, int64_t w) {
+inline Tensor empty_nhwc(Type type, int64_t n, int64_t c, int64_t h, int64_t w) {
   STD_TORCH_CHECK(fits({n, c, h, w}), "ganzoo: the result is too large");
   const int64_t sizes[] = {n, c, h, w};
-  const Tensor t = torch::stable::empty({sizes, 4}, ScalarType::Float, std::nullopt, std::nullopt, std::nullopt,
+  const Tensor t = torch::stable::empty({sizes, 4}, type == Type::kFloat32 ? ScalarType::Float : ScalarType::BFloat16, std::nullopt, std::nullopt, std::nullopt,
                                         MemoryFormat::ChannelsLast);
   ask_for_large_pages(t);
   return t;
@@ -93,17 +111,17 @@ inline void check_sizes(const Shape& s) {
 }
 
 // A convolution whose big image has few channels, see ganzoo::few_channels_convolve. Any memory format.
-inline Tensor few_channels(bool transposed, const Shape& s, const Tensor& x, const Tensor& weight, const float* shift,
+inline Tensor few_channels(Type type, bool transposed, const Shape& s, const Tensor& x, const Tensor& weight, const float* shift,
                            const Maybe& activated, const Activation& act) {
   const Tensor in = nhwc(x);
   const Maybe out_of = activated ? Maybe(nhwc(*activated)) : Maybe();
-  const Tensor out = transposed ? empty_nhwc(s.n, s.cb, s.H, s.W) : empty_nhwc(s.n, s.cs, s.h, s.w);
+  const Tensor out = transposed ? empty_nhwc(type, s.n, s.cb, s.H, s.W) : empty_nhwc(type, s.n, s.cs, s.h, s.w);
   const FewChannelsLayer e = {weight.const_data_ptr<float>(),
                       {weight.stride(0), weight.stride(1), weight.stride(2), weight.stride(3)},
                       shift,
-                      out_of ? out_of->const_data_ptr<float>() : nullptr,
+                      out_of ? out_of->const_data_ptr() : nullptr,
                       act};
-  few_channels_convolve(transposed, s, in.const_data_ptr<float>(), e, out.mutable_data_ptr<float>(), threads());
+  few_channels_convolve(type, transposed, s, in.const_data_ptr(), e, out.mutable_data_ptr(), threads());
   return out;
 }
 
