@@ -13,13 +13,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganzoo.ops import cuda_library, reference
+from ganzoo.ops import cpu_library, cuda_library, reference
 from ganzoo.ops.autograd import Gradients, declare, empty_image
 from ganzoo.ops.dispatch import (
     Kernels,
     below_autograd,
     dispatch,
-    float32_on_cpu_reason,
+    dense_reason,
+    float32_reason,
     is_channels_last,
     needs_grad,
     statically_true,
@@ -47,7 +48,9 @@ class NormRule:
         if kernels is Kernels.CUDA:
             return "on a GPU PyTorch computes it"
         given = [t for t in norm if t is not None]
-        reason = float32_on_cpu_reason(x, *given)
+        # PyTorch's result is bfloat16 as well, unless each image has its own scale and shift
+        of_bfloat16 = x.dtype == torch.bfloat16 and all(t.dim() == 1 for t in given) and cpu_library.has_bfloat16()
+        reason = float32_reason(*given) or (dense_reason(x) if of_bfloat16 else float32_reason(x))
         if reason is not None:
             return reason
         if x.dim() != 4:

@@ -97,7 +97,8 @@ class Conv3x3Rule(BlockRule):
             if x.shape[1] != groups * weight.shape[1]:
                 return f"the weight is for {groups * weight.shape[1]} input channels, but there are {x.shape[1]}"
             x = x.detach()[:, : weight.shape[1]]  # the first group
-        reason = super().unsupported_reason(kernels, x, weight, params, stride, padding, training)
+        reason = float32_on_cpu_reason(x, weight, *(t for t in params if t is not None))
+        reason = reason or super().unsupported_reason(kernels, x, weight, params, stride, padding, training)
         if reason is not None or residual is None:
             return reason
         if residual.shape != (x.shape[0], weight.shape[0], *x.shape[2:]):

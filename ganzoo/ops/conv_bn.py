@@ -1,9 +1,9 @@
 """Fused blocks of convolutional GANs: (transposed) convolution, batch norm, activation.
 
 They combine the operators of `ganzoo.ops.convolution` and `ganzoo.ops.batch_norm`. Each function has a reference of the
-same name in `ganzoo.ops.reference`. The native kernels work in float32 on the CPU, in the dtypes of
-`ganzoo.ops.cuda_library` on a GPU, and in channels_last memory; other strides are converted on the way in, NCHW at the
-cost of a copy.
+same name in `ganzoo.ops.reference`. On the CPU the native kernels work in float32, and under autocast in bfloat16 where
+the processor has products of it; on a GPU in the dtypes of `ganzoo.ops.cuda_library`. They work in channels_last memory;
+other strides are converted on the way in, NCHW at the cost of a copy.
 """
 
 from __future__ import annotations
@@ -63,19 +63,22 @@ def conv_transpose_bn_relu(
         return reference.conv_transpose_bn_relu(
             x, weight, *norm, stride=stride, padding=padding, training=training, momentum=momentum, eps=eps
         )
-    if kernels is Kernels.CUDA:
-        x = x.to(compute_dtype(x))
+    dtype = compute_dtype(x)
     if not one_pixel:
-        out = _conv_bn(rule, kernels, x, weight, norm, training, momentum, eps, 0.0)
+        out = _conv_bn(rule, kernels, x.to(dtype), weight, norm, training, momentum, eps, 0.0)
     else:  # a matrix product
         weight = _taps_inside(weight, padding) if padding else weight
-        y = one_pixel_product(x, weight, training, "reference" if kernels is Kernels.CUDA else backend)
+        if kernels is Kernels.CUDA:
+            y = one_pixel_product(x.to(dtype), weight, training, "reference")
+        else:  # in float32, which for so few pixels is faster than rounding the weight
+            with torch.autocast("cpu", enabled=False):
+                y = one_pixel_product(x.float(), weight, training, backend)
         if training:
             mean, var = ops.channel_stats.default(y.detach())
             out = normalize(y, mean, var, norm, momentum, eps, 0.0)
         else:
             out = scale_shift_act(y, *fold(norm, eps), 0.0)
-    return like_reference(out, x, weight)
+    return like_reference(out.to(dtype), x, weight)
 
 
 def conv_bn_leaky_relu(
@@ -108,8 +111,7 @@ def conv_bn_leaky_relu(
         return reference.conv_bn_leaky_relu(
             x, weight, *norm, stride=stride, padding=padding, slope=slope, training=training, momentum=momentum, eps=eps
         )
-    if kernels is Kernels.CUDA:
-        x = x.to(compute_dtype(x))
+    x = x.to(compute_dtype(x))
     if small:
         return like_reference(_conv3x3_bn(kernels, x, weight, norm, training, momentum, eps, slope), x, weight)
     return like_reference(_conv_bn(CONV_BN, kernels, x, weight, norm, training, momentum, eps, slope), x, weight)

@@ -56,8 +56,7 @@ def conv_leaky_relu(
     kernels = None if slope < 0 else dispatch(rule, backend, x, weight, (bias,), stride, padding)
     if kernels is None:
         return reference.conv_leaky_relu(x, weight, bias, stride=stride, padding=padding, slope=slope)
-    if kernels is Kernels.CUDA:
-        x = x.to(compute_dtype(x))
+    x = x.to(compute_dtype(x))
     shift = None if bias is None else bias.float()
     operator = ops.conv4x4s2.default
     if needs_grad(x, weight, bias):
@@ -108,7 +107,7 @@ def _backward(transposed: bool, ctx: Any, grad: Tensor) -> Gradients:
         # `out` has the sign of the activation's input
         grad = leaky_relu_backward(grad, out, ctx.slope)
     dx, dweight = _adjoints(transposed, ctx, x, weight, grad)
-    dshift = grad.sum((0, 2, 3)) if ctx.shift and ctx.needs_input_grad[4] else None
+    dshift = grad.sum((0, 2, 3), dtype=torch.float32) if ctx.shift and ctx.needs_input_grad[4] else None
     return dx, dweight, None, None, dshift, None
 
 

@@ -21,6 +21,7 @@ LIBRARY = Library(
     {
         "ganzoo_instruction_set": (ctypes.c_char_p, []),
         "ganzoo_choose": (ctypes.c_int, [ctypes.c_char_p]),
+        "ganzoo_has_bfloat16": (ctypes.c_int, []),
         "ganzoo_fma_loop": (ctypes.c_double, [ctypes.c_int64]),
     },
     on_load=autograd.register,
@@ -38,6 +39,13 @@ def instruction_set() -> str | None:
     """The instruction set in use: "avx512", "avx2" or "generic"; None without kernels."""
     library = LIBRARY.load().library
     return None if library is None else library.ganzoo_instruction_set().decode()
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def has_bfloat16() -> bool:
+    """Whether there are kernels for bfloat16: the instruction set in use has products of it (AVX512_BF16)."""
+    library = (LIBRARY.loaded or LIBRARY.load()).library
+    return library is not None and bool(library.ganzoo_has_bfloat16())
 
 
 def choose_instruction_set(name: str | None) -> None:

@@ -89,7 +89,7 @@ class BlockRule:
         if kernels is Kernels.CUDA:
             reason = cuda_library.unsupported_reason(x, weight, given, training)
         else:
-            reason = float32_on_cpu_reason(x, weight, *given)
+            reason = _image_on_cpu_reason(x, weight, *given)
         return reason or self._shape_reason(x, weight, given, params, stride, padding, training)
 
     def _shape_reason(
@@ -141,14 +141,44 @@ class BlockRule:
         return cin >= self.min_in and cout >= self.min_out and statically_true(work >= self.min_work)
 
 
+def _image_on_cpu_reason(x: Tensor, *parameters: Tensor) -> str | None:
+    """Why the CPU kernels cannot take this image, in autocast's dtype, and float32 parameters; None if they can."""
+    if not torch.is_autocast_enabled("cpu"):
+        return float32_on_cpu_reason(x, *parameters)
+    if torch.get_autocast_dtype("cpu") != torch.bfloat16:
+        return "autocast asks for another precision than their float32 and bfloat16"
+    if x.dtype not in (torch.float32, torch.bfloat16):
+        return "they are for float32 and bfloat16"
+    if not cpu_library.has_bfloat16():
+        return NO_BFLOAT16
+    return dense_reason(x) or float32_reason(*parameters)
+
+
+NO_BFLOAT16 = "autocast asks for bfloat16, of which this processor has no products"
+
+
 def float32_on_cpu_reason(*tensors: Tensor) -> str | None:
     """Why the CPU kernels cannot take these tensors, as a clause; None if they can."""
+    reason = float32_reason(*tensors)
+    if reason is not None:
+        return reason
+    return "autocast asks for another precision than their float32" if torch.is_autocast_enabled("cpu") else None
+
+
+def float32_reason(*tensors: Tensor) -> str | None:
+    """As `float32_on_cpu_reason`, for operations whose dtype autocast does not change."""
     for t in tensors:
-        if not t.is_cpu or t.layout != torch.strided:
-            return "they are for dense tensors on the CPU"
+        reason = dense_reason(t)
+        if reason is not None:
+            return reason
         if t.dtype != torch.float32:
             return "they are for float32"
-    return "autocast asks for another precision than their float32" if torch.is_autocast_enabled("cpu") else None
+    return None
+
+
+def dense_reason(t: Tensor) -> str | None:
+    """Why the CPU kernels cannot read the memory of `t`, as a clause; None if they can."""
+    return "they are for dense tensors on the CPU" if not t.is_cpu or t.layout != torch.strided else None
 
 
 def functorch_active() -> bool:

@@ -48,9 +48,8 @@ def conv_transpose_tanh(
         kernels = dispatch(CONV_TRANSPOSE_TANH, backend, x, weight, (bias,), stride, padding)
     if kernels is None:
         return reference.conv_transpose_tanh(x, weight, bias, stride=stride, padding=padding)
-    if kernels is Kernels.CUDA:
-        x = x.to(compute_dtype(x))
-        bias = None if bias is None else bias.float()
+    x = x.to(compute_dtype(x))
+    bias = None if bias is None else bias.float()
     operator, size = ops.conv_transpose4x4s2_tanh.default, (2 * x.shape[2], 2 * x.shape[3])
     if needs_grad(x, weight, bias):
         out = operator(x, weight, bias, *size)
@@ -92,7 +91,7 @@ def _backward(ctx: Any, grad: Tensor) -> Gradients:
     grad = torch.ops.aten.tanh_backward(grad, out)
     dx = ops.conv4x4s2(grad, weight, None, None, None, 1.0) if ctx.needs_input_grad[0] else None
     dweight = ops.conv4x4s2_weight_grad(x, grad) if ctx.needs_input_grad[1] else None
-    return dx, dweight, grad.sum((0, 2, 3)) if ctx.needs_input_grad[2] else None, None, None
+    return dx, dweight, grad.sum((0, 2, 3), dtype=torch.float32) if ctx.needs_input_grad[2] else None, None, None
 
 
 def _fake_weight_grad(grad: Tensor, out: Tensor, x: Tensor, transposed: bool, slope: float) -> tuple[Tensor, Tensor]:
