@@ -90,14 +90,14 @@ std::tuple<Dense, Dense, Dense> convolution(const Dense& x, const Strided& weigh
   Dense var = nan_array({transposed ? s.cb : s.cs});
   const Epilogue e = {data_or_null(scale), data_or_null(shift), slope, statistics ? mean.mutable_data() : nullptr,
                       statistics ? var.mutable_data() : nullptr};
-  convolve(transposed, winograd, s, x.data(), packed.data(), e, out.mutable_data(), parallel(threads));
+  convolve(Type::kFloat32, transposed, winograd, s, x.data(), packed.data(), e, out.mutable_data(), parallel(threads));
   return {out, mean, var};
 }
 
 Dense convolution_weight_gradient(const Dense& small, const Dense& big, bool winograd, int64_t threads) {
   const Shape s = shape_of(small, big);
   Dense out = nan_array({s.cs, 4, 4, s.cb});
-  weight_gradient(winograd, s, small.data(), big.data(), out.mutable_data(), parallel(threads));
+  weight_gradient(Type::kFloat32, winograd, s, small.data(), big.data(), out.mutable_data(), parallel(threads));
   return out;
 }
 
@@ -132,7 +132,7 @@ Dense few_channels_convolution(const Dense& x, const Strided& weight, bool trans
   const FewChannelsLayer layer = {weight.data(), {strides[0], strides[1], strides[2], strides[3]}, data_or_null(shift),
                                   data_or_null(forward_out), {tanh, slope}};
   Dense out = output_of(transposed, s);
-  few_channels_convolve(transposed, s, x.data(), layer, out.mutable_data(), parallel(threads));
+  few_channels_convolve(Type::kFloat32, transposed, s, x.data(), layer, out.mutable_data(), parallel(threads));
   return out;
 }
 
@@ -141,7 +141,7 @@ std::tuple<Dense, Dense> few_channels_gradients(const Dense& small, const Dense&
                                                 int64_t threads) {
   const Shape s = shape_of(small, big);
   Dense weight = nan_array({s.cs, 4, 4, s.cb}), shift = nan_array({grad_is_big ? s.cb : s.cs});
-  few_channels_weight_gradient(s, grad_is_big, small.data(), big.data(), data_or_null(forward_out), {tanh, slope},
+  few_channels_weight_gradient(Type::kFloat32, s, grad_is_big, small.data(), big.data(), data_or_null(forward_out), {tanh, slope},
                                weight.mutable_data(), shift.mutable_data(), parallel(threads));
   return {weight, shift};
 }
@@ -156,7 +156,7 @@ Dense matrix_product(const Strided& a, const Strided& b, const MaybeDense& bias,
 
 std::tuple<Dense, Dense> statistics_of(const Dense& y, int64_t threads) {
   Dense mean = nan_array({y.shape(1)}), var = nan_array({y.shape(1)});
-  channel_statistics(y.data(), y.shape(0), y.shape(1), mean.mutable_data(), var.mutable_data(), parallel(threads));
+  channel_statistics(Type::kFloat32, y.data(), y.shape(0), y.shape(1), mean.mutable_data(), var.mutable_data(), parallel(threads));
   return {mean, var};
 }
 
@@ -164,7 +164,7 @@ Dense batch_norm(const Dense& y, const Dense& mean, const Dense& var, const Mayb
                  double eps, float slope, int64_t threads) {
   const BatchNorm norm = {mean.data(), var.data(), data_or_null(gamma), data_or_null(beta), eps, slope};
   Dense out = nan_array({y.shape(0), y.shape(1)});
-  norm_act(y.data(), y.shape(0), y.shape(1), norm, out.mutable_data(), parallel(threads));
+  norm_act(Type::kFloat32, y.data(), y.shape(0), y.shape(1), norm, out.mutable_data(), parallel(threads));
   return out;
 }
 
@@ -173,7 +173,7 @@ std::tuple<Dense, Dense, Dense> batch_norm_backward(const Dense& grad, const Den
                                                     double eps, float slope, int64_t threads) {
   const BatchNorm norm = {mean.data(), var.data(), data_or_null(gamma), data_or_null(beta), eps, slope};
   Dense dy = nan_array({y.shape(0), y.shape(1)}), dgamma = nan_array({y.shape(1)}), dbeta = nan_array({y.shape(1)});
-  norm_act_backward(grad.data(), y.data(), y.shape(0), y.shape(1), norm, dy.mutable_data(), dgamma.mutable_data(),
+  norm_act_backward(Type::kFloat32, grad.data(), y.data(), y.shape(0), y.shape(1), norm, dy.mutable_data(), dgamma.mutable_data(),
                     dbeta.mutable_data(), parallel(threads));
   return {dy, dgamma, dbeta};
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "../../csrc/cpu/api.h"
+#include "../../csrc/cpu/bfloat16.h"
 
 using namespace ganzoo;
 using Floats = std::vector<float>;
@@ -26,11 +27,31 @@ static Floats random_floats(int64_t count, unsigned seed) {
   return values;
 }
 
-static void compare(const char* what, const Floats& actual, const std::vector<double>& expected) {
+// An array of this type: floats, which for bfloat16 are rounded.
+struct Image {
+  Type type;
+  Floats values;
+  std::vector<Bfloat16> rounded;
+
+  Image(Type type, const Floats& floats) : type(type), values(floats) {
+    if (type == Type::kFloat32) return;
+    for (float& v : values) rounded.push_back(to_bfloat16(v)), v = to_float(rounded.back());
+  }
+  Image(Type type, size_t size) : Image(type, Floats(size)) {}
+  void* data() { return type == Type::kFloat32 ? static_cast<void*>(values.data()) : rounded.data(); }
+  const void* data() const { return const_cast<Image*>(this)->data(); }
+  size_t size() const { return values.size(); }
+  float operator[](size_t i) const { return type == Type::kFloat32 ? values[i] : to_float(rounded[i]); }
+};
+
+template <class Values>
+static void compare(const char* what, const Values& actual, const std::vector<double>& expected,
+                    Type type = Type::kFloat32) {
+  const double tolerance = type == Type::kFloat32 ? 1e-4 : 6e-2;
   for (size_t i = 0; i < actual.size(); ++i)
-    if (!(std::fabs(actual[i] - expected[i]) <= 1e-4 * (1 + std::fabs(expected[i])))) {
-      std::fprintf(stderr, "%s, %s: element %zu is %g, expected %g\n", instruction_set(), what, i, actual[i],
-                   expected[i]);
+    if (!(std::fabs(actual[i] - expected[i]) <= tolerance * (1 + std::fabs(expected[i])))) {
+      std::fprintf(stderr, "%s, %s, %s: element %zu is %g, expected %g\n", instruction_set(),
+                   type == Type::kFloat32 ? "float32" : "bfloat16", what, i, actual[i], expected[i]);
       std::exit(1);
     }
 }
@@ -51,9 +72,10 @@ static void for_products(const Shape& s, const F& body) {
         }
 }
 
-static void check_convolutions(const Shape& s) {
+static void check_convolutions(Type type, const Shape& s) {
   const int64_t small_size = s.n * s.h * s.w * s.cs, big_size = s.n * s.H * s.W * s.cb, size = s.cs * 16 * s.cb;
-  const Floats small = random_floats(small_size, 1), big = random_floats(big_size, 2), weight = random_floats(size, 3);
+  const Image small(type, random_floats(small_size, 1)), big(type, random_floats(big_size, 2));
+  const Floats weight = random_floats(size, 3);
   const int64_t strides[4] = {16 * s.cb, 1, 4 * s.cb, s.cb};
   std::vector<double> up(big_size), down(small_size), gradient(size);
   for_products(s, [&](int64_t a, int64_t b, int64_t w) {
@@ -64,48 +86,51 @@ static void check_convolutions(const Shape& s) {
   for (const int variant : {0, 1, 2, 3}) {
     const bool transposed = variant & 1, winograd = variant & 2;
     const int64_t channels = transposed ? s.cb : s.cs;
-    Floats packed(packed_size(transposed, s.cs, s.cb)), out(transposed ? big_size : small_size);
+    Floats packed(packed_size(transposed, s.cs, s.cb));
+    Image out(type, transposed ? big_size : small_size);
     Floats mean(channels), var(channels);
     pack(transposed, weight.data(), strides, s.cs, s.cb, packed.data(), two_threads);
     const Epilogue e = {nullptr, nullptr, 1, mean.data(), var.data()};
-    convolve(transposed, winograd, s, (transposed ? small : big).data(), packed.data(), e, out.data(), two_threads);
+    convolve(type, transposed, winograd, s, (transposed ? small : big).data(), packed.data(), e, out.data(), two_threads);
     const std::vector<double>& expected = transposed ? up : down;
-    compare(transposed ? "transposed convolution" : "strided convolution", out, expected);
+    compare(transposed ? "transposed convolution" : "strided convolution", out, expected, type);
     const int64_t pixels = static_cast<int64_t>(out.size()) / channels;
     std::vector<double> means(channels), vars(channels);
     for (size_t i = 0; i < out.size(); ++i) means[i % channels] += expected[i] / pixels;
     for (size_t i = 0; i < out.size(); ++i)
       vars[i % channels] += std::pow(expected[i] - means[i % channels], 2) / pixels;
-    compare("mean", mean, means);
-    compare("variance", var, vars);
-    channel_statistics(out.data(), pixels, channels, mean.data(), var.data(), two_threads);
-    compare("channel mean", mean, means);
-    compare("channel variance", var, vars);
+    compare("mean", mean, means, type);
+    compare("variance", var, vars, type);
+    channel_statistics(type, out.data(), pixels, channels, mean.data(), var.data(), two_threads);
+    compare("channel mean", mean, means, type);
+    compare("channel variance", var, vars, type);
     const BatchNorm norm = {mean.data(), var.data(), nullptr, nullptr, 1e-5, 0.2f};
-    Floats normalized(out.size()), dy(out.size()), dgamma(channels), dbeta(channels);
-    norm_act(out.data(), pixels, channels, norm, normalized.data(), two_threads);
-    norm_act_backward(normalized.data(), out.data(), pixels, channels, norm, dy.data(), dgamma.data(), dbeta.data(),
-                      two_threads);
+    Image normalized(type, out.size()), dy(type, out.size());
+    Floats dgamma(channels), dbeta(channels);
+    norm_act(type, out.data(), pixels, channels, norm, normalized.data(), two_threads);
+    norm_act_backward(type, normalized.data(), out.data(), pixels, channels, norm, dy.data(), dgamma.data(),
+                      dbeta.data(), two_threads);
   }
   Floats weight_grad(size);
   for (const bool winograd : {false, true}) {
-    weight_gradient(winograd, s, small.data(), big.data(), weight_grad.data(), two_threads);
-    compare("weight gradient", weight_grad, gradient);
+    weight_gradient(type, winograd, s, small.data(), big.data(), weight_grad.data(), two_threads);
+    compare("weight gradient", weight_grad, gradient, type);
   }
 }
 
 // Layers whose big image has few channels, and their gradients: tanh(transposed), leaky ReLU(strided).
-static void check_few_channels(const Shape& s) {
+static void check_few_channels(Type type, const Shape& s) {
   const int64_t small_size = s.n * s.h * s.w * s.cs, big_size = s.n * s.H * s.W * s.cb, size = s.cs * 16 * s.cb;
-  const Floats small = random_floats(small_size, 1), big = random_floats(big_size, 2), weight = random_floats(size, 3);
+  const Image small(type, random_floats(small_size, 1)), big(type, random_floats(big_size, 2));
+  const Floats weight = random_floats(size, 3);
   const Floats shift = random_floats(s.cs + s.cb, 4), outputs = random_floats(small_size + big_size, 5);
   for (const bool transposed : {true, false}) {
     const Activation act = {transposed, 0.2f};
     const int64_t channels = transposed ? s.cb : s.cs;
     std::vector<double> sums(transposed ? big_size : small_size), dx(transposed ? small_size : big_size);
     std::vector<double> dw(size), db(channels);
-    const Floats &x = transposed ? small : big, &grad = transposed ? big : small;
-    const Floats forward_out(outputs.begin(), outputs.begin() + grad.size());
+    const Image &x = transposed ? small : big, &grad = transposed ? big : small;
+    const Image forward_out(type, Floats(outputs.begin(), outputs.begin() + grad.size()));
     const auto sum_gradient = [&](int64_t i) {
       const double y = forward_out[i];
       return grad[i] * (transposed ? 1 - y * y : y > 0 ? 1.0 : double(act.slope));
@@ -119,13 +144,14 @@ static void check_few_channels(const Shape& s) {
     });
     for (double& v : sums) v = transposed ? std::tanh(v) : v > 0 ? v : v * act.slope;
     FewChannelsLayer layer = {weight.data(), {16 * s.cb, 1, 4 * s.cb, s.cb}, shift.data(), nullptr, act};
-    Floats out(sums.size()), input_grad(dx.size()), dweight(size), dshift(channels);
-    few_channels_convolve(transposed, s, x.data(), layer, out.data(), two_threads);
-    compare("few-channel layer", out, sums);
+    Image out(type, sums.size()), input_grad(type, dx.size());
+    Floats dweight(size), dshift(channels);
+    few_channels_convolve(type, transposed, s, x.data(), layer, out.data(), two_threads);
+    compare("few-channel layer", out, sums, type);
     layer.shift = nullptr, layer.forward_out = forward_out.data();
-    few_channels_convolve(!transposed, s, grad.data(), layer, input_grad.data(), two_threads);
-    compare("its input gradient", input_grad, dx);
-    few_channels_weight_gradient(s, transposed, transposed ? x.data() : grad.data(),
+    few_channels_convolve(type, !transposed, s, grad.data(), layer, input_grad.data(), two_threads);
+    compare("its input gradient", input_grad, dx, type);
+    few_channels_weight_gradient(type, s, transposed, transposed ? x.data() : grad.data(),
                                  transposed ? grad.data() : x.data(), forward_out.data(), act, dweight.data(),
                                  dshift.data(), two_threads);
     compare("its weight gradient", dweight, dw);
@@ -236,7 +262,7 @@ static void check_conditional_norm(int64_t n, int64_t pixels, int64_t c, float s
   const Floats y = random_floats(size, 1), grad = random_floats(size, 2);
   const Floats gamma = random_floats(n * c, 3), beta = random_floats(n * c, 4);
   Floats mean(c), var(c), out(size), dy(size), dgamma(n * c), dbeta(n * c);
-  channel_statistics(y.data(), n * pixels, c, mean.data(), var.data(), two_threads);
+  channel_statistics(Type::kFloat32, y.data(), n * pixels, c, mean.data(), var.data(), two_threads);
   const BatchNorm norm = {mean.data(), var.data(), gamma.data(), beta.data(), 1e-3, slope, n};
   std::vector<double> expected(size), g(size), xhat(size), dx(size), sums(n * c), products(n * c), all(2 * c);
   for (int64_t i = 0; i < size; ++i) {
@@ -253,9 +279,9 @@ static void check_conditional_norm(int64_t n, int64_t pixels, int64_t c, float s
     dx[i] = (gamma[at] * g[i] - all[channel] / total - xhat[i] * all[c + channel] / total) /
             std::sqrt(var[channel] + norm.eps);
   }
-  norm_act(y.data(), n * pixels, c, norm, out.data(), two_threads);
+  norm_act(Type::kFloat32, y.data(), n * pixels, c, norm, out.data(), two_threads);
   compare("conditional batch norm", out, expected);
-  norm_act_backward(grad.data(), y.data(), n * pixels, c, norm, dy.data(), dgamma.data(), dbeta.data(), two_threads);
+  norm_act_backward(Type::kFloat32, grad.data(), y.data(), n * pixels, c, norm, dy.data(), dgamma.data(), dbeta.data(), two_threads);
   compare("its gradient", dy, dx);
   compare("its scales' gradient", dgamma, products);
   compare("its shifts' gradient", dbeta, sums);
@@ -288,12 +314,18 @@ int main() {
       std::printf("%s: not available on this processor\n", name);
       continue;
     }
-    for (const Shape& s : {Shape{1, 1, 1, 1, 2, 2, 1}, Shape{2, 3, 5, 17, 6, 11, 33}, Shape{25, 2, 3, 130, 5, 6, 31},
-                           Shape{9, 10, 2, 16, 20, 5, 70}})
-      check_convolutions(s);
-    for (const Shape& s : {Shape{1, 1, 1, 1, 2, 2, 1}, Shape{1, 7, 9, 33, 14, 19, 3}, Shape{35, 3, 5, 64, 7, 10, 4},
-                           Shape{9, 20, 2, 17, 41, 5, 2}})
-      check_few_channels(s);
+    for (const Type type : {Type::kFloat32, Type::kBfloat16}) {
+      if (type == Type::kBfloat16 && !has_bfloat16()) {
+        std::printf("%s: no products of bfloat16\n", instruction_set());
+        continue;
+      }
+      for (const Shape& s : {Shape{1, 1, 1, 1, 2, 2, 1}, Shape{2, 3, 5, 17, 6, 11, 33}, Shape{25, 2, 3, 130, 5, 6, 31},
+                             Shape{9, 10, 2, 16, 20, 5, 70}})
+        check_convolutions(type, s);
+      for (const Shape& s : {Shape{1, 1, 1, 1, 2, 2, 1}, Shape{1, 7, 9, 33, 14, 19, 3}, Shape{35, 3, 5, 64, 7, 10, 4},
+                             Shape{9, 20, 2, 17, 41, 5, 2}})
+        check_few_channels(type, s);
+    }
     for (const Shape3x3& s : {Shape3x3{1, 1, 1, 1, 1}, Shape3x3{2, 3, 5, 17, 33}, Shape3x3{5, 9, 2, 40, 70},
                               Shape3x3{3, 21, 20, 3, 16}, Shape3x3{9, 5, 11, 33, 3}, Shape3x3{2, 9, 1, 2, 4}})
       check_3x3(s);
