@@ -25,6 +25,8 @@ from ganzoo.ops import NativeError, cpu_library
 
 TOLERANCE = 1e-3
 """Largest relative difference from the reference, in the Euclidean norm: float32 passes, bfloat16 does not."""
+BFLOAT16_TOLERANCE = 1e-2
+"""The same for cases in bfloat16, whose reference is float32."""
 TURN_SECONDS = 0.05
 PEAK_ROUNDS = 2_000_000
 BLOCKS = [("up", 512, 4), ("up", 256, 8), ("up", 128, 16), ("down", 64, 32), ("down", 128, 16), ("down", 256, 8)]
@@ -42,6 +44,7 @@ class Case:
     what: str
     batch: int
     builders: Callable[[], dict[str, Callable[[], Call]]]
+    bfloat16: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,25 +102,43 @@ def generator(batch: int) -> Case:
     )
 
 
-def training_step(batch: int) -> Case:
+def bfloat16_generator(batch: int) -> Case:
+    """Inference of the 64-pixel generator in bfloat16."""
+    return Case(
+        f"generator-bf16.{batch}",
+        "64-pixel generator, inference in bfloat16",
+        batch,
+        lambda: peers.bfloat16_contestants(seeded(Generator)[0], _noise(batch, LATENT)),
+        bfloat16=True,
+    )
+
+
+def training_step(batch: int, bfloat16: bool = False) -> Case:
     """A training step of both 64-pixel networks."""
-    what = "training step of the 64-pixel generator and discriminator"
-    return Case("training-step", what, batch, lambda: steps.contestants(batch))
+    what = "training step of the 64-pixel generator and discriminator" + " in bfloat16" * bfloat16
+    name = "training-step-bf16" if bfloat16 else "training-step"
+    return Case(name, what, batch, lambda: steps.contestants(batch, bfloat16), bfloat16)
 
 
 PASSES: tuple[Pass, ...] = ("inference", "forward", "backward")
 BATCHES: dict[Pass, int] = {"inference": 64, "forward": 128, "backward": 128}
 ALL = [block(*shape, what, BATCHES[what]) for shape in (*BLOCKS, *RESIDUAL_BLOCKS) for what in PASSES]
-CASES = {case.name: case for case in (*ALL, generator(64), generator(1), training_step(128))}
+IN_BFLOAT16 = (bfloat16_generator(64), bfloat16_generator(1), training_step(128, bfloat16=True))
+CASES = {case.name: case for case in (*ALL, generator(64), generator(1), training_step(128), *IN_BFLOAT16)}
 
 
 def chosen(patterns: Sequence[str], among: Mapping[str, Case] | None = None) -> list[Case]:
-    """The cases that match any of `patterns` ("*" matches anything), without patterns all. Raises UsageError."""
+    """The cases that match any of `patterns` ("*" matches anything), without patterns all that this processor can run.
+
+    Raises UsageError.
+    """
     cases = CASES if among is None else among
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in cases):
             raise UsageError(f"No case {pattern!r}. {did_you_mean(pattern, cases)}")
-    return [c for c in cases.values() if not patterns or any(fnmatchcase(c.name, p) for p in patterns)]
+    if not patterns:
+        return [c for c in cases.values() if not c.bfloat16 or cpu_library.has_bfloat16()]
+    return [c for c in cases.values() if any(fnmatchcase(c.name, p) for p in patterns)]
 
 
 def require_native() -> None:
@@ -134,12 +155,15 @@ def race(case: Case, rounds: int) -> Result:
     there are no native kernels, and GanzooError if their result is wrong.
     """
     require_native()
+    if case.bfloat16 and not cpu_library.has_bfloat16():
+        raise NativeError(f"{case.name} is for processors with products of bfloat16, and this one has none.")
     torch.compiler.reset()  # torch.compile silently stops compiling at the ninth network
     builders = case.builders()
     calls = {REFERENCE: builders[REFERENCE]()}
     with OperationCounter() as counter:
         expected = calls[REFERENCE]()
     left_out: dict[str, str] = {}
+    tolerance = BFLOAT16_TOLERANCE if case.bfloat16 else TOLERANCE
     for name in [name for name in builders if name != REFERENCE]:
         try:
             calls[name] = builders[name]()
@@ -150,8 +174,8 @@ def race(case: Case, rounds: int) -> Result:
             calls.pop(name, None)
             left_out[name] = _reason(failure)
             continue
-        if error > TOLERANCE:
-            message = f"its result is {error:.1e} (relative) from that of {REFERENCE}, more than {TOLERANCE:.0e}"
+        if error > tolerance:
+            message = f"its result is {error:.1e} (relative) from that of {REFERENCE}, more than {tolerance:.0e}"
             if name == NATIVE:
                 raise GanzooError(f"{case.name}: {name}: {message}.")
             del calls[name]

@@ -23,6 +23,7 @@ from ganzoo.ops import use_backend
 Pass = Literal["inference", "forward", "backward"]
 Call = Callable[[], tuple[Tensor, ...]]
 NATIVE, REFERENCE, CHANNELS_LAST, COMPILE = "native", "eager NCHW", "eager channels_last", "torch.compile"
+NATIVE_FLOAT32 = "native float32"
 
 
 def contestants(network: nn.Module, x: Tensor, what: Pass, backend: str) -> dict[str, Callable[[], Call]]:
@@ -43,6 +44,33 @@ def contestants(network: nn.Module, x: Tensor, what: Pass, backend: str) -> dict
         builders["ONNX Runtime"] = lambda: _onnxruntime(best, x)
         builders["OpenVINO"] = lambda: _openvino(best, x)
     return builders
+
+
+def bfloat16_contestants(network: nn.Module, x: Tensor) -> dict[str, Callable[[], Call]]:
+    """Builders by name of the inference of `network` at `x` in bfloat16, and in float32: ours and the reference.
+
+    The kernels run under autocast; PyTorch's peers have their weights in bfloat16 before they start.
+    """
+    best = folded(network.eval())
+    half, input = copy.deepcopy(best).bfloat16(), x.bfloat16()
+
+    def in_bfloat16() -> Call:
+        call = _native(network, x, "inference", "auto")
+
+        def run() -> tuple[Tensor, ...]:
+            with torch.autocast("cpu", torch.bfloat16):
+                return call()
+
+        return run
+
+    return {
+        NATIVE: in_bfloat16,
+        NATIVE_FLOAT32: lambda: _native(network, x, "inference", "auto"),
+        REFERENCE: lambda: _eager(plain(network), x, "inference", torch.contiguous_format),
+        CHANNELS_LAST: lambda: _eager(half, input, "inference", torch.channels_last),
+        COMPILE: lambda: _compiled(half, input, "inference"),
+        "OpenVINO": lambda: _openvino(best, x, "bf16"),
+    }
 
 
 def _native(network: nn.Module, x: Tensor, what: Pass, backend: str) -> Call:
@@ -98,10 +126,10 @@ def _onnxruntime(network: nn.Module, x: Tensor) -> Call:
     return lambda: (torch.from_numpy(session.run(None, feed)[0]),)
 
 
-def _openvino(network: nn.Module, x: Tensor) -> Call:
+def _openvino(network: nn.Module, x: Tensor, precision: str = "f32") -> Call:
     core = importlib.import_module("openvino").Core()
     options = {
-        "INFERENCE_PRECISION_HINT": "f32",  # by default it uses bfloat16 if the processor has it
+        "INFERENCE_PRECISION_HINT": precision,  # by default bf16 if the processor has it
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "PERFORMANCE_HINT": "LATENCY",
     }

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from ganzoo_benchmarks.networks import LATENT, SEED, Discriminator, Generator, plain, seeded
-from ganzoo_benchmarks.peers import CHANNELS_LAST, COMPILE, NATIVE, REFERENCE, Call
+from ganzoo_benchmarks.peers import CHANNELS_LAST, COMPILE, NATIVE, NATIVE_FLOAT32, REFERENCE, Call
 from torch import Tensor, nn
 
 from ganzoo.core.plugin import Config
@@ -21,8 +21,10 @@ from ganzoo.training.loop import train_step
 from ganzoo.training.state import TrainingState
 
 
-def contestants(batch: int) -> dict[str, Callable[[], Call]]:
+def contestants(batch: int, bfloat16: bool = False) -> dict[str, Callable[[], Call]]:
     """Builders by name of a step of both networks at 64 pixels; a call takes one step and returns its two losses.
+
+    With `bfloat16` all but the reference and another one of ours run under autocast.
 
     All begin with the same weights, noise and images, which are in memory. ganzoo reads the images as uint8 and updates
     its moving average, as in any training; the scripts get them as floats, in their memory format.
@@ -32,17 +34,18 @@ def contestants(batch: int) -> dict[str, Callable[[], Call]]:
     batches = Batches(ImageData(noise, None, (), "noise", "train", ""), batch, SEED, torch.device("cpu"))
     real, _ = batches(0)
     return {
-        NATIVE: lambda: _ours(config, batches),
+        NATIVE: lambda: _ours(config, batches, "bf16" if bfloat16 else "fp32"),
+        **({NATIVE_FLOAT32: lambda: _ours(config, batches, "fp32")} if bfloat16 else {}),
         REFERENCE: lambda: _script(config, real, torch.contiguous_format),
-        CHANNELS_LAST: lambda: _script(config, real, torch.channels_last),
-        COMPILE: lambda: _script(config, real, torch.channels_last, compiled=True),
+        CHANNELS_LAST: lambda: _script(config, real, torch.channels_last, bfloat16=bfloat16),
+        COMPILE: lambda: _script(config, real, torch.channels_last, compiled=True, bfloat16=bfloat16),
     }
 
 
-def _ours(config: Config, batches: Batches) -> Call:
+def _ours(config: Config, batches: Batches, precision: str) -> Call:
     generator, discriminator = seeded(Generator, Discriminator)
     gan: Any = GAN(generator, discriminator, config, DataSpec(3, 64))
-    state = TrainingState(gan.to(memory_format=torch.channels_last), SEED)
+    state = TrainingState(gan.to(memory_format=torch.channels_last), SEED, precision)
 
     def step() -> tuple[Tensor, ...]:
         with use_backend("auto"):
@@ -53,7 +56,9 @@ def _ours(config: Config, batches: Batches) -> Call:
     return step
 
 
-def _script(config: Config, real: Tensor, memory_format: torch.memory_format, compiled: bool = False) -> Call:
+def _script(
+    config: Config, real: Tensor, memory_format: torch.memory_format, compiled: bool = False, bfloat16: bool = False
+) -> Call:
     """A step of PyTorch's DCGAN tutorial, with logits instead of probabilities: separate losses, Adam by default."""
     networks = [plain(network).to(memory_format=memory_format) for network in seeded(Generator, Discriminator)]  # type: ignore[call-overload]
     betas = (config.beta1, config.beta2)
@@ -68,19 +73,26 @@ def _script(config: Config, real: Tensor, memory_format: torch.memory_format, co
         torch.zeros(len(real)),
     )
     criterion = nn.BCEWithLogitsLoss()
+    autocast = torch.autocast("cpu", torch.bfloat16, enabled=bfloat16)
     rng = torch.Generator().manual_seed(SEED)
 
     def step() -> tuple[Tensor, ...]:
         discriminator_optimizer.zero_grad()
-        on_real = criterion(discriminator(real), smooth)
+        with autocast:
+            logits = discriminator(real)
+        on_real = criterion(logits.float(), smooth)
         on_real.backward()
-        fake = generator(torch.randn(len(real), config.latent_dim, generator=rng))
-        on_fake = criterion(discriminator(fake.detach()), is_fake)
+        with autocast:
+            fake = generator(torch.randn(len(real), config.latent_dim, generator=rng))
+            logits = discriminator(fake.detach())
+        on_fake = criterion(logits.float(), is_fake)
         on_fake.backward()
         discriminator_optimizer.step()
 
         generator_optimizer.zero_grad()
-        generator_loss = criterion(discriminator(fake), is_real)
+        with autocast:
+            logits = discriminator(fake)
+        generator_loss = criterion(logits.float(), is_real)
         generator_loss.backward()
         generator_optimizer.step()
         return (on_real + on_fake).detach(), generator_loss.detach()

@@ -45,7 +45,8 @@ def bench(run: str | None, patterns: tuple[str, ...], rounds: int, as_json: bool
 
     Without RUN, the cases are the blocks up512, up256, up128, down64, down128, down256, same64, same128, same256,
     same512, upsample256 and downsample256, each with .inference (batch 64), .forward and .backward (batch 128),
-    generator.64, generator.1, and training-step.
+    generator.64, generator.1, and training-step; on processors with products of bfloat16 also generator-bf16.64,
+    generator-bf16.1 and training-step-bf16.
 
     \b
     ganzoo bench --case up512.backward --case 'same*.inference'

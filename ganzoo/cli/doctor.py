@@ -84,7 +84,8 @@ def _native() -> str:
         chosen = backend.resolve("auto")
     except GanzooError as refusal:
         chosen = str(refusal)
-    return f"{cpu_library.instruction_set()}, {state.status} ({state.path}), backend {chosen}"
+    bfloat16 = " with bfloat16" if cpu_library.has_bfloat16() else ""
+    return f"{cpu_library.instruction_set()}{bfloat16}, {state.status} ({state.path}), backend {chosen}"
 
 
 def _cuda() -> str:

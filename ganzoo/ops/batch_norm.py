@@ -18,8 +18,8 @@ from ganzoo.ops.autograd import Gradients, declare, empty_image
 from ganzoo.ops.dispatch import (
     Kernels,
     below_autograd,
-    dispatch,
     dense_reason,
+    dispatch,
     float32_reason,
     is_channels_last,
     needs_grad,

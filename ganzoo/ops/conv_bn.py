@@ -2,7 +2,7 @@
 
 They combine the operators of `ganzoo.ops.convolution` and `ganzoo.ops.batch_norm`. Each function has a reference of the
 same name in `ganzoo.ops.reference`. On the CPU the native kernels work in float32, and under autocast in bfloat16 where
-the processor has products of it; on a GPU in the dtypes of `ganzoo.ops.cuda_library`. They work in channels_last memory;
+the processor has products of it; on a GPU in the dtypes of `ganzoo.ops.cuda_library`. Their memory is channels_last;
 other strides are converted on the way in, NCHW at the cost of a copy.
 """
 

@@ -20,7 +20,7 @@ from ganzoo.ops.backend import NativeError, exporting, resolve
 from ganzoo.ops.batch_norm import fake_stats
 from ganzoo.ops.conv3x3 import conv3x3, is_3x3
 from ganzoo.ops.cuda_library import compute_dtype
-from ganzoo.ops.dispatch import FEW_CHANNELS, BlockRule, Kernels, below_autograd, dispatch, like_reference, needs_grad
+from ganzoo.ops.dispatch import FEW_CHANNELS, BlockRule, below_autograd, dispatch, like_reference, needs_grad
 from ganzoo.ops.linear import linear
 from ganzoo.ops.packing import pack_strided, packed
 

@@ -19,7 +19,6 @@ from ganzoo.ops.cuda_library import compute_dtype, has_few_channels, is_cuda
 from ganzoo.ops.dispatch import (
     FEW_CHANNELS,
     BlockRule,
-    Kernels,
     below_autograd,
     dispatch,
     like_reference,

@@ -97,9 +97,8 @@ def test_doctor_says_where_data_is_taken_from(
 def test_doctor_says_which_kernels_run_or_why_none_do(ganzoo_cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GANZOO_OPS", raising=False)
     if cpu_library.unavailable_reason() is None:
-        kernels = (
-            rf"{cpu_library.instruction_set()}, (built at installation|compiled on first use) \(.*\), backend auto"
-        )
+        name = f"{cpu_library.instruction_set()}{' with bfloat16' * cpu_library.has_bfloat16()}"
+        kernels = rf"{name}, (built at installation|compiled on first use) \(.*\), backend auto"
         assert re.search(rf"^native extension +{kernels}", ganzoo_cli("doctor").out, re.MULTILINE)
     monkeypatch.setattr(cpu_library.LIBRARY, "loaded", Loaded(None, None, "there is no C++ compiler"))
     line = r"^native extension +none, PyTorch computes every op: there is no C\+\+ compiler"
