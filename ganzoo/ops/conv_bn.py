@@ -17,7 +17,15 @@ from ganzoo.ops import reference
 from ganzoo.ops.batch_norm import BatchNorm, fold, normalize, scale_shift_act
 from ganzoo.ops.conv3x3 import CONV3X3_BN, is_3x3
 from ganzoo.ops.cuda_library import compute_dtype, is_cuda
-from ganzoo.ops.dispatch import BlockRule, Kernels, below_autograd, dispatch, like_reference, needs_grad
+from ganzoo.ops.dispatch import (
+    BlockRule,
+    Kernels,
+    below_autograd,
+    dispatch,
+    kernel_dtype,
+    like_reference,
+    needs_grad,
+)
 from ganzoo.ops.linear import linear
 from ganzoo.ops.packing import pack_strided, pack_transposed, packed
 
@@ -65,7 +73,7 @@ def conv_transpose_bn_relu(
         )
     dtype = compute_dtype(x)
     if not one_pixel:
-        out = _conv_bn(rule, kernels, x.to(dtype), weight, norm, training, momentum, eps, 0.0)
+        out = _conv_bn(rule, kernels, x.to(kernel_dtype(x, kernels)), weight, norm, training, momentum, eps, 0.0)
     else:  # a matrix product
         weight = _taps_inside(weight, padding) if padding else weight
         if kernels is Kernels.CUDA:
@@ -111,10 +119,11 @@ def conv_bn_leaky_relu(
         return reference.conv_bn_leaky_relu(
             x, weight, *norm, stride=stride, padding=padding, slope=slope, training=training, momentum=momentum, eps=eps
         )
-    x = x.to(compute_dtype(x))
     if small:
         return like_reference(_conv3x3_bn(kernels, x, weight, norm, training, momentum, eps, slope), x, weight)
-    return like_reference(_conv_bn(CONV_BN, kernels, x, weight, norm, training, momentum, eps, slope), x, weight)
+    image = x.to(kernel_dtype(x, kernels))
+    out = _conv_bn(CONV_BN, kernels, image, weight, norm, training, momentum, eps, slope)
+    return like_reference(out.to(compute_dtype(x)), x, weight)
 
 
 def _conv_bn(

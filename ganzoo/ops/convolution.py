@@ -20,7 +20,15 @@ from ganzoo.ops.backend import NativeError, exporting, resolve
 from ganzoo.ops.batch_norm import fake_stats
 from ganzoo.ops.conv3x3 import conv3x3, is_3x3
 from ganzoo.ops.cuda_library import compute_dtype
-from ganzoo.ops.dispatch import FEW_CHANNELS, BlockRule, below_autograd, dispatch, like_reference, needs_grad
+from ganzoo.ops.dispatch import (
+    FEW_CHANNELS,
+    BlockRule,
+    below_autograd,
+    dispatch,
+    kernel_dtype,
+    like_reference,
+    needs_grad,
+)
 from ganzoo.ops.linear import linear
 from ganzoo.ops.packing import pack_strided, packed
 
@@ -56,7 +64,7 @@ def conv_leaky_relu(
     kernels = None if slope < 0 else dispatch(rule, backend, x, weight, (bias,), stride, padding)
     if kernels is None:
         return reference.conv_leaky_relu(x, weight, bias, stride=stride, padding=padding, slope=slope)
-    x = x.to(compute_dtype(x))
+    dtype, x = compute_dtype(x), x.to(kernel_dtype(x, kernels))
     shift = None if bias is None else bias.float()
     operator = ops.conv4x4s2.default
     if needs_grad(x, weight, bias):
@@ -64,7 +72,7 @@ def conv_leaky_relu(
     else:
         panels = None if rule.few_channels else packed(weight, pack_strided, kernels)
         out = below_autograd(operator, x, weight, panels, None, shift, slope)
-    return like_reference(out, x, weight)
+    return like_reference(out.to(dtype), x, weight)
 
 
 def _is_product(x: Tensor, weight: Tensor, stride: int, padding: int) -> bool:

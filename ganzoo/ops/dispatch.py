@@ -149,12 +149,18 @@ def _image_on_cpu_reason(x: Tensor, *parameters: Tensor) -> str | None:
         return "autocast asks for another precision than their float32 and bfloat16"
     if x.dtype not in (torch.float32, torch.bfloat16):
         return "they are for float32 and bfloat16"
-    if not cpu_library.has_bfloat16():
-        return NO_BFLOAT16
     return dense_reason(x) or float32_reason(*parameters)
 
 
-NO_BFLOAT16 = "autocast asks for bfloat16, of which this processor has no products"
+def kernel_dtype(x: Tensor, kernels: Kernels) -> torch.dtype:
+    """The dtype of the images that the kernels get: autocast's, or float32 if the CPU has no products of bfloat16.
+
+    Without them PyTorch's bfloat16 is slower than float32. The result is to be in autocast's dtype in any case.
+    """
+    dtype = cuda_library.compute_dtype(x)
+    if kernels is Kernels.CPU and dtype == torch.bfloat16 and not cpu_library.has_bfloat16():
+        return torch.float32
+    return dtype
 
 
 def float32_on_cpu_reason(*tensors: Tensor) -> str | None:

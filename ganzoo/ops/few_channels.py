@@ -21,6 +21,7 @@ from ganzoo.ops.dispatch import (
     BlockRule,
     below_autograd,
     dispatch,
+    kernel_dtype,
     like_reference,
     needs_grad,
 )
@@ -47,14 +48,14 @@ def conv_transpose_tanh(
         kernels = dispatch(CONV_TRANSPOSE_TANH, backend, x, weight, (bias,), stride, padding)
     if kernels is None:
         return reference.conv_transpose_tanh(x, weight, bias, stride=stride, padding=padding)
-    x = x.to(compute_dtype(x))
+    dtype, x = compute_dtype(x), x.to(kernel_dtype(x, kernels))
     bias = None if bias is None else bias.float()
     operator, size = ops.conv_transpose4x4s2_tanh.default, (2 * x.shape[2], 2 * x.shape[3])
     if needs_grad(x, weight, bias):
         out = operator(x, weight, bias, *size)
     else:
         out = below_autograd(operator, x, weight, bias, *size)
-    return like_reference(out, x, weight)
+    return like_reference(out.to(dtype), x, weight)
 
 
 def can_fuse_gradients(grad: Tensor, weight: Tensor) -> bool:

@@ -1,4 +1,4 @@
-"""TF32 matrix products on NVIDIA GPUs."""
+"""TF32 matrix products on NVIDIA GPUs, and bfloat16 on CPUs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+
+from ganzoo.ops import cpu_library
+from ganzoo.training.state import TrainingState
 
 
 @contextlib.contextmanager
@@ -30,3 +33,15 @@ def tf32(on: bool) -> Iterator[None]:
         yield
     finally:
         set_precisions(before)
+
+
+def note_on_bfloat16(state: TrainingState) -> list[str]:
+    """A note if bfloat16 costs time instead of saving it: on CPUs without products of it."""
+    if state.device.type != "cpu" or state.dtype != torch.bfloat16 or cpu_library.unavailable_reason() is not None:
+        return []
+    if cpu_library.has_bfloat16():
+        return []
+    return [
+        "precision=bf16 is slower than fp32 here: this processor has no products of bfloat16, so the native kernels "
+        "compute in float32, and PyTorch emulates it."
+    ]

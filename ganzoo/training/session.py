@@ -26,6 +26,7 @@ from ganzoo.training.callbacks import Callback, Callbacks, FailureAlarms, Metric
 from ganzoo.training.config import OPTIONS, STORED, TrainConfig, find_device
 from ganzoo.training.determinism import deterministic
 from ganzoo.training.interrupts import StopRequest
+from ganzoo.training.precision import note_on_bfloat16
 from ganzoo.training.provenance import provenance
 from ganzoo.training.run import Run
 from ganzoo.training.run_config import (
@@ -213,7 +214,8 @@ class Session:
             with StopRequest() as stop:
                 try:
                     self.callbacks.on_start(self)
-                    for note in (*notes, *note_on_accumulation(self.state.gan)):
+                    notes += note_on_accumulation(self.state.gan) + note_on_bfloat16(self.state)
+                    for note in notes:
                         self.callbacks.on_note(note)
                     loop.train(self.state, self.batches, self.run, self.config, self.callbacks, stop)
                 finally:

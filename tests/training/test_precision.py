@@ -1,16 +1,21 @@
-"""`tf32` sets the precision of products and restores the user's choice, made with any of torch's flags."""
+"""`tf32` sets the precision of products and restores the choice made with any of torch's flags; bf16 on CPUs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import ganzoo
-from ganzoo.ops import cuda_library
+from ganzoo import ops
+from ganzoo.ops import cpu_library, cuda_library
 from ganzoo.training import precision
+from tests.ops.conftest import needs_native
+from tests.sessions import new_state, session
+from tests.training.test_resume import assert_same, last_state
 
 BACKENDS = torch.backends
 KINDS = (BACKENDS.cudnn.conv, BACKENDS.cudnn.rnn, BACKENDS.cuda.matmul)
@@ -47,3 +52,32 @@ def test_training_works_and_keeps_the_users_choice(user: str, tmp_path: Path) ->
     before = precisions()
     ganzoo.train("vanilla", dataset="digits", steps=1, batch_size=4, device="cpu", out=tmp_path / "run")
     assert precisions() == before
+
+
+OPTIONS: dict[str, Any] = {"dataset": "digits", "batch_size": 16, "width": 16, "image_size": 16, "device": "cpu"}
+
+
+@pytest.mark.skipif(not cpu_library.has_bfloat16(), reason="the processor has no products of bfloat16")
+def test_training_in_bfloat16_by_the_native_kernels_resumes_exactly(tmp_path: Path) -> None:
+    options = OPTIONS | {"precision": "bf16", "checkpoint_every": 2}
+    with ops.use_backend("native"):
+        whole = ganzoo.train("dcgan", steps=4, out=tmp_path / "whole", **options)
+        ganzoo.train("dcgan", steps=2, out=tmp_path / "parts", **options)
+        parts = ganzoo.train(resume=tmp_path / "parts", steps=4)
+    assert_same(last_state(parts.path), last_state(whole.path))
+    assert all(t.dtype == torch.float32 for t in last_state(whole.path)["model"].values() if t.is_floating_point())
+
+
+@needs_native
+@pytest.mark.parametrize(("name", "count"), [("bf16", 1), ("fp32", 0)])
+def test_a_note_where_bfloat16_is_slower(name: str, count: int) -> None:
+    state = new_state(session("cgan", precision=name, device="cpu"))
+    cpu_library.choose_instruction_set("generic")
+    try:
+        notes = precision.note_on_bfloat16(state)
+    finally:
+        cpu_library.choose_instruction_set(None)
+    assert len(notes) == count
+    assert all("bf16 is slower than fp32 here" in note for note in notes)
+    if cpu_library.has_bfloat16():
+        assert precision.note_on_bfloat16(state) == []
