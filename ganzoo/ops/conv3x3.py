@@ -27,7 +27,7 @@ from ganzoo.ops.dispatch import (
     Kernels,
     below_autograd,
     dispatch,
-    float32_on_cpu_reason,
+    image_on_cpu_reason,
     is_channels_last,
     like_reference,
     needs_grad,
@@ -61,13 +61,15 @@ def conv3x3(
     reference_only = cuda_library.is_cuda(x) or slope < 0
     if reference_only or dispatch(CONV3X3, backend, x, weight, (bias,), 1, 1, False, residual, groups) is None:
         return reference.conv3x3(x, weight, bias, residual=residual, slope=slope, groups=groups)
+    dtype, x = cuda_library.compute_dtype(x), x.float()  # the kernels are float32
+    residual = None if residual is None else residual.float()
     operator = ops.conv3x3.default
     if needs_grad(x, weight, bias, residual):
         out = operator(x, weight, None, None, bias, residual, slope, groups)
     else:
         panels = packed(weight, _packing(groups), Kernels.CPU)
         out = below_autograd(operator, x, weight, panels, None, bias, residual, slope, groups)
-    return like_reference(out, x, weight)
+    return like_reference(out.to(dtype), x, weight)
 
 
 @functools.cache
@@ -97,13 +99,12 @@ class Conv3x3Rule(BlockRule):
             if x.shape[1] != groups * weight.shape[1]:
                 return f"the weight is for {groups * weight.shape[1]} input channels, but there are {x.shape[1]}"
             x = x.detach()[:, : weight.shape[1]]  # the first group
-        reason = float32_on_cpu_reason(x, weight, *(t for t in params if t is not None))
-        reason = reason or super().unsupported_reason(kernels, x, weight, params, stride, padding, training)
+        reason = super().unsupported_reason(kernels, x, weight, params, stride, padding, training)
         if reason is not None or residual is None:
             return reason
         if residual.shape != (x.shape[0], weight.shape[0], *x.shape[2:]):
             return "the residual has another shape than the result"
-        return float32_on_cpu_reason(residual)
+        return image_on_cpu_reason(residual)
 
     def _kernel_reason(self, x: Tensor, weight: Tensor, stride: int, padding: int, training: bool) -> str | None:
         if weight.shape[2] != 3 or weight.shape[3] != 3 or stride != 1 or padding != 1:

@@ -120,7 +120,8 @@ def conv_bn_leaky_relu(
             x, weight, *norm, stride=stride, padding=padding, slope=slope, training=training, momentum=momentum, eps=eps
         )
     if small:
-        return like_reference(_conv3x3_bn(kernels, x, weight, norm, training, momentum, eps, slope), x, weight)
+        out = _conv3x3_bn(kernels, x.float(), weight, norm, training, momentum, eps, slope)
+        return like_reference(out.to(compute_dtype(x)), x, weight)
     image = x.to(kernel_dtype(x, kernels))
     out = _conv_bn(CONV_BN, kernels, image, weight, norm, training, momentum, eps, slope)
     return like_reference(out.to(compute_dtype(x)), x, weight)

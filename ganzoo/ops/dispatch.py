@@ -89,7 +89,7 @@ class BlockRule:
         if kernels is Kernels.CUDA:
             reason = cuda_library.unsupported_reason(x, weight, given, training)
         else:
-            reason = _image_on_cpu_reason(x, weight, *given)
+            reason = image_on_cpu_reason(x, weight, *given)
         return reason or self._shape_reason(x, weight, given, params, stride, padding, training)
 
     def _shape_reason(
@@ -141,7 +141,7 @@ class BlockRule:
         return cin >= self.min_in and cout >= self.min_out and statically_true(work >= self.min_work)
 
 
-def _image_on_cpu_reason(x: Tensor, *parameters: Tensor) -> str | None:
+def image_on_cpu_reason(x: Tensor, *parameters: Tensor) -> str | None:
     """Why the CPU kernels cannot take this image, in autocast's dtype, and float32 parameters; None if they can."""
     if not torch.is_autocast_enabled("cpu"):
         return float32_on_cpu_reason(x, *parameters)

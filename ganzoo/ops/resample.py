@@ -21,8 +21,9 @@ from ganzoo.ops.dispatch import (
     Kernels,
     below_autograd,
     dispatch,
-    float32_on_cpu_reason,
+    image_on_cpu_reason,
     is_channels_last,
+    kernel_dtype,
     like_reference,
     needs_grad,
     statically_true,
@@ -41,7 +42,7 @@ class ResampleRule:
     def unsupported_reason(self, kernels: Kernels, x: Tensor, weight: Tensor, bias: Tensor | None) -> str | None:
         if kernels is Kernels.CUDA:
             return "on a GPU PyTorch computes them"
-        reason = float32_on_cpu_reason(x, weight) if bias is None else float32_on_cpu_reason(x, weight, bias)
+        reason = image_on_cpu_reason(x, weight) if bias is None else image_on_cpu_reason(x, weight, bias)
         if reason is not None:
             return reason
         if x.dim() != 4 or weight.dim() != 4:
@@ -87,13 +88,14 @@ def upsample_conv(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, back
     """
     if cuda_library.is_cuda(x) or dispatch(UPSAMPLE_CONV, backend, x, weight, bias) is None:
         return reference.upsample_conv(x, weight, bias)
+    dtype, x = cuda_library.compute_dtype(x), x.to(kernel_dtype(x, Kernels.CPU))
     operator, size = ops.conv_transpose4x4s2.default, (2 * x.shape[2], 2 * x.shape[3])
     if needs_grad(x, weight, bias):
         out = operator(x, transposed_kernel(weight), None, None, bias, 1.0, *size)
     else:
         small, panels = _for_inference(weight, True)
         out = below_autograd(operator, x, small, panels, None, bias, 1.0, *size)
-    return like_reference(out, x, weight)
+    return like_reference(out.to(dtype), x, weight)
 
 
 def conv_downsample(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, backend: str = "auto") -> Tensor:
@@ -105,13 +107,14 @@ def conv_downsample(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, ba
     """
     if cuda_library.is_cuda(x) or dispatch(CONV_DOWNSAMPLE, backend, x, weight, bias) is None:
         return reference.conv_downsample(x, weight, bias)
+    dtype, x = cuda_library.compute_dtype(x), x.to(kernel_dtype(x, Kernels.CPU))
     operator = ops.conv4x4s2.default
     if needs_grad(x, weight, bias):
         out = operator(x, strided_kernel(weight), None, None, bias, 1.0)
     else:
         small, panels = _for_inference(weight, False)
         out = below_autograd(operator, x, small, panels, None, bias, 1.0)
-    return like_reference(out, x, weight)
+    return like_reference(out.to(dtype), x, weight)
 
 
 def transposed_kernel(weight: Tensor) -> Tensor:
@@ -139,7 +142,8 @@ UPSAMPLE_TAPS = _kronecker(((0, 0, 1), (0, 1, 1), (1, 1, 0), (1, 0, 0)), 1.0)
 def _times(weight: Tensor, taps: Taps) -> Tensor:
     """The 4x4 kernel whose taps are `taps` times those of `weight`, in channels_last memory."""
     rows = weight.permute(0, 2, 3, 1).flatten(1, 2)  # (out, 9, in)
-    kernel: Tensor = (weight.new_tensor(taps) @ rows).unflatten(1, (4, 4)).permute(0, 3, 1, 2)
+    with torch.autocast(weight.device.type, enabled=False):
+        kernel: Tensor = (weight.new_tensor(taps) @ rows).unflatten(1, (4, 4)).permute(0, 3, 1, 2)
     return kernel
 
 

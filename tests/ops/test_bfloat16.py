@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from ganzoo import ops
-from ganzoo.nn import Conv3x3, ConvBNLeakyReLU, ConvTransposeBNReLU, ConvTransposeTanh
+from ganzoo.nn import (
+    Conv3x3,
+    ConvBNLeakyReLU,
+    ConvDownsample2d,
+    ConvTransposeBNReLU,
+    ConvTransposeTanh,
+    UpsampleConv2d,
+)
 from ganzoo.ops import NativeError, cpu_library
 from tests.ops.conftest import LAYOUTS, random, shaken
 from tests.ops.test_blocks import plain
@@ -35,6 +42,10 @@ BLOCKS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "plain": (lambda: ConvBNLeakyReLU(24, 40, norm=False), (14, 24, 7, 8)),
     "image": (lambda: ConvBNLeakyReLU(3, 40, norm=False), (14, 3, 7, 8)),
     "last": (lambda: nn.Sequential(ConvTransposeTanh(24, 3)), (14, 24, 4, 5)),
+    "upsample": (lambda: nn.Sequential(UpsampleConv2d(24, 20)), (14, 24, 4, 5)),
+    "downsample": (lambda: nn.Sequential(ConvDownsample2d(24, 20)), (14, 24, 7, 8)),
+    "same": (lambda: ConvBNLeakyReLU(24, 20, kernel_size=3, stride=1), (3, 24, 7, 8)),
+    "same, plain": (lambda: nn.Sequential(Conv3x3(24, 20)), (3, 24, 7, 8)),
 }
 every_block = pytest.mark.parametrize("kind", BLOCKS)
 
@@ -256,7 +267,7 @@ def test_what_has_no_kernel_in_bfloat16_says_so() -> None:
     with torch.autocast("cpu", torch.float16), pytest.raises(NativeError, match="float32 and bfloat16"):
         block(x)
     with torch.autocast("cpu", BF16), pytest.raises(NativeError, match="autocast asks for another precision"):
-        Conv3x3(24, 24)(x)
+        ops.linear(x.flatten(1), torch.ones(2, 480))
     with torch.autocast("cpu", BF16), pytest.raises(NativeError, match="float32 and bfloat16"):
         block(x.double())
     with pytest.raises(NativeError, match="they are for float32"):  # as PyTorch, which refuses other dtypes
