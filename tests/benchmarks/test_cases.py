@@ -10,10 +10,12 @@ import pytest
 import torch
 from ganzoo_benchmarks import cases, peers, steps
 from ganzoo_benchmarks.cases import CASES, Case, block, chosen, difference, race
-from ganzoo_benchmarks.peers import CHANNELS_LAST, COMPILE, NATIVE, REFERENCE
+from ganzoo_benchmarks.networks import seeded
+from ganzoo_benchmarks.peers import CHANNELS_LAST, COMPILE, NATIVE, NATIVE_FLOAT32, REFERENCE
 from torch import Tensor
 
 from ganzoo.core.errors import GanzooError, UsageError
+from ganzoo.nn import ConvTransposeBNReLU
 from ganzoo.ops import NativeError, cpu_library
 from tests.ops.conftest import needs_native
 
@@ -128,10 +130,34 @@ def test_without_kernels_there_is_no_race(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_cases_are_chosen_by_pattern() -> None:
     assert [case.name for case in chosen(["up512.*"])] == ["up512.inference", "up512.forward", "up512.backward"]
-    assert chosen([]) == list(CASES.values())
-    assert chosen(["generator.1", "gen*"]) == [CASES["generator.64"], CASES["generator.1"]]
+    assert chosen([]) == [c for c in CASES.values() if not c.bfloat16 or cpu_library.has_bfloat16()]
+    assert chosen(["generator.1", "generator.*"]) == [CASES["generator.64"], CASES["generator.1"]]
     with pytest.raises(UsageError, match=r"No case 'up51\.inference'. Did you mean up512\.inference"):
         chosen(["up51.inference"])
+
+
+def bfloat16_case() -> Case:
+    network = seeded(lambda: ConvTransposeBNReLU(64, 32))[0]
+    case = Case("up64", "", 13, lambda: peers.bfloat16_contestants(network, torch.ones(13, 64, 4, 4)), bfloat16=True)
+    return without(case, COMPILE, "OpenVINO")
+
+
+@pytest.mark.skipif(not cpu_library.has_bfloat16(), reason="the processor has no products of bfloat16")
+def test_a_case_in_bfloat16() -> None:
+    result = race(bfloat16_case(), rounds=1)
+    assert list(result.seconds) == [NATIVE, NATIVE_FLOAT32, REFERENCE, CHANNELS_LAST]
+    assert result.left_out == {}
+
+
+@needs_native
+def test_a_case_in_bfloat16_without_products_of_it() -> None:
+    cpu_library.choose_instruction_set("generic")
+    try:
+        assert not any(case.bfloat16 for case in chosen([]))
+        with pytest.raises(NativeError, match="up64 is for processors with products of bfloat16"):
+            race(bfloat16_case(), rounds=1)
+    finally:
+        cpu_library.choose_instruction_set(None)
 
 
 def test_operations_of_a_gradient_penalty_are_counted() -> None:

@@ -93,7 +93,7 @@ def test_operators_against_float64(n: int, cs: int, cb: int, h: int, w: int, odd
         assert actual.dtype == BF16
         assert error(actual, exact) < limit
         exact_var, exact_mean = torch.var_mean(exact, (0, 2, 3), correction=0)
-        assert float((mean - exact_mean).abs().max()) < limit * float(exact.std(correction=0)) + 1e-6
+        assert float((mean - exact_mean).abs().max()) < limit * float(exact.square().mean().sqrt()) + 1e-6
         torch.testing.assert_close(var.double(), exact_var, rtol=0.05, atol=float(exact_var.max()) * 0.02 + 1e-6)
     actual = kernels.conv4x4s2_weight_grad(small, big)
     assert actual.dtype == torch.float32
