@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
+from scipy.io import wavfile
 
 import ganzoo
 from ganzoo.core import registry
+from ganzoo.core.errors import TrainingError
 from ganzoo.training.callbacks import Callback
 from ganzoo.training.failure_detection import LONG_WINDOW, REPEAT_AFTER, WARM_UP, WINDOW, Alarm, FailureDetector, swings
 from ganzoo.training.run import Run
@@ -300,14 +306,73 @@ def test_a_generator_without_variety_is_told_within_200_steps(
     assert run.alarms()[0].step <= 200
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [entry.name for entry in registry.architectures() if entry.error is None])
-def test_the_first_200_steps_of_every_architecture_raise_no_alarm(name: str, tmp_path: Path) -> None:
+EVERY = [entry.name for entry in registry.architectures() if entry.error is None]
+
+
+def small_training(name: str, folder: Path, colour: bool = False) -> tuple[str, dict[str, Any]]:
+    """The name of data that the architecture accepts, made in `folder` if need be, and settings of a small network."""
     card = registry.get_architecture(name).card
-    if not {"images", "points"} & set(card.kinds) or card.example(card.Config()) is not None:
+    fields = {field.name for field in dataclasses.fields(card.Config)}
+    settings: dict[str, Any] = {"batch_size": 16} | ({"width": 16} if "width" in fields else {})
+    if "audio" in card.kinds and "images" not in card.kinds:
+        return f"audio:samples=4096:{tones(folder)}", settings
+    if card.example(card.Config()) is not None:
         pytest.skip("it needs data of its own, which this test does not have")
-    datasets = ["mosaic:digits", "mosaic:mnist"] if card.paired else ["digits", "mnist"]
-    settings = {"width": 16, "image_size": 32} if hasattr(card.Config, "width") else {}
-    for dataset in ["ring"] if "images" not in card.kinds else datasets:
-        run = ganzoo.train(name, dataset=dataset, steps=200, out=tmp_path / dataset.replace(":", "-"), **settings)
-        assert run.alarms() == []
+    if "images" not in card.kinds:
+        return "ring", settings
+    data = f"folder:{discs(folder)}" if colour else "digits"
+    return f"mosaic:{data}" if card.paired else data, settings | ({} if name == "srgan" else {"image_size": 32})
+
+
+def tones(folder: Path) -> Path:
+    """Recordings of two classes: noise and tones of different pitch."""
+    rng = np.random.default_rng(0)
+    for number in range(64):
+        place = folder / "tones" / "ab"[number % 2] / f"{number}.wav"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        tone = np.sin(np.arange(4096) * rng.uniform(0.02, 0.4)) if number % 2 else rng.normal(0, 0.3, 4096)
+        wavfile.write(place, 8000, (8000 * tone).astype(np.int16))
+    return folder / "tones"
+
+
+def discs(folder: Path) -> Path:
+    """Coloured discs on coloured ground, of two classes."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:32, :32]
+    for number in range(256):
+        place = folder / "discs" / "ab"[number % 2] / f"{number}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        centre, radius, colours = rng.uniform(8, 24, 2), rng.uniform(3, 12), rng.integers(0, 256, (2, 3))
+        inside = (x - centre[0]) ** 2 + (y - centre[1]) ** 2 < radius**2
+        Image.fromarray(np.where(inside[..., None] == bool(number % 2), *colours).astype(np.uint8)).save(place)
+    return folder / "discs"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("colour", [False, True], ids=["grey", "colour"])
+@pytest.mark.parametrize("name", EVERY)
+def test_the_first_200_steps_of_every_architecture_raise_no_alarm(name: str, colour: bool, tmp_path: Path) -> None:
+    dataset, settings = small_training(name, tmp_path, colour)
+    run = ganzoo.train(name, dataset=dataset, steps=200, log_every=10, out=tmp_path / "run", settings=settings)
+    assert run.alarms() == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in EVERY if name != "wgan"])  # clipped weights bound all scores
+def test_rates_that_are_far_too_high_are_told_within_200_steps(name: str, tmp_path: Path) -> None:
+    dataset, settings = small_training(name, tmp_path)
+    settings |= {"generator_lr": 1000, "discriminator_lr": 1000}
+    run = None
+    with contextlib.suppress(TrainingError):  # "Training diverged", where values are no longer finite
+        run = ganzoo.train(name, dataset=dataset, steps=200, out=tmp_path / "run", settings=settings)
+    assert run is None or {alarm.name for alarm in run.alarms()} & {"divergence", "mode collapse"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EVERY)
+def test_one_sample_for_all_is_told_within_200_steps_of_every_architecture(name: str, tmp_path: Path) -> None:
+    dataset, settings = small_training(name, tmp_path)
+    run = ganzoo.train(
+        name, dataset=dataset, steps=110, out=tmp_path / "run", settings=settings, callbacks=[Damaged(one_sample)]
+    )
+    assert [alarm.name for alarm in run.alarms()][:1] == ["mode collapse"]
