@@ -95,7 +95,7 @@ def prepare(
     if not isinstance(settings or {}, Mapping) or not all(isinstance(name, str) for name in settings or {}):
         raise UsageError("settings must be a dictionary, such as {'batch_size': 64}.")
     settings = {name: value for name, value in options.items() if name not in OPTIONS} | dict(settings or {})
-    if recipe is not None:
+    if recipe is not None and not (autoresume and resume is not None):  # the run has the settings
         if architecture is None:
             raise UsageError("A run keeps the settings it began with: --recipe is for a new one, with an architecture.")
         entry = registry.find_architecture(architecture)

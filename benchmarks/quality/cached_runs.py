@@ -37,8 +37,10 @@ def trained_for(path: Path, seconds: float, architecture: str, **options: Any) -
     budget = Budget(path, seconds)
     begin: dict[str, Any] = {"architecture": architecture, "out": path, **options}
     if (path / CONFIG).exists():
-        if processor_seconds(path, Run.open(path).metrics()[-1]["step"]) >= seconds:
-            return Run.open(path)
+        run = Run.open(path)
+        lines = run.metrics()
+        if lines and processor_seconds(path, lines[-1]["step"]) >= seconds:
+            return run
         begin = {"resume": path}
     try:
         ganzoo.train(**begin, steps=NO_END, callbacks=[budget, WarningLog()])

@@ -39,7 +39,7 @@ def is_first_rank() -> bool:
     return os.environ.get("RANK", "0") == "0" or os.environ.get("WORLD_SIZE", "1") == "1"
 
 
-def launch(ranks: int, batch_size: int, parts: int) -> int:
+def launch(ranks: int, batch_size: int, parts: int, pack: int) -> int:
     """Run this command in `ranks` processes and return 0 or the exit code of the first that failed.
 
     Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 are forwarded to the ranks, which save a checkpoint. If a rank dies, the others
@@ -51,7 +51,7 @@ def launch(ranks: int, batch_size: int, parts: int) -> int:
 
     from ganzoo.core import distributed
 
-    distributed.check_shares(batch_size, ranks, parts)
+    distributed.check_shares(batch_size, ranks, parts, pack)
 
     def stop(number: int, _: FrameType | None) -> None:
         for later in stopping:  # the ranks are saving already

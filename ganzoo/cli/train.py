@@ -125,7 +125,8 @@ def train(ctx: click.Context, **options: Any) -> None:
         return _show(api.prepare(**options), as_json)
     if nproc and not launch.launched():
         session = api.prepare(**options)
-        ctx.exit(launch.launch(nproc, session.settings.batch_size, session.settings.accumulate))
+        settings = session.settings
+        ctx.exit(launch.launch(nproc, settings.batch_size, settings.accumulate, settings.pack))
     if not options["autoresume"]:
         options["resume"], options["out"] = launch.after_restart(options["resume"], options["out"])
     _train(options, as_json)

@@ -104,22 +104,23 @@ def shard(batch: Tensor, parts: int = 1) -> Tensor:
     return rows
 
 
-def check(batch_size: int, parts: int, device: str) -> None:
+def check(batch_size: int, parts: int, pack: int, device: str) -> None:
     """Raise UsageError if the global batch cannot be split evenly, or if there are too few GPUs for the ranks."""
     if size() > 1 and device.startswith("cuda:"):
         raise UsageError(f"Device {device!r} is one GPU, but {size()} ranks take one each. Choose cuda.")
     if size() > 1 and device == "cuda" and (local := _local_rank()) >= (gpus := torch.cuda.device_count()):
         raise UsageError(f"This machine has {gpus} GPUs, too few for local rank {local}. Start fewer, or choose cpu.")
-    check_shares(batch_size, size(), parts)
+    check_shares(batch_size, size(), parts, pack)
 
 
-def check_shares(batch_size: int, ranks: int, parts: int) -> None:
-    """Raise UsageError unless `batch_size` is a multiple of `ranks` times `parts`."""
-    shares = ranks * parts
+def check_shares(batch_size: int, ranks: int, parts: int, pack: int) -> None:
+    """Raise UsageError unless `batch_size` is a multiple of `ranks` times `parts` times `pack`."""
+    shares = ranks * parts * pack
     if batch_size % shares:
         lower = batch_size // shares * shares
         nearest = " or ".join(str(n) for n in (lower, lower + shares) if n)
         factors = [f"the {ranks} ranks"] * (ranks > 1) + [f"accumulate={parts}"] * (parts > 1)
+        factors += [f"pack={pack}"] * (pack > 1)
         raise UsageError(f"batch_size={batch_size} is not a multiple of {' times '.join(factors)}. Choose {nearest}.")
 
 

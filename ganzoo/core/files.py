@@ -16,6 +16,8 @@ import filelock
 
 MAX_JSON_BYTES = 1 << 24
 MAX_JSON_DEPTH = 50
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""Errors of writing, which do not say to which file."""
 
 
 @contextlib.contextmanager
@@ -23,7 +25,7 @@ def atomic(path: Path, new: bool = False) -> Iterator[Path]:
     """A temporary path beside `path` to write to; it takes the place of `path`, flushed to disk, when the block ends.
 
     If the block raises, `path` stays as it was and the temporary file is removed. With `new`, raises FileExistsError
-    if `path` exists by then. An OSError of the temporary file, or of none, such as that of a full disk, names `path`.
+    if `path` exists by then. An OSError of the temporary file, or of a full or failing disk, names `path`.
     """
     temporary = path.with_name(f".{path.name}-{os.getpid()}")
     temporary.unlink(missing_ok=True)  # a link of this name must not be written through
@@ -35,7 +37,8 @@ def atomic(path: Path, new: bool = False) -> Iterator[Path]:
         else:
             os.replace(temporary, path)
     except OSError as failure:
-        if failure.filename in (None, str(temporary)) and failure.errno is not None:
+        of_disk = failure.filename is None and failure.errno in DISK_ERRORS
+        if failure.filename == str(temporary) or of_disk:
             failure.filename, failure.filename2 = str(path), None
         raise
     finally:

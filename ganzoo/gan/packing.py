@@ -34,8 +34,8 @@ def joined(examples: Tensor, count: int) -> Tensor:
         return examples
     if len(examples) % count:
         raise UsageError(
-            f"The discriminator judges {count} examples at once (pack={count}), and {len(examples)} is no multiple of "
-            f"{count}. It has no score for a single example."
+            f"The discriminator judges {count} examples at once (pack={count}), and {len(examples)} is not a multiple "
+            f"of {count}. A single example has no score."
         )
     return examples.reshape(len(examples) // count, count * examples.shape[1], *examples.shape[2:])
 

@@ -36,12 +36,12 @@ def tf32(on: bool) -> Iterator[None]:
 
 
 def note_on_bfloat16(state: TrainingState) -> list[str]:
-    """A note if bfloat16 costs time instead of saving it: on CPUs without products of it."""
+    """A note if the native kernels cannot use bfloat16: on CPUs without products of it."""
     if state.device.type != "cpu" or state.dtype != torch.bfloat16 or cpu_library.unavailable_reason() is not None:
         return []
     if cpu_library.has_bfloat16():
         return []
     return [
-        "precision=bf16 is slower than fp32 here: this processor has no products of bfloat16, so the native kernels "
-        "compute in float32, and PyTorch emulates it."
+        "precision=bf16 is no faster than fp32 here: the native kernels have bfloat16 products for AVX512_BF16 only, "
+        "which is not in use, so they compute in float32."
     ]

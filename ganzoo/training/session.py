@@ -91,7 +91,7 @@ class Session:
         device = str(find_device(config.device))
         if config.precision == "tf32" and not device.startswith("cuda") and entry is None:  # a run may have to move
             raise UsageError(f"precision=tf32 is for NVIDIA GPUs, and this trains on {device}. Choose fp32 or bf16.")
-        distributed.check(self.settings.batch_size, self.settings.accumulate, device)
+        distributed.check(self.settings.batch_size, self.settings.accumulate, self.settings.pack, device)
         size = self.settings.image_size if resumed is None else resumed.image_size
         opened = data.open(config.dataset, image_size=size, data_dir=config.data_dir)
         self.data = data_needs.used(opened, self.entry)
@@ -244,7 +244,7 @@ class Session:
     def _fitting_recipes(self) -> list[str]:
         """A note for every recipe that was measured for data like these and of which nothing was chosen."""
         return [
-            f"For data like these there is --recipe {name}: {recipe.summary}."
+            f"There is a recipe for data like these: --recipe {name} ({recipe.summary})."
             for name, recipe in self.entry.card.recipes.items()
             if recipe.fits(self.data.spec.shape, len(self.data)) and not self._given & set(recipe.settings)
         ]

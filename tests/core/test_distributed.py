@@ -59,13 +59,15 @@ def collectives() -> None:
     assert distributed.on_rank0(lambda: f"made by {distributed.rank()}") == "made by 0"
     assert [int(t) for t in distributed.all_gather(torch.tensor(rank))] == list(range(size))
     with pytest.raises(UsageError, match=r"not a multiple of the 3 ranks\. Choose 6 or 9"):
-        distributed.check(7, 1, "cpu")
+        distributed.check(7, 1, 1, "cpu")
     with pytest.raises(
         UsageError, match=r"batch_size=9 is not a multiple of the 3 ranks times accumulate=2\. Choose 6 or"
     ):
-        distributed.check(9, 2, "cpu")
+        distributed.check(9, 2, 1, "cpu")
+    with pytest.raises(UsageError, match=r"batch_size=6 is not a multiple of the 3 ranks times pack=4\. Choose 12\."):
+        distributed.check(6, 1, 4, "cpu")
     with pytest.raises(UsageError, match="3 ranks take one each"):
-        distributed.check(6, 1, "cuda:0")
+        distributed.check(6, 1, 1, "cuda:0")
 
     def refuse() -> None:
         raise UsageError("no")
@@ -96,7 +98,7 @@ def test_in_a_single_process_they_do_nothing() -> None:
     assert [gathered is tensor for gathered in distributed.all_gather(tensor)] == [True]
     distributed.all_reduce_mean([tensor])
     distributed.check_same({"tensor": tensor}, 1)
-    distributed.check(7, 1, "cuda:0")
+    distributed.check(7, 1, 1, "cuda:0")
     assert tensor.equal(values)
     with distributed.process_group():
         assert distributed.size() == 1

@@ -29,6 +29,8 @@ SHARE = 0.9
 MAX_SAMPLES = 1 << 16
 PEAK = 0.9
 """Where `normalise=yes` puts the largest sample of a recording; 1 is full scale."""
+SILENCE = 1 / 32768
+"""Recordings that stay below the smallest step of 16 bits are not made louder."""
 FORMAT = 1
 
 Sound = tuple["npt.NDArray[np.float32]", int]
@@ -190,7 +192,7 @@ def _decoded(file: UserFile, length: int, hertz: int, normalise: bool) -> Record
         return str(error) or type(error).__name__
     mono = sound.mean(axis=0)
     loudest = np.abs(mono).max()
-    if normalise and loudest:
+    if normalise and loudest > SILENCE:
         mono = mono * (PEAK / loudest)
     clip = np.zeros(length, np.float32)
     clip[: len(mono)] = mono[:length]

@@ -17,6 +17,8 @@ WASSERSTEIN: dict[str, Any] = {
     "penalty_weight": 10.0,
     "penalty_interval": 1,
     "discriminator_steps": 5,
+    "generator_lr": 1e-4,
+    "discriminator_lr": 1e-4,
     "beta2": 0.9,
 }
 
@@ -30,8 +32,6 @@ class WaveGANConfig(Config):
             "loss": "wasserstein",
             "width": 64,
             "batch_size": 64,
-            "generator_lr": 1e-4,
-            "discriminator_lr": 1e-4,
             "steps": 200_000,
         },
     }
