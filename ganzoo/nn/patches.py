@@ -12,6 +12,7 @@ from ganzoo.core.spec import DataSpec
 from ganzoo.nn.blocks import ConvBNLeakyReLU
 from ganzoo.nn.init import initialise
 from ganzoo.ops.backend import exporting, resolve
+from ganzoo.ops.dispatch import functorch_active
 
 PatchNorm = Literal["batch", "instance", "none"]
 SMALLEST = 3
@@ -60,15 +61,16 @@ class ConvToOne(nn.Conv2d):
         super().__init__(in_channels, 1, kernel_size, padding=padding)
 
     def forward(self, input: Tensor) -> Tensor:
-        channels_last = input.dim() == 4 and input.is_contiguous(memory_format=torch.channels_last)
-        if not (input.is_cpu and channels_last) or resolve("auto") == "reference" or exporting():
+        if not input.is_cpu or functorch_active() or resolve("auto") == "reference" or exporting():
+            return super().forward(input)
+        if input.dim() != 4 or not input.is_contiguous(memory_format=torch.channels_last):
             return super().forward(input)
         kernel, padding = self.kernel_size[0], int(self.padding[0])
         taps = self.weight[0].permute(1, 2, 0).flatten(0, 1).flip(0)  # [taps, channels]: `fold` counts them backwards
         products = F.linear(input.permute(0, 2, 3, 1).flatten(1, 2), taps)  # [N, pixels, taps]
         size = tuple(side + 2 * padding - kernel + 1 for side in input.shape[2:])
         sums = F.fold(products.transpose(1, 2), size, kernel, padding=kernel - 1 - padding)
-        return sums if self.bias is None else sums + self.bias[:, None, None]
+        return sums if self.bias is None else sums + self.bias.to(sums.dtype)[:, None, None]
 
 
 def _block(inputs: int, outputs: int, norm: PatchNorm, stride: int) -> nn.Module:

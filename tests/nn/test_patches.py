@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganzoo.nn.patches import ConvToOne
-from ganzoo.ops import conv_leaky_relu, conv_transpose_bn_relu
+from ganzoo.ops import conv_bn, conv_leaky_relu, conv_transpose_bn_relu, convolution, reference
+from tests.ops.conftest import needs_native
 
 
 def derivatives(out: Tensor, leaves: list[Tensor]) -> list[Tensor]:
@@ -47,24 +48,54 @@ def test_a_convolution_to_one_channel(kernel: int, padding: int, height: int, wi
     assert torch.equal(layer(ours.detach().contiguous()), nn.Conv2d.forward(layer, ours.detach().contiguous()))
 
 
+def test_autocast_and_torch_func_see_a_convolution() -> None:
+    layer = ConvToOne(6, 4, 1)
+    plain = nn.Conv2d(6, 1, 4, padding=1)
+    plain.load_state_dict(layer.state_dict())
+    (images,) = leaves((3, 6, 7, 5))
+    with torch.autocast("cpu", torch.bfloat16):
+        ours, expected = layer(images), plain(images)
+    assert ours.dtype == expected.dtype == torch.bfloat16
+    torch.testing.assert_close(ours, expected, rtol=0.02, atol=0.02)
+
+    def gradients(network: nn.Module) -> dict[str, Tensor]:
+        def loss(parameters: dict[str, Tensor], image: Tensor) -> Tensor:
+            return torch.func.functional_call(network, parameters, (image[None],)).square().sum()
+
+        parameters = {name: p.detach() for name, p in network.named_parameters()}
+        return torch.func.vmap(torch.func.grad(loss), (None, 0))(parameters, images)  # type: ignore[no-any-return]
+
+    torch.testing.assert_close(gradients(layer), gradients(plain))
+    assert gradients(layer)["weight"].shape == (3, 1, 6, 4, 4)
+
+
 @pytest.mark.parametrize(("height", "width", "padding"), [(2, 2, 1), (2, 3, 1)])
-def test_a_convolution_of_images_that_the_kernel_covers(height: int, width: int, padding: int) -> None:
+def test_a_convolution_of_images_that_the_kernel_covers(
+    height: int, width: int, padding: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ours, exact = both(leaves((3, 5, height, width), (4, 5, 4, 4), (4,)))
+    monkeypatch.setattr(reference, "conv_leaky_relu", None)
+    monkeypatch.setattr(convolution, "dispatch", None)
     out = conv_leaky_relu(*ours, padding=padding, slope=0.3)
     expected = F.leaky_relu(F.conv2d(*exact, stride=2, padding=padding), 0.3)
     assert out.shape == expected.shape == (3, 4, 1, 1)
     compare(derivatives(out, ours), derivatives(expected, exact))
 
 
+@needs_native
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("padding", [0, 1])
-def test_a_transposed_convolution_of_one_pixel(training: bool, padding: int) -> None:
+def test_a_transposed_convolution_of_one_pixel(training: bool, padding: int, monkeypatch: pytest.MonkeyPatch) -> None:
     x, weight, scale, shift = ours = [t.requires_grad_() for t in leaves((64, 64, 1, 1), (64, 64, 4, 4), (64,), (64,))]
     options = {"stride": 2, "padding": padding, "training": training, "momentum": 0.1, "eps": 1e-5}
     results = []
     for backend in ("auto", "reference"):
         running = [torch.zeros(64), torch.ones(64)]
-        out = conv_transpose_bn_relu(x, weight, scale, shift, *running, backend=backend, **options)  # type: ignore[arg-type]
+        with monkeypatch.context() as patch:
+            if backend == "auto":
+                patch.setattr(reference, "conv_transpose_bn_relu", None)
+                patch.setattr(conv_bn, "_conv_bn", None)
+            out = conv_transpose_bn_relu(x, weight, scale, shift, *running, backend=backend, **options)  # type: ignore[arg-type]
         grads = torch.autograd.grad(out, ours, torch.where(out > 0.1, out.detach(), 0.0))
         results.append([out.detach(), *running, *grads])
     assert results[0][0].shape == (64, 64, 4 - 2 * padding, 4 - 2 * padding)
