@@ -89,13 +89,14 @@ void weight_gradient3x3(const Shape3x3& s, const float* x, const float* grad, fl
 
 // ---- convolutions with kernel 1 --------------------------------------------------------------------------------------
 
-// What multiplies a value: the derivative of a leaky ReLU with this slope, at `values`; null: 1.
+// What happens to a value: it is multiplied by the derivative of a leaky ReLU with this slope, at `values`; without them
+// the leaky ReLU is applied to the value itself, and a slope of 1 means no change.
 struct Signs {
   const float* values;
   float slope;
 };
 
-// out [pixels, cout] = out_signs * act((in_signs * x) weight + shift + residual); shift and residual can be null (0).
+// out [pixels, cout] = out_signs(act(in_signs(x) weight + shift + residual)); shift and residual can be null (0).
 struct Pointwise {
   int64_t pixels, cin, cout;
   const float *x, *weight;  // [pixels, cin]
@@ -114,7 +115,7 @@ struct PointwiseGradient {
   Signs x_signs, grad_signs;
 };
 
-// The gradient with respect to the weight, (cout, cin): the sum over pixels of (grad_signs * grad) x (x_signs * x).
+// The gradient with respect to the weight, (cout, cin): the sum over pixels of grad_signs(grad) x x_signs(x).
 void weight_gradient1x1(const PointwiseGradient& layer, float* out, Parallel run);
 
 // ---- convolutions whose big image has few channels ------------------------------------------------------------------

@@ -5,6 +5,8 @@ a leaky ReLU at v, which only depends on the signs of v, these are
 
     masked: D(out) W D(in) x    or, transposed, D(out) W' D(in) x        weight_grad: sum of (D(g) grad) (D(x) x)'
 
+Where a slope is given without signs, the leaky ReLU is applied to the argument: D(x) x, but NaN where x is NaN.
+
 Both are linear in two arguments, and their derivatives are among them, so the layer can be differentiated any number
 of times, and no activation takes a pass of its own, forward or backward.
 """
@@ -115,13 +117,13 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
 
 def _backward(ctx: Any, grad: Tensor) -> Gradients:
     x, weight, out = ctx.saved_tensors
-    before = None if ctx.input_slope == 1 else x.detach()  # only signs: they have no gradient
+    before = _signs(None, x, ctx.input_slope)
     after = None if out is None else out.detach()
     dx = dweight = dshift = dresidual = None
     if ctx.needs_input_grad[0]:
         dx = ops.conv1x1_masked(grad, weight, True, after, ctx.slope, before, ctx.input_slope)
     if ctx.needs_input_grad[1]:
-        dweight = ops.conv1x1_weight_grad(x, grad, before, ctx.input_slope, after, ctx.slope)
+        dweight = ops.conv1x1_weight_grad(x, grad, None, ctx.input_slope, after, ctx.slope)
     if (ctx.shift and ctx.needs_input_grad[2]) or (ctx.residual and ctx.needs_input_grad[3]):
         dresidual = grad if out is None else leaky_relu_backward(grad, out, ctx.slope)
         dshift = dresidual.sum((0, 2, 3)) if ctx.shift and ctx.needs_input_grad[2] else None
@@ -137,7 +139,8 @@ def _masked_backward(ctx: Any, grad: Tensor) -> Gradients:
     x, weight, in_signs, out_signs = ctx.saved_tensors
     dx = dweight = None
     if ctx.needs_input_grad[0]:
-        dx = ops.conv1x1_masked(grad, weight, not ctx.transposed, out_signs, ctx.out_slope, in_signs, ctx.in_slope)
+        at = _signs(in_signs, x, ctx.in_slope)
+        dx = ops.conv1x1_masked(grad, weight, not ctx.transposed, out_signs, ctx.out_slope, at, ctx.in_slope)
     if ctx.needs_input_grad[1]:
         of_x, of_grad = (x, in_signs, ctx.in_slope), (grad, out_signs, ctx.out_slope)
         inputs, outputs = (of_grad, of_x) if ctx.transposed else (of_x, of_grad)
@@ -154,10 +157,17 @@ def _weight_grad_backward(ctx: Any, weight: Tensor) -> Gradients:
     x, grad, x_signs, grad_signs = ctx.saved_tensors
     dx = dgrad = None
     if ctx.needs_input_grad[0]:
-        dx = ops.conv1x1_masked(grad, weight, True, grad_signs, ctx.grad_slope, x_signs, ctx.x_slope)
+        at = _signs(x_signs, x, ctx.x_slope)
+        dx = ops.conv1x1_masked(grad, weight, True, grad_signs, ctx.grad_slope, at, ctx.x_slope)
     if ctx.needs_input_grad[1]:
-        dgrad = ops.conv1x1_masked(x, weight, False, x_signs, ctx.x_slope, grad_signs, ctx.grad_slope)
+        at = _signs(grad_signs, grad, ctx.grad_slope)
+        dgrad = ops.conv1x1_masked(x, weight, False, x_signs, ctx.x_slope, at, ctx.grad_slope)
     return dx, dgrad, None, None, None, None
+
+
+def _signs(signs: Tensor | None, x: Tensor, slope: float) -> Tensor | None:
+    """Where the derivative of a leaky ReLU is taken: at `signs`, or at its input; only signs, without a gradient."""
+    return x.detach() if signs is None and slope != 1 else signs
 
 
 def _fake(x: Tensor, channels: Any) -> Tensor:

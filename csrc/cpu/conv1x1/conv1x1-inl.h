@@ -10,8 +10,8 @@ namespace ganzoo {
 namespace ISA {
 namespace {
 
-// Rows of `channels` floats to rows of `pitch`, zeros after the last channel, each value times the derivative of a leaky
-// ReLU at `signs` if that is given.
+// Rows of `channels` floats to rows of `pitch`, zeros after the last channel, with `signs` applied to each value. A leaky
+// ReLU is not its derivative times its input where that is NaN: with a slope of 0 the product would hide it.
 inline void copy_masked(const float* from, const Signs& signs, int64_t first, int64_t rows, int64_t channels,
                         int64_t pitch, float* to) {
   from += first * channels;
@@ -19,7 +19,10 @@ inline void copy_masked(const float* from, const Signs& signs, int64_t first, in
   for (int64_t r = 0; r < rows; ++r, from += channels, to += pitch) {
     for_channels(channels, [&](auto type, int64_t c) {
       const auto value = get(type, from + c);
-      put(to + c, at ? leaky_relu_gradient(value, get(type, at + c), signs.slope) : value);
+      if (at)
+        put(to + c, leaky_relu_gradient(value, get(type, at + c), signs.slope));
+      else
+        put(to + c, signs.slope == 1 ? value : leaky_relu(value, signs.slope));
     });
     for (int64_t c = channels; c < pitch; ++c) to[c] = 0;
     at = at ? at + channels : nullptr;
@@ -41,7 +44,7 @@ void conv1x1(const Conv1x1& f, int64_t begin, int64_t end, float* scratch) {
   for (int64_t item = begin; item < end; ++item) {
     const int64_t first = item * kPixels1x1, rows = min(kPixels1x1, f.pixels - first);
     const float* x = f.x + first * f.cin;
-    if (f.in_signs.values) copy_masked(f.x, f.in_signs, first, rows, f.cin, f.cin, scratch), x = scratch;
+    if (f.in_signs.slope != 1) copy_masked(f.x, f.in_signs, first, rows, f.cin, f.cin, scratch), x = scratch;
     for (int64_t column = 0; column < f.cout; column += kTileColumns) {
       const float* panel = f.panels + column / kBlock * f.cin * kBlock + column % kBlock;
       for (int64_t row = 0; row < rows; row += kTileRows) {

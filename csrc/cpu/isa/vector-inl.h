@@ -118,10 +118,11 @@ template <class Type>
 inline Type leaky_relu(Type v, float slope) {
   return slope == 0 ? (v < 0 ? Type{} : v) : (v > 0 ? v : v * slope);
 }
-// The gradient of its input: g times its derivative at an input, or output, of v.
+// The gradient of its input: g times its derivative at an input, or output, of v. As in PyTorch, a ReLU lets g pass where
+// v is NaN, and 0 times an infinite g is 0.
 template <class Type>
 inline Type leaky_relu_gradient(Type g, Type v, float slope) {
-  return v > 0 ? g : slope == 0 ? Type{} : g * slope;
+  return slope == 0 ? (v <= 0 ? Type{} : g) : (v > 0 ? g : g * slope);
 }
 
 // Calls body(type, c) for all channels: type is a Vec while a whole vector is left, then a float.

@@ -60,13 +60,12 @@ Tensor convolve(const Tensor& x, const Weight& weight, const Maybe& shift, const
 }
 
 Tensor conv1x1(Tensor x, Tensor weight, Maybe shift, Maybe residual, double input_slope, double slope) {
-  // a leaky ReLU is its own derivative times its input
-  const Maybe in_signs = input_slope == 1 ? Maybe() : Maybe(x);
-  return convolve(x, Weight(weight, false), shift, residual, slope, in_signs, input_slope, {}, 1);
+  return convolve(x, Weight(weight, false), shift, residual, slope, {}, input_slope, {}, 1);
 }
 
 Tensor conv1x1_masked(Tensor x, Tensor weight, bool transposed, Maybe in_signs, double in_slope, Maybe out_signs,
                       double out_slope) {
+  STD_TORCH_CHECK(out_signs || out_slope == 1, "ganzoo: out_slope needs out_signs");
   return convolve(x, Weight(weight, transposed), {}, {}, 1, in_signs, in_slope, out_signs, out_slope);
 }
 
@@ -98,7 +97,8 @@ STABLE_TORCH_LIBRARY_FRAGMENT(ganzoo, m) {
   // leaky_relu(weight leaky_relu(x, input_slope) + shift + residual, slope)
   m.def(
       "conv1x1(Tensor x, Tensor weight, Tensor? shift, Tensor? residual, float input_slope, float slope) -> Tensor");
-  // the weight, or its transpose, times x; both sides times the derivatives of leaky ReLUs at *_signs
+  // the weight, or its transpose, times x; both sides times the derivatives of leaky ReLUs at *_signs. Without
+  // in_signs, the leaky ReLU is applied to x; so are both in the weight gradient
   m.def(
       "conv1x1_masked(Tensor x, Tensor weight, bool transposed, Tensor? in_signs, float in_slope, Tensor? out_signs, "
       "float out_slope) -> Tensor");
