@@ -7,7 +7,7 @@ well. Scale and shift are those of each channel, or of each image and channel: c
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -44,9 +44,9 @@ class BatchNorm(NamedTuple):
 class NormRule:
     """The rule of `batch_norm_leaky_relu`."""
 
+    cuda: ClassVar[bool] = False
+
     def unsupported_reason(self, kernels: Kernels, x: Tensor, norm: BatchNorm, training: bool) -> str | None:
-        if kernels is Kernels.CUDA:
-            return "on a GPU PyTorch computes it"
         given = [t for t in norm if t is not None]
         # PyTorch's result is bfloat16 as well, unless each image has its own scale and shift
         of_bfloat16 = x.dtype == torch.bfloat16 and all(t.dim() == 1 for t in given) and cpu_library.has_bfloat16()
@@ -101,7 +101,7 @@ def batch_norm_leaky_relu(
     `NativeError` if `backend` is "native" and the kernels cannot compute the call.
     """
     norm = BatchNorm(weight, bias, running_mean, running_var)
-    if cuda_library.is_cuda(x) or dispatch(NORM, backend, x, norm, training) is None:
+    if dispatch(NORM, backend, x, norm, training) is None:
         return reference.batch_norm_leaky_relu(x, *norm, slope=slope, training=training, momentum=momentum, eps=eps)
     if training:
         mean, var = below_autograd(ops.channel_stats.default, x.detach())

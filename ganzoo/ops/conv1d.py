@@ -1,6 +1,6 @@
 """Convolutions of signals, and their transposes, as products of matrices.
 
-Where a kernel reaches over several strides, as in WaveGAN's 25 samples with a stride of 4, neighbouring rows of the
+Where a kernel reaches over several strides, as in a kernel of 25 samples with a stride of 4, neighbouring rows of the
 matrix that a convolution multiplies share most of their numbers. With the channels of a sample next to each other in
 memory, row t is what begins `stride` samples after row t - 1, so the matrix is a view of the padded signal and is never
 copied. The three products are linear in two arguments and are each other's derivatives, so they can be differentiated
@@ -8,13 +8,19 @@ any number of times:
 
     <long, conv_transpose(short, weight)> = <conv(long, weight), short> = <weight_grad(short, long), weight>
 
+A row of a product can meet zeros that PyTorch skips: those that fill up a kernel to whole strides, and those between
+signals. The product of such a zero and a number that is infinite or NaN is NaN: in transposed convolutions, and so in
+gradients of signals, it reaches up to `stride` - 1 samples further than in PyTorch, and it can reach any gradient
+of the weight. Finite numbers are never affected.
+
 Signals are [N, length, channels] here, and [N, channels, length] in the public functions, whose results have the
 channels next to each other in memory.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -28,12 +34,17 @@ FEW_ROWS = 32
 """A signal with at most so many positions is copied row by row: rows that cross to the next signal are in vain."""
 
 
+@dataclass(frozen=True)
 class Rule:
-    """The rule of `conv1d` and `conv_transpose1d`; `length` is the number of positions of the kernel."""
+    """The rule of `conv1d` and `conv_transpose1d`."""
+
+    cuda: ClassVar[bool] = False
+    transposed: bool
 
     def unsupported_reason(
-        self, kernels: Kernels, x: Tensor, weight: Tensor, bias: Tensor | None, inputs: int, length: int
-    ) -> str | None:
+        self, kernels: Kernels, x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int,
+        output_padding: int = 0,
+    ) -> str | None:  # fmt: skip
         for tensor in (x, weight) if bias is None else (x, weight, bias):
             if not tensor.is_cpu or tensor.layout != torch.strided:
                 return "they are for dense tensors on the CPU"
@@ -43,17 +54,33 @@ class Rule:
             return "autocast asks for another precision than theirs"
         if torch.compiler.is_compiling():
             return "compiled programs have convolutions of their own"
-        if x.dim() != 3 or weight.dim() != 3 or x.shape[1] != inputs:
+        if x.dim() != 3 or weight.dim() != 3 or x.shape[1] != weight.shape[0 if self.transposed else 1]:
             return "they are for signals [N, C, L] and weights of three dimensions"
-        return None if x.numel() and weight.numel() and length > 0 else "there is nothing to compute"
+        if stride < 1 or padding < 0 or not 0 <= output_padding < stride:
+            return "they are for a positive stride, padding from 0, and output_padding from 0 to below the stride"
+        if bias is not None and bias.shape != (weight.shape[1 if self.transposed else 0],):
+            return "the bias is for another number of channels"
+        form = self.form(x, weight, stride, padding, output_padding)
+        shortest = form.length if self.transposed else form.positions(weight.shape[2])
+        return None if x.numel() and weight.numel() and shortest > 0 else "there is nothing to compute"
 
     def is_profitable(
-        self, kernels: Kernels, x: Tensor, weight: Tensor, bias: Tensor | None, inputs: int, length: int
-    ) -> bool:
-        return statically_true(x.shape[0] * length * weight.numel() >= MIN_WORK)
+        self, kernels: Kernels, x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int,
+        output_padding: int = 0,
+    ) -> bool:  # fmt: skip
+        form = self.form(x, weight, stride, padding, output_padding)
+        positions = x.shape[2] if self.transposed else form.positions(weight.shape[2])
+        return statically_true(x.shape[0] * positions * weight.numel() >= MIN_WORK)
+
+    def form(self, x: Tensor, weight: Tensor, stride: int, padding: int, output_padding: int = 0) -> Form:
+        """The form that computes the call."""
+        if not self.transposed:
+            return Form(x.shape[2], stride, padding)
+        return Form((x.shape[2] - 1) * stride - 2 * padding + weight.shape[2] + output_padding, stride, padding)
 
 
-RULE = Rule()
+CONV = Rule(transposed=False)
+CONV_TRANSPOSE = Rule(transposed=True)
 
 
 class Form(NamedTuple):
@@ -73,11 +100,15 @@ def conv1d(
 ) -> Tensor:
     """Convolution of x [N, C, L] by weight [C', C, K], bias [C']; as `torch.nn.functional.conv1d`, the reference.
 
-    Differentiable any number of times. Raises NativeError if `backend` is "native" and the products cannot compute it.
+    Differentiable any number of times. On a GPU PyTorch computes it. In gradients, what is infinite or NaN reaches up
+    to `stride` - 1 samples further than in PyTorch, and can reach any of the weight's.
+
+    Raises what PyTorch raises, UsageError for an unknown `backend`, and NativeError if `backend` is "native" and the
+    products cannot compute the call.
     """
-    form = Form(x.shape[-1], stride, padding)
-    if dispatch(RULE, backend, x, weight, bias, weight.shape[1], form.positions(weight.shape[-1])) is None:
+    if dispatch(CONV, backend, x, weight, bias, stride, padding) is None:
         return F.conv1d(x, weight, bias, stride, padding)
+    form = CONV.form(x, weight, stride, padding)
     return _with_bias(_apply(_Conv, x.transpose(1, 2), weight, form), bias)
 
 
@@ -93,12 +124,12 @@ def conv_transpose1d(
 ) -> Tensor:
     """The transpose, x [N, C, L] by weight [C, C', K]; as `torch.nn.functional.conv_transpose1d`, the reference.
 
-    Differentiable any number of times. Raises NativeError if `backend` is "native" and the products cannot compute it.
+    What is infinite or NaN reaches up to `stride` - 1 samples further than in PyTorch in the result as well; everything
+    else is as in `conv1d`.
     """
-    length = (x.shape[-1] - 1) * stride - 2 * padding + weight.shape[-1] + output_padding
-    if length < 1 or dispatch(RULE, backend, x, weight, bias, weight.shape[0], x.shape[-1]) is None:
+    if dispatch(CONV_TRANSPOSE, backend, x, weight, bias, stride, padding, output_padding) is None:
         return F.conv_transpose1d(x, weight, bias, stride, padding, output_padding)
-    form = Form(length, stride, padding)
+    form = CONV_TRANSPOSE.form(x, weight, stride, padding, output_padding)
     return _with_bias(_apply(_ConvTranspose, x.transpose(1, 2), weight, form), bias)
 
 

@@ -13,12 +13,12 @@ of times, and no activation takes a pass of its own, forward or backward.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from ganzoo.ops import cuda_library, reference
+from ganzoo.ops import reference
 from ganzoo.ops.autograd import Gradients, declare, empty_image, leaky_relu_backward
 from ganzoo.ops.backend import NativeError, exporting, resolve
 from ganzoo.ops.dispatch import (
@@ -26,9 +26,11 @@ from ganzoo.ops.dispatch import (
     below_autograd,
     dispatch,
     float32_on_cpu_reason,
+    functorch_active,
     is_channels_last,
     like_reference,
     needs_grad,
+    shape_reason,
     statically_true,
 )
 
@@ -43,24 +45,15 @@ MIN_PIXELS = 512
 class Conv1x1Rule:
     """The rule of `conv1x1`."""
 
+    cuda: ClassVar[bool] = False
+
     def unsupported_reason(
         self, kernels: Kernels, x: Tensor, weight: Tensor, bias: Tensor | None, residual: Tensor | None
     ) -> str | None:
-        if kernels is Kernels.CUDA:
-            return "1x1 convolutions have no kernel for GPUs"
         reason = float32_on_cpu_reason(x, weight, *(t for t in (bias, residual) if t is not None))
+        reason = reason or shape_reason(x, weight, bias, 1)
         if reason is not None:
             return reason
-        if x.dim() != 4 or weight.dim() != 4:
-            return "they are for images [N, C, H, W] and weights of four dimensions"
-        if weight.shape[2:] != (1, 1):
-            return "they are for kernel 1"
-        if x.shape[1] != weight.shape[1]:
-            return f"the weight is for {weight.shape[1]} input channels, but there are {x.shape[1]}"
-        if bias is not None and bias.shape != weight.shape[:1]:
-            return "the bias is for another number of channels"
-        if x.numel() == 0 or weight.numel() == 0:
-            return "there is nothing to compute"
         if residual is not None and residual.shape != (x.shape[0], weight.shape[0], *x.shape[2:]):
             return "the residual has another shape than the result"
         return None
@@ -98,15 +91,20 @@ def conv1x1(
     lowest = min(slope, input_slope)
     if lowest < 0 and resolve(backend) == "native":  # the backward pass takes the sign from the result
         raise NativeError(f"The native kernels cannot compute this: the slope {lowest} is negative.")
-    if cuda_library.is_cuda(x) or lowest < 0 or dispatch(RULE, backend, x, weight, bias, residual) is None:
-        product = x.is_cpu and x.dim() == 4 and is_channels_last(x) and resolve(backend) != "reference"
-        compute = reference.product1x1 if product and not exporting() else reference.conv1x1
+    if lowest < 0 or dispatch(RULE, backend, x, weight, bias, residual) is None:
+        product = resolve(backend) != "reference" and not exporting() and _is_matrix_of_pixels(x)
+        compute = reference.product1x1 if product else reference.conv1x1
         return compute(x, weight, bias, residual=residual, input_slope=input_slope, slope=slope)
     arguments = (x, weight, bias, residual, input_slope, slope)
     operator = ops.conv1x1.default
     recorded = needs_grad(x, weight, bias, residual)
     out = operator(*arguments) if recorded else below_autograd(operator, *arguments)
     return like_reference(out, x, weight)
+
+
+def _is_matrix_of_pixels(x: Tensor) -> bool:
+    """Whether PyTorch's matrix products take `x` as it is; under torch.func its memory format cannot be asked for."""
+    return x.is_cpu and x.dim() == 4 and not functorch_active() and is_channels_last(x)
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -58,8 +58,7 @@ def conv3x3(
     """
     if slope < 0 and resolve(backend) == "native":  # the backward pass takes the sign from the result
         raise NativeError(f"The native kernels cannot compute this: {slope=} is negative.")
-    reference_only = cuda_library.is_cuda(x) or slope < 0
-    if reference_only or dispatch(CONV3X3, backend, x, weight, (bias,), 1, 1, False, residual, groups) is None:
+    if slope < 0 or dispatch(CONV3X3, backend, x, weight, (bias,), 1, 1, False, residual, groups) is None:
         return reference.conv3x3(x, weight, bias, residual=residual, slope=slope, groups=groups)
     dtype, x = cuda_library.compute_dtype(x), x.float()  # the kernels are float32
     residual = None if residual is None else residual.float()
@@ -82,6 +81,7 @@ def _packing(groups: int) -> Callable[[Tensor], Tensor]:
 class Conv3x3Rule(BlockRule):
     """The rule of a convolution with kernel 3, stride 1, padding 1, with bias or batch norm."""
 
+    cuda: ClassVar[bool] = False
     min_tiles: int = 32
     """Fewest tiles of 4 x 4 pixels for `auto`."""
     min_pixels_of_few: int = 1 << 14
@@ -91,8 +91,6 @@ class Conv3x3Rule(BlockRule):
         self, kernels: Kernels, x: Tensor, weight: Tensor, params: Sequence[Tensor | None], stride: int, padding: int,
         training: bool = False, residual: Tensor | None = None, groups: int = 1,
     ) -> str | None:  # fmt: skip
-        if kernels is Kernels.CUDA:
-            return "3x3 convolutions have no kernel for GPUs"
         if groups != 1 and x.dim() == weight.dim() == 4:
             if groups < 1 or weight.shape[0] % groups:
                 return f"{weight.shape[0]} output channels cannot be divided into {groups} groups"

@@ -114,7 +114,7 @@ def conv_bn_leaky_relu(
     norm = BatchNorm(bn_weight, bn_bias, running_mean, running_var)
     small = is_3x3(weight, stride, padding)
     rule = CONV3X3_BN if small else CONV_BN
-    kernels = None if small and is_cuda(x) else dispatch(rule, backend, x, weight, norm, stride, padding, training)
+    kernels = dispatch(rule, backend, x, weight, norm, stride, padding, training)
     if kernels is None:
         return reference.conv_bn_leaky_relu(
             x, weight, *norm, stride=stride, padding=padding, slope=slope, training=training, momentum=momentum, eps=eps

@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -31,6 +31,9 @@ class Kernels(enum.Enum):
 class Rule(Protocol):
     """What `dispatch` needs to know about an operation; the arguments are those of the call."""
 
+    cuda: ClassVar[bool]
+    """Whether there are CUDA kernels; without any PyTorch computes the operation on a GPU, whatever the backend."""
+
     def unsupported_reason(self, kernels: Kernels, x: Tensor, *arguments: Any) -> str | None:
         """Why the kernels cannot compute the call, as a clause; None if they can."""
 
@@ -46,7 +49,9 @@ def dispatch(rule: Rule, backend: str, x: Tensor, *arguments: Any) -> Kernels | 
     backend = resolve(backend)
     if backend == "reference" or (backend == "auto" and exporting()):
         return None
-    kernels = Kernels.CUDA if x.is_cuda or cuda_library.EMULATED else Kernels.CPU
+    kernels = Kernels.CUDA if cuda_library.is_cuda(x) else Kernels.CPU
+    if kernels is Kernels.CUDA and not rule.cuda:
+        return None
     if functorch_active():
         reason: str | None = "torch.func and forward-mode AD need PyTorch's own operations"
     else:
@@ -68,6 +73,7 @@ def dispatch(rule: Rule, backend: str, x: Tensor, *arguments: Any) -> Kernels | 
 class BlockRule:
     """The rule of a (transposed) convolution with batch norm or bias and an activation."""
 
+    cuda: ClassVar[bool] = True
     transposed: bool
     batch_norm: bool
     min_in: int
@@ -139,6 +145,19 @@ class BlockRule:
         pixels = x.shape[2] * x.shape[3] if self.transposed else x.shape[2] * x.shape[3] // 4
         work = x.shape[0] * pixels * weight.numel()
         return cin >= self.min_in and cout >= self.min_out and statically_true(work >= self.min_work)
+
+
+def shape_reason(x: Tensor, weight: Tensor, bias: Tensor | None, kernel: int) -> str | None:
+    """Why these do not make a convolution of images with this (square) kernel, as a clause; None if they do."""
+    if x.dim() != 4 or weight.dim() != 4:
+        return "they are for images [N, C, H, W] and weights of four dimensions"
+    if weight.shape[2:] != (kernel, kernel):
+        return f"they are for kernel {kernel}"
+    if x.shape[1] != weight.shape[1]:
+        return f"the weight is for {weight.shape[1]} input channels, but there are {x.shape[1]}"
+    if bias is not None and bias.shape != weight.shape[:1]:
+        return "the bias is for another number of channels"
+    return None if x.numel() and weight.numel() else "there is nothing to compute"
 
 
 def image_on_cpu_reason(x: Tensor, *parameters: Tensor) -> str | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import platform
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +25,8 @@ MIN_WORK = 1 << 19
 
 class LinearRule:
     """The rule of `linear`."""
+
+    cuda: ClassVar[bool] = False
 
     def unsupported_reason(self, kernels: Kernels, x: Tensor, weight: Tensor, bias: Tensor | None) -> str | None:
         reason = float32_on_cpu_reason(x, weight) if bias is None else float32_on_cpu_reason(x, weight, bias)
@@ -50,8 +52,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, backend: st
     """x @ weight.T + bias, as `torch.nn.functional.linear`, which is the reference: same shapes, dtypes and errors.
 
     `x` is [N, in], `weight` [out, in], `bias` [out]. Differentiable any number of times. `auto` uses the native kernels
-    for float32 products that are large enough, on CPUs on which PyTorch's own library is slow. Raises `NativeError` if
-    `backend` is "native" and the kernels cannot compute the call.
+    for float32 products that are large enough, on CPUs on which PyTorch's own library is slow. On a GPU PyTorch
+    computes it. Raises `NativeError` if `backend` is "native" and the kernels cannot compute the call.
     """
     if dispatch(RULE, backend, x, weight, bias) is None:
         return F.linear(x, weight, bias)

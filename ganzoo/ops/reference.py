@@ -109,6 +109,8 @@ def product1x1(
     x: Tensor, weight: Tensor, bias: Tensor | None, *, residual: Tensor | None, input_slope: float, slope: float
 ) -> Tensor:
     """`conv1x1` as the product of the matrix of all pixels, for images in channels_last memory."""
+    if weight.shape[1:] != (x.shape[1], 1, 1) or (bias is not None and bias.shape != weight.shape[:1]):
+        return conv1x1(x, weight, bias, residual=residual, input_slope=input_slope, slope=slope)  # PyTorch refuses it
     pixels = F.linear(leaky_relu(x, input_slope).permute(0, 2, 3, 1), weight.flatten(1), bias)
     y = pixels.permute(0, 3, 1, 2)
     return leaky_relu(y if residual is None else y + residual, slope)

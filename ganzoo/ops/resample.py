@@ -11,6 +11,7 @@ which takes 16 products for 4 pixels where 36 are written. w4 is linear in w, so
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -26,6 +27,7 @@ from ganzoo.ops.dispatch import (
     kernel_dtype,
     like_reference,
     needs_grad,
+    shape_reason,
     statically_true,
 )
 from ganzoo.ops.packing import pack_strided, pack_transposed, packed
@@ -37,24 +39,14 @@ ops = torch.ops.ganzoo
 class ResampleRule:
     """The rule of a 3x3 convolution with bias after upsampling (`up`) or before pooling."""
 
+    cuda: ClassVar[bool] = False
     up: bool
 
     def unsupported_reason(self, kernels: Kernels, x: Tensor, weight: Tensor, bias: Tensor | None) -> str | None:
-        if kernels is Kernels.CUDA:
-            return "on a GPU PyTorch computes them"
         reason = image_on_cpu_reason(x, weight) if bias is None else image_on_cpu_reason(x, weight, bias)
+        reason = reason or shape_reason(x, weight, bias, 3)
         if reason is not None:
             return reason
-        if x.dim() != 4 or weight.dim() != 4:
-            return "they are for images [N, C, H, W] and weights of four dimensions"
-        if weight.shape[2:] != (3, 3):
-            return "they are for kernel 3"
-        if x.shape[1] != weight.shape[1]:
-            return f"the weight is for {weight.shape[1]} input channels, but there are {x.shape[1]}"
-        if bias is not None and bias.shape != weight.shape[:1]:
-            return "the bias is for another number of channels"
-        if x.numel() == 0 or weight.numel() == 0:
-            return "there is nothing to compute"
         if not self.up and (x.shape[2] < 2 or x.shape[3] < 2):
             return "the image is too small to be halved"
         return None
@@ -86,7 +78,7 @@ def upsample_conv(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, back
     for tensors that do not fit together, UsageError for an unknown `backend`, and `NativeError` if `backend` is
     "native" and the kernels cannot compute the call.
     """
-    if cuda_library.is_cuda(x) or dispatch(UPSAMPLE_CONV, backend, x, weight, bias) is None:
+    if dispatch(UPSAMPLE_CONV, backend, x, weight, bias) is None:
         return reference.upsample_conv(x, weight, bias)
     dtype, x = cuda_library.compute_dtype(x), x.to(kernel_dtype(x, Kernels.CPU))
     operator, size = ops.conv_transpose4x4s2.default, (2 * x.shape[2], 2 * x.shape[3])
@@ -105,7 +97,7 @@ def conv_downsample(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, ba
     row or column of an odd size is left out, as `torch.nn.functional.avg_pool2d` does. Everything else is as in
     `upsample_conv`.
     """
-    if cuda_library.is_cuda(x) or dispatch(CONV_DOWNSAMPLE, backend, x, weight, bias) is None:
+    if dispatch(CONV_DOWNSAMPLE, backend, x, weight, bias) is None:
         return reference.conv_downsample(x, weight, bias)
     dtype, x = cuda_library.compute_dtype(x), x.to(kernel_dtype(x, Kernels.CPU))
     operator = ops.conv4x4s2.default

@@ -254,6 +254,12 @@ static void check_1x1(int64_t pixels, int64_t cin, int64_t cout) {
   compare("its input gradient", input_grad, back);
   weight_gradient1x1({pixels, cin, cout, x.data(), y.data(), of_x, of_y}, weight_grad.data(), two_threads);
   compare("its weight gradient", weight_grad, gradient);
+  // without signs the activation is the value's own
+  Floats given(pixels * cout), own(pixels * cout);
+  for (const Signs& signs : {Signs{x.data(), 0.2f}, Signs{nullptr, 0.2f}})
+    convolve1x1({pixels, cin, cout, x.data(), weight.data(), 1, cin, nullptr, nullptr, 1, signs, none,
+                 (signs.values ? given : own).data()}, two_threads);
+  if (given != own) std::abort();
 }
 
 // Batch norm with a scale and shift of each image, statistics given, and its gradients if they are those of y.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -111,6 +112,39 @@ def test_auto_never_reads_channels_one_by_one_on_a_gpu(
     monkeypatch.setattr(cuda_library, "_capability", lambda *_: cuda_library.HOPPER)
     x = torch.empty(64, weight[0 if rule.transposed else 1], 8, 8, dtype=dtype)
     assert rule.is_profitable(Kernels.CUDA, x, torch.empty(*weight, 4, 4)) == used
+
+
+def ones(*shape: int) -> torch.Tensor:
+    return torch.ones(shape)
+
+
+WITHOUT_CUDA: dict[str, Callable[[str], torch.Tensor]] = {
+    "conv1x1": lambda backend: ops.conv1x1(ones(2, 3, 4, 4), ones(5, 3, 1, 1), backend=backend),
+    "conv3x3": lambda backend: ops.conv3x3(ones(2, 3, 4, 4), ones(5, 3, 3, 3), backend=backend),
+    "upsample_conv": lambda backend: ops.upsample_conv(ones(2, 3, 4, 4), ones(5, 3, 3, 3), backend=backend),
+    "conv_downsample": lambda backend: ops.conv_downsample(ones(2, 3, 4, 4), ones(5, 3, 3, 3), backend=backend),
+    "batch_norm_leaky_relu": lambda backend: ops.batch_norm_leaky_relu(
+        ones(2, 3, 4, 4), None, None, None, None, training=True, momentum=0.1, eps=1e-5, backend=backend
+    ),
+    "conv_bn_leaky_relu": lambda backend: ops.conv_bn_leaky_relu(
+        ones(2, 3, 4, 4), ones(5, 3, 3, 3), None, None, None, None, stride=1, padding=1, training=True, momentum=0.1,
+        eps=1e-5, backend=backend,
+    ),
+    "linear": lambda backend: ops.linear(ones(2, 3), ones(5, 3), backend=backend),
+    "conv1d": lambda backend: ops.conv1d(ones(2, 3, 8), ones(5, 3, 3), backend=backend),
+    "conv_transpose1d": lambda backend: ops.conv_transpose1d(ones(2, 3, 8), ones(3, 5, 3), backend=backend),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WITHOUT_CUDA)
+def test_pytorch_computes_what_has_no_cuda_kernels(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    call = WITHOUT_CUDA[name]
+    expected = call("reference")
+    monkeypatch.setattr(cuda_library, "EMULATED", True)  # takes the decisions of a GPU
+    for known in ("auto", "native", "reference"):
+        assert torch.equal(call(known), expected)
+    with pytest.raises(UsageError, match="Unknown backend 'nativ'"):
+        call("nativ")
 
 
 def test_auto_is_compiled_without_a_graph_break_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

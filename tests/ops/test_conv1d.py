@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -106,6 +108,55 @@ def test_other_convolutions_are_pytorchs() -> None:
     up = ConvTranspose1d(8, 16, 4, stride=2)
     assert up(x, output_size=[514]).shape == (4, 16, 514)
     assert up(x[0]).shape == (16, 514)
+
+
+REFUSED: dict[str, dict[str, Any]] = {
+    "bias": {"bias": torch.zeros(1)},
+    "padding": {"padding": -3},
+    "stride": {"stride": 0},
+    "output padding": {"stride": 4, "output_padding": 9},
+    "negative output padding": {"stride": 4, "output_padding": -1},
+}
+
+
+@pytest.mark.parametrize(
+    ("case", "transposed"), [(c, t) for c in REFUSED for t in (False, True) if t or "output" not in c]
+)
+def test_what_pytorch_refuses_is_refused_in_its_words(case: str, transposed: bool) -> None:
+    ours, theirs = (conv_transpose1d, F.conv_transpose1d) if transposed else (conv1d, F.conv1d)
+    x, weight = torch.randn(4, 32, 256), torch.randn(32, 32, 25)
+    assert x.shape[0] * 64 * weight.numel() >= MIN_WORK
+    with pytest.raises(RuntimeError) as expected:
+        theirs(x, weight, **REFUSED[case])
+    with pytest.raises(RuntimeError) as actual:
+        ours(x, weight, **REFUSED[case])
+    assert str(actual.value) == str(expected.value)
+    with pytest.raises(GanzooError, match="cannot compute this"):
+        ours(x, weight, **REFUSED[case], backend="native")
+
+
+@needs_native
+@pytest.mark.parametrize("transposed", [False, True])
+def test_how_far_an_infinite_number_reaches(transposed: bool) -> None:
+    """As far as in PyTorch, or less than a stride further where zeros fill up the kernel; finite numbers never do."""
+
+    def gradients(backend: str, value: float) -> list[Tensor]:
+        torch.manual_seed(0)
+        x, weight, bias = (tensor.float() for tensor in tensors(transposed, 25, 256, 3, 3))
+        x[0, 1, 128] = value
+        y = of(transposed, 4, 11, backend)(x.requires_grad_(), weight, bias)
+        grad = torch.randn(y.shape)
+        grad[0, 1, 30] = value
+        return [y.detach(), *torch.autograd.grad(y, x, grad)]
+
+    for ours, theirs in zip(gradients("native", 1e30), gradients("reference", 1e30)):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4 * float(theirs.abs().max()))
+        assert ours.isfinite().all()
+    for ours, theirs in zip(gradients("native", math.inf), gradients("reference", math.inf)):
+        reached = ~theirs.isfinite()
+        further = F.max_pool1d(reached.float(), 7, stride=1, padding=3) > 0  # a stride less one
+        assert (reached & ours.isfinite()).sum() == 0
+        torch.testing.assert_close(ours[~further], theirs[~further], rtol=1e-4, atol=1e-4)
 
 
 @needs_native

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -90,6 +91,66 @@ def test_derivatives_up_to_the_third(input_slope: float, slope: float, extras: b
 
 
 @needs_native
+@pytest.mark.parametrize("slope", [0.0, 0.2])
+@pytest.mark.parametrize("where", ["x", "grad"])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_what_is_not_finite_stays_where_it_is_in_pytorch(value: float, where: str, slope: float) -> None:
+    rng = torch.Generator().manual_seed(0)
+
+    def derivatives(backend: str) -> list[Tensor]:
+        rng.manual_seed(0)
+        x, weight, grad = random(rng, 2, 20, 3, 4), random(rng, 20, 20, 1, 1), random(rng, 2, 20, 3, 4)
+        others = random(rng, 2, 20, 3, 4), random(rng, 20, 20, 1, 1)
+        if where == "x":
+            x[1, 2, 0, 1] = value
+        else:  # where the activations let nothing, or a part, pass
+            x[1, :, 0, 1] = -1
+            weight[3] = weight[3].abs()
+            grad[1, 3, 0, 1] = value
+        leaves = [t.requires_grad_() for t in (x, weight, grad)]
+        bias = torch.full((20,), -1.0) if where == "grad" else None
+        y = conv1x1(x, weight, bias, input_slope=slope, slope=slope, backend=backend)
+        first = torch.autograd.grad(y, (x, weight), grad, create_graph=True)
+        second = torch.autograd.grad(first, leaves, others)
+        return [t.detach() for t in (y, *first, *second)]
+
+    actual, expected = derivatives("native"), derivatives("reference")
+    masked = slope == 0 and (where == "grad" or value == -math.inf)
+    assert all(bool(t.isfinite().all()) for t in expected) == masked
+    torch.testing.assert_close(actual[0], expected[0], equal_nan=True)
+    for ours, theirs in zip(actual, expected):
+        finite = theirs.isfinite()
+        torch.testing.assert_close(ours[finite], theirs[finite], rtol=1e-4, atol=1e-4)
+
+
+def test_per_sample_gradients() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(3, 16, 4, 4).contiguous(memory_format=torch.channels_last)
+    weight = torch.randn(8, 16, 1, 1)
+
+    def loss(weight: Tensor, x: Tensor) -> Tensor:
+        return conv1x1(x[None], weight, input_slope=0.2).square().sum()
+
+    by_vmap = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0))(weight, x)
+    one_by_one = [torch.func.grad(loss)(weight, each) for each in x]
+    torch.testing.assert_close(by_vmap, torch.stack(one_by_one), rtol=1e-4, atol=1e-4)
+
+
+def test_what_does_not_fit_is_refused_as_pytorch_refuses_it() -> None:
+    x = torch.randn(2, 4, 4, 4).contiguous(memory_format=torch.channels_last)
+    for weight, bias in (
+        (torch.randn(8, 4, 1, 1), torch.randn(1)),
+        (torch.randn(8, 1, 2, 2), None),
+        (torch.randn(8, 5, 1, 1), None),
+    ):
+        with pytest.raises(RuntimeError) as theirs:
+            F.conv2d(x, weight, bias)
+        with pytest.raises(RuntimeError) as ours:
+            conv1x1(x, weight, bias)
+        assert str(ours.value) == str(theirs.value)
+
+
+@needs_native
 def test_auto_computes_wide_layers_natively(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     layer = Conv1x1(16, 40, slope=0.1, input_slope=0.0).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -138,6 +199,7 @@ BAD: dict[str, tuple[str, tuple[Any, ...]]] = {
     "bias": ("conv1x1", (X, W, torch.zeros(3), None, 1.0, 1.0)),
     "residual": ("conv1x1", (X, W, None, X, 1.0, 1.0)),
     "signs of the input": ("conv1x1_masked", (X, W, False, Y, 0.2, None, 1.0)),
+    "no signs of the result": ("conv1x1_masked", (X, W, False, None, 1.0, None, 0.2)),
     "signs of the result": ("conv1x1_masked", (Y, W, True, None, 1.0, Y, 0.2)),
     "gradient": ("conv1x1_weight_grad", (X, Y[:1], None, 1.0, None, 1.0)),
     "dimensions": ("conv1x1_weight_grad", (X, Y[0], None, 1.0, None, 1.0)),
