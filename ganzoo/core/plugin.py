@@ -93,9 +93,7 @@ class Config:
     latent_dim: int = setting(100, "length of the noise vector z ~ N(0, 1)", ge=1, le=65536)
     image_size: int | None = setting(None, "image side in pixels; none keeps the data set's size", ge=1, le=4096)
     batch_size: int = setting(64, "images per discriminator step", ge=1, le=1 << 20)
-    accumulate: int = setting(
-        1, "microbatches per batch (gradient accumulation): less memory, slightly slower", ge=1, le=1 << 20
-    )
+    accumulate: int = setting(1, "microbatches per batch (gradient accumulation)", ge=1, le=1 << 20)
     steps: int = setting(10_000, "generator steps, unless --steps, --epochs or --minutes is given", ge=1)
     discriminator_steps: int = setting(1, "discriminator steps per generator step (n_critic)", ge=1)
     optimizer: OptimizerName = setting("adam", "optimizer of both networks")
