@@ -53,8 +53,8 @@ def pack(gan: GAN, build: Callable[[DataSpec], GAN]) -> None:
     count = gan.config.pack
     if gan.spec.given:
         raise UsageError(
-            f"pack={count} with data that are given {', '.join(gan.spec.given)}: those of the examples that are judged "
-            "together differ. Choose pack=1."
+            f"pack={count}: each example of these data comes with its own {', '.join(gan.spec.given)}, so several "
+            "cannot be judged together. Choose pack=1."
         )
     if not gan.packs:
         raise UsageError(

@@ -61,8 +61,8 @@ def test_a_penalty_is_on_the_gradient_of_a_whole_pack() -> None:
 @pytest.mark.parametrize(
     ("name", "spec", "message"),
     [
-        ("cgan", DataSpec(1, 16, 10), "given label"),
-        ("pix2pix", DataSpec(1, 16, inputs=1), "given input"),
+        ("cgan", DataSpec(1, 16, 10), "its own label"),
+        ("pix2pix", DataSpec(1, 16, inputs=1), "its own input"),
         ("infogan", DataSpec(1, 16), "see each by itself"),
         ("fastgan", DataSpec(1, 16), "see each by itself"),
     ],
