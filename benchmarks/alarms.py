@@ -98,7 +98,7 @@ def _growth(rows: list[Row], name: str) -> float:
 
 
 def first_nearness(run: Run) -> list[str]:
-    """How close the first WARM_UP_STEPS steps came to each acute alarm: the worst window of ACUTE_STEPS."""
+    """For each alarm without a warm-up, the worst value of its measure in the first WARM_UP_STEPS steps."""
     rows = [row for row in run.metrics() if row["step"] <= WARM_UP_STEPS]
     acute = [window for end in range(2, len(rows) + 1) if (window := acute_rows(rows[:end]))]
     alarms = ", ".join(f"{alarm.name} at {alarm.step:,}" for alarm in run.alarms()) or "none"

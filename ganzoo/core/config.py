@@ -325,6 +325,6 @@ def _shortened(value: Any) -> str:
     """A value in a message, which may be anything that was passed from Python."""
     try:
         text = " ".join(format_value(value).split())
-    except Exception:  # of thousands of digits, for example
+    except Exception:  # the object's own str() may raise anything; an int of thousands of digits raises ValueError
         text = f"a {type(value).__name__}"
     return text if len(text) <= 100 else f"{text[:100]}..."

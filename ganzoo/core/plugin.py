@@ -210,9 +210,9 @@ class Recipe:
     """For which data, and what these settings were measured to give."""
     settings: Mapping[str, Any]
     shape: tuple[int, ...] | None = None
-    """The shape of the examples it was measured with; None: it is not tied to one."""
+    """The shape of the examples it was measured with; None if it is not tied to one."""
     examples: range | None = None
-    """How many training examples it is for; None: any number."""
+    """The numbers of training examples it is for; None if any."""
 
     def fits(self, shape: tuple[int, ...], examples: int) -> bool:
         """Whether data of this shape and size are those it was measured for; False if it names neither."""

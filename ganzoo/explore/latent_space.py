@@ -113,9 +113,9 @@ class LatentSpace:
 
     @torch.no_grad()
     def score(self, recipe: Recipe) -> dict[str, Any] | None:
-        """What D says of the picture: the probability of "real" if the loss defines one, else its score.
+        """D's verdict on the picture: the probability of "real" if the loss defines one, else its score.
 
-        None if it judges several at once.
+        None if it judges several pictures at once.
         """
         if self.gan.config.pack > 1:
             return None

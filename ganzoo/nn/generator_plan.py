@@ -25,7 +25,7 @@ from ganzoo.ops.inference import Step, image_step, one_pixel_step, up_step
 
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 MOST_SHAPES = 8
-"""Shapes of the input whose steps a plan keeps; with one more it begins anew."""
+"""Input shapes whose steps a plan keeps at a time; one more discards them all."""
 
 Maker = Callable[[Tensor], Step | None]
 """Makes the step of a block for images like the given ones; None if PyTorch should compute it."""

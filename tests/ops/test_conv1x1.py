@@ -212,7 +212,7 @@ BAD: dict[str, tuple[str, tuple[Any, ...]]] = {
 @pytest.mark.parametrize("case", BAD)
 def test_invalid_arguments_are_refused(case: str) -> None:
     name, arguments = BAD[case]
-    with pytest.raises((RuntimeError, NotImplementedError)):
+    with pytest.raises(RuntimeError, match="ganzoo: "):
         getattr(ops, name)(*arguments)
 
 

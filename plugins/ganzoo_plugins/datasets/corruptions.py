@@ -99,10 +99,8 @@ class Blur(_Corrupted):
         kernel = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, device=images.device) / pixels).square())
         kernel = kernel / kernel.sum()
         planes = F.pad(images.float(), (radius, radius, radius, radius), mode="replicate")
-        for axis in (
-            -1,
-            -2,
-        ):  # sums of shifted images: a convolution of single channels is slow, and may differ by machine
+        # sums of shifted images: a convolution of single channels is slow, and may differ between machines
+        for axis in (-1, -2):
             size = images.shape[axis]
             planes = sum((planes.narrow(axis, k, size) * tap for k, tap in enumerate(kernel)), torch.zeros(()))
         return planes.round_().clamp_(0, 255).to(images.dtype).view_as(images)
