@@ -91,10 +91,18 @@ class Budget(Callback):
 
 
 def evaluated(run: Run, metrics: list[str], samples: int = 10_000) -> Evaluation:
-    """Return the run's results of these metrics, measured unless they are there."""
+    """Return the results of these metrics for the run's newest checkpoint, measured unless they are there."""
+    return known(run, metrics, samples) or evaluate(run, metrics=metrics, samples=samples)
+
+
+def known(run: Run, metrics: list[str], samples: int) -> Evaluation | None:
+    """Return the run's results if they are those of these metrics, of its newest checkpoint and of so many samples."""
     evaluation = read(run)
-    known = evaluation is not None and set(metrics) <= {*evaluation.findings, *evaluation.skipped}
-    return evaluation if known and evaluation is not None else evaluate(run, metrics=metrics, samples=samples)
+    if evaluation is None or evaluation.checkpoint != run.newest_checkpoint_name():
+        return None
+    drawn = {evaluation.findings[name]["protocol"].get("samples") for name in metrics if name in evaluation.findings}
+    complete = set(metrics) <= {*evaluation.findings, *evaluation.skipped}
+    return evaluation if complete and samples in drawn else None
 
 
 def figures(run: Run, metric: str, samples: int) -> dict[str, float]:
