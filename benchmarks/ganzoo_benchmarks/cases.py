@@ -33,6 +33,7 @@ BLOCKS = [("up", 512, 4), ("up", 256, 8), ("up", 128, 16), ("down", 64, 32), ("d
 RESIDUAL_BLOCKS = [
     *(("same", 64, 32), ("same", 128, 16), ("same", 256, 8), ("same", 512, 4)),
     *(("upsample", 256, 8), ("downsample", 256, 16)),
+    ("patch", 64, 16),
 ]
 
 
@@ -73,12 +74,14 @@ def block(kind: str, channels: int, size: int, what: Pass, batch: int) -> Case:
     """A block on square images of `size` pixels a side and `channels` channels.
 
     "up" and "down" are 4x4 convolutions with batch norm, which double and halve the side, "same" a 3x3 convolution with
-    batch norm; "upsample" and "downsample" are 3x3 convolutions after upsampling and before pooling.
+    batch norm, "patch" the last block of PatchGAN, a 4x4 convolution with stride 1 and batch norm; "upsample" and
+    "downsample" are 3x3 convolutions after upsampling and before pooling.
     """
     makers: dict[str, tuple[int, Callable[[], nn.Module]]] = {
         "up": (channels // 2, lambda: ConvTransposeBNReLU(channels, channels // 2)),
         "down": (channels * 2, lambda: ConvBNLeakyReLU(channels, channels * 2)),
         "same": (channels, lambda: ConvBNLeakyReLU(channels, channels, kernel_size=3, stride=1)),
+        "patch": (channels * 2, lambda: ConvBNLeakyReLU(channels, channels * 2, stride=1)),
         "upsample": (channels, lambda: nn.Sequential(UpsampleConv2d(channels, channels))),
         "downsample": (channels, lambda: nn.Sequential(ConvDownsample2d(channels, channels))),
     }

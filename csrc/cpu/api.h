@@ -66,26 +66,30 @@ void convolve(Type type, bool transposed, bool winograd, const Shape& s, const v
 void weight_gradient(Type type, bool winograd, const Shape& s, const void* small, const void* big, float* out,
                      Parallel run);
 
-// ---- convolutions with kernel 3, stride 1, padding 1 ------------------------------------------------------------------
+// ---- convolutions with kernel 3 or 4 and stride 1 -----------------------------------------------------------------------
 
-struct Shape3x3 {
+struct ShapeStride1 {
+  int kernel, padding;
   int64_t n, h, w, cin, cout;
-  // x is [n, h, w, in_pitch] and the result [n, h, w, out_pitch], of which the first cin and cout channels are meant: a
-  // grouped convolution is one for each group.
+  // x is [n, h, w, in_pitch] and the result [n, out_h, out_w, out_pitch], of which the first cin and cout channels are
+  // meant: a grouped convolution is one for each group.
   int64_t in_pitch = cin, out_pitch = cout;
+
+  int64_t out_h() const { return h + 2 * padding - kernel + 1; }
+  int64_t out_w() const { return w + 2 * padding - kernel + 1; }
 };
 
-// Number of floats that pack3x3() writes.
-int64_t packed_size3x3(int64_t cin, int64_t cout);
-// Packs a weight of any strides (output channel, input channel, row, column) for convolve3x3. `transposed`: for the
+// Number of floats that pack_stride1() writes.
+int64_t packed_size_stride1(int kernel, int64_t cin, int64_t cout);
+// Packs a weight of any strides (output channel, input channel, row, column) for convolve_stride1. `transposed`: for the
 // input gradient, which convolves the output's gradient, so that cin is the weight's number of output channels.
-void pack3x3(bool transposed, const float* weight, const int64_t strides[4], int64_t cin, int64_t cout, float* packed,
-             Parallel run);
-// out = act(scale * sum + shift + residual); residual is [n, h, w, out_pitch], or null (0).
-void convolve3x3(const Shape3x3& s, const float* x, const float* packed, const Epilogue& e, const float* residual,
-                 float* out, Parallel run);
-// The gradient with respect to the weight, (cout, 3, 3, cin).
-void weight_gradient3x3(const Shape3x3& s, const float* x, const float* grad, float* out, Parallel run);
+void pack_stride1(int kernel, bool transposed, const float* weight, const int64_t strides[4], int64_t cin, int64_t cout,
+                  float* packed, Parallel run);
+// out = act(scale * sum + shift + residual); residual is [n, out_h, out_w, out_pitch], or null (0).
+void convolve_stride1(const ShapeStride1& s, const float* x, const float* packed, const Epilogue& e,
+                      const float* residual, float* out, Parallel run);
+// The gradient with respect to the weight, (cout, kernel, kernel, cin).
+void weight_gradient_stride1(const ShapeStride1& s, const float* x, const float* grad, float* out, Parallel run);
 
 // ---- convolutions with kernel 1 --------------------------------------------------------------------------------------
 

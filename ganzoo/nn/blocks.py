@@ -83,7 +83,7 @@ class ConvBNLeakyReLU(nn.Sequential):
     """Conv2d(4, 2, 1), BatchNorm2d, LeakyReLU(0.2): the block of the DCGAN discriminator (arXiv:1511.06434).
 
     Input [N, in_channels, H, W], output [N, out_channels, H', W'], H' = (H + 2 padding - kernel_size) // stride + 1.
-    The defaults halve height and width; kernel_size=3, stride=1, padding=1, which has kernels as well, keeps them. With
+    The defaults halve height and width; there are kernels for stride=1, padding=1 and kernel_size=3 or 4 as well. With
     `norm=False` there is no batch norm and the convolution has a bias (unless `bias=False`), as in the paper's first
     layer; gradient penalties need this in every layer. Computed by `ganzoo.ops.conv_bn_leaky_relu` and
     `conv_leaky_relu`.

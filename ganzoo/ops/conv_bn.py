@@ -15,7 +15,6 @@ from torch import Tensor
 
 from ganzoo.ops import reference
 from ganzoo.ops.batch_norm import BatchNorm, fold, normalize, scale_shift_act
-from ganzoo.ops.conv3x3 import CONV3X3_BN, is_3x3
 from ganzoo.ops.cuda_library import compute_dtype, is_cuda
 from ganzoo.ops.dispatch import (
     BlockRule,
@@ -28,6 +27,7 @@ from ganzoo.ops.dispatch import (
 )
 from ganzoo.ops.linear import linear
 from ganzoo.ops.packing import pack_strided, pack_transposed, packed
+from ganzoo.ops.stride1 import CONV3X3_BN, CONV4X4_BN, has_stride1
 
 ops = torch.ops.ganzoo
 
@@ -109,18 +109,18 @@ def conv_bn_leaky_relu(
 
     `x` is [N, in, H, W], `weight` [out, in, kH, kW]; the result is [N, out, H', W'], H' = (H + 2 padding - kH) //
     stride + 1, negative values times `slope`. Everything else is as in `conv_transpose_bn_relu`; native for kernel 4,
-    stride 2, padding 1, and on the CPU for kernel 3, stride 1, padding 1.
+    stride 2, padding 1, and on the CPU for kernel 3 and 4 with stride 1, padding 1.
     """
     norm = BatchNorm(bn_weight, bn_bias, running_mean, running_var)
-    small = is_3x3(weight, stride, padding)
-    rule = CONV3X3_BN if small else CONV_BN
+    stride1 = has_stride1(weight, stride, padding)
+    rule = (CONV3X3_BN if weight.shape[2] == 3 else CONV4X4_BN) if stride1 else CONV_BN
     kernels = dispatch(rule, backend, x, weight, norm, stride, padding, training)
     if kernels is None:
         return reference.conv_bn_leaky_relu(
             x, weight, *norm, stride=stride, padding=padding, slope=slope, training=training, momentum=momentum, eps=eps
         )
-    if small:
-        out = _conv3x3_bn(kernels, x.float(), weight, norm, training, momentum, eps, slope)
+    if stride1:
+        out = _stride1_bn(kernels, x.float(), weight, norm, training, momentum, eps, slope)
         return like_reference(out.to(compute_dtype(x)), x, weight)
     image = x.to(kernel_dtype(x, kernels))
     out = _conv_bn(CONV_BN, kernels, image, weight, norm, training, momentum, eps, slope)
@@ -148,20 +148,20 @@ def _conv_bn(
     return out
 
 
-def _conv3x3_bn(
+def _stride1_bn(
     kernels: Kernels, x: Tensor, weight: Tensor, norm: BatchNorm, training: bool, momentum: float, eps: float,
     slope: float,
 ) -> Tensor:  # fmt: skip
     if training:
-        convolve = ops.conv3x3_stats.default
+        convolve = ops.conv_stride1_stats.default
         call = convolve if needs_grad(x, weight) else functools.partial(below_autograd, convolve)
         y, mean, var = call(x, weight)
         return normalize(y, mean, var, norm, momentum, eps, slope)
     scale, shift = fold(norm, eps)
     if needs_grad(x, weight, scale, shift):
-        return scale_shift_act(ops.conv3x3.default(x, weight, None, None, None, None, 1.0), scale, shift, slope)
-    panels = packed(weight, ops.conv3x3_pack_weight.default, kernels)
-    out: Tensor = below_autograd(ops.conv3x3.default, x, weight, panels, scale, shift, None, slope)
+        return scale_shift_act(ops.conv_stride1.default(x, weight, None, None, None, None, 1.0), scale, shift, slope)
+    panels = packed(weight, ops.conv_stride1_pack_weight.default, kernels)
+    out: Tensor = below_autograd(ops.conv_stride1.default, x, weight, panels, scale, shift, None, slope)
     return out
 
 

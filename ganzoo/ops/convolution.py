@@ -18,7 +18,6 @@ from ganzoo.ops import few_channels, reference
 from ganzoo.ops.autograd import Gradients, declare, empty_image, leaky_relu_backward
 from ganzoo.ops.backend import NativeError, exporting, resolve
 from ganzoo.ops.batch_norm import fake_stats
-from ganzoo.ops.conv3x3 import conv3x3, is_3x3
 from ganzoo.ops.cuda_library import compute_dtype
 from ganzoo.ops.dispatch import (
     FEW_CHANNELS,
@@ -31,6 +30,7 @@ from ganzoo.ops.dispatch import (
 )
 from ganzoo.ops.linear import linear
 from ganzoo.ops.packing import pack_strided, packed
+from ganzoo.ops.stride1 import conv3x3, conv4x4, has_stride1
 
 ops = torch.ops.ganzoo
 
@@ -54,12 +54,15 @@ def conv_leaky_relu(
 
     On the CPU `auto` computes images that the kernel covers, such as the innermost ones of a U-Net, as a product.
     """
-    if is_3x3(weight, stride, padding):
+    stride1 = has_stride1(weight, stride, padding)
+    if stride1 and weight.shape[2] == 3:
         return conv3x3(x, weight, bias, slope=slope, backend=backend)
     if slope < 0 and resolve(backend) == "native":  # the backward pass takes the sign from the result
         raise NativeError(f"The native kernels cannot compute this: {slope=} is negative.")
     if resolve(backend) == "auto" and not exporting() and _is_product(x, weight, stride, padding):
         return reference.leaky_relu(_whole_image(x, weight, bias, padding), slope)
+    if stride1 and slope >= 0:
+        return conv4x4(x, weight, bias, slope=slope, backend=backend)
     rule = CONV_FEW_CHANNELS if weight.dim() == 4 and weight.shape[1] <= FEW_CHANNELS else CONV
     kernels = None if slope < 0 else dispatch(rule, backend, x, weight, (bias,), stride, padding)
     if kernels is None:

@@ -161,7 +161,7 @@ static void check_few_channels(Type type, const Shape& s) {
 
 // Half of the channels on each side, as in one of two groups.
 static void check_3x3_pitch() {
-  const Shape3x3 half = {2, 5, 6, 20, 17, 40, 34};
+  const ShapeStride1 half = {3, 1, 2, 5, 6, 20, 17, 40, 34};
   const Floats x = random_floats(60 * 40, 1), grad = random_floats(60 * 34, 2), weight = random_floats(17 * 9 * 20, 3);
   const auto halved = [](const Floats& all, int64_t c) {
     Floats some;
@@ -170,58 +170,61 @@ static void check_3x3_pitch() {
     return some;
   };
   const int64_t strides[4] = {180, 1, 60, 20};
-  Floats packed(packed_size3x3(20, 17)), out(60 * 34), part(60 * 17), gradient(17 * 180), expected(17 * 180);
-  pack3x3(false, weight.data(), strides, 20, 17, packed.data(), two_threads);
+  Floats packed(packed_size_stride1(3, 20, 17)), out(60 * 34), part(60 * 17), gradient(17 * 180), expected(17 * 180);
+  pack_stride1(3, false, weight.data(), strides, 20, 17, packed.data(), two_threads);
   const Epilogue e = {nullptr, nullptr, 1, nullptr, nullptr};
-  convolve3x3(half, x.data(), packed.data(), e, nullptr, out.data(), two_threads);
-  convolve3x3({2, 5, 6, 20, 17}, halved(x, 20).data(), packed.data(), e, nullptr, part.data(), two_threads);
+  convolve_stride1(half, x.data(), packed.data(), e, nullptr, out.data(), two_threads);
+  convolve_stride1({3, 1, 2, 5, 6, 20, 17}, halved(x, 20).data(), packed.data(), e, nullptr, part.data(), two_threads);
   compare("3x3 convolution of a group", halved(out, 17), {part.begin(), part.end()});
   for (size_t p = 0; p < 60; ++p)
     for (size_t c = 17; c < 34; ++c)
       if (out[p * 34 + c] != 0) std::exit(1);
-  weight_gradient3x3(half, x.data(), grad.data(), gradient.data(), two_threads);
-  weight_gradient3x3({2, 5, 6, 20, 17}, halved(x, 20).data(), halved(grad, 17).data(), expected.data(), two_threads);
+  weight_gradient_stride1(half, x.data(), grad.data(), gradient.data(), two_threads);
+  weight_gradient_stride1({3, 1, 2, 5, 6, 20, 17}, halved(x, 20).data(), halved(grad, 17).data(), expected.data(),
+                          two_threads);
   compare("weight gradient of a group", gradient, {expected.begin(), expected.end()});
 }
 
-static void check_3x3(const Shape3x3& s) {
-  const int64_t pixels = s.n * s.h * s.w, size = s.cout * 9 * s.cin;
-  const Floats x = random_floats(pixels * s.cin, 1), grad = random_floats(pixels * s.cout, 2);
+static void check_stride1(const ShapeStride1& s) {
+  const int64_t in_pixels = s.n * s.h * s.w, pixels = s.n * s.out_h() * s.out_w(), taps = s.kernel * s.kernel;
+  const int64_t size = s.cout * taps * s.cin;
+  const Floats x = random_floats(in_pixels * s.cin, 1), grad = random_floats(pixels * s.cout, 2);
   const Floats weight = random_floats(size, 3), residual = random_floats(pixels * s.cout, 4);
   const Floats shift = random_floats(s.cout, 5);
-  std::vector<double> sums(pixels * s.cout), dx(pixels * s.cin), dw(size);
+  std::vector<double> sums(pixels * s.cout), dx(in_pixels * s.cin), dw(size);
   for (int64_t p = 0; p < pixels; ++p)
-    for (int64_t k = 0; k < 9; ++k) {
-      const int64_t row = p / s.w % s.h + k / 3 - 1, column = p % s.w + k % 3 - 1;
+    for (int64_t k = 0; k < taps; ++k) {
+      const int64_t row = p / s.out_w() % s.out_h() + k / s.kernel - s.padding;
+      const int64_t column = p % s.out_w() + k % s.kernel - s.padding;
       if (row < 0 || row >= s.h || column < 0 || column >= s.w) continue;
-      const int64_t from = p + (k / 3 - 1) * s.w + k % 3 - 1;
+      const int64_t from = (p / (s.out_h() * s.out_w()) * s.h + row) * s.w + column;
       for (int64_t o = 0; o < s.cout; ++o)
         for (int64_t i = 0; i < s.cin; ++i) {
-          const int64_t at = (o * 9 + k) * s.cin + i;
+          const int64_t at = (o * taps + k) * s.cin + i;
           sums[p * s.cout + o] += double(x[from * s.cin + i]) * weight[at];
           dx[from * s.cin + i] += double(grad[p * s.cout + o]) * weight[at];
           dw[at] += double(grad[p * s.cout + o]) * x[from * s.cin + i];
         }
     }
-  const int64_t strides[4] = {9 * s.cin, 1, 3 * s.cin, s.cin};
-  Floats packed(packed_size3x3(s.cin, s.cout)), out(sums.size()), mean(s.cout), var(s.cout);
-  pack3x3(false, weight.data(), strides, s.cin, s.cout, packed.data(), two_threads);
-  convolve3x3(s, x.data(), packed.data(), {nullptr, nullptr, 1, mean.data(), var.data()}, nullptr, out.data(),
-              two_threads);
-  compare("3x3 convolution", out, sums);
-  convolve3x3(s, x.data(), packed.data(), {nullptr, shift.data(), 0.2f, nullptr, nullptr}, residual.data(), out.data(),
-              two_threads);
+  const int64_t strides[4] = {taps * s.cin, 1, s.kernel * s.cin, s.cin};
+  Floats packed(packed_size_stride1(s.kernel, s.cin, s.cout)), out(sums.size()), mean(s.cout), var(s.cout);
+  pack_stride1(s.kernel, false, weight.data(), strides, s.cin, s.cout, packed.data(), two_threads);
+  convolve_stride1(s, x.data(), packed.data(), {nullptr, nullptr, 1, mean.data(), var.data()}, nullptr, out.data(),
+                   two_threads);
+  compare("convolution with stride 1", out, sums);
+  convolve_stride1(s, x.data(), packed.data(), {nullptr, shift.data(), 0.2f, nullptr, nullptr}, residual.data(),
+                   out.data(), two_threads);
   for (size_t i = 0; i < sums.size(); ++i) {
     const double v = sums[i] + shift[i % s.cout] + residual[i];
     sums[i] = v > 0 ? v : v * 0.2f;
   }
-  compare("3x3 convolution with epilogue", out, sums);
-  Floats reversed(packed_size3x3(s.cout, s.cin)), input_grad(dx.size()), weight_grad(size);
-  pack3x3(true, weight.data(), strides, s.cout, s.cin, reversed.data(), two_threads);
-  convolve3x3({s.n, s.h, s.w, s.cout, s.cin}, grad.data(), reversed.data(), {nullptr, nullptr, 1, nullptr, nullptr},
-              nullptr, input_grad.data(), two_threads);
+  compare("the same with epilogue", out, sums);
+  Floats reversed(packed_size_stride1(s.kernel, s.cout, s.cin)), input_grad(dx.size()), weight_grad(size);
+  pack_stride1(s.kernel, true, weight.data(), strides, s.cout, s.cin, reversed.data(), two_threads);
+  convolve_stride1({s.kernel, s.kernel - 1 - s.padding, s.n, s.out_h(), s.out_w(), s.cout, s.cin}, grad.data(),
+                   reversed.data(), {nullptr, nullptr, 1, nullptr, nullptr}, nullptr, input_grad.data(), two_threads);
   compare("its input gradient", input_grad, dx);
-  weight_gradient3x3(s, x.data(), grad.data(), weight_grad.data(), two_threads);
+  weight_gradient_stride1(s, x.data(), grad.data(), weight_grad.data(), two_threads);
   compare("its weight gradient", weight_grad, dw);
 }
 
@@ -332,9 +335,11 @@ int main() {
                              Shape{9, 20, 2, 17, 41, 5, 2}})
         check_few_channels(type, s);
     }
-    for (const Shape3x3& s : {Shape3x3{1, 1, 1, 1, 1}, Shape3x3{2, 3, 5, 17, 33}, Shape3x3{5, 9, 2, 40, 70},
-                              Shape3x3{3, 21, 20, 3, 16}, Shape3x3{9, 5, 11, 33, 3}, Shape3x3{2, 9, 1, 2, 4}})
-      check_3x3(s);
+    for (const ShapeStride1& s :
+         {ShapeStride1{3, 1, 1, 1, 1, 1, 1}, ShapeStride1{3, 1, 2, 3, 5, 17, 33}, ShapeStride1{3, 1, 5, 9, 2, 40, 70},
+          ShapeStride1{3, 1, 3, 21, 20, 3, 16}, ShapeStride1{3, 1, 9, 5, 11, 33, 3}, ShapeStride1{3, 1, 2, 9, 1, 2, 4},
+          ShapeStride1{4, 1, 1, 2, 2, 1, 1}, ShapeStride1{4, 1, 2, 3, 5, 17, 33}, ShapeStride1{4, 1, 5, 10, 2, 40, 70}})
+      check_stride1(s);
     check_3x3_pitch();
     check_1x1(1, 1, 1), check_1x1(50, 17, 40), check_1x1(4500, 3, 5);
     check_conditional_norm(1, 2, 1, 0), check_conditional_norm(7, 12, 33, 0.2f), check_conditional_norm(3, 300, 40, 0);

@@ -231,7 +231,7 @@ def test_a_variance_that_overflows_is_infinite_and_the_result_0_as_in_pytorch(ma
     weight3, weight4 = random(rng, 64, 64, 3, 3), random(rng, 64, 64, 4, 4)
     for statistics in (
         kernels.channel_stats(x),
-        kernels.conv3x3_stats(x, weight3)[1:],
+        kernels.conv_stride1_stats(x, weight3)[1:],
         kernels.conv4x4s2_stats(x, weight4)[1:],
         kernels.conv_transpose4x4s2_stats(x, weight4, 16, 16)[1:],
     ):

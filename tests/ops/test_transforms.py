@@ -15,10 +15,10 @@ from torch.autograd import forward_ad
 from ganzoo import ops
 from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU, ConvTransposeTanh, Linear
 from ganzoo.ops import NativeError
-from ganzoo.ops.conv3x3 import Conv3x3Rule
 from ganzoo.ops.dispatch import BlockRule
 from ganzoo.ops.linear import LinearRule
 from ganzoo.ops.resample import ResampleRule
+from ganzoo.ops.stride1 import Stride1Rule
 from tests.ops.conftest import close, needs_native, shaken
 from tests.ops.test_blocks import every_block, gradients, make, plain
 
@@ -28,7 +28,7 @@ def forced_auto() -> Iterator[None]:
     """`auto` as if the kernels were faster for every shape."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(BlockRule, "is_profitable", lambda *_: True)
-        patch.setattr(Conv3x3Rule, "is_profitable", lambda *_: True)
+        patch.setattr(Stride1Rule, "is_profitable", lambda *_: True)
         patch.setattr(LinearRule, "is_profitable", lambda *_: True)
         patch.setattr(ResampleRule, "is_profitable", lambda *_: True)
         yield

@@ -2,7 +2,7 @@
 #pragma once
 #include <cstdint>
 
-#include "../conv3x3/few_channels-inl.h"
+#include "../stride1/few_channels-inl.h"
 #include "../isa/vector-inl.h"
 #include "conv1x1.h"
 

@@ -3,12 +3,12 @@
 #include <cstdint>
 
 #include "../conv1x1/conv1x1-inl.h"
-#include "../conv3x3/conv3x3-inl.h"
-#include "../conv3x3/few_channels-inl.h"
 #include "../convolution/convolution-inl.h"
 #include "../convolution/pack-inl.h"
 #include "../convolution/weight_gradient-inl.h"
 #include "../gemm/gemm-inl.h"
+#include "../stride1/few_channels-inl.h"
+#include "../stride1/stride1-inl.h"
 #include "image_kernels-inl.h"
 #include "kernels.h"
 #include "vector-inl.h"
@@ -46,12 +46,7 @@ const Kernels KERNELS = {
     ISA::weight_gradient,
     ISA::conv1x1,
     ISA::conv1x1_gradient,
-    ISA::conv3x3_pack,
-    ISA::conv3x3_scatter_input,
-    ISA::conv3x3_scatter_gradient,
-    ISA::conv3x3_gather,
-    ISA::conv3x3_multiply,
-    ISA::conv3x3_multiply_gradient,
+    {ISA::stride1_kernels<3>(), ISA::stride1_kernels<4>()},
     ISA::conv3x3_expand,
     ISA::conv3x3_reduce,
     ISA::conv3x3_few_gradient,

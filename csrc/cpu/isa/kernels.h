@@ -4,7 +4,7 @@
 
 #include "../batch_norm/batch_norm.h"
 #include "../conv1x1/conv1x1.h"
-#include "../conv3x3/conv3x3.h"
+#include "../stride1/stride1.h"
 #include "../convolution/convolution.h"
 #include "../few_channels/few_channels.h"
 #include "../gemm/gemm.h"
@@ -35,15 +35,15 @@ struct Kernels {
   void (*weight_gradient)(const WeightGradient&, int64_t begin, int64_t end, float* scratch);
   void (*conv1x1)(const Conv1x1&, int64_t begin, int64_t end, float* scratch);
   void (*conv1x1_gradient)(const Gradient1x1&, int64_t begin, int64_t end, float* scratch);
-  void (*conv3x3_pack)(const Conv3x3Packing&, int64_t begin, int64_t end);
-  Conv3x3Pass *conv3x3_scatter_input, *conv3x3_scatter_gradient, *conv3x3_gather;
-  Conv3x3Pass *conv3x3_multiply, *conv3x3_multiply_gradient;
+  Stride1Kernels stride1_kernels[2];  // of kernel 3 and 4
   void (*conv3x3_expand)(const FewConv3x3&, int64_t begin, int64_t end, float* scratch);
   void (*conv3x3_reduce)(const FewConv3x3&, int64_t begin, int64_t end, float* scratch);
   void (*conv3x3_few_gradient)(const FewConv3x3&, int64_t begin, int64_t end, float* scratch);
   void (*pack_panel)(const Matrix& b, int64_t k, int64_t n, int64_t panel, float* to);
   void (*gemm)(const Gemm&, int64_t begin, int64_t end, float* scratch);
   double (*fma_loop)(int64_t rounds);
+
+  const Stride1Kernels& stride1(int kernel) const { return stride1_kernels[kernel - 3]; }
 };
 
 extern const Kernels kGeneric;

@@ -1,4 +1,5 @@
-// Convolutions with kernel 3, stride 1, padding 1 on CPU tensors, and their weight gradient.
+// Convolutions with kernel 3 or 4, stride 1 and padding 1 on CPU tensors, and their weight gradient. The input gradient of
+// kernel 4 has padding 2: the result has one row and one column less than the image.
 #include <torch/csrc/stable/library.h>
 
 #include <tuple>
@@ -9,21 +10,27 @@
 namespace {
 
 using namespace ganzoo::tensors;
-using ganzoo::Shape3x3;
+using ganzoo::ShapeStride1;
 
-void check_weight3x3(const Tensor& weight, int64_t groups) {
+// Returns the kernel.
+int check_kernel(const Tensor& weight, int64_t groups) {
   check(weight, "weight", 4);
-  STD_TORCH_CHECK(weight.size(2) == 3 && weight.size(3) == 3, "ganzoo: weight must be [*, *, 3, 3]");
+  const int64_t kernel = weight.size(2);
+  STD_TORCH_CHECK((kernel == 3 || kernel == 4) && weight.size(3) == kernel,
+                  "ganzoo: weight must be [*, *, 3, 3] or [*, *, 4, 4]");
   STD_TORCH_CHECK(weight.size(0) > 0 && weight.size(1) > 0, "ganzoo: weight must have channels");
   STD_TORCH_CHECK(groups > 0 && weight.size(0) % groups == 0, "ganzoo: ", weight.size(0),
                   " output channels cannot be divided into ", groups, " groups");
-  STD_TORCH_CHECK(fits({weight.size(0) / groups + 32, groups, weight.size(1) + 16, 6, 6}),
+  STD_TORCH_CHECK(fits({weight.size(0) / groups + 32, groups, weight.size(1) + 16, 7, 7}),
                   "ganzoo: weight is too large");
+  return static_cast<int>(kernel);
 }
 
-void check_images(const Shape3x3& s) {
-  STD_TORCH_CHECK(s.h > 0 && s.w > 0, "ganzoo: the image must have a height and a width");
-  STD_TORCH_CHECK(fits({s.n, s.h, s.w, s.cin}) && fits({s.n, s.h, s.w, s.cout}), "ganzoo: the images are too large");
+void check_images(const ShapeStride1& s) {
+  STD_TORCH_CHECK(s.h > 0 && s.w > 0 && s.out_h() > 0 && s.out_w() > 0,
+                  "ganzoo: the image must have a height and a width, at least kernel - 2");
+  STD_TORCH_CHECK(fits({s.n, s.h, s.w, s.cin}) && fits({s.n, s.out_h(), s.out_w(), s.cout}),
+                  "ganzoo: the images are too large");
 }
 
 // Channels of one group, and the floats of its panels.
@@ -32,19 +39,19 @@ struct Group {
   Group(const Tensor& weight, bool transposed, int64_t groups)
       : cin(transposed ? weight.size(0) / groups : weight.size(1)),
         cout(transposed ? weight.size(1) : weight.size(0) / groups),
-        size(ganzoo::packed_size3x3(cin, cout)) {}
+        size(ganzoo::packed_size_stride1(static_cast<int>(weight.size(2)), cin, cout)) {}
 };
 
 void pack_into(const Tensor& weight, bool transposed, int64_t groups, float* packed) {
   const Group one(weight, transposed, groups);
   const int64_t strides[] = {weight.stride(0), weight.stride(1), weight.stride(2), weight.stride(3)};
   for (int64_t g = 0; g < groups; ++g)
-    ganzoo::pack3x3(transposed, weight.const_data_ptr<float>() + g * (weight.size(0) / groups) * strides[0], strides,
+    ganzoo::pack_stride1(static_cast<int>(weight.size(2)), transposed, weight.const_data_ptr<float>() + g * (weight.size(0) / groups) * strides[0], strides,
                     one.cin, one.cout, packed + g * one.size, threads());
 }
 
-Tensor conv3x3_pack_weight(Tensor weight, int64_t groups) {
-  check_weight3x3(weight, groups);
+Tensor conv_stride1_pack_weight(Tensor weight, int64_t groups) {
+  check_kernel(weight, groups);
   Tensor packed = vector(weight, groups * Group(weight, false, groups).size);
   ask_for_large_pages(packed);
   pack_into(weight, false, groups, packed.mutable_data_ptr<float>());
@@ -58,9 +65,9 @@ struct Result {
 Result convolve(bool transposed, const Tensor& x, const Tensor& weight, const Maybe& packed, const Maybe& scale,
                 const Maybe& shift, const Maybe& residual, double slope, bool statistics, int64_t groups) {
   check(x, "input", 4);
-  check_weight3x3(weight, groups);
+  const int kernel = check_kernel(weight, groups), padding = transposed ? kernel - 2 : 1;
   const Group one(weight, transposed, groups);
-  const Shape3x3 s = {x.size(0), x.size(2), x.size(3), groups * one.cin, groups * one.cout};
+  const ShapeStride1 s = {kernel, padding, x.size(0), x.size(2), x.size(3), groups * one.cin, groups * one.cout};
   STD_TORCH_CHECK(x.size(1) == s.cin, "ganzoo: weight is for ", s.cin, " input channels, but there are ", x.size(1));
   check_images(s);
   STD_TORCH_CHECK(!statistics || s.n > 0, "ganzoo: an empty batch has no statistics");
@@ -69,8 +76,8 @@ Result convolve(bool transposed, const Tensor& x, const Tensor& weight, const Ma
                         static_cast<float>(slope), nullptr, nullptr};
   if (residual) {
     check(*residual, "residual", 4);
-    STD_TORCH_CHECK(residual->size(0) == s.n && residual->size(1) == s.cout && residual->size(2) == s.h &&
-                        residual->size(3) == s.w,
+    STD_TORCH_CHECK(residual->size(0) == s.n && residual->size(1) == s.cout && residual->size(2) == s.out_h() &&
+                        residual->size(3) == s.out_w(),
                     "ganzoo: residual must have the shape of the result");
     keep_residual = nhwc(*residual);
   }
@@ -86,7 +93,7 @@ Result convolve(bool transposed, const Tensor& x, const Tensor& weight, const Ma
     panels = scratch;
   }
   const Tensor in = nhwc(x);
-  Result r = {empty_nhwc(ganzoo::Type::kFloat32, s.n, s.cout, s.h, s.w), vector(in, statistics ? s.cout : 0), vector(in, statistics ? s.cout : 0)};
+  Result r = {empty_nhwc(ganzoo::Type::kFloat32, s.n, s.cout, s.out_h(), s.out_w()), vector(in, statistics ? s.cout : 0), vector(in, statistics ? s.cout : 0)};
   if (statistics) e.mean = r.mean.mutable_data_ptr<float>(), e.var = r.var.mutable_data_ptr<float>();
   const auto of_group = [](auto* values, int64_t first) { return values ? values + first : nullptr; };
   const float* values = in.const_data_ptr<float>();
@@ -95,64 +102,66 @@ Result convolve(bool transposed, const Tensor& x, const Tensor& weight, const Ma
   for (int64_t g = 0, to = 0; s.n > 0 && g < groups; ++g, to += one.cout) {
     const ganzoo::Epilogue of = {of_group(e.scale, to), of_group(e.shift, to), e.slope, of_group(e.mean, to),
                                  of_group(e.var, to)};
-    ganzoo::convolve3x3({s.n, s.h, s.w, one.cin, one.cout, s.cin, s.cout}, values + g * one.cin, panels + g * one.size,
+    ganzoo::convolve_stride1({kernel, padding, s.n, s.h, s.w, one.cin, one.cout, s.cin, s.cout}, values + g * one.cin, panels + g * one.size,
                         of, of_group(added, to), out + to, threads());
   }
   return r;
 }
 
-Tensor conv3x3(Tensor x, Tensor weight, Maybe packed, Maybe scale, Maybe shift, Maybe residual, double slope,
+Tensor conv_stride1(Tensor x, Tensor weight, Maybe packed, Maybe scale, Maybe shift, Maybe residual, double slope,
                int64_t groups) {
   return convolve(false, x, weight, packed, scale, shift, residual, slope, false, groups).out;
 }
 
-Tensor conv3x3_input_grad(Tensor grad, Tensor weight, int64_t groups) {
+Tensor conv_stride1_input_grad(Tensor grad, Tensor weight, int64_t groups) {
   return convolve(true, grad, weight, {}, {}, {}, {}, 1, false, groups).out;
 }
 
-std::tuple<Tensor, Tensor, Tensor> conv3x3_stats(Tensor x, Tensor weight) {
+std::tuple<Tensor, Tensor, Tensor> conv_stride1_stats(Tensor x, Tensor weight) {
   Result r = convolve(false, x, weight, {}, {}, {}, {}, 1, true, 1);
   return {r.out, r.mean, r.var};
 }
 
-Tensor conv3x3_weight_grad(Tensor x, Tensor grad, int64_t groups) {
+Tensor conv_stride1_weight_grad(Tensor x, Tensor grad, int64_t groups) {
   check(x, "input", 4);
   check(grad, "grad", 4);
-  STD_TORCH_CHECK(x.size(0) == grad.size(0) && x.size(2) == grad.size(2) && x.size(3) == grad.size(3),
-                  "ganzoo: input and grad must have the same batch and size");
-  const Shape3x3 s = {x.size(0), x.size(2), x.size(3), x.size(1), grad.size(1)};
+  const int64_t less = x.size(2) - grad.size(2);
+  STD_TORCH_CHECK(x.size(0) == grad.size(0) && (less == 0 || less == 1) && x.size(3) - grad.size(3) == less,
+                  "ganzoo: input and grad must have the same batch and size, or grad one row and one column less");
+  const int kernel = 3 + static_cast<int>(less);
+  const ShapeStride1 s = {kernel, 1, x.size(0), x.size(2), x.size(3), x.size(1), grad.size(1)};
   check_images(s);
   STD_TORCH_CHECK(s.cin > 0 && s.cout > 0, "ganzoo: input and grad must have channels");
   STD_TORCH_CHECK(groups > 0 && s.cin % groups == 0 && s.cout % groups == 0, "ganzoo: ", s.cin, " and ", s.cout,
                   " channels cannot be divided into ", groups, " groups");
   const Tensor a = nhwc(x), b = nhwc(grad);
   const int64_t cin = s.cin / groups, cout = s.cout / groups;  // of one group
-  Tensor out = empty_nhwc(ganzoo::Type::kFloat32, s.cout, cin, 3, 3);
+  Tensor out = empty_nhwc(ganzoo::Type::kFloat32, s.cout, cin, kernel, kernel);
   float* values = out.mutable_data_ptr<float>();
   if (s.n == 0) std::fill(values, values + out.numel(), 0.0f);
   for (int64_t g = 0; s.n > 0 && g < groups; ++g)
-    ganzoo::weight_gradient3x3({s.n, s.h, s.w, cin, cout, s.cin, s.cout}, a.const_data_ptr<float>() + g * cin,
-                               b.const_data_ptr<float>() + g * cout, values + g * cout * 9 * cin, threads());
+    ganzoo::weight_gradient_stride1({kernel, 1, s.n, s.h, s.w, cin, cout, s.cin, s.cout}, a.const_data_ptr<float>() + g * cin,
+                               b.const_data_ptr<float>() + g * cout, values + g * cout * kernel * kernel * cin, threads());
   return out;
 }
 
 }  // namespace
 
 STABLE_TORCH_LIBRARY_FRAGMENT(ganzoo, m) {
-  m.def("conv3x3_pack_weight(Tensor weight, int groups=1) -> Tensor");
+  m.def("conv_stride1_pack_weight(Tensor weight, int groups=1) -> Tensor");
   m.def(
-      "conv3x3(Tensor x, Tensor weight, Tensor? packed, Tensor? scale, Tensor? shift, Tensor? residual, float slope, "
+      "conv_stride1(Tensor x, Tensor weight, Tensor? packed, Tensor? scale, Tensor? shift, Tensor? residual, float slope, "
       "int groups=1) -> Tensor");
   // out, and the mean and biased variance of each channel
-  m.def("conv3x3_stats(Tensor x, Tensor weight) -> (Tensor, Tensor, Tensor)");
-  m.def("conv3x3_input_grad(Tensor grad, Tensor weight, int groups=1) -> Tensor");
-  m.def("conv3x3_weight_grad(Tensor x, Tensor grad, int groups=1) -> Tensor");
+  m.def("conv_stride1_stats(Tensor x, Tensor weight) -> (Tensor, Tensor, Tensor)");
+  m.def("conv_stride1_input_grad(Tensor grad, Tensor weight, int groups=1) -> Tensor");
+  m.def("conv_stride1_weight_grad(Tensor x, Tensor grad, int groups=1) -> Tensor");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(ganzoo, CPU, m) {
-  m.impl("conv3x3_pack_weight", TORCH_BOX(&conv3x3_pack_weight));
-  m.impl("conv3x3", TORCH_BOX(&conv3x3));
-  m.impl("conv3x3_stats", TORCH_BOX(&conv3x3_stats));
-  m.impl("conv3x3_input_grad", TORCH_BOX(&conv3x3_input_grad));
-  m.impl("conv3x3_weight_grad", TORCH_BOX(&conv3x3_weight_grad));
+  m.impl("conv_stride1_pack_weight", TORCH_BOX(&conv_stride1_pack_weight));
+  m.impl("conv_stride1", TORCH_BOX(&conv_stride1));
+  m.impl("conv_stride1_stats", TORCH_BOX(&conv_stride1_stats));
+  m.impl("conv_stride1_input_grad", TORCH_BOX(&conv_stride1_input_grad));
+  m.impl("conv_stride1_weight_grad", TORCH_BOX(&conv_stride1_weight_grad));
 }

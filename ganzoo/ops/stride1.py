@@ -1,8 +1,8 @@
-"""Convolutions with kernel 3, stride 1, padding 1: the inner layers of residual networks.
+"""Convolutions with stride 1 and padding 1: kernel 3, the inner layers of residual networks, and kernel 4, of PatchGAN.
 
-The operators are `conv3x3`, which can add a residual and a leaky ReLU, `conv3x3_stats`, with the channels' statistics
-for a batch norm, and the derivatives `conv3x3_input_grad` and `conv3x3_weight_grad`. Each is linear in two arguments
-and its derivatives are among the others, so they can be differentiated any number of times:
+The operators are `conv_stride1`, which can add a residual and a leaky ReLU, `conv_stride1_stats`, with the channels'
+statistics for a batch norm, and the derivatives `conv_stride1_input_grad` and `conv_stride1_weight_grad`. Each is
+linear in two arguments and its derivatives are among the others, so they can be differentiated any number of times:
 
     <grad, conv(x, weight)> = <input_grad(grad, weight), x> = <weight_grad(x, grad), weight>
 """
@@ -62,30 +62,49 @@ def conv3x3(
         return reference.conv3x3(x, weight, bias, residual=residual, slope=slope, groups=groups)
     dtype, x = cuda_library.compute_dtype(x), x.float()  # the kernels are float32
     residual = None if residual is None else residual.float()
-    operator = ops.conv3x3.default
+    return like_reference(_convolve(x, weight, bias, residual, slope, groups).to(dtype), x, weight)
+
+
+def conv4x4(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, *, slope: float = 1.0, backend: str = "auto"
+) -> Tensor:
+    """leaky_relu(conv2d(x, weight, bias, padding=1), slope) with kernel 4, whose result is one pixel smaller.
+
+    `x` is [N, in, H, W], `weight` [out, in, 4, 4]; `slope` is not negative. Everything else is as in `conv3x3`.
+    """
+    if dispatch(CONV4X4, backend, x, weight, (bias,), 1, 1) is None:
+        return reference.conv_leaky_relu(x, weight, bias, stride=1, padding=1, slope=slope)
+    dtype = cuda_library.compute_dtype(x)
+    return like_reference(_convolve(x.float(), weight, bias, None, slope, 1).to(dtype), x, weight)
+
+
+def _convolve(
+    x: Tensor, weight: Tensor, bias: Tensor | None, residual: Tensor | None, slope: float, groups: int
+) -> Tensor:
+    operator = ops.conv_stride1.default
     if needs_grad(x, weight, bias, residual):
-        out = operator(x, weight, None, None, bias, residual, slope, groups)
-    else:
-        panels = packed(weight, _packing(groups), Kernels.CPU)
-        out = below_autograd(operator, x, weight, panels, None, bias, residual, slope, groups)
-    return like_reference(out.to(dtype), x, weight)
+        return operator(x, weight, None, None, bias, residual, slope, groups)  # type: ignore[no-any-return]
+    panels = packed(weight, _packing(groups), Kernels.CPU)
+    return below_autograd(operator, x, weight, panels, None, bias, residual, slope, groups)  # type: ignore[no-any-return]
 
 
 @functools.cache
 def _packing(groups: int) -> Callable[[Tensor], Tensor]:
     """The function that packs a weight for this many groups: the same one every time, as a key of the cache."""
-    return functools.partial(ops.conv3x3_pack_weight.default, groups=groups)
+    return functools.partial(ops.conv_stride1_pack_weight.default, groups=groups)
 
 
 @dataclass(frozen=True)
-class Conv3x3Rule(BlockRule):
-    """The rule of a convolution with kernel 3, stride 1, padding 1, with bias or batch norm."""
+class Stride1Rule(BlockRule):
+    """The rule of a convolution with stride 1 and padding 1, with bias or batch norm."""
 
     cuda: ClassVar[bool] = False
+    kernel: int = 3
+    """3 or 4."""
     min_tiles: int = 32
     """Fewest tiles of 4 x 4 pixels for `auto`."""
     min_pixels_of_few: int = 1 << 14
-    """Fewest pixels for `auto`, if one side has at most `FEW_CHANNELS` channels."""
+    """Fewest pixels for `auto`, if kernel 3 has at most `FEW_CHANNELS` channels on one side."""
 
     def unsupported_reason(
         self, kernels: Kernels, x: Tensor, weight: Tensor, params: Sequence[Tensor | None], stride: int, padding: int,
@@ -105,34 +124,46 @@ class Conv3x3Rule(BlockRule):
         return image_on_cpu_reason(residual)
 
     def _kernel_reason(self, x: Tensor, weight: Tensor, stride: int, padding: int, training: bool) -> str | None:
-        if weight.shape[2] != 3 or weight.shape[3] != 3 or stride != 1 or padding != 1:
-            return "they are for kernel 3, stride 1, padding 1"
-        if training and x.shape[0] * x.shape[2] * x.shape[3] == 1:
+        if weight.shape[2:] != (self.kernel, self.kernel) or stride != 1 or padding != 1:
+            return f"they are for kernel {self.kernel}, stride 1, padding 1"
+        height, width = self._size(x)
+        if height < 1 or width < 1:
+            return "the image is smaller than the kernel"
+        if training and x.shape[0] * height * width == 1:
             return "there is one value per channel"  # PyTorch refuses this with its own message
         return None
+
+    def _size(self, x: Tensor) -> tuple[int, int]:
+        """Height and width of the result."""
+        return x.shape[2] + 3 - self.kernel, x.shape[3] + 3 - self.kernel
 
     def is_profitable(
         self, kernels: Kernels, x: Tensor, weight: Tensor, params: Any, stride: int, padding: int,
         training: bool = False, residual: Tensor | None = None, groups: int = 1,
     ) -> bool:  # fmt: skip
         inputs, outputs, pixels = weight.shape[1], weight.shape[0] // groups, x.shape[0] * x.shape[2] * x.shape[3]
-        if min(inputs, outputs) <= FEW_CHANNELS:  # copying the many channels costs more than the kernels save
+        if self.kernel == 3 and min(inputs, outputs) <= FEW_CHANNELS:
+            # copying the many channels costs more than the kernels save
             in_place = is_channels_last(x) or (inputs <= FEW_CHANNELS and is_channels_last(weight))
             wide = groups == 1 and max(inputs, outputs) >= 32
             return wide and in_place and statically_true(pixels >= self.min_pixels_of_few)
-        tiles = x.shape[0] * ((x.shape[2] + 3) // 4) * ((x.shape[3] + 3) // 4)
-        filled = 3 * 16 * tiles <= 4 * pixels  # few pixels of the tiles lie outside
+        height, width = self._size(x)
+        tiles = x.shape[0] * ((height + 3) // 4) * ((width + 3) // 4)
+        # the sum has three times the products of the tiles, of which few pixels lie outside then
+        filled = 3 * (self.kernel + 3) ** 2 * tiles <= self.kernel**2 * x.shape[0] * height * width
         wide = inputs >= self.min_in and outputs >= self.min_out
         return wide and statically_true(filled) and statically_true(tiles >= self.min_tiles)
 
 
-CONV3X3 = Conv3x3Rule(transposed=False, batch_norm=False, min_in=32, min_out=32, min_work=0)
-CONV3X3_BN = Conv3x3Rule(transposed=False, batch_norm=True, min_in=32, min_out=32, min_work=0)
+CONV3X3 = Stride1Rule(transposed=False, batch_norm=False, min_in=32, min_out=32, min_work=0)
+CONV3X3_BN = Stride1Rule(transposed=False, batch_norm=True, min_in=32, min_out=32, min_work=0)
+CONV4X4 = Stride1Rule(transposed=False, batch_norm=False, min_in=32, min_out=32, min_work=0, kernel=4)
+CONV4X4_BN = Stride1Rule(transposed=False, batch_norm=True, min_in=32, min_out=32, min_work=0, kernel=4)
 
 
-def is_3x3(weight: Tensor, stride: int, padding: int) -> bool:
-    """Whether a convolution with this weight is one that `conv3x3` computes."""
-    return weight.dim() == 4 and weight.shape[2:] == (3, 3) and stride == 1 and padding == 1
+def has_stride1(weight: Tensor, stride: int, padding: int) -> bool:
+    """Whether a convolution with this weight is one of those with stride 1 that there are kernels for."""
+    return weight.dim() == 4 and weight.shape[2:] in ((3, 3), (4, 4)) and stride == 1 and padding == 1
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -157,8 +188,8 @@ def _backward(ctx: Any, grad: Tensor) -> Gradients:
 def _adjoints(
     ctx: Any, x: Tensor, weight: Tensor, grad: Tensor, groups: int = 1
 ) -> tuple[Tensor | None, Tensor | None]:
-    dx = ops.conv3x3_input_grad(grad, weight, groups) if ctx.needs_input_grad[0] else None
-    return dx, ops.conv3x3_weight_grad(x, grad, groups) if ctx.needs_input_grad[1] else None
+    dx = ops.conv_stride1_input_grad(grad, weight, groups) if ctx.needs_input_grad[0] else None
+    return dx, ops.conv_stride1_weight_grad(x, grad, groups) if ctx.needs_input_grad[1] else None
 
 
 def _setup_stats_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -180,7 +211,7 @@ def _input_grad_backward(ctx: Any, cotangent: Tensor) -> Gradients:
     grad, weight = ctx.saved_tensors
     return (
         _plain(cotangent, weight, ctx.groups) if ctx.needs_input_grad[0] else None,
-        ops.conv3x3_weight_grad(cotangent, grad, ctx.groups) if ctx.needs_input_grad[1] else None,
+        ops.conv_stride1_weight_grad(cotangent, grad, ctx.groups) if ctx.needs_input_grad[1] else None,
         None,
     )
 
@@ -188,24 +219,24 @@ def _input_grad_backward(ctx: Any, cotangent: Tensor) -> Gradients:
 def _weight_grad_backward(ctx: Any, cotangent: Tensor) -> Gradients:
     x, grad = ctx.saved_tensors
     return (
-        ops.conv3x3_input_grad(grad, cotangent, ctx.groups) if ctx.needs_input_grad[0] else None,
+        ops.conv_stride1_input_grad(grad, cotangent, ctx.groups) if ctx.needs_input_grad[0] else None,
         _plain(x, cotangent, ctx.groups) if ctx.needs_input_grad[1] else None,
         None,
     )
 
 
 def _plain(x: Tensor, weight: Tensor, groups: int) -> Tensor:
-    return ops.conv3x3(x, weight, None, None, None, None, 1.0, groups)  # type: ignore[no-any-return]
+    return ops.conv_stride1(x, weight, None, None, None, None, 1.0, groups)  # type: ignore[no-any-return]
 
 
 def _fake_pack(weight: Tensor, groups: int = 1) -> Tensor:
     out, cin = weight.shape[0] // groups, weight.shape[1]
-    if cin <= FEW_CHANNELS:
+    if weight.shape[2] != 3 or min(cin, out) > FEW_CHANNELS:
+        size = (weight.shape[2] + 3) ** 2 * _up(cin, 16) * _up(out, 32)
+    elif cin <= FEW_CHANNELS:
         size = 9 * cin * _up(out, 32)
-    elif out <= FEW_CHANNELS:
-        size = cin * _up(9 * out, 32)
     else:
-        size = 36 * _up(cin, 16) * _up(out, 32)
+        size = cin * _up(9 * out, 32)
     return weight.new_empty((groups * size,))
 
 
@@ -214,11 +245,18 @@ def _up(channels: int, multiple: int) -> int:
 
 
 def _fake_input_grad(grad: Tensor, weight: Tensor, groups: int = 1) -> Tensor:
-    return empty_image(grad, grad.shape[0], groups * weight.shape[1], grad.shape[2], grad.shape[3])
+    more = weight.shape[2] - 3
+    return empty_image(grad, grad.shape[0], groups * weight.shape[1], grad.shape[2] + more, grad.shape[3] + more)
 
 
 def _fake(x: Tensor, weight: Tensor) -> Tensor:
-    return empty_image(x, x.shape[0], weight.shape[0], x.shape[2], x.shape[3])
+    less = weight.shape[2] - 3
+    return empty_image(x, x.shape[0], weight.shape[0], x.shape[2] - less, x.shape[3] - less)
+
+
+def _fake_weight_grad(x: Tensor, grad: Tensor, groups: int = 1) -> Tensor:
+    kernel = 3 + x.shape[2] - grad.shape[2]
+    return empty_image(x, grad.shape[1], x.shape[1] // groups, kernel, kernel)
 
 
 def _fake_stats(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -226,18 +264,18 @@ def _fake_stats(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return y, *fake_stats(y)
 
 
-declare("conv3x3_pack_weight", _fake_pack)
+declare("conv_stride1_pack_weight", _fake_pack)
 declare(
-    "conv3x3",
+    "conv_stride1",
     lambda x, weight, packed, scale, shift, residual, slope, groups=1: _fake(x, weight),
     _backward,
     _setup_context,
 )
-declare("conv3x3_stats", _fake_stats, _stats_backward, _setup_stats_context)
-declare("conv3x3_input_grad", _fake_input_grad, _input_grad_backward, _save_inputs)
+declare("conv_stride1_stats", _fake_stats, _stats_backward, _setup_stats_context)
+declare("conv_stride1_input_grad", _fake_input_grad, _input_grad_backward, _save_inputs)
 declare(
-    "conv3x3_weight_grad",
-    lambda x, grad, groups=1: empty_image(x, grad.shape[1], x.shape[1] // groups, 3, 3),
+    "conv_stride1_weight_grad",
+    _fake_weight_grad,
     _weight_grad_backward,
     _save_inputs,
 )

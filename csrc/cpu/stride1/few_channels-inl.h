@@ -4,8 +4,8 @@
 #include <cstdint>
 
 #include "../isa/vector-inl.h"
-#include "conv3x3-inl.h"
-#include "conv3x3.h"
+#include "stride1-inl.h"
+#include "stride1.h"
 
 namespace ganzoo {
 namespace ISA {

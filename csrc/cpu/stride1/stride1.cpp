@@ -1,5 +1,5 @@
-// Convolution with kernel 3, stride 1, padding 1, and its weight gradient: work items, working memory, statistics.
-#include "conv3x3.h"
+// Convolution with kernel 3 or 4 and stride 1, and its weight gradient: work items, working memory, statistics.
+#include "stride1.h"
 
 #include <algorithm>
 #include <atomic>
@@ -17,20 +17,21 @@ constexpr int64_t kItemRows = 128;       // tiles of a work item: rows of the pr
 constexpr int64_t kSlack = 8;            // rows that register tiles read past the last one
 constexpr int64_t kProducts = 1 << 21;   // products of the weight gradient that stay in the caches: floats
 
-Conv3x3 make_conv3x3(const Shape3x3& s) {
-  Conv3x3 f = {};
-  f.h = s.h, f.w = s.w, f.tile_rows = ceil_div(s.h, kTile3), f.tile_columns = ceil_div(s.w, kTile3);
+Stride1 make_stride1(const ShapeStride1& s) {
+  Stride1 f = {};
+  f.h = s.h, f.w = s.w, f.out_h = s.out_h(), f.out_w = s.out_w(), f.padding = s.padding;
+  f.tile_rows = ceil_div(f.out_h, kTile), f.tile_columns = ceil_div(f.out_w, kTile);
   f.cin = f.gradient_pitch = s.cin, f.cout = s.cout, f.in_pitch = s.in_pitch, f.out_pitch = s.out_pitch, f.slope = 1;
   return f;
 }
 
 // Lays out f's planes and sums in this thread's workspace; returns the scratch memory of the passes.
-float* set_workspace(Conv3x3& f) {
+float* set_workspace(Stride1& f, int kernel) {
   f.pitch = f.rows() | 1;  // odd, because a power of two would map all points to the same set of the L1 cache
-  f.planes.stride = f.sums.stride = (kTileProducts3 * f.pitch + kSlack) * kSlice;
+  f.planes.stride = f.sums.stride = (tile_products(kernel) * f.pitch + kSlack) * kSlice;
   const int64_t planes = f.planes.stride * (round_up(f.cin, kBlock) / kSlice);
   const int64_t sums = f.sums.stride * (round_up(f.cout, kBlock) / kSlice);
-  const int64_t line = kPoints3 * (kTile3 * f.tile_columns + 2) * kSlice;
+  const int64_t line = tile_points(kernel) * (kTile * f.tile_columns + kernel - 1) * kSlice;
   f.planes.data = workspace<Scratch::kThread>(planes + sums + line);
   f.sums.data = f.planes.data + planes;
   return f.sums.data + sums;
@@ -46,7 +47,7 @@ void run_items(int64_t items, Parallel run, const std::function<void(int64_t ite
 }
 
 // The number of items of whole lines; it does not depend on the number of threads.
-int64_t items_of(const Conv3x3& f, int64_t lines) {
+int64_t items_of(const Stride1& f, int64_t lines) {
   const int64_t items = ceil_div(lines, std::max<int64_t>(1, kItemRows / f.tile_columns));
   return items == 1 ? 1 : std::min(lines, round_up(items, 4));  // as many for each of 2 or 4 threads
 }
@@ -61,12 +62,12 @@ ChannelRange channel_range(int64_t channels, int64_t block, int64_t part, int64_
 }
 
 // Pixels in the lines before this one.
-int64_t pixels_before(const Conv3x3& f, int64_t line) {
-  return (line / f.tile_rows * f.h + line % f.tile_rows * kTile3) * f.w;
+int64_t pixels_before(const Stride1& f, int64_t line) {
+  return (line / f.tile_rows * f.out_h + line % f.tile_rows * kTile) * f.out_w;
 }
 
 // Merges the statistics of items, in their order (Chan, Golub, LeVeque 1983).
-void merge_items(const Conv3x3& f, const float* means, const float* m2s, int64_t items, int64_t lines,
+void merge_items(const Stride1& f, const float* means, const float* m2s, int64_t items, int64_t lines,
                  const Epilogue& e) {
   for (int64_t c = 0; c < f.cout; ++c) {
     double count = 0, mean = 0, m2 = 0;
@@ -89,8 +90,15 @@ constexpr int64_t kMinRows = 8;       // of a chunk: one row of each neighbour i
 constexpr int64_t kMaxPartials = 32;  // partial results of a weight gradient
 
 bool is_few(int64_t channels) { return channels <= kMaxFewChannels; }
+bool is_few(int kernel, int64_t cin, int64_t cout) { return kernel == 3 && (is_few(cin) || is_few(cout)); }
 
-FewConv3x3 make_few(const Shape3x3& s) {
+ShapeStride1 swapped(ShapeStride1 s) {
+  std::swap(s.cin, s.cout);
+  std::swap(s.in_pitch, s.out_pitch);
+  return s;
+}
+
+FewConv3x3 make_few(const ShapeStride1& s) {
   FewConv3x3 f = {};
   f.n = s.n, f.h = s.h, f.w = s.w, f.cin = s.cin, f.cout = s.cout, f.in_pitch = s.in_pitch, f.out_pitch = s.out_pitch;
   f.rows = std::max(kMinRows, ceil_div(s.h, ceil_div(kFewImages, s.n))), f.chunks = ceil_div(s.h, f.rows);
@@ -98,7 +106,7 @@ FewConv3x3 make_few(const Shape3x3& s) {
   return f;
 }
 
-void pack_few(const Conv3x3Packing& p) {
+void pack_few(const Stride1Packing& p) {
   const bool expands = is_few(p.cin);
   const int64_t columns = round_up(expands ? p.cout : kTaps3 * p.cout, kBlock);
   std::fill_n(p.panels, (expands ? kTaps3 * p.cin : p.cin) * columns, 0.0f);
@@ -109,7 +117,7 @@ void pack_few(const Conv3x3Packing& p) {
             p.weight[i * p.in + o * p.out + k / 3 * p.row + k % 3 * p.column];
 }
 
-void convolve_few(const Shape3x3& s, const float* x, const float* packed, const Epilogue& e, const float* residual,
+void convolve_few(const ShapeStride1& s, const float* x, const float* packed, const Epilogue& e, const float* residual,
                   float* out, Parallel run) {
   FewConv3x3 f = make_few(s);
   f.x = x, f.panels = packed, f.scale = e.scale, f.shift = e.shift, f.residual = residual, f.slope = e.slope;
@@ -123,10 +131,10 @@ void convolve_few(const Shape3x3& s, const float* x, const float* packed, const 
   if (e.mean) channel_statistics(Type::kFloat32, out, s.n * s.h * s.w, s.cout, e.mean, e.var, run);
 }
 
-void few_weight_gradient(const Shape3x3& s, const float* x, const float* grad, float* out, Parallel run) {
+void few_weight_gradient(const ShapeStride1& s, const float* x, const float* grad, float* out, Parallel run) {
   // With few output channels, their gradient is the image whose patches are taken, and taps count backwards.
   const bool expands = is_few(s.cin);
-  FewConv3x3 f = make_few(expands ? s : Shape3x3{s.n, s.h, s.w, s.cout, s.cin, s.out_pitch, s.in_pitch});
+  FewConv3x3 f = make_few(expands ? s : swapped(s));
   f.x = expands ? x : grad, f.grad = expands ? grad : x;
   f.items = std::clamp<int64_t>(f.n, 1, kMaxPartials);
   const int64_t size = few_gradient(f.cin, f.columns);
@@ -147,78 +155,77 @@ void few_weight_gradient(const Shape3x3& s, const float* x, const float* grad, f
 
 }  // namespace
 
-int64_t packed_size3x3(int64_t cin, int64_t cout) {
-  if (is_few(cin)) return kTaps3 * cin * round_up(cout, kBlock);
-  if (is_few(cout)) return cin * round_up(kTaps3 * cout, kBlock);
-  return round_up(cout, kBlock) * kTileProducts3 * padded(cin);
+int64_t packed_size_stride1(int kernel, int64_t cin, int64_t cout) {
+  if (!is_few(kernel, cin, cout)) return round_up(cout, kBlock) * tile_products(kernel) * padded(cin);
+  return is_few(cin) ? kTaps3 * cin * round_up(cout, kBlock) : cin * round_up(kTaps3 * cout, kBlock);
 }
 
-void pack3x3(bool transposed, const float* weight, const int64_t strides[4], int64_t cin, int64_t cout, float* packed,
-             Parallel run) {
-  Conv3x3Packing f = {weight, strides[1], strides[0], strides[2], strides[3], cin, cout, packed};
+void pack_stride1(int kernel, bool transposed, const float* weight, const int64_t strides[4], int64_t cin, int64_t cout,
+                  float* packed, Parallel run) {
+  Stride1Packing f = {weight, strides[1], strides[0], strides[2], strides[3], cin, cout, packed};
   if (transposed) {  // the kernel is reversed
     std::swap(f.in, f.out);
-    f.weight += 2 * (f.row + f.column), f.row = -f.row, f.column = -f.column;
+    f.weight += (kernel - 1) * (f.row + f.column), f.row = -f.row, f.column = -f.column;
   }
-  if (is_few(cin) || is_few(cout)) return pack_few(f);
-  const Kernels& isa = kernels();
+  if (is_few(kernel, cin, cout)) return pack_few(f);
+  const Stride1Kernels& isa = kernels().stride1(kernel);
   run(ceil_div(cout, kBlock) * (padded(cin) / kSlice),
-      [&](int64_t begin, int64_t end) { isa.conv3x3_pack(f, begin, end); });
+      [&](int64_t begin, int64_t end) { isa.pack(f, begin, end); });
 }
 
-void convolve3x3(const Shape3x3& s, const float* x, const float* packed, const Epilogue& e, const float* residual,
-                 float* out, Parallel run) {
-  if (is_few(s.cin) || is_few(s.cout)) return convolve_few(s, x, packed, e, residual, out, run);
-  const Conv3x3 whole = make_conv3x3(s);
+void convolve_stride1(const ShapeStride1& s, const float* x, const float* packed, const Epilogue& e,
+                      const float* residual, float* out, Parallel run) {
+  if (is_few(s.kernel, s.cin, s.cout)) return convolve_few(s, x, packed, e, residual, out, run);
+  const Stride1 whole = make_stride1(s);
   const int64_t lines = s.n * whole.tile_rows, items = items_of(whole, lines);
   // With more threads than items, each computes some of the output channels.
   const int64_t parts = std::min(ceil_div(run.threads, items), ceil_div(s.cout, kBlock));
   std::vector<float> statistics(e.mean ? 2 * items * s.cout : 0);
-  const Kernels& isa = kernels();
+  const Stride1Kernels& isa = kernels().stride1(s.kernel);
   run_items(items * parts, run, [&](int64_t item) {
     const int64_t index = item / parts;
     const ChannelRange r = channel_range(s.cout, kBlock, item % parts, parts);
-    Conv3x3 f = whole;
+    Stride1 f = whole;
     f.first = lines * index / items, f.lines = lines * (index + 1) / items - f.first;
     f.cout = r.size, f.x = x, f.out = out + r.first;
-    f.panels = packed + r.first * kTileProducts3 * padded(s.cin);
+    f.panels = packed + r.first * tile_products(s.kernel) * padded(s.cin);
     f.scale = e.scale ? e.scale + r.first : nullptr, f.shift = e.shift ? e.shift + r.first : nullptr;
     f.residual = residual ? residual + r.first : nullptr, f.slope = e.slope;
     if (e.mean) f.mean = statistics.data() + index * s.cout + r.first, f.m2 = f.mean + items * s.cout;
-    float* scratch = set_workspace(f);
-    isa.conv3x3_scatter_input(f, scratch);
-    isa.conv3x3_multiply(f, scratch);
-    isa.conv3x3_gather(f, scratch);
+    float* scratch = set_workspace(f, s.kernel);
+    isa.scatter_input(f, scratch);
+    isa.multiply(f, scratch);
+    isa.gather(f, scratch);
   });
   if (e.mean) merge_items(whole, statistics.data(), statistics.data() + items * s.cout, items, lines, e);
 }
 
-void weight_gradient3x3(const Shape3x3& s, const float* x, const float* grad, float* out, Parallel run) {
-  if (is_few(s.cin) || is_few(s.cout)) return few_weight_gradient(s, x, grad, out, run);
-  const Conv3x3 whole = make_conv3x3(s);
+void weight_gradient_stride1(const ShapeStride1& s, const float* x, const float* grad, float* out, Parallel run) {
+  if (is_few(s.kernel, s.cin, s.cout)) return few_weight_gradient(s, x, grad, out, run);
+  const Stride1 whole = make_stride1(s);
   const int64_t lines = s.n * whole.tile_rows, items = items_of(whole, lines);
   // Parts of the channels whose products stay in the caches, and at least one for each thread. The parts do not affect
   // the bits.
   const int64_t row_blocks = ceil_div(s.cout, kProductRows), column_blocks = ceil_div(s.cin, kBlock);
-  const int64_t block = kTileProducts3 * kProductRows * kBlock;
+  const int64_t block = tile_products(s.kernel) * kProductRows * kBlock;
   int64_t rows = std::min(row_blocks, ceil_div(row_blocks * column_blocks * block, kProducts)), columns = 1;
   if (rows * columns < run.threads) rows = std::min(row_blocks, run.threads);
   if (rows * columns < run.threads) columns = std::min(column_blocks, ceil_div(run.threads, rows));
-  const Kernels& isa = kernels();
+  const Stride1Kernels& isa = kernels().stride1(s.kernel);
   run_items(rows * columns, run, [&](int64_t item) {
     const ChannelRange r = channel_range(s.cout, kProductRows, item / columns, rows);
     const ChannelRange c = channel_range(s.cin, kBlock, item % columns, columns);
-    Conv3x3 f = whole;
+    Stride1 f = whole;
     f.cin = c.size, f.cout = r.size, f.x = x + c.first, f.grad = grad + r.first;
-    f.gradient = out + r.first * kTaps3 * s.cin + c.first;
+    f.gradient = out + r.first * s.kernel * s.kernel * s.cin + c.first;
     f.products = workspace<Scratch::kGradientProducts>(ceil_div(f.cout, kProductRows) * ceil_div(f.cin, kBlock) * block);
     for (int64_t i = 0; i < items; ++i) {
       f.first = lines * i / items, f.lines = lines * (i + 1) / items - f.first;
       f.is_first = i == 0, f.is_last = i + 1 == items;
-      float* scratch = set_workspace(f);
-      isa.conv3x3_scatter_input(f, scratch);
-      isa.conv3x3_scatter_gradient(f, scratch);
-      isa.conv3x3_multiply_gradient(f, scratch);
+      float* scratch = set_workspace(f, s.kernel);
+      isa.scatter_input(f, scratch);
+      isa.scatter_gradient(f, scratch);
+      isa.multiply_gradient(f, scratch);
     }
   });
 }
