@@ -44,9 +44,9 @@ def bench(run: str | None, patterns: tuple[str, ...], rounds: int, as_json: bool
     during which another program used the machine are ignored, unless too few would remain.
 
     Without RUN, the cases are the blocks up512, up256, up128, down64, down128, down256, same64, same128, same256,
-    same512, upsample256 and downsample256, each with .inference (batch 64), .forward and .backward (batch 128),
-    generator.64, generator.1, and training-step; on processors with products of bfloat16 also generator-bf16.64,
-    generator-bf16.1 and training-step-bf16.
+    same512, patch64, upsample256 and downsample256, each with .inference (batch 64), .forward and .backward (batch
+    128), generator.64, generator.1, and training-step; where the processor has products of bfloat16 also
+    generator-bf16.64, generator-bf16.1 and training-step-bf16.
 
     \b
     ganzoo bench --case up512.backward --case 'same*.inference'

@@ -55,7 +55,9 @@ def test_a_small_block(kind: str, channels: int, size: int, what: peers.Pass, pa
 
 
 @needs_native
-@pytest.mark.parametrize(("kind", "products"), [("same", 9 * 16), ("upsample", 9 * 64), ("downsample", 9 * 16)])
+@pytest.mark.parametrize(
+    ("kind", "products"), [("same", 9 * 16), ("upsample", 9 * 64), ("downsample", 9 * 16), ("patch", 2 * 16 * 9)]
+)
 def test_a_small_block_of_a_residual_network(kind: str, products: int) -> None:
     result = race(without(block(kind, 32, 4, "backward", batch=2), COMPILE, *ENGINES), rounds=1)
     assert list(result.seconds) == [NATIVE, REFERENCE, CHANNELS_LAST]
