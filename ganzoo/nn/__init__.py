@@ -14,6 +14,7 @@ from ganzoo.nn.blocks import (
     UpsampleConv2d,
 )
 from ganzoo.nn.conditional import ConditionalBatchNorm, ProjectionHead, VectorBatchNorm, norm_relu
+from ganzoo.nn.dropout import Dropout
 from ganzoo.nn.equalised import EqualisedConv2d, EqualisedLinear, MinibatchStddev
 from ganzoo.nn.init import initialise, scaled_normal
 from ganzoo.nn.mlp import Linear, MLPDiscriminator, MLPGenerator, mlp
@@ -35,6 +36,7 @@ __all__ = [
     "ConvTransposeBNReLU",
     "ConvTransposeTanh",
     "DownBlock",
+    "Dropout",
     "EqualisedConv2d",
     "EqualisedLinear",
     "Linear",

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganzoo.core.spec import DataSpec
+from ganzoo.nn.batch_norm import is_stock
 from ganzoo.nn.blocks import ConvBNLeakyReLU
 from ganzoo.nn.init import initialise
 from ganzoo.ops.backend import exporting, resolve
-from ganzoo.ops.dispatch import functorch_active
+from ganzoo.ops.convolution import conv_leaky_relu
+from ganzoo.ops.dispatch import FEW_CHANNELS, functorch_active
 
 PatchNorm = Literal["batch", "instance", "none"]
 SMALLEST = 3
@@ -44,9 +46,36 @@ class PatchDiscriminator(nn.Module):
         initialise(self)
 
     def forward(self, images: Tensor, inputs: Tensor | None = None) -> Tensor:
-        seen = torch.cat([images, inputs], dim=1) if self.inputs and inputs is not None else images
-        logits: Tensor = self.head(self.blocks(seen))
+        if not self.inputs or inputs is None:
+            maps = self.blocks(images)
+        elif _has_kernels(self.blocks[0], images, inputs):
+            maps = self.blocks[1:](_side_by_side(self.blocks[0], images, inputs))
+        else:
+            maps = self.blocks(torch.cat([images, inputs], dim=1))
+        logits: Tensor = self.head(maps)
         return logits.squeeze(1)
+
+
+def _has_kernels(block: Any, images: Tensor, inputs: Tensor) -> bool:
+    """Whether there are kernels for each of the two images, which have few channels, and not for both together."""
+    kinds = (ConvBNLeakyReLU, nn.Conv2d, nn.LeakyReLU)
+    if not all(is_stock(module, kind) for module, kind in zip((block, *block), kinds)):
+        return False
+    few = max(images.shape[1], inputs.shape[1]) <= FEW_CHANNELS < images.shape[1] + inputs.shape[1]
+    on_cpu = images.is_cpu and inputs.is_cpu
+    native = not functorch_active() and resolve("auto") != "reference" and not exporting()
+    return few and on_cpu and native and block[0].stride == (2, 2) and block[0].padding == (1, 1)
+
+
+def _side_by_side(block: Any, images: Tensor, inputs: Tensor) -> Tensor:
+    """The block without norm of images and inputs side by side: the sum of their convolutions."""
+    conv, act = block
+    parts = conv.weight.split([images.shape[1], inputs.shape[1]], dim=1)
+    of_images, of_inputs = (part.contiguous(memory_format=torch.channels_last) for part in parts)
+    sum_of_images = conv_leaky_relu(images, of_images, conv.bias, slope=1.0)
+    sums = sum_of_images + conv_leaky_relu(inputs, of_inputs, None, slope=1.0)
+    result: Tensor = act(sums)
+    return result
 
 
 class ConvToOne(nn.Conv2d):

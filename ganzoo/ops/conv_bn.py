@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ganzoo.ops import reference
@@ -172,8 +173,8 @@ def _is_inside(x: Tensor, weight: Tensor, padding: int) -> bool:
 
 def _taps_inside(weight: Tensor, padding: int) -> Tensor:
     """The taps of `weight` that padding leaves; its gradient has the memory format of channels_last."""
-    inside = slice(padding, -padding)
-    return weight.permute(0, 2, 3, 1)[:, inside, inside].permute(0, 3, 1, 2)
+    # slices would be differentiated one after the other, each with zeros of its own
+    return F.pad(weight.permute(0, 2, 3, 1), (0, 0, *[-padding] * 4)).permute(0, 3, 1, 2)
 
 
 def one_pixel_product(x: Tensor, weight: Tensor, training: bool, backend: str) -> Tensor:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ganzoo.ops import few_channels, reference
@@ -89,8 +90,9 @@ def _is_product(x: Tensor, weight: Tensor, stride: int, padding: int) -> bool:
 
 def _whole_image(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
     """The convolution of images that a padded kernel covers, as a product without the taps that meet padding."""
-    rows, columns = (slice(padding, padding + side) for side in x.shape[2:])
-    taps = weight.permute(0, 2, 3, 1)[:, rows, columns].flatten(1)  # channels_last, as its gradient
+    (height, width), (rows, columns) = x.shape[2:], weight.shape[2:]
+    outside = (0, 0, -padding, padding + width - columns, -padding, padding + height - rows)
+    taps = F.pad(weight.permute(0, 2, 3, 1), outside).flatten(1)  # channels_last, as its gradient
     return linear(x.permute(0, 2, 3, 1).flatten(1), taps, bias)[:, :, None, None]
 
 

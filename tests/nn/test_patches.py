@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ganzoo.nn.patches import ConvToOne
-from ganzoo.ops import conv_bn, conv_leaky_relu, conv_transpose_bn_relu, convolution, reference
+from ganzoo.core.spec import DataSpec
+from ganzoo.nn.patches import ConvToOne, PatchDiscriminator
+from ganzoo.ops import conv_bn, conv_leaky_relu, conv_transpose_bn_relu, convolution, reference, use_backend
 from tests.ops.conftest import needs_native
 
 
@@ -100,3 +101,25 @@ def test_a_transposed_convolution_of_one_pixel(training: bool, padding: int, mon
         results.append([out.detach(), *running, *grads])
     assert results[0][0].shape == (64, 64, 4 - 2 * padding, 4 - 2 * padding)
     compare(results[0], [t.double() for t in results[1]])
+
+
+@needs_native
+def test_images_beside_their_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    network = PatchDiscriminator(DataSpec(3, 16), 32, 1, inputs=2).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    images, inputs = torch.randn(4, 3, 16, 16, requires_grad=True), torch.randn(4, 2, 16, 16)
+
+    def values() -> list[Tensor]:
+        return derivatives(network(images, inputs), [images, *network.parameters()])
+
+    with use_backend("reference"):
+        expected = values()
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "cat", None)
+        patch.setattr(reference, "conv_leaky_relu", None)
+        actual = values()
+    compare(actual, [t.double() for t in expected])
+    called: list[tuple[int, ...]] = []
+    network.blocks[0].register_forward_hook(lambda module, arguments, out: called.append(arguments[0].shape))
+    network(images, inputs)
+    assert called == [(4, 5, 16, 16)]

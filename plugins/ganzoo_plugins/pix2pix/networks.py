@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ganzoo.errors import UsageError
 from ganzoo.gan import GAN, Logs
-from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU, ConvTransposeTanh, initialise
+from ganzoo.nn import ConvBNLeakyReLU, ConvTransposeBNReLU, ConvTransposeTanh, Dropout, initialise
 from ganzoo.plugin import DataSpec
 from ganzoo_plugins.pix2pix import Pix2PixConfig
 
@@ -53,7 +53,7 @@ class UNet(nn.Module):
         self.up = nn.ModuleList(ConvTransposeBNReLU(i, o) for i, o in zip(inner, reversed(widths[:-1])))
         dropped = range(int(whole), int(whole) + DROPOUT_STAGES)
         self.dropout = nn.ModuleList(
-            nn.Dropout(config.dropout if stage in dropped else 0.0) for stage in range(len(self.up))
+            Dropout(config.dropout if stage in dropped else 0.0) for stage in range(len(self.up))
         )
         self.last = ConvTransposeTanh(2 * widths[0] if times > 1 else bottom, spec.channels)
         initialise(self)
