@@ -255,8 +255,9 @@ def test_plain_failures_are_named_in_the_first_rows(name: str, row: dict[str, An
 
 
 def test_what_healthy_training_begins_with_is_no_failure() -> None:
-    first = {"diversity": 0.0045, "duplicates": 1.0}
-    assert acute(first, {"diversity": 0.06}, {"diversity": 0.1}) == []  # it learns
+    first = {"diversity": 0.0015, "duplicates": 1.0}
+    assert acute(first, {"diversity": 0.0019}, {"diversity": 0.1}) == []  # it learns
+    assert acute({"diversity": 0.0069}, {"diversity": 0.005}, {"diversity": 0.69}) == []  # r3gan-cond on MNIST
     assert acute({"diversity": 0.06, "duplicates": 1.0}, {"diversity": 0.07, "duplicates": 1.0}) == []
     assert acute(*[{"d_real": 0.987, "d_fake": 0.011}] * 4) == []
     assert acute(*[{"label_effect": 0.19}] * 4) == []
