@@ -9,7 +9,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
+
 import ganzoo
+from ganzoo.data import imaging
 from ganzoo.evaluation import evaluate
 from ganzoo.evaluation.results import Evaluation, read
 from ganzoo.training.callbacks import Callback, WarningLog
@@ -51,11 +54,14 @@ def trained_for(path: Path, seconds: float, architecture: str, **options: Any) -
 
 
 def timed(path: Path, architecture: str, *, steps: int, **options: Any) -> Run:
-    """As `trained`; `processor_seconds` then knows what the steps took."""
+    """As `trained`, but a shorter run is continued; `processor_seconds` then knows what the steps took."""
     if (path / CONFIG).exists():
         run = Run.open(path)
         done = run.metrics()[-1]["step"] if run.metrics() else 0
-        return run if done == steps else ganzoo.train(resume=path, callbacks=[Budget(path), WarningLog()])
+        if done > steps:
+            raise SystemExit(f"{path} has {done} steps already. Delete it to measure after {steps}.")
+        callbacks = [Budget(path), WarningLog()]
+        return run if done == steps else ganzoo.train(resume=path, steps=steps, callbacks=callbacks)
     return ganzoo.train(architecture, out=path, steps=steps, callbacks=[Budget(path), WarningLog()], **options)
 
 
@@ -103,6 +109,13 @@ def known(run: Run, metrics: list[str], samples: int) -> Evaluation | None:
     drawn = {evaluation.findings[name]["protocol"].get("samples") for name in metrics if name in evaluation.findings}
     complete = set(metrics) <= {*evaluation.findings, *evaluation.skipped}
     return evaluation if complete and samples in drawn else None
+
+
+def by_class(run: Run) -> torch.Tensor:
+    """The first ten samples of every class, a row each: uint8 [C, H, W]."""
+    gan = ganzoo.load(run)
+    labels = torch.arange(gan.classes).repeat_interleave(10)
+    return imaging.grid(gan.sample(len(labels), labels, seed=0), 10)
 
 
 def figures(run: Run, metric: str, samples: int) -> dict[str, float]:

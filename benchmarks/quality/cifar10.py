@@ -16,12 +16,9 @@ import csv
 from pathlib import Path
 from typing import Any
 
-import torch
-from cached_runs import evaluated, trained_for
+from cached_runs import by_class, evaluated, trained_for
 
-import ganzoo
 from ganzoo.data import imaging
-from ganzoo.training.run import Run
 
 ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "acgan": ("acgan", {}),
@@ -75,13 +72,6 @@ def values(figures: dict[str, dict[str, Any]], which: str) -> dict[str, str]:
         name: format(figures[name][which], form) if figures.get(name, {}).get(which) is not None else ""
         for name, form in COLUMNS.items()
     }
-
-
-def by_class(run: Run) -> torch.Tensor:
-    """The first ten samples of every class, a row each: uint8 [C, H, W]."""
-    gan = ganzoo.load(run)
-    labels = torch.arange(gan.classes).repeat_interleave(10)
-    return imaging.grid(gan.sample(len(labels), labels, seed=0), 10)
 
 
 def write(table: list[dict[str, str]], stem: Path) -> None:

@@ -1,17 +1,18 @@
 """Learning from few images, with and without augmentation: 1,000 of CIFAR-10 and 100 of MNIST, as many of every class.
 
     python benchmarks/quality/few_images.py runs/few
-    python benchmarks/quality/few_images.py runs/few --cifar10 folder:cifar10-jpeg.zip --seeds 1
+    python benchmarks/quality/few_images.py runs/few --cifar10 folder:cifar10-jpeg.zip --seeds 1 --steps 1500
 
-Trains `acgan` for a fixed number of steps from each set. Says how far 10,000 samples are from all test images, in the
-features of a classifier of the whole data set (Frechet distance, accuracy of the label); whether they are copies of the
-training images; and what a step costs, in processor time relative to one without augmentation (OMP_NUM_THREADS=1, as
-threads that wait count as well). Runs are kept and reused.
+Trains `acgan` from each set, and stops after each of these numbers of steps to measure: how far 10,000 samples are from
+all test images, in the features of a classifier of the whole data set (Frechet distance, accuracy of the label);
+whether they are copies of the training images; and what a step costs, in processor time relative to one without
+augmentation (OMP_NUM_THREADS=1, as threads that wait count as well). Runs and figures are kept and reused.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -19,18 +20,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from cached_runs import evaluated, processor_seconds, timed
+from cached_runs import by_class, processor_seconds, timed
 from PIL import Image
 
 import ganzoo
 from ganzoo import data
 from ganzoo.data import imaging
+from ganzoo.evaluation import evaluate
 from ganzoo.evaluation.feature_extractor import FeatureExtractor
 from ganzoo.evaluation.metrics.frechet import frechet_distance
+from ganzoo.training.run import Run
 
 PER_CLASS = {"cifar10": 100, "mnist": 10}
 HELD_OUT_PER_CLASS = 100
-STEPS, BATCH = 1500, 32
+STEPS, BATCH = "1500,5000,15000", 32
 AUGMENTATIONS = {"cifar10": ("none", "diffaugment", "ada"), "mnist": ("none", "diffaugment")}
 """ADA turns and mirrors: such digits are none."""
 SAMPLES = 10_000
@@ -42,15 +45,18 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--cifar10", default="cifar10", help="another source of the same images, such as folder:PATH")
     parser.add_argument("--only", default="cifar10,mnist", help="data sets, separated by commas")
+    parser.add_argument("--steps", default=STEPS, help="when to measure, separated by commas, rising")
     arguments = parser.parse_args()
+    stops = [int(steps) for steps in arguments.steps.split(",")]
     for name in arguments.only.split(","):
-        table = rows(name, arguments.cifar10 if name == "cifar10" else name, arguments.out, arguments.seeds)
+        source = arguments.cifar10 if name == "cifar10" else name
+        table = rows(name, source, arguments.out, arguments.seeds, stops)
         heads = list(table[0])
         lines = [heads, ["---"] * len(heads), *(list(row.values()) for row in table)]
         (arguments.out / f"{name}.md").write_text("".join(f"| {' | '.join(line)} |\n" for line in lines))
 
 
-def rows(name: str, source: str, out: Path, seeds: int) -> list[dict[str, str]]:
+def rows(name: str, source: str, out: Path, seeds: int, stops: list[int]) -> list[dict[str, str]]:
     """The table of one data set, its first row real images."""
     train, test = data.open(source), data.open(source, split="test")
     assert isinstance(train, data.ImageData)
@@ -60,30 +66,43 @@ def rows(name: str, source: str, out: Path, seeds: int) -> list[dict[str, str]]:
     extractor = FeatureExtractor.load_or_train(train, test)
     reference = extractor(test.images)[0]
     control = frechet_distance(extractor(train.images[-SAMPLES:])[0], reference)
-    table = [{"run": "other real images", "seed": "", "Frechet distance": f"{control:.1f}"}]
+    table = [{"run": "other real images", "seed": "", "steps": "", "Frechet distance": f"{control:.1f}"}]
     for seed in range(seeds):
-        for augmentation in AUGMENTATIONS[name]:
-            path = out / f"{name}-{augmentation}-{seed}"
-            settings = {"augmentation": augmentation, "batch_size": BATCH}
-            run = timed(path, "acgan", dataset=f"folder:{few}", steps=STEPS, seed=seed, settings=settings)
-            gan = ganzoo.load(run)
-            samples = gan.sample(SAMPLES, seed=0)
-            features, logits = extractor(samples.numpy())[:2]
-            accuracy = (logits.argmax(1).cpu() == gan.class_labels(SAMPLES)).float().mean()
-            copies = evaluated(run, ["memorisation"], samples=2000)
-            plain = processor_seconds(out / f"{name}-none-{seed}")
-            table.append({
-                "run": augmentation,
-                "seed": str(seed),
-                "Frechet distance": f"{frechet_distance(features, reference):.1f}",
-                "label accuracy": f"{accuracy:.3f}",
-                "copies": f"{copies.figures['copies_pixels']['value']:.3f}",
-                "verdict": " ".join(copies.verdicts),
-                "time of a step": f"{processor_seconds(path) / plain:.2f}",
-            })  # fmt: skip
-            imaging.save(imaging.grid(gan.sample(100, torch.arange(100) // 10, seed=0), 10), path.with_suffix(".png"))
-            print(name, *(f"{key} {value}" for key, value in table[-1].items()), flush=True)
+        for steps in stops:
+            for augmentation in AUGMENTATIONS[name]:
+                path = out / f"{name}-{augmentation}-{seed}"
+                kept = Path(f"{path}-{steps}.json")
+                if not kept.exists():
+                    settings = {"augmentation": augmentation, "batch_size": BATCH}
+                    run = timed(path, "acgan", dataset=f"folder:{few}", steps=steps, seed=seed, settings=settings)
+                    imaging.save(by_class(run), kept.with_suffix(".png"))
+                    plain = processor_seconds(out / f"{name}-none-{seed}", steps)
+                    figures = {
+                        "run": augmentation,
+                        "seed": str(seed),
+                        "steps": str(steps),
+                        **measured(run, extractor, reference),
+                        "processor seconds": f"{processor_seconds(path, steps):.0f}",
+                        "time of a step": f"{processor_seconds(path, steps) / plain:.2f}",
+                    }
+                    kept.write_text(json.dumps(figures))
+                table.append(json.loads(kept.read_text()))
+                print(name, *(f"{key} {value}" for key, value in table[-1].items()), flush=True)
     return [{head: row.get(head, "") for head in table[-1]} for row in table]
+
+
+def measured(run: Run, extractor: FeatureExtractor, reference: torch.Tensor) -> dict[str, str]:
+    """How far the run's samples are from real images in the `reference`'s features, and whether they are copies."""
+    gan = ganzoo.load(run)
+    features, logits = extractor(gan.sample(SAMPLES, seed=0).numpy())[:2]
+    accuracy = (logits.argmax(1).cpu() == gan.class_labels(SAMPLES)).float().mean()
+    copies = evaluate(run, metrics=["memorisation"], samples=2000)
+    return {
+        "Frechet distance": f"{frechet_distance(features, reference):.1f}",
+        "label accuracy": f"{accuracy:.3f}",
+        "copies": f"{copies.figures['copies_pixels']['value']:.3f}",
+        "verdict": " ".join(copies.verdicts),
+    }
 
 
 def first(examples: data.ImageData, count: int) -> list[tuple[int, np.ndarray]]:
