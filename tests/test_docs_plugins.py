@@ -65,7 +65,7 @@ def test_the_page_lists_the_files_that_new_writes(outputs: dict[str, list[str]])
 
 def test_the_blocks_it_names_exist() -> None:
     names = [*re.findall(r"^\| `(\w+)\(", PAGE, re.MULTILINE), "Linear", "mlp"]
-    assert len(names) == 16
+    assert len(names) == 17
     for name in names:
         assert hasattr(nn, name)
 
