@@ -44,10 +44,14 @@ HEADINGS = (
     *("run", f"D won by > {CONFIDENT}", f"diversity < {MIN_DIVERSITY}", f"duplicates > {MAX_DUPLICATES}"),
     *(f"gradient > {GRADIENT_GROWTH}", f"score > {MAX_SCORE}", f"swings >= {MIN_SWINGS}", "alarms"),
 )
-
-
+LIMITS = sorted(set(ACUTE_SATURATED.values()))
 FIRST_HEADINGS = (
-    *("run", f"D(fake) < {ACUTE_FAKE}", f"D's loss < {ACUTE_SATURATED}", f"diversity < {ACUTE_DIVERSITY}"),
+    *(
+        "run",
+        f"D(fake) < {ACUTE_FAKE}",
+        f"D's loss < {' or '.join(map(str, LIMITS))}",
+        f"diversity < {ACUTE_DIVERSITY}",
+    ),
     *(f"label effect < {MIN_LABEL_EFFECT}", f"score > {MAX_SCORE}", f"loss > {MAX_LOSS:g}", "alarms"),
 )
 

@@ -103,6 +103,10 @@ def _delete(names: Sequence[str], yes: bool) -> None:
 
     found = [Run.open(name) for name in names]
     for run in found:
+        if run.model is not None:
+            raise UsageError(
+                f"{run.model} is a model, not a run. pip uninstall removes the package that it is part of."
+            )
         if run.path.is_symlink():
             raise UsageError(f"{run.path} is a link. Delete the directory it points to.")
         with run.locked():  # refuses a run that is being trained

@@ -27,8 +27,12 @@ class RemoteFolder:
     """A folder on object storage. Its methods raise StorageError with one message if that fails."""
 
     def __init__(self, url: str):
-        """UsageError if the protocol is unknown or its package is not installed."""
+        """UsageError if it has no bucket, the protocol is unknown or its package is not installed."""
         self.url = url.rstrip("/")
+        protocol, _, rest = url.partition("://")
+        if not rest.strip("/") or (rest.startswith("/") and protocol.lower() in EXTRAS):
+            raise UsageError(f"{url} names no bucket: expected {protocol}://BUCKET/FOLDER.")
+        self.bucket = f"{protocol}://{rest.partition('/')[0]}"
         self.fs, self.root = _connect(self.url)
         self.local = "file" in (self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,))
 
@@ -100,7 +104,9 @@ class RemoteFolder:
         except Exception as failure:  # the package of every protocol has errors of its own
             if isinstance(failure, (UsageError, *passed)):
                 raise
-            raise StorageError(f"{self.url} cannot be {done}: {_reason(failure)}") from failure
+            missing = isinstance(failure, FileNotFoundError) and not self.local  # no folder is missing, only buckets
+            reason = f"there is no {self.bucket}, or it is not yours to see" if missing else _reason(failure)
+            raise StorageError(f"{self.url} cannot be {done}: {reason}") from failure
 
 
 class _Reported(io.RawIOBase):
@@ -150,6 +156,6 @@ def _connect(url: str) -> tuple[Any, str]:
 
 
 def _reason(failure: BaseException) -> str:
-    """The first line of the innermost message that says something."""
-    text = str(failure).strip() or type(failure).__name__
-    return text.splitlines()[0]
+    """The first line of the message that says something."""
+    lines = [line.strip() for line in str(failure).splitlines() if line.strip()] or [type(failure).__name__]
+    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]

@@ -44,6 +44,12 @@ TOLERANCES = {"images": 1.01 / 127.5, "points": 1e-3}
 """Half precision is used if no value of 64 samples in [-1, 1] moves by more than this; for images one level of 255."""
 
 
+class _Packed(Run):
+    """The folder of a model that is not yet where it will be: messages name the run that it is made from."""
+
+    label = ""
+
+
 def pack(
     run: Run | str | os.PathLike[str],
     name: str,
@@ -110,7 +116,8 @@ def write_model(run: Run, name: str, folder: Path, best: bool, options: Mapping[
     half, moved = _half_precision_suffices(run, source)
     _write_weights(source, checkpoint.path_of(folder / "checkpoints", step), step, half)
     precision = f"half precision, which moves no value of 64 samples by more than {moved / 2:.1g} of the range"
-    packed = Run(folder, {**run.config, "model": None})  # evaluated as a run: the results are to be in the folder
+    packed = _Packed(folder, {**run.config, "model": None})  # evaluated as a run: the results are to be in the folder
+    packed.label = run.label
     evaluate(packed, **options)
     evaluation = read(packed)
     assert evaluation is not None, "it has just been evaluated"
@@ -118,8 +125,8 @@ def write_model(run: Run, name: str, folder: Path, best: bool, options: Mapping[
     evaluation.write(packed)
     for lock in folder.glob(".*.lock"):
         lock.unlink()
-    if rows := run.metrics():
-        write_text(folder / "metrics.jsonl", json.dumps([row for row in rows if row.get("step", 0) <= step][-1]) + "\n")
+    if rows := [row for row in run.metrics() if row["step"] <= step]:
+        write_text(folder / "metrics.jsonl", json.dumps(rows[-1]) + "\n")
     if run.grid is not None:
         shutil.copyfile(run.grid, folder / "samples.png")
     portable = _portable(run, name)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.module import _has_any_global_hook
 from torch.nn.utils import parametrize
 
 from ganzoo.core import distributed
@@ -38,23 +40,38 @@ def norm_tensors(norm: nn.BatchNorm2d) -> tuple[Tensor | None, ...]:
     )
 
 
-def norm_options(norm: nn.BatchNorm2d) -> dict[str, Any]:
-    """The options training, momentum and eps; counts the batch, as nn.BatchNorm2d.forward does."""
+def normalised(
+    operation: Callable[..., Tensor], norm: nn.BatchNorm2d, *tensors: Tensor | None, **options: Any
+) -> Tensor:
+    """The result of an operation of `ganzoo.ops`, given `tensors`, `options` and those of the norm.
+
+    The batch is counted as nn.BatchNorm2d.forward does, but not if it is refused.
+    """
     momentum = norm.momentum or 0.0
-    if norm.training and norm.track_running_stats and norm.num_batches_tracked is not None:
-        norm.num_batches_tracked.add_(1)
+    counter = norm.num_batches_tracked if norm.training and norm.track_running_stats else None
+    if counter is not None:
+        counter.add_(1)
         if norm.momentum is None:  # a cumulative average
-            momentum = 1.0 / float(norm.num_batches_tracked)
+            momentum = 1.0 / float(counter)
     training = norm.training or (norm.running_mean is None and norm.running_var is None)
-    return {"training": training, "momentum": momentum, "eps": norm.eps}
+    try:
+        return operation(*tensors, training=training, momentum=momentum, eps=norm.eps, **options)
+    except (RuntimeError, TypeError, ValueError):  # but not what ends a recomputation of torch.utils.checkpoint early
+        if counter is not None:
+            counter.sub_(1)
+        raise
 
 
 def is_stock(module: nn.Module, kind: type[nn.Module]) -> bool:
     """Whether the module computes what `kind` does: it is no subclass, apart from parametrized ones, and has no hooks.
 
+    There must be none for all modules either, and the eps of a batch norm must be one that PyTorch accepts.
+
     Otherwise (hooks of spectral norm, SyncBatchNorm instead of BatchNorm2d) no fused operation may replace it.
     """
     if type(module) is not kind and not (parametrize.is_parametrized(module) and isinstance(module, kind)):
+        return False
+    if getattr(module, "eps", 1.0) <= 0 or (not torch.compiler.is_compiling() and _has_any_global_hook()):
         return False
     hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
     return not any(hooks) and "forward" not in vars(module)  # which may be replaced on an instance

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganzoo.nn.batch_norm import is_stock, norm_options, norm_tensors
+from ganzoo.nn.batch_norm import is_stock, norm_tensors, normalised
 from ganzoo.ops import (
     conv1x1,
     conv3x3,
@@ -45,14 +45,11 @@ class ConvTransposeBNReLU(nn.Sequential):
 
     def forward(self, input: Tensor) -> Tensor:
         modules: list[Any] = list(self)
-        # without a batch, BatchNorm2d raises
-        if input.dim() != 4 or not fusible_transposed(self):
+        if not _is_batch(input) or not fusible_transposed(self):
             return _in_sequence(self, input)
         conv, norm, _ = modules
-        options = norm_options(norm)
-        return conv_transpose_bn_relu(
-            input, conv.weight, *norm_tensors(norm), stride=conv.stride[0], padding=conv.padding[0], **options
-        )
+        options = {"stride": conv.stride[0], "padding": conv.padding[0]}
+        return normalised(conv_transpose_bn_relu, norm, input, conv.weight, *norm_tensors(norm), **options)
 
 
 class ConvTransposeTanh(nn.ConvTranspose2d):
@@ -74,7 +71,7 @@ class ConvTransposeTanh(nn.ConvTranspose2d):
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, bias=bias)
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
-        if output_size is not None or not plain_tanh(self):
+        if output_size is not None or not isinstance(input, Tensor) or not plain_tanh(self):
             return super().forward(input, output_size).tanh()
         return conv_transpose_tanh(input, self.weight, self.bias, stride=self.stride[0], padding=int(self.padding[0]))
 
@@ -108,18 +105,16 @@ class ConvBNLeakyReLU(nn.Sequential):
 
     def forward(self, input: Tensor) -> Tensor:
         modules: list[Any] = list(self)
-        if _fusible(modules, nn.Conv2d, nn.LeakyReLU):
+        if isinstance(input, Tensor) and _fusible(modules, nn.Conv2d, nn.LeakyReLU):
             conv, act = modules
             return conv_leaky_relu(
                 input, conv.weight, conv.bias, stride=conv.stride[0], padding=conv.padding[0], slope=act.negative_slope
             )
-        # without a batch, BatchNorm2d raises
-        if input.dim() != 4 or not _fusible(modules, nn.Conv2d, nn.BatchNorm2d, nn.LeakyReLU):
+        if not _is_batch(input) or not _fusible(modules, nn.Conv2d, nn.BatchNorm2d, nn.LeakyReLU):
             return _in_sequence(self, input)
         conv, norm, act = modules
-        options = norm_options(norm)
-        options |= {"stride": conv.stride[0], "padding": conv.padding[0], "slope": act.negative_slope}
-        return conv_bn_leaky_relu(input, conv.weight, *norm_tensors(norm), **options)
+        options = {"stride": conv.stride[0], "padding": conv.padding[0], "slope": act.negative_slope}
+        return normalised(conv_bn_leaky_relu, norm, input, conv.weight, *norm_tensors(norm), **options)
 
 
 class ConvHead(nn.Conv2d):
@@ -133,7 +128,7 @@ class ConvHead(nn.Conv2d):
         super().__init__(in_channels, out_channels, kernel_size, bias=bias)  # type: ignore[arg-type]
 
     def forward(self, input: Tensor) -> Tensor:
-        whole = input.dim() == 4 and input.shape[1:] == self.weight.shape[1:] and self.padding == (0, 0)
+        whole = _is_batch(input) and input.shape[1:] == self.weight.shape[1:] and self.padding == (0, 0)
         if not (whole and _is_plain(self)):
             return super().forward(input)
         channels_last = input.is_contiguous(memory_format=torch.channels_last)
@@ -227,6 +222,11 @@ def _fusible(modules: list[Any], *types: type[nn.Module]) -> bool:
     if len(modules) != len(types) or not all(is_stock(module, kind) for module, kind in zip(modules, types)):
         return False
     return _is_plain(modules[0]) and (modules[0].bias is None or len(modules) == 2)
+
+
+def _is_batch(input: Any) -> bool:
+    """Whether it is a batch of images; without a batch BatchNorm2d raises, and torch.fx traces by what is no tensor."""
+    return isinstance(input, Tensor) and input.dim() == 4
 
 
 def _is_plain(conv: Any) -> bool:

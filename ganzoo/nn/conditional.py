@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ganzoo.nn.batch_norm import is_stock, norm_options, norm_tensors
+from ganzoo.nn.batch_norm import is_stock, norm_tensors, normalised
 from ganzoo.ops import batch_norm_leaky_relu
 
 
@@ -69,7 +69,7 @@ def norm_relu(norm: Any, maps: Tensor, condition: Tensor | None = None) -> Tenso
     weight, bias, *running = norm_tensors(batch_norm)
     if conditional:
         weight, bias = norm.scale_and_shift(condition)
-    return batch_norm_leaky_relu(maps, weight, bias, *running, **norm_options(batch_norm))
+    return normalised(batch_norm_leaky_relu, batch_norm, maps, weight, bias, *running)
 
 
 class ProjectionHead(nn.Module):

@@ -39,19 +39,20 @@ MIN_INITIAL_GRADIENT = 0.1
 """Lower bound for the initial gradient norm."""
 MAX_GRADIENT = 1e4
 """Gradient norm treated as divergence, whatever it was initially."""
-BOUNDED_LOSSES = ("hinge", "least_squares")
-"""Losses without probabilities that are 0 for a perfect discriminator."""
 MAX_LOSS = 1e6
 """Losses beyond this are divergence at once, even in the first row: no objective of a healthy training comes near."""
 ACUTE_STEPS = 50
 """Steps that must show an acute failure. Its limits lie far beyond what healthy training reaches in its first steps,
 so that no warm-up is needed: the healthy runs of `benchmarks/alarms.py --first` come to 0.011, 0.057 and 0.19."""
 ACUTE_FAKE = 0.002
-"""D has won if D(fake), and 1 - D(real) / label, stay below this."""
+"""D has won if D(fake) stays below this, while D(real) is as for `CONFIDENT`."""
 ACUTE_DIVERSITY = 0.002
 """All samples are the same below this. `r3gan-cond` on MNIST comes to 0.0069, and draws digits 100 steps later."""
-ACUTE_SATURATED = 0.001
-"""D has won if a loss that is 0 for a perfect D stays below this."""
+ACUTE_SATURATED = {"hinge": 1e-3, "least_squares": 1e-3, "relativistic": 1e-4, "relativistic_average": 1e-4}
+"""D has won if a loss that is 0 for a perfect D, and has no probabilities, stays below this.
+
+A critic by the Wasserstein loss is meant to be as good as it can be, and its gradients do not vanish then.
+"""
 MIN_LABEL_EFFECT = 0.05
 """A class changes samples less than this share of what other noise does: the label is ignored."""
 MIN_SWINGS = 6
@@ -157,10 +158,11 @@ def failures(loss: str, real_label: float, penalty_half_life: float) -> list[Fai
 def acute_failures(loss: str, real_label: float) -> list[Failure]:
     """Failures so plain that they are detected in the first steps of training, causes before consequences."""
     probability = get_loss(loss).probability
-    won = partial(acutely_won, real_label=real_label) if probability else saturated
+    limit = ACUTE_SATURATED.get(loss)
+    won = partial(acutely_won, real_label=real_label) if probability else partial(saturated, limit=limit or 0.0)
     return [
         Failure("no variety in the data", no_variety, VARIETY_REMEDY),
-        *([Failure("discriminator won", won, WON_REMEDY)] if probability or loss in BOUNDED_LOSSES else []),
+        *([Failure("discriminator won", won, WON_REMEDY)] if probability or limit else []),
         Failure("divergence", runaway, DIVERGENCE_REMEDY),
         Failure("mode collapse", one_sample_for_all, COLLAPSE_REMEDY),
         Failure("labels ignored", labels_ignored, LABELS_REMEDY),
@@ -176,15 +178,15 @@ def no_variety(last: list[Row], first: list[Row]) -> str | None:
 
 def acutely_won(last: list[Row], first: list[Row], real_label: float) -> str | None:
     """D makes hardly an error any more."""
-    if not all(row["d_fake"] < ACUTE_FAKE and row["d_real"] > (1 - ACUTE_FAKE) * real_label for row in last):
+    if not all(row["d_fake"] < ACUTE_FAKE and row["d_real"] > CONFIDENT * real_label for row in last):
         return None
     return f"D(real) {last[-1]['d_real']:.4f} and D(fake) {last[-1]['d_fake']:.4f} for {_steps(last)} steps"
 
 
-def saturated(last: list[Row], first: list[Row]) -> str | None:
+def saturated(last: list[Row], first: list[Row], limit: float) -> str | None:
     """D's loss is at the minimum that a perfect D has, so that it tells the generator nothing."""
     name = "discriminator_loss"
-    if not all(abs(row.get(name, math.inf)) < ACUTE_SATURATED for row in last):
+    if not all(abs(row.get(name, math.inf)) < limit for row in last):
         return None
     return f"D's loss is {last[-1][name]:.2g}, which is perfect, and has been for {_steps(last)} steps"
 

@@ -14,15 +14,18 @@ from ganzoo.training.failure_detection import Alarm
 TRUNCATED = 1 << 62
 """The step of a row that a crash cut short: later than any."""
 MAX_BYTES = 1 << 30
+MAX_ROWS = 1_000_000
+"""More than any training writes: reading them takes half a minute."""
 
 
 def read(file: Path, valid: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
     """The complete rows of a file. GanzooError if one of them is not `valid`."""
     rows = []
     for number, line in enumerate(_lines(file), 1):
-        if _step_of(line) < TRUNCATED:
-            rows.append(parse_json(line))
-            if not valid(rows[-1]):
+        row = _parsed(line)
+        if _step_of(row) < TRUNCATED:
+            rows.append(row)
+            if not valid(row):
                 raise GanzooError(f"{file} is damaged: line {number} is not one that ganzoo writes.")
     return rows
 
@@ -39,7 +42,7 @@ def append(file: Path, row: dict[str, Any]) -> None:
 def forget_after(file: Path, step: int) -> None:
     """Delete the rows later than `step`, and one that a crash cut short."""
     if file.exists():
-        write_text(file, "".join(f"{line}\n" for line in _lines(file) if _step_of(line) <= step))
+        write_text(file, "".join(f"{line}\n" for line in _lines(file) if _step_of(_parsed(line)) <= step))
 
 
 def is_metrics(row: dict[str, Any]) -> bool:
@@ -67,14 +70,22 @@ def _lines(file: Path) -> list[str]:
     if not file.exists():
         return []
     try:
-        return read_text(file, MAX_BYTES, errors="replace").splitlines()
+        text = read_text(file, MAX_BYTES, errors="replace")
     except OSError as failure:
         raise GanzooError(f"{file} cannot be read: {failure.strerror or failure}") from failure
+    if text.count("\n") > MAX_ROWS:
+        raise GanzooError(f"{file} is damaged: it has more than {MAX_ROWS:,} lines.")
+    return text.split("\n")
 
 
-def _step_of(line: str) -> int:
+def _parsed(line: str) -> Any:
+    """The JSON value of a line; None if a crash cut it short."""
     try:
-        step = parse_json(line)["step"]
-    except (ValueError, KeyError, TypeError):
-        return TRUNCATED
+        return parse_json(line)
+    except ValueError:
+        return None
+
+
+def _step_of(row: Any) -> int:
+    step = row.get("step") if isinstance(row, dict) else None
     return step if isinstance(step, int) and not isinstance(step, bool) and step >= 0 else TRUNCATED

@@ -21,13 +21,13 @@ from tests.workbench import Workbench
 
 Install = Callable[[Site], None]
 NAME = "tiny-ring"
+SETTINGS: dict[str, Any] = {"generator_widths": (16,), "discriminator_widths": (16,)}
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("models") / "run"
-    settings: dict[str, Any] = {"generator_widths": (16,), "discriminator_widths": (16,)}
-    return ganzoo.train("vanilla", dataset="ring", steps=3, out=out, settings=settings, callbacks=[]).path
+    return ganzoo.train("vanilla", dataset="ring", steps=3, out=out, settings=SETTINGS, callbacks=[]).path
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +105,13 @@ def test_it_cannot_be_resumed(model: Path, ganzoo_cli: Command) -> None:
     assert "is a model: its weights can be used" in result.err
 
 
+def test_it_is_not_deleted_as_if_it_were_a_run(model: Path, ganzoo_cli: Command) -> None:
+    before = sorted(model.rglob("*"))
+    result = ganzoo_cli("runs", "--delete", NAME, "--yes")
+    assert (result.code, f"{NAME} is a model, not a run." in result.err) == (2, True)
+    assert sorted(model.rglob("*")) == before, "nothing was deleted, and no lock was made"
+
+
 def test_damaged_weights_are_refused(model: Path) -> None:
     (weights,) = model.glob("checkpoints/*/ema.safetensors")
     content = bytearray(weights.read_bytes())
@@ -143,6 +150,21 @@ def test_nothing_is_left_of_a_package_that_fails(run: Path, tmp_path: Path) -> N
     with pytest.raises(DataError):
         pack(tmp_path / "run", "other", tmp_path / "package")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_best_checkpoint_older_than_every_row_is_packed_without_one(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"dataset": "ring", "steps": 2, "evaluate_every": 1, "best_by": "modes", "log_every": 2}
+    run = ganzoo.train("vanilla", out=tmp_path / "run", settings=SETTINGS, **options)
+    (newest,) = run.best.iterdir()
+    shutil.move(newest, run.best / "step-00000001")
+    target = pack(run, "early", tmp_path / "package", best=True, metrics=["modes"], samples=2500)
+    assert not list(target.rglob("metrics.jsonl"))
+
+
+def test_a_refusal_names_the_run_and_not_a_temporary_folder(run: Path, ganzoo_cli: Command, tmp_path: Path) -> None:
+    words = ("pack", run, "--name", "other", "--metrics", "modes", "--samples", 3, "--dir", tmp_path / "package")
+    result = ganzoo_cli(*words)
+    assert (result.code, f"modes does not apply to {run}: it needs" in result.err) == (2, True), result.err
 
 
 def test_the_command_that_repeats_a_run(run: Path) -> None:

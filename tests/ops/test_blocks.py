@@ -310,6 +310,39 @@ def test_an_image_without_a_batch_is_treated_as_by_pytorch(kind: str) -> None:
     assert all(torch.equal(tensor, before[name]) for name, tensor in block.state_dict().items())
 
 
+@every_block
+def test_a_batch_that_is_refused_is_not_counted(kind: str) -> None:
+    block, x = make(kind)
+    exact = plain(block).float()
+    before = {name: tensor.clone() for name, tensor in block.state_dict().items()}
+    for bad in (x[:, 1:], x.double(), x[:, :, :0], [1]):
+        with pytest.raises((RuntimeError, TypeError, AttributeError)) as ours:
+            block(bad)
+        with pytest.raises((RuntimeError, TypeError, AttributeError)) as theirs:
+            exact(bad)
+        assert type(ours.value) is type(theirs.value)
+        assert all(torch.equal(tensor, before[name]) for name, tensor in block.state_dict().items())
+
+
+@needs_native
+@pytest.mark.parametrize("kind", ["up", "first", "down", "same"])
+def test_an_eps_that_pytorch_refuses_is_refused(kind: str) -> None:
+    block, x = make(kind)
+    block[1].eps = 0.0
+    with ops.use_backend("native"), pytest.raises(ValueError, match="eps must be positive"):
+        block(x)
+
+
+@pytest.mark.parametrize("kind", ["up", "down", "plain"])
+def test_hooks_of_all_modules_see_those_of_a_block(kind: str) -> None:
+    block, x = make(kind, training=False)
+    seen: list[nn.Module] = []
+    handle = nn.modules.module.register_module_forward_hook(lambda module, *_: seen.append(module))
+    block(x)
+    handle.remove()
+    assert seen == [*block, block]
+
+
 def test_functions_refuse_an_image_without_a_batch() -> None:
     x, weight, options = torch.randn(3, 4, 4), torch.randn(3, 3, 4, 4), {**OPTIONS, "padding": 1}
     for function in (ops.conv_bn_leaky_relu, ops.conv_transpose_bn_relu):

@@ -242,7 +242,9 @@ def acute(*rows: dict[str, Any], loss: str = "nonsaturating") -> list[str]:
     ("name", "row", "loss"),
     [
         ("discriminator won", {"d_real": 0.9995, "d_fake": 0.0004}, "nonsaturating"),
+        ("discriminator won", {"d_real": 0.982, "d_fake": 0.0001}, "nonsaturating"),
         ("discriminator won", {"d_real": 50.0, "d_fake": -4.0, "discriminator_loss": 0.0}, "hinge"),
+        ("discriminator won", {"d_real": 15.0, "d_fake": 1.0, "discriminator_loss": 5e-5}, "relativistic_average"),
         ("mode collapse", {"diversity": 1e-4}, "nonsaturating"),
         ("divergence", {"d_real": 1e5, "d_fake": -1e5}, "wasserstein"),
         ("labels ignored", {"label_effect": 0.01}, "nonsaturating"),
@@ -260,6 +262,7 @@ def test_what_healthy_training_begins_with_is_no_failure() -> None:
     assert acute({"diversity": 0.0069}, {"diversity": 0.005}, {"diversity": 0.69}) == []  # r3gan-cond on MNIST
     assert acute({"diversity": 0.06, "duplicates": 1.0}, {"diversity": 0.07, "duplicates": 1.0}) == []
     assert acute(*[{"d_real": 0.987, "d_fake": 0.011}] * 4) == []
+    assert acute(*[{"discriminator_loss": 2e-3}] * 4, loss="relativistic_average") == []
     assert acute(*[{"label_effect": 0.19}] * 4) == []
 
 
@@ -367,6 +370,18 @@ def test_rates_that_are_far_too_high_are_told_within_200_steps(name: str, tmp_pa
     with contextlib.suppress(TrainingError):  # "Training diverged", where values are no longer finite
         run = ganzoo.train(name, dataset=dataset, steps=200, out=tmp_path / "run", settings=settings)
     assert run is None or {alarm.name for alarm in run.alarms()} & {"divergence", "mode collapse"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rates", [(1e-3, 1e-7), (1e-2, 1e-6)])
+@pytest.mark.parametrize("name", ["dcgan", "cgan", "acgan", "sngan", "projection", "ragan", "sagan"])
+def test_a_discriminator_that_has_won_is_told_within_200_steps(
+    name: str, rates: tuple[float, float], tmp_path: Path
+) -> None:
+    dataset, settings = small_training(name, tmp_path)
+    settings |= {"discriminator_lr": rates[0], "generator_lr": rates[1]}
+    run = ganzoo.train(name, dataset=dataset, steps=200, log_every=10, out=tmp_path / "run", settings=settings)
+    assert [alarm.name for alarm in run.alarms()][:1] == ["discriminator won"]
 
 
 @pytest.mark.slow

@@ -278,7 +278,10 @@ def test_errors_of_storage_are_one_message(
 ) -> None:
     words = ("train", "vanilla", "--dataset", "digits", "--steps", 2, "--out")
     cases = {
-        "s3://no-such-bucket/run": (1, "The specified bucket does not exist"),
+        "s3://no-such-bucket/run": (1, "there is no s3://no-such-bucket, or it is not yours to see"),
+        "s3://Not_a_Bucket!/run": (1, "Invalid bucket name"),
+        "s3://": (2, "s3:// names no bucket: expected s3://BUCKET/FOLDER."),
+        "s3:///run": (2, "s3:///run names no bucket"),
         "gs://bucket/run": (2, "pip install 'ganzoo-core[gcs]'"),
         "nosuch://bucket/run": (2, "Protocol not known: nosuch"),
     }
