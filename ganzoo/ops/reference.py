@@ -87,7 +87,8 @@ def conv_transpose_tanh(x: Tensor, weight: Tensor, bias: Tensor | None, *, strid
 
 def upsample_conv(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """conv2d(upsample(x)): arguments and errors are those of `ganzoo.ops.upsample_conv`."""
-    if isinstance(x, Tensor) and x.dim() == 3:  # an image without a batch, which interpolate would take for a batch of lines
+    # an image without a batch, which interpolate would take for a batch of lines
+    if isinstance(x, Tensor) and x.dim() == 3:
         return upsample_conv(x[None], weight, bias)[0]
     return F.conv2d(F.interpolate(x, scale_factor=2.0), weight, bias, padding=1)
 

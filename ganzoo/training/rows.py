@@ -14,8 +14,8 @@ from ganzoo.training.failure_detection import Alarm
 TRUNCATED = 1 << 62
 """The step of a row that a crash cut short: later than any."""
 MAX_BYTES = 1 << 30
-MAX_ROWS = 1_000_000
-"""More than any training writes: reading them takes half a minute."""
+MAX_ROWS = 5_000_000
+"""More than `MAX_BYTES` hold of the rows that a training writes."""
 
 
 def read(file: Path, valid: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:

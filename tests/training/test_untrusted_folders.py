@@ -159,10 +159,10 @@ def test_rows_and_results_that_are_no_regular_files_are_refused_at_once(run: Pat
 def test_more_rows_than_any_training_writes_are_refused_at_once(run: Path) -> None:
     opened = Run.open(run)
     with opened.metrics_file.open("a") as file:
-        file.write("\n" * 1_000_001)
+        file.write("\n" * 5_000_001)
     failure = in_time(opened.metrics)
     assert isinstance(failure, GanzooError)
-    assert "it has more than 1,000,000 lines" in str(failure)
+    assert "it has more than 5,000,000 lines" in str(failure)
 
 
 def test_what_is_no_regular_file_is_no_picture(special: Path, tmp_path: Path) -> None:
