@@ -130,11 +130,11 @@ def start_and_kill(run: Path, words: list[str], after_step: int, how: signal.Sig
 def test_sigkill_at_several_steps_then_resume_equals_uninterrupted(tmp_path: Path) -> None:
     options = ["--dataset", "digits", "--batch-size", 16, "--set", "width=16", "--checkpoint-every", 5]
     options += ["--sample-every", 1000]
-    subprocess.run(command("cgan", *options, "--steps", 200, "--out", tmp_path / "whole"), check=True, timeout=120)
+    subprocess.run(command("cgan", *options, "--steps", 100, "--out", tmp_path / "whole"), check=True, timeout=120)
     killed = tmp_path / "killed"
-    code = start_and_kill(killed, command("cgan", *options, "--steps", 200, "--out", killed), 5, signal.SIGKILL)
+    code = start_and_kill(killed, command("cgan", *options, "--steps", 100, "--out", killed), 5, signal.SIGKILL)
     assert code == -signal.SIGKILL
-    for after_step in (60, 120):
+    for after_step in (30, 60):
         assert start_and_kill(killed, command("--resume", killed), after_step, signal.SIGKILL) == -signal.SIGKILL
     subprocess.run(command("--resume", killed), check=True, timeout=120)
     assert_same(last_state(killed), last_state(tmp_path / "whole"))
