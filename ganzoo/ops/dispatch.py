@@ -47,7 +47,7 @@ def dispatch(rule: Rule, backend: str, x: Tensor, *arguments: Any) -> Kernels | 
     Raises NativeError if the backend is "native" and they cannot, UsageError for an unknown `backend`.
     """
     backend = resolve(backend)
-    if backend == "reference" or (backend == "auto" and (exporting() or _is_watched(x))):
+    if backend == "reference" or (backend == "auto" and (exporting() or not isinstance(x, Tensor))):
         return None
     kernels = Kernels.CUDA if cuda_library.is_cuda(x) else Kernels.CPU
     if kernels is Kernels.CUDA and not rule.cuda:
@@ -209,16 +209,6 @@ def dense_reason(t: Tensor) -> str | None:
 def functorch_active() -> bool:
     """Whether torch.func or forward-mode AD is active: the operators have no rules for them and would lose tangents."""
     return bool(torch._C._are_functorch_transforms_active()) or forward_ad._current_level >= 0
-
-
-def _is_watched(x: Any) -> bool:
-    """Whether something else than computing happens: torch.fx records, or a mode, such as a counter of FLOPs, looks on.
-
-    These know PyTorch's operators, and ours not.
-    """
-    if torch.compiler.is_compiling():
-        return False
-    return not isinstance(x, Tensor) or torch._C._len_torch_dispatch_stack() > 0
 
 
 def statically_true(condition: Any) -> bool:

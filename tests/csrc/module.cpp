@@ -101,26 +101,29 @@ Dense convolution_weight_gradient(const Dense& small, const Dense& big, bool win
   return out;
 }
 
-std::tuple<Dense, Dense, Dense> convolution3x3(const Dense& x, const Strided& weight, bool transposed,
-                                               const MaybeDense& scale, const MaybeDense& shift,
-                                               const MaybeDense& residual, float slope, bool statistics,
-                                               int64_t threads) {
+std::tuple<Dense, Dense, Dense> convolution_stride1(const Dense& x, const Strided& weight, int padding, bool transposed,
+                                                    const MaybeDense& scale, const MaybeDense& shift,
+                                                    const MaybeDense& residual, float slope, bool statistics,
+                                                    int64_t threads) {
   const int64_t cin = weight.shape(transposed ? 0 : 1), cout = weight.shape(transposed ? 1 : 0);
   if (x.shape(3) != cin) throw std::invalid_argument("x and weight have different channels");
-  const Shape3x3 s = {x.shape(0), x.shape(1), x.shape(2), cin, cout};
-  Dense packed = nan_array({packed_size3x3(cin, cout)}), out = nan_array({s.n, s.h, s.w, cout});
+  const int kernel = static_cast<int>(weight.shape(2));
+  const ShapeStride1 s = {kernel, padding, x.shape(0), x.shape(1), x.shape(2), cin, cout};
+  Dense packed = nan_array({packed_size_stride1(kernel, cin, cout)});
+  Dense out = nan_array({s.n, s.out_h(), s.out_w(), cout});
   Dense mean = nan_array({cout}), var = nan_array({cout});
-  pack3x3(transposed, weight.data(), strides_of<4>(weight).data(), cin, cout, packed.mutable_data(), parallel(threads));
+  pack_stride1(kernel, transposed, weight.data(), strides_of<4>(weight).data(), cin, cout, packed.mutable_data(),
+               parallel(threads));
   const Epilogue e = {data_or_null(scale), data_or_null(shift), slope, statistics ? mean.mutable_data() : nullptr,
                       statistics ? var.mutable_data() : nullptr};
-  convolve3x3(s, x.data(), packed.data(), e, data_or_null(residual), out.mutable_data(), parallel(threads));
+  convolve_stride1(s, x.data(), packed.data(), e, data_or_null(residual), out.mutable_data(), parallel(threads));
   return {out, mean, var};
 }
 
-Dense convolution3x3_weight_gradient(const Dense& x, const Dense& grad, int64_t threads) {
-  const Shape3x3 s = {x.shape(0), x.shape(1), x.shape(2), x.shape(3), grad.shape(3)};
-  Dense out = nan_array({s.cout, 3, 3, s.cin});
-  weight_gradient3x3(s, x.data(), grad.data(), out.mutable_data(), parallel(threads));
+Dense stride1_weight_gradient(const Dense& x, const Dense& grad, int kernel, int padding, int64_t threads) {
+  const ShapeStride1 s = {kernel, padding, x.shape(0), x.shape(1), x.shape(2), x.shape(3), grad.shape(3)};
+  Dense out = nan_array({s.cout, kernel, kernel, s.cin});
+  weight_gradient_stride1(s, x.data(), grad.data(), out.mutable_data(), parallel(threads));
   return out;
 }
 
@@ -192,9 +195,11 @@ PYBIND11_MODULE(ganzoo_kernels, m) {
         "shift"_a = py::none(), "slope"_a = 1.0f, "statistics"_a = false, "height"_a = 0, "width"_a = 0,
         "threads"_a = 1);
   m.def("weight_gradient", &convolution_weight_gradient, "small"_a, "big"_a, "winograd"_a, "threads"_a = 1);
-  m.def("convolve3x3", &convolution3x3, "x"_a, "weight"_a.noconvert(), "transposed"_a = false, "scale"_a = py::none(),
-        "shift"_a = py::none(), "residual"_a = py::none(), "slope"_a = 1.0f, "statistics"_a = false, "threads"_a = 1);
-  m.def("weight_gradient3x3", &convolution3x3_weight_gradient, "x"_a, "grad"_a, "threads"_a = 1);
+  m.def("convolve_stride1", &convolution_stride1, "x"_a, "weight"_a.noconvert(), "padding"_a, "transposed"_a = false,
+        "scale"_a = py::none(), "shift"_a = py::none(), "residual"_a = py::none(), "slope"_a = 1.0f,
+        "statistics"_a = false, "threads"_a = 1);
+  m.def("weight_gradient_stride1", &stride1_weight_gradient, "x"_a, "grad"_a, "kernel"_a, "padding"_a,
+        "threads"_a = 1);
   m.def("few_channels_convolve", &few_channels_convolution, "x"_a, "weight"_a.noconvert(), "transposed"_a,
         "shift"_a = py::none(), "forward_out"_a = py::none(), "tanh"_a = false, "slope"_a = 1.0f, "height"_a = 0,
         "width"_a = 0, "threads"_a = 1);

@@ -203,66 +203,71 @@ def test_weight_gradient(
     within(result, weight_gradient(small, big), UNIT * error)
 
 
-def same_size(x: Array, weight: Array) -> Array:
-    """Conv2d with a 3 x 3 kernel, stride 1 and padding 1, of NHWC images in float64; weight is (out, in, 3, 3)."""
-    _, h, w, _ = x.shape
-    padded = np.pad(x.astype(np.float64), ((0, 0), (1, 1), (1, 1), (0, 0)))
-    taps = ((i, j) for i in range(3) for j in range(3))
+def stride1(x: Array, weight: Array, padding: int) -> Array:
+    """Conv2d with stride 1 of NHWC images in float64; weight is (out, in, kernel, kernel)."""
+    kernel = weight.shape[2]
+    padded = np.pad(x.astype(np.float64), ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+    h, w = (length - kernel + 1 for length in padded.shape[1:3])
+    taps = ((i, j) for i in range(kernel) for j in range(kernel))
     return sum(padded[:, i : i + h, j : j + w] @ weight[:, :, i, j].T.astype(np.float64) for i, j in taps)
 
 
-@fuzzed(n=sizes(5), h=sizes(9), w=sizes(9), cin=channels(70), cout=channels(70), reverse=st.booleans(),
-        layout=st.sampled_from(LAYOUTS), slope=SLOPES, statistics=st.booleans(), seed=SEEDS,
-        threads=st.integers(2, 4))  # fmt: skip
-def test_convolution3x3(
-    kernels: ModuleType, n: int, h: int, w: int, cin: int, cout: int, reverse: bool, layout: str, slope: float,
-    statistics: bool, seed: int, threads: int,
+@fuzzed(kernel=st.sampled_from([3, 4]), n=sizes(5), h=st.integers(2, 9), w=st.integers(2, 9), cin=channels(70),
+        cout=channels(70), reverse=st.booleans(), layout=st.sampled_from(LAYOUTS), slope=SLOPES,
+        statistics=st.booleans(), seed=SEEDS, threads=st.integers(2, 4))  # fmt: skip
+def test_convolution_of_stride_1(
+    kernels: ModuleType, kernel: int, n: int, h: int, w: int, cin: int, cout: int, reverse: bool, layout: str,
+    slope: float, statistics: bool, seed: int, threads: int,
 ) -> None:  # fmt: skip
     rng = np.random.default_rng(seed)
     x = normal(rng, n, h, w, cin)
-    weight = laid_out(normal(rng, *((cin, cout) if reverse else (cout, cin)), 3, 3), layout)
+    weight = laid_out(normal(rng, *((cin, cout) if reverse else (cout, cin)), kernel, kernel), layout)
+    padding = kernel - 2 if reverse else 1  # an input gradient convolves with what is left of kernel - 1
+    size = [length + 2 * padding - kernel + 1 for length in (h, w)]
     scale, shift, residual = (
-        normal(rng, *shape) if rng.integers(2) else None for shape in ((cout,), (cout,), (n, h, w, cout))
+        normal(rng, *shape) if rng.integers(2) else None for shape in ((cout,), (cout,), (n, *size, cout))
     )
     if statistics:
         scale, shift, residual, slope = None, None, None, 1.0
 
     def call(threads: int) -> Any:
-        return kernels.convolve3x3(x, weight, reverse, scale, shift, residual, slope, statistics, threads)
+        return kernels.convolve_stride1(x, weight, padding, reverse, scale, shift, residual, slope, statistics, threads)
 
     out, mean, var = results = call(1)
     same_bits(results, call(threads))
-    kernel = weight[:, :, ::-1, ::-1].transpose(1, 0, 2, 3) if reverse else weight
+    taps = weight[:, :, ::-1, ::-1].transpose(1, 0, 2, 3) if reverse else weight
     factor = 1.0 if scale is None else scale.astype(np.float64)
     offset = 0.0 if shift is None else shift.astype(np.float64)
     offset = offset + (0.0 if residual is None else residual.astype(np.float64))
-    magnitude = same_size(np.abs(x), np.abs(kernel))
+    magnitude = stride1(np.abs(x), np.abs(taps), padding)
     bound = WINOGRAD * UNIT * magnitude.max() * np.abs(factor) + 4 * UNIT * (
         magnitude * np.abs(factor) + np.abs(offset)
     )
-    within(out, activate(same_size(x, kernel) * factor + offset, slope), bound)
+    within(out, activate(stride1(x, taps, padding) * factor + offset, slope), bound)
     if statistics:
         check_moments(mean, var, out.reshape(-1, cout))
 
 
-@fuzzed(n=sizes(5), h=sizes(9), w=sizes(9), cin=channels(70), cout=channels(130), seed=SEEDS, threads=st.integers(2, 4))
-def test_weight_gradient3x3(
-    kernels: ModuleType, n: int, h: int, w: int, cin: int, cout: int, seed: int, threads: int
+@fuzzed(kernel=st.sampled_from([3, 4]), n=sizes(5), h=st.integers(2, 9), w=st.integers(2, 9), cin=channels(70),
+        cout=channels(130), seed=SEEDS, threads=st.integers(2, 4))  # fmt: skip
+def test_weight_gradient_of_stride_1(
+    kernels: ModuleType, kernel: int, n: int, h: int, w: int, cin: int, cout: int, seed: int, threads: int
 ) -> None:
     rng = np.random.default_rng(seed)
-    x, grad = normal(rng, n, h, w, cin), normal(rng, n, h, w, cout)
+    out_h, out_w = h + 3 - kernel, w + 3 - kernel
+    x, grad = normal(rng, n, h, w, cin), normal(rng, n, out_h, out_w, cout)
 
     def exact(x: Array, grad: Array) -> Array:
         padded = np.pad(x.astype(np.float64), ((0, 0), (1, 1), (1, 1), (0, 0)))
         sums = [
-            np.tensordot(grad.astype(np.float64), padded[:, i : i + h, j : j + w], axes=([0, 1, 2], [0, 1, 2]))
-            for i in range(3)
-            for j in range(3)
+            np.tensordot(grad.astype(np.float64), padded[:, i : i + out_h, j : j + out_w], axes=([0, 1, 2], [0, 1, 2]))
+            for i in range(kernel)
+            for j in range(kernel)
         ]
-        return np.stack(sums, axis=1).reshape(cout, 3, 3, cin)
+        return np.stack(sums, axis=1).reshape(cout, kernel, kernel, cin)
 
-    result = kernels.weight_gradient3x3(x, grad)
-    same_bits(result, kernels.weight_gradient3x3(x, grad, threads))
+    result = kernels.weight_gradient_stride1(x, grad, kernel, 1)
+    same_bits(result, kernels.weight_gradient_stride1(x, grad, kernel, 1, threads))
     within(result, exact(x, grad), WINOGRAD * UNIT * exact(np.abs(x), np.abs(grad)).max())
 
 
