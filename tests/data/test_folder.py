@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from ganzoo_plugins.datasets import deadline, pixels
+from ganzoo_plugins.datasets import deadline, files, pixels
 from ganzoo_plugins.datasets.folder import Folder
 from PIL import Image
 
@@ -508,3 +509,14 @@ def test_a_file_that_never_ends_is_skipped(where: DataLocation, root: Path, monk
     monkeypatch.setattr(pixels, "read", stuck)
     data = load(where, root)
     assert (len(data), data.notes) == (1, ("1 of 2 files skipped: a.png (it takes longer than 0.2 s to decode)",))
+
+
+def test_a_long_search_for_files_says_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "cats").mkdir()
+    (tmp_path / "cats" / "tom.png").touch()
+    now = itertools.count()
+    monkeypatch.setattr(files.time, "monotonic", lambda: 6.0 * next(now))
+    assert len(files.listing(str(tmp_path)).files) == 1
+    assert caplog.messages[-1] == f"Looking for files in {tmp_path}: 0 so far, now in cats/"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import io
+import logging
 import os
 import re
+import time
 import unicodedata
 import zipfile
 from collections import Counter
@@ -22,6 +24,8 @@ MAX_NAMES = 3
 """Number of files that a message names."""
 MAX_BYTES = 1 << 30
 """Larger members of an archive are not unpacked."""
+REPORT_SECONDS = 5.0
+"""Seconds between reports of a search for files, which may take long where links lead to many folders."""
 SPLITS: dict[Split, tuple[str, ...]] = {
     "train": ("train", "training"),
     "test": (
@@ -107,8 +111,15 @@ def _folder(root: Path) -> Listing:
     files: list[UserFile] = []
     unreadable: list[str] = []
     others: list[str] = []
+    reported = time.monotonic()
 
     def walk(folder: str, name: str, ancestors: tuple[str, ...]) -> None:
+        nonlocal reported
+        if (now := time.monotonic()) - reported > REPORT_SECONDS:
+            reported = now
+            logging.getLogger("ganzoo").warning(
+                f"Looking for files in {printable(str(root))}: {len(files):,} so far, now in {printable(name)}"
+            )
         real = os.path.realpath(folder)
         if real in ancestors:  # a link to a parent would never end
             return
