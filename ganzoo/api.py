@@ -56,6 +56,9 @@ def train(
     Raises `ganzoo.errors.GanzooError` (UsageError, PluginError, DataError, TrainingError, CheckpointError). Ctrl-C
     writes a checkpoint before KeyboardInterrupt is raised, SIGTERM and SIGHUP before SystemExit(128 + signal). SIGUSR1
     writes one, and training goes on.
+
+    Training draws from torch's default generator. It trains the same beside threads of ganzoo (those that sample or
+    evaluate; other trainings are refused), but not beside a thread that draws from that generator itself.
     """
     from ganzoo.core import distributed
     from ganzoo.training.callbacks import WarningLog, checked_callbacks
