@@ -26,7 +26,7 @@ def test_the_energy_is_the_reconstruction_error() -> None:
 
 
 def test_began_weighs_generated_images_by_k() -> None:
-    gan = build("began", DataSpec(1, 16))
+    gan = build("began", DataSpec(1, 16), diversity=0.5)
     gan.k.fill_(0.25)
     value, logs = gan.discriminator_objective(torch.tensor([-2.0]), torch.tensor([-3.0]))
     assert value.item() == pytest.approx(2 - 0.25 * 3)

@@ -15,7 +15,14 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class BEGANConfig(Config):
     variants: ClassVar[Variants] = {
-        "preset=paper": {"width": 64, "steps": 500_000, "generator_lr": 8e-5, "discriminator_lr": 8e-5}
+        "preset=paper": {
+            "width": 64,
+            "steps": 500_000,
+            "generator_lr": 8e-5,
+            "discriminator_lr": 8e-5,
+            "diversity": 0.5,
+            "balance_lr": 0.001,
+        }
     }
 
     loss: Literal["energy"] = setting("energy", "the balanced difference of reconstruction errors")
@@ -25,8 +32,8 @@ class BEGANConfig(Config):
     batch_size: int = 16
     generator_lr: float = 4e-4
     discriminator_lr: float = 4e-4
-    diversity: float = setting(0.5, "error of generated images relative to real ones at equilibrium", gt=0, le=1)
-    balance_lr: float = setting(0.001, "rate at which the weight of generated images adapts (lambda)", gt=0)
+    diversity: float = setting(1.0, "error of generated images relative to real ones at equilibrium", gt=0, le=1)
+    balance_lr: float = setting(0.01, "rate at which the weight of generated images adapts (lambda)", gt=0)
 
 
 class BEGAN(Architecture):
