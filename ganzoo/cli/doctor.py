@@ -24,7 +24,7 @@ def doctor() -> None:
 
     torch_seconds = time.perf_counter() - start
     from ganzoo.cli.console import Console, table
-    from ganzoo.ops.linear import mkl_is_fast
+    from ganzoo.ops.linear import min_work, mkl_is_fast
 
     console = Console()
     where = DataLocation.find()
@@ -41,7 +41,7 @@ def doctor() -> None:
         ("threads", f"{torch.get_num_threads()} of {os.cpu_count()} processors"),
         ("native extension", _native()),
         ("cuda kernels", _cuda()),
-        ("linear layers", "PyTorch's" if mkl_is_fast() else "native where large: MKL is slow on this CPU"),
+        ("linear layers", "PyTorch's" if mkl_is_fast() else f"native from {min_work():,} multiplications on"),
         ("memory", _memory()),
         ("data cache", str(where.cache)),
         ("GANZOO_DATA", str(where.given) if where.given else "not set"),

@@ -28,8 +28,9 @@ from ganzoo.ops.dispatch import (
 
 ops = torch.ops.ganzoo
 
-MIN_VALUES = 1 << 14
-"""Fewest values that `auto` normalises natively: below, the call costs as much as it saves."""
+MIN_VALUES, MIN_VALUES_TRAINING, MIN_VALUES_BY_IMAGE = 1 << 17, 1 << 19, 1 << 16
+"""Fewest values that `auto` normalises natively: by running statistics, by those of the batch, and with a scale and
+shift of each image. Below, the call costs as much as it saves."""
 
 
 class BatchNorm(NamedTuple):
@@ -72,8 +73,11 @@ class NormRule:
             return "there is one value per channel"  # PyTorch refuses this with its own message
         return None
 
-    def is_profitable(self, kernels: Kernels, x: Tensor, *_: Any) -> bool:
-        return is_channels_last(x) and statically_true(x.numel() >= MIN_VALUES)
+    def is_profitable(self, kernels: Kernels, x: Tensor, norm: BatchNorm, training: bool) -> bool:
+        fewest = MIN_VALUES_TRAINING if training else MIN_VALUES
+        if _by_image(norm.weight, norm.bias):
+            fewest = MIN_VALUES_BY_IMAGE
+        return is_channels_last(x) and statically_true(x.numel() >= fewest)
 
 
 NORM = NormRule()

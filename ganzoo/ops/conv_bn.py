@@ -32,9 +32,9 @@ from ganzoo.ops.stride1 import CONV3X3_BN, CONV4X4_BN, has_stride1
 
 ops = torch.ops.ganzoo
 
-CONV_TRANSPOSE_BN = BlockRule(transposed=True, batch_norm=True, min_in=64, min_out=32, min_work=1 << 25)
-ONE_PIXEL_BN = BlockRule(transposed=True, batch_norm=True, min_in=64, min_out=64, min_work=1 << 19, one_pixel=True)
-CONV_BN = BlockRule(transposed=False, batch_norm=True, min_in=32, min_out=64, min_work=1 << 25)
+CONV_TRANSPOSE_BN = BlockRule(transposed=True, batch_norm=True, min_in=32, min_out=32, min_work=1 << 24)
+ONE_PIXEL_BN = BlockRule(transposed=True, batch_norm=True, min_in=16, min_out=32, min_work=1 << 19, one_pixel=True)
+CONV_BN = BlockRule(transposed=False, batch_norm=True, min_in=32, min_out=32, min_work=1 << 24)
 
 
 def conv_transpose_bn_relu(

@@ -35,9 +35,9 @@ from ganzoo.ops.stride1 import conv3x3, conv4x4, has_stride1
 
 ops = torch.ops.ganzoo
 
-CONV = BlockRule(transposed=False, batch_norm=False, min_in=32, min_out=64, min_work=1 << 25)
+CONV = BlockRule(transposed=False, batch_norm=False, min_in=32, min_out=32, min_work=1 << 24)
 CONV_FEW_CHANNELS = BlockRule(
-    transposed=False, batch_norm=False, min_in=1, min_out=16, min_work=1 << 18, few_channels=True
+    transposed=False, batch_norm=False, min_in=1, min_out=8, min_work=1 << 15, few_channels=True
 )
 
 

@@ -19,8 +19,13 @@ from torch import Tensor
 from ganzoo.ops.autograd import Gradients, declare
 from ganzoo.ops.dispatch import Kernels, below_autograd, dispatch, float32_on_cpu_reason, statically_true
 
-MIN_WORK = 1 << 19
-"""Fewest multiplications of a product that `auto` computes natively: below, the call costs as much as it saves."""
+MIN_WORK, MIN_WORK_OF_NARROW_UNITS = 1 << 19, 1 << 23
+"""Fewest multiplications of a product that `auto` computes natively: below, the call costs as much as it saves.
+
+MKL uses AVX2 on processors of AMD: half of what the units of Zen 5 do, and all that those of Zen 4 and before do.
+"""
+ZEN_5 = 26
+"""The family of AMD's first processors with units of 512 bits."""
 
 
 class LinearRule:
@@ -42,7 +47,7 @@ class LinearRule:
         # for a single row PyTorch multiplies a matrix and a vector about as fast as the matrix can be read
         if mkl_is_fast() or not statically_true(x.shape[0] > 1):
             return False
-        return statically_true(x.shape[0] * weight.numel() >= MIN_WORK)
+        return statically_true(x.shape[0] * weight.numel() >= min_work())
 
 
 RULE = LinearRule()
@@ -70,17 +75,25 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, backend: st
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def mkl_is_fast() -> bool:
     """Whether PyTorch's own products are as fast as possible here: with MKL on Intel, or without MKL."""
-    return not torch.backends.mkl.is_available() or _vendor() == "GenuineIntel"
+    return not torch.backends.mkl.is_available() or _processor()[0] == "GenuineIntel"
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def min_work() -> int:
+    """Fewest multiplications of a product that `auto` computes natively on this processor."""
+    vendor, family = _processor()
+    return MIN_WORK_OF_NARROW_UNITS if vendor == "AuthenticAMD" and family < ZEN_5 else MIN_WORK
 
 
 @functools.cache
-def _vendor() -> str:
-    """The processor's maker as CPUID spells it, or as the platform names it."""
+def _processor() -> tuple[str, int]:
+    """The processor's maker as CPUID spells it, or as the platform names it, and its family; 0 if that is unknown."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        return "GenuineIntel" if "Intel" in platform.processor() else platform.processor()
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("vendor_id")), "unknown")
+        return "GenuineIntel" if "Intel" in platform.processor() else platform.processor(), 0
+    values = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    return values.get("vendor_id", "unknown"), int(values.get("cpu family", "0"))
 
 
 class _Linear(torch.autograd.Function):

@@ -63,7 +63,7 @@ class ResampleRule:
         if not needs_grad(x, weight, bias):
             return min(small, big) >= 16 and statically_true(work >= 1 << 22)
         # expanding the weight and folding its gradient back cost the same for any number of pixels
-        return min(small, big) >= 32 and statically_true(rows >= 256) and statically_true(work >= 1 << 25)
+        return min(small, big) >= 16 and statically_true(rows >= 256) and statically_true(work >= 1 << 23)
 
 
 UPSAMPLE_CONV = ResampleRule(up=True)

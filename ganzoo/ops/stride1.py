@@ -103,8 +103,10 @@ class Stride1Rule(BlockRule):
     """3 or 4."""
     min_tiles: int = 32
     """Fewest tiles of 4 x 4 pixels for `auto`."""
-    min_pixels_of_few: int = 1 << 14
-    """Fewest pixels for `auto`, if kernel 3 has at most `FEW_CHANNELS` channels on one side."""
+    min_pixels_from_few: int = 1 << 14
+    """Fewest pixels for `auto`, if kernel 3 has at most `FEW_CHANNELS` input channels."""
+    min_pixels_to_few: int = 1 << 11
+    """Fewest pixels for `auto`, if kernel 3 has at most `FEW_CHANNELS` output channels."""
 
     def unsupported_reason(
         self, kernels: Kernels, x: Tensor, weight: Tensor, params: Sequence[Tensor | None], stride: int, padding: int,
@@ -146,7 +148,8 @@ class Stride1Rule(BlockRule):
             # copying the many channels costs more than the kernels save
             in_place = is_channels_last(x) or (inputs <= FEW_CHANNELS and is_channels_last(weight))
             wide = groups == 1 and max(inputs, outputs) >= 32
-            return wide and in_place and statically_true(pixels >= self.min_pixels_of_few)
+            fewest = self.min_pixels_from_few if inputs <= FEW_CHANNELS else self.min_pixels_to_few
+            return wide and in_place and statically_true(pixels >= fewest)
         height, width = self._size(x)
         tiles = x.shape[0] * ((height + 3) // 4) * ((width + 3) // 4)
         # the sum has three times the products of the tiles, of which few pixels lie outside then

@@ -23,6 +23,7 @@ from ganzoo.data.normalization import encode
 from ganzoo.data.points import PointData
 from ganzoo.gan import GAN, Condition, Logs, condition_of
 from ganzoo.gan.build import channels_last, not_a_gan
+from ganzoo.gan.packing import pack
 from ganzoo.losses import LOSSES, PENALTIES
 from ganzoo.testing.kit import CheckError, first_line, location
 from ganzoo.training.batches import Batches
@@ -67,6 +68,13 @@ class ArchitectureFixture:
         spec = spec or self.smallest
         config = self.config(spec.kind, **overrides)
         torch.manual_seed(seed)
+        gan = self._built(config, spec)
+        if config.pack > 1:
+            pack(gan, lambda packed: self._built(config, packed))
+        gan.sampling_type = self.card.Sampling
+        return channels_last(gan)
+
+    def _built(self, config: Any, spec: DataSpec) -> GAN:
         try:
             gan: object = self.card.build(config, spec)
         except UsageError:
@@ -76,8 +84,7 @@ class ArchitectureFixture:
             raise CheckError(f"build() raises {first_line(error)}{place}", BUILD_ADVICE) from error
         if not isinstance(gan, GAN):
             raise CheckError(not_a_gan(gan), BUILD_ADVICE)
-        gan.sampling_type = self.card.Sampling
-        return channels_last(gan)
+        return gan
 
     @functools.cached_property
     def smallest(self) -> DataSpec:

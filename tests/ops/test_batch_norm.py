@@ -167,7 +167,7 @@ def test_auto_computes_norms_natively_and_like_their_modules(
 ) -> None:
     make, condition = NORMS[kind]
     norm, plain = (shaken(make(), 1).train(training) for _ in range(2))
-    x = random(torch.Generator().manual_seed(0), 4, 16, 16, 16, layout="channels_last")
+    x = random(torch.Generator().manual_seed(0), 4, 16, 96, 96, layout="channels_last")
     given = () if condition is None else (condition,)
     expected = F.relu(plain(x, *given))
     calls: list[bool] = []
@@ -184,7 +184,7 @@ def test_hooks_and_replaced_norms_are_respected(kind: str) -> None:
     make, condition = NORMS[kind]
     norm = shaken(make(), 1)
     given = () if condition is None else (condition,)
-    x = random(torch.Generator().manual_seed(0), 4, 16, 16, 16, layout="channels_last")
+    x = random(torch.Generator().manual_seed(0), 4, 16, 96, 96, layout="channels_last")
     seen: list[Any] = []
     with (norm if kind == "batch norm" else norm.norm).register_forward_hook(lambda *_: seen.append(1)):
         hooked = norm_relu(norm, x, *given)
@@ -197,7 +197,7 @@ def test_hooks_and_replaced_norms_are_respected(kind: str) -> None:
 @needs_native
 def test_compiles_without_a_graph_break() -> None:
     norm = shaken(ConditionalBatchNorm(16, 5), 1)
-    x = random(torch.Generator().manual_seed(0), 4, 16, 16, 16, layout="channels_last").requires_grad_()
+    x = random(torch.Generator().manual_seed(0), 4, 16, 32, 32, layout="channels_last").requires_grad_()
     labels = torch.tensor([0, 3, 3, 1])
     compiled = torch.compile(norm_relu, fullgraph=True, backend="aot_eager")
     results = [torch.autograd.grad(f(norm, x, labels).square().sum(), [x, norm.embed.weight])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from functools import partial
 
 import pytest
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 
 from ganzoo.core.errors import GanzooError
 from ganzoo.ops import linear
+from ganzoo.ops.dispatch import Kernels
+from ganzoo.ops.linear import RULE, LinearRule
 from tests.ops.conftest import needs_native
 
 
@@ -113,3 +116,15 @@ def test_torch_compile_has_no_graph_break(backend: str) -> None:
 def test_native_raises_with_the_cause(x: torch.Tensor, weight: torch.Tensor, reason: str) -> None:
     with pytest.raises(GanzooError, match=reason):
         linear(x, weight, backend="native")
+
+
+@pytest.mark.parametrize(("vendor", "family", "fewest"), [("AuthenticAMD", 25, 1 << 23), ("AuthenticAMD", 26, 1 << 19)])
+def test_auto_leaves_more_to_mkl_where_avx2_reaches_the_peak(
+    vendor: str, family: int, fewest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules[LinearRule.__module__], "_processor", lambda: (vendor, family))
+    monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
+    weight = torch.empty(1024, fewest // 1024 // 8)
+    x = torch.empty(8, weight.shape[1])
+    assert RULE.is_profitable(Kernels.CPU, x, weight, None)
+    assert not RULE.is_profitable(Kernels.CPU, x[:7], weight, None)
