@@ -22,6 +22,8 @@ class AuxiliaryGAN(GAN):
 
     packs = False
     learns_from: Literal["real", "fake"]
+    generator_weight: float = 1.0
+    """Weight of the auxiliary loss in the generator, as a multiple of its weight in the discriminator."""
 
     def auxiliary_loss(self, prediction: Tensor, condition: Tensor) -> tuple[Tensor, Logs]:
         """The weighted loss of a `prediction` [N, outputs] for images of this `condition`, and logs."""
@@ -45,7 +47,7 @@ class AuxiliaryGAN(GAN):
         fake_logits, prediction = self._predict(fake)
         real_logits = self._predict(real)[0] if get_loss(self.config.loss).relativistic else None
         auxiliary, logs = self.auxiliary_loss(prediction, condition)
-        return self.generator_objective(real_logits, fake_logits) + auxiliary, logs
+        return self.generator_objective(real_logits, fake_logits) + self.generator_weight * auxiliary, logs
 
     def _predict(self, images: Tensor) -> tuple[Tensor, Tensor]:
         logits, prediction = self.discriminator.predict(self.augment(images))  # type: ignore[operator]

@@ -47,6 +47,13 @@ def test_half_of_the_images_are_mirrored() -> None:
     assert diffaugment.flip(images, rng())[:, 0, 0, 0].mean().item() == pytest.approx(0.5, abs=0.05)
 
 
+def test_noise_has_a_deviation_of_a_tenth_and_any_shape() -> None:
+    for shape in ((200, 3, 8, 8), (2000, 2), (20, 1, 1000)):
+        added = get_augmentation("noise")(torch.full(shape, 0.5), rng()) - 0.5  # type: ignore[misc]
+        assert added.mean().item() == pytest.approx(0, abs=0.005)
+        assert added.std().item() == pytest.approx(0.1, abs=0.005)
+
+
 def test_colours_change_by_the_published_ranges() -> None:
     grey = torch.full((N, 3, 4, 4), 0.25)  # saturation and contrast leave a plain grey as it is
     brightness = diffaugment.color(grey, rng())[:, 0, 0, 0] - 0.25

@@ -12,6 +12,7 @@ from torch import Tensor
 import ganzoo
 from ganzoo.core import registry
 from ganzoo.core.config import make
+from ganzoo.core.errors import UsageError
 from ganzoo.core.spec import DataSpec
 from ganzoo.gan import GAN
 
@@ -58,6 +59,23 @@ def test_acgan_without_class_weight_has_the_plain_loss() -> None:
     torch.testing.assert_close(
         plain.generator_loss(real, fake, labels)[0], torch.nn.functional.softplus(-logits).mean()
     )
+
+
+def test_the_generators_class_weight_is_a_multiple_of_the_discriminators() -> None:
+    real, fake, labels = torch.rand(6, 1, 8, 8), torch.rand(6, 1, 8, 8), torch.arange(6) % 3
+    losses = {}
+    for weight in (0.0, 1.0, 0.25):
+        gan = build("acgan", DataSpec(1, 8, 3), class_weight=2, generator_class_weight=weight)
+        losses[weight] = [loss(real, fake, labels)[0].detach() for loss in (gan.discriminator_loss, gan.generator_loss)]
+    (discriminator, without), (same, usual), (_, quarter) = losses.values()
+    assert torch.equal(discriminator, same)
+    assert usual - without > 1
+    torch.testing.assert_close(quarter - without, (usual - without) / 4)
+
+
+def test_a_class_weight_without_effect_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"generator_class_weight=0\.5 with class_weight=0: it has no effect"):
+        build("acgan", DataSpec(1, 8, 3), class_weight=0, generator_class_weight=0.5)
 
 
 def test_the_penalty_is_added_to_the_loss_of_the_discriminator() -> None:

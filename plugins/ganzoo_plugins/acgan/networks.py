@@ -36,6 +36,10 @@ class ClassifierGAN(AuxiliaryGAN):
 
     learns_from = "real"
 
+    def __init__(self, generator: nn.Module, discriminator: nn.Module, config: ACGANConfig, spec: DataSpec):
+        super().__init__(generator, discriminator, config, spec)
+        self.generator_weight = config.generator_class_weight
+
     def auxiliary_loss(self, prediction: Tensor, condition: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         accuracy = (prediction.argmax(dim=1) == condition).float().mean()
         return self.config.class_weight * F.cross_entropy(prediction, condition), {"class_accuracy": accuracy}
