@@ -29,7 +29,7 @@ from ganzoo.ops.dispatch import (
 ops = torch.ops.ganzoo
 
 CONV_TRANSPOSE_TANH = BlockRule(
-    transposed=True, batch_norm=False, min_in=8, min_out=1, min_work=1 << 15, few_channels=True
+    transposed=True, batch_norm=False, min_in=16, min_out=1, min_work=1 << 18, few_channels=True
 )
 
 

@@ -78,7 +78,7 @@ class Recorder(TorchDispatchMode):
         (ConvBNLeakyReLU(32, 32), (16, 32, 16, 16), "ganzoo::conv4x4s2_stats"),
         (ConvBNLeakyReLU(32, 32), (15, 32, 16, 16), None),
         (ConvBNLeakyReLU(3, 8, norm=False), (16, 3, 16, 16), "ganzoo::conv4x4s2"),
-        (ConvTransposeTanh(8, 3), (16, 8, 8, 8), "ganzoo::conv_transpose4x4s2_tanh"),
+        (ConvTransposeTanh(16, 3), (16, 16, 8, 8), "ganzoo::conv_transpose4x4s2_tanh"),
         (ConvTransposeTanh(16, 5), (16, 16, 8, 8), None),
     ],
 )
