@@ -23,7 +23,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from cached_runs import known, processor_seconds, trained_for
 from PIL import Image, ImageDraw
 
@@ -183,8 +182,9 @@ class Table:
         picture({REAL: self.real(), **shown}).save(self.csv.with_suffix(".png"))
 
     def real(self) -> Image.Image:
-        """The first training images."""
-        return imaging.to_pil(imaging.grid(torch.from_numpy(self.train.values[:SHOWN]), SHOWN))
+        """Training images of the whole data set: folders are sorted by class."""
+        _, images = self.train.examples(self.train.spread(SHOWN))
+        return imaging.to_pil(imaging.grid(images, SHOWN))
 
 
 def rows(loaded: data.Data) -> list[Row]:

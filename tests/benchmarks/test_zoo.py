@@ -109,6 +109,16 @@ def test_a_table_goes_on_from_what_is_there(
         assert picture.height == 2 * 12  # real images and vanilla, 8 pixels and a gap on both sides
 
 
+def test_the_row_of_real_images_shows_all_classes_of_a_sorted_folder(zoo: ModuleType, tmp_path: Path) -> None:
+    for shade in (0, 250):
+        (tmp_path / f"sorted/{shade}").mkdir(parents=True)
+        for number in range(20):
+            Image.new("L", (8, 8), shade).save(tmp_path / f"sorted/{shade}/{number}.png")
+    strip = zoo.Table(f"folder:{tmp_path / 'sorted'}", tmp_path, 10).real()
+    first, last = strip.getpixel((6, 6)), strip.getpixel((strip.width - 7, 6))
+    assert (first, last) == (0, 250)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
