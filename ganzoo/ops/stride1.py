@@ -9,10 +9,9 @@ linear in two arguments and its derivatives are among the others, so they can be
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -84,14 +83,17 @@ def _convolve(
     operator = ops.conv_stride1.default
     if needs_grad(x, weight, bias, residual):
         return operator(x, weight, None, None, bias, residual, slope, groups)  # type: ignore[no-any-return]
-    panels = packed(weight, _packing(groups), Kernels.CPU)
+    panels = packed(weight, Packing(groups), Kernels.CPU)  # type: ignore[arg-type]  # mypy calls no tuples
     return below_autograd(operator, x, weight, panels, None, bias, residual, slope, groups)  # type: ignore[no-any-return]
 
 
-@functools.cache
-def _packing(groups: int) -> Callable[[Tensor], Tensor]:
-    """The function that packs a weight for this many groups: the same one every time, as a key of the cache."""
-    return functools.partial(ops.conv_stride1_pack_weight.default, groups=groups)
+class Packing(NamedTuple):
+    """Packs a weight for this many groups. A tuple, because the cache of packed weights compares it in every call."""
+
+    groups: int
+
+    def __call__(self, weight: Tensor) -> Tensor:
+        return ops.conv_stride1_pack_weight(weight, self.groups)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)

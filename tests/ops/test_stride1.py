@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import pytest
@@ -323,3 +324,14 @@ def test_native_says_why_it_cannot() -> None:
         conv_leaky_relu(X[..., :1, :], torch.zeros(6, 3, 4, 4), None, stride=1, backend="native")
     with pytest.raises(NativeError, match="kernel 4, stride 2"):
         conv_leaky_relu(X, W, None, stride=1, padding=0, backend="native")
+
+
+@needs_native
+def test_compiling_for_inference_has_no_warning() -> None:
+    torch.compiler.reset()  # forgets what it has warned about
+    rng = torch.Generator().manual_seed(0)
+    x, weight = random(rng, 2, 32, 8, 8), random(rng, 32, 32, 3, 3)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        compiled = torch.compile(lambda x: conv3x3(x, weight, backend="native"), fullgraph=True, backend="eager")
+        close(compiled(x), F.conv2d(x.double(), weight.double(), padding=1))
