@@ -42,12 +42,12 @@ MAX_GRADIENT = 1e4
 MAX_LOSS = 1e6
 """Losses beyond this are divergence at once, even in the first row: no objective of a healthy training comes near."""
 ACUTE_STEPS = 50
-"""Steps that must show an acute failure. Its limits lie far beyond what healthy training reaches in its first steps,
-so that no warm-up is needed: the healthy runs of `benchmarks/alarms.py --first` come to 0.011, 0.057 and 0.19."""
+"""Steps that must show an acute failure. Its limits lie beyond what healthy training reaches in its first steps, so
+that no warm-up is needed; docs/metrics.md has how close it comes (`benchmarks/alarms.py --first`)."""
 ACUTE_FAKE = 0.002
 """D has won if D(fake) stays below this, while D(real) is as for `CONFIDENT`."""
 ACUTE_DIVERSITY = 0.002
-"""All samples are the same below this. `r3gan-cond` on MNIST comes to 0.0069, and draws digits 100 steps later."""
+"""All samples are the same below this. `r3gan-cond` on MNIST came to 0.005, and learnt."""
 ACUTE_SATURATED = {"hinge": 1e-3, "least_squares": 1e-3, "relativistic": 1e-4, "relativistic_average": 1e-4}
 """D has won if a loss that is 0 for a perfect D, and has no probabilities, stays below this.
 
