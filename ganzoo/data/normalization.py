@@ -18,8 +18,3 @@ def decode(outputs: Tensor, described: DataSpec | Field) -> Tensor:
     """Convert a network's output, of any float type, to values of a field, or of a spec's target, on the CPU."""
     field = described.target if isinstance(described, DataSpec) else described
     return get_modality(field.modality).decode(outputs, field)
-
-
-def from_uint8(images: Tensor) -> Tensor:
-    """Convert images uint8 0..255 to float32 in [-1, 1] on the same device."""
-    return images.float().mul_(1 / 127.5).sub_(1)

@@ -87,7 +87,7 @@ def test_gaps_semicolons_and_marks_of_order(where: DataLocation, tmp_path: Path)
     [
         ("", "the first line must name every column once"),
         ("a,a\n" + "1,2\n" * 20, "the first line must name every column once"),
-        ("a,b\n1,2\n", "has 1 complete rows; expected at least 10"),
+        ("a,b\n1,2\n", "expected at least 10 complete rows, but there are 1"),
         ("a,b\n" + "\n".join(f"1,text {i}" for i in range(300)), "column b has 300 different texts"),
         (b"\xff\xfe\x00", "cannot be read as CSV"),
     ],

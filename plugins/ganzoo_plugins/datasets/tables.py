@@ -91,7 +91,7 @@ def read(path: Path) -> tuple[list[str], list[list[str]], list[str]]:
         raise DataError(f"{path}: the first line must name every column once, but is: {files.first_names(header)}.")
     whole = [row for row in rows if len(row) == len(header) and not any(cell.lower() in MISSING for cell in row)]
     if len(whole) < 2 * TEST_SHARE:
-        raise DataError(f"{path} has {len(whole)} complete rows; expected at least {2 * TEST_SHARE}.")
+        raise DataError(f"{path}: expected at least {2 * TEST_SHARE} complete rows, but there are {len(whole)}.")
     left_out = len(rows) - len(whole)
     notes = [f"{left_out} of {len(rows)} rows have gaps and are left out"] if left_out else []
     if all(_number(name) is not None for name in header):
