@@ -8,6 +8,7 @@ import click
 
 from ganzoo.cli import completions
 from ganzoo.cli.overrides import key_values
+from ganzoo.cli.repeated import Command
 from ganzoo.core.entry_points import (
     AUGMENTATIONS,
     DATASETS,
@@ -53,7 +54,7 @@ def _a(word: str) -> str:
     return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("name", metavar="[ARCHITECTURE]", required=False, shell_complete=completions.architectures)
 @_options
 @click.option(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ganzoo.cli import completions
+from ganzoo.cli.repeated import Command
 from ganzoo.core.text import printable
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 LINE_SECONDS = 5.0
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("run", shell_complete=completions.runs)
 @click.option(
     "--against", metavar="DATA",

@@ -7,9 +7,10 @@ from typing import Any
 import click
 
 from ganzoo.cli import completions
+from ganzoo.cli.repeated import Command
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("run", shell_complete=completions.runs)
 @click.option("--to", type=click.Choice(["onnx", "pt2", "html"]), required=True, help="Format of the file.")
 @click.option("--out", metavar="FILE", help="File to write.  [default: the run's name and the format]")

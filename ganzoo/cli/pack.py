@@ -8,9 +8,10 @@ from typing import Any
 import click
 
 from ganzoo.cli import completions
+from ganzoo.cli.repeated import Command
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("run", shell_complete=completions.runs)
 @click.option("--name", required=True, metavar="NAME", help="What users type: ganzoo sample NAME.")
 @click.option(

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
 
+from ganzoo.cli.repeated import Command
 from ganzoo.core.config import Setting, describe
 
 F = TypeVar("F", bound=Callable[..., Any] | click.Command)
@@ -26,7 +27,7 @@ class SectionOption(click.Option):
         return extra
 
 
-class SectionedCommand(click.Command):
+class SectionedCommand(Command):
     """A command whose help text groups options by their section, in the order of declaration."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -18,6 +18,7 @@ import click
 
 from ganzoo.cli import completions
 from ganzoo.cli.launchers import PLACES, Job, Launch, is_written, launcher
+from ganzoo.cli.repeated import Command
 from ganzoo.cli.trained import Seeds
 from ganzoo.core.errors import GanzooError, UsageError
 from ganzoo.core.files import is_locked
@@ -41,7 +42,7 @@ class Training:
         return self.path.with_name(f"{self.path.name}.log")
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+@click.command(cls=Command, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
 @click.argument("architecture", shell_complete=completions.architectures)
 @click.option(
     "--set", "grid", multiple=True, metavar="KEY=A,B,...", help="Values of a setting; repeat it: all combinations."
@@ -104,13 +105,15 @@ def sweep(
 
 def _trainings(grid: Sequence[str], seeds: Sequence[int], root: Path) -> list[Training]:
     """Every combination of the values in `grid`, with every seed. UsageError for text that is no KEY=A,B."""
-    axes = []
+    axes: dict[str, list[str]] = {}
     for text in grid:
         key, equals, values = text.partition("=")
         if not key or not equals or not all(values.split(",")):
             raise UsageError(f"--set {text}: expected KEY=A,B,...")
-        axes.append([f"{key}={value}" for value in values.split(",")])
-    combinations = list(itertools.product(*axes))
+        if key in axes:
+            raise UsageError(f"--set {key} is given twice. Write all its values in one: --set {key}=A,B,...")
+        axes[key] = [f"{key}={value}" for value in values.split(",")]
+    combinations = list(itertools.product(*axes.values()))
     if len(combinations) * len(seeds) > MAX_RUNS:
         raise UsageError(
             f"This sweep has {len(combinations) * len(seeds):,} training runs; at most {MAX_RUNS:,} are possible."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ganzoo.cli.repeated import Command
 from ganzoo.cli.trained import (
     Seeds,
     Trained,
@@ -15,12 +16,13 @@ from ganzoo.cli.trained import (
     pictures,
     trained_options,
 )
+from ganzoo.core.errors import UsageError
 
 POINTS = 4
-"""Number of points that are drawn if no seeds are given."""
+"""Number of points that are drawn if no seeds are given, or more for more labels."""
 
 
-@click.command()
+@click.command(cls=Command)
 @trained_options
 @click.option("--seeds", type=Seeds(), metavar="A,B,...", help="Points to pass through.  [default: 4 random ones]")
 @click.option("--frames", type=click.IntRange(2, 100_000), default=120, show_default=True, help="Length of the film.")
@@ -55,8 +57,9 @@ def walk(
     target = check_target(out, overwrite, (*film.ENDINGS, ".png"))
     if target.suffix.lower() != ".png":
         film.check_possible(target, fps)
+    seeds = seeds or [new_seed() for _ in range(max(POINTS, len(labels)))]
+    _check_seeds(seeds, labels)
     trained = Trained.open(name, best, device)
-    seeds = seeds or [new_seed() for _ in range(POINTS)]
     points = latents.of_seeds(trained.gan, seeds, trained.labels(labels, len(seeds)), truncation)
     steps = latents.walk(points, frames, getattr(latents, path))
     shown = pictures(trained, latents.render(trained.gan, steps))
@@ -73,3 +76,11 @@ def walk(
         again("walk", name, labels=labels, seeds=seeds, frames=frames, fps=None if fps == 30 else f"{fps:g}",
               path=None if path == "slerp" else path, truncation=truncation, best=best, out=out)
     )  # fmt: skip
+
+
+def _check_seeds(seeds: list[int], labels: tuple[str, ...]) -> None:
+    """UsageError if there are too few points for a walk, or for the classes it should pass through."""
+    least = max(2, len(labels))
+    if len(seeds) < least:
+        why = "one for each --label" if len(labels) > 1 else "a walk is from point to point"
+        raise UsageError(f"--seeds has {len(seeds)}; give at least {least}: {why}.")

@@ -49,7 +49,7 @@ def walk(points: Latents, frames: int, path: Path = slerp) -> Latents:
     two points, or fewer frames than points.
     """
     if len(points) < 2:
-        raise UsageError("A walk needs at least two points.")
+        raise UsageError(f"A walk needs at least two points, not {len(points)}.")
     if frames < len(points):
         raise UsageError(f"A walk through {len(points)} points needs at least as many frames, not {frames}.")
     position = torch.arange(frames, dtype=torch.float64) * len(points) / frames

@@ -38,6 +38,9 @@ def test_every_combination_is_trained_and_what_was_interrupted_is_resumed(ganzoo
     ("words", "message"),
     [
         (["--set", "generator_lr="], "expected KEY=A,B"),
+        (["--set", "generator_lr=1", "--set", "generator_lr=2"], "one: --set generator_lr=A,B"),
+        (["--seeds", 0, "--seeds", 1], "Write one --seeds A,B,...."),
+        (["--recipe", "few", "--recipe", "long"], "--recipe is given twice"),
         (["--set", "learning=1"], "learning"),
         (["--out", "sweep", "--seed", "3"], "A sweep chooses --seed itself"),
         (["--seeds", "0-9999"], "at most 1,000 are possible"),

@@ -72,7 +72,10 @@ def test_a_walk_over_points_draws_its_path(tmp_path: Path, ganzoo_cli: Command) 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--seeds", "1"], "A walk needs at least two points."),
+        (["--seeds", "1"], "--seeds has 1; give at least 2: a walk is from point to point."),
+        (["--seeds", "1", "--label", "3", "--label", "8"], "--seeds has 1; give at least 2: one for each --label."),
+        (["--seeds", "1,2", *["--label", "3"] * 3], "--seeds has 2; give at least 3: one for each --label."),
+        (["--seeds", "1", "--seeds", "2"], "--seeds is given twice, and only the last would count."),
         (["--seeds", "1,x"], "'1,x' is not a list of seeds: expected numbers such as 1,7,9 or 0-4."),
         (["--seeds", "9-1"], "from the smaller to the larger"),
         (["--seeds", "0-9", "--frames", 5], "at least as many frames, not 5"),
