@@ -138,7 +138,8 @@ def chosen(patterns: Sequence[str], among: Mapping[str, Case] | None = None) -> 
     cases = CASES if among is None else among
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in cases):
-            raise UsageError(f"No case {pattern!r}. {did_you_mean(pattern, cases)}")
+            command = "ganzoo bench --help" if among is None else ""
+            raise UsageError(f"Unknown case {pattern!r}. {did_you_mean(pattern, cases, command)}")
     if not patterns:
         return [c for c in cases.values() if not c.bfloat16 or cpu_library.has_bfloat16()]
     return [c for c in cases.values() if any(fnmatchcase(c.name, p) for p in patterns)]

@@ -49,8 +49,11 @@ class TrainingError(GanzooError):
     on_every_rank = True
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The end of an error message about an unknown `word`: similar names, names that contain it, or all names."""
+def did_you_mean(word: str, known: Iterable[str], listed_by: str = "") -> str:
+    """The end of an error message about an unknown `word`: similar names, names that contain it, or all names.
+
+    Instead of too many names it gives the command that they are `listed_by`.
+    """
     names = {name.lower(): name for name in sorted(set(known))}
     if not names:
         return "None is installed."
@@ -59,9 +62,10 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
         return f"Did you mean {names[word]}?"
     similar = difflib.get_close_matches(word, names, n=2, cutoff=0.7)
     similar = similar or [name for name in names if len(word) > 1 and word in name][:3]
+    all_names = f"All are listed by: {listed_by}" if listed_by else ""
     if similar:
-        return f"Did you mean {' or '.join(names[name] for name in similar)}?"
-    return f"Known: {', '.join(names.values())}."
+        return f"Did you mean {' or '.join(names[name] for name in similar)}? {all_names}".rstrip()
+    return all_names or f"Known: {', '.join(names.values())}."
 
 
 def memory_exhausted(failure: BaseException) -> bool:
