@@ -24,6 +24,11 @@ TARGET, LABEL, INPUT = "target", "label", "input"
 UNKNOWN_LABEL = -1
 
 
+def examples_of(kind: DataKind) -> str:
+    """What messages call examples of this kind of data: "images", "points", "rows of a table"."""
+    return "rows of a table" if kind == "table" else kind
+
+
 @dataclass(frozen=True)
 class Field:
     """One array of a data set, as networks see an example of it.

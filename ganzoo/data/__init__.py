@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ganzoo.core.errors import PluginError, UsageError, did_you_mean
-from ganzoo.core.spec import DataLocation, Split
+from ganzoo.core.spec import DataLocation, Split, examples_of
 
 if TYPE_CHECKING:
     from ganzoo.data.arrays import ArrayData
@@ -47,7 +47,7 @@ def load(name: str, where: DataLocation, split: Split, image_size: int | None) -
 
     card, argument = get_dataset(name)
     if image_size is not None and card.kind != "images":
-        raise UsageError(f"{name} has {card.kind}, not images: image_size does not apply.")
+        raise UsageError(f"{name} has {examples_of(card.kind)}, not images: image_size does not apply.")
     return require_known_kind(name, card.load(where, split, image_size, argument))
 
 

@@ -13,7 +13,7 @@ from ganzoo.augmentations import Augmentation, get_augmentation
 from ganzoo.core import config as configs
 from ganzoo.core.errors import UsageError
 from ganzoo.core.plugin import Sampling, StandingSampling
-from ganzoo.core.spec import INPUT, LABEL, DataSpec
+from ganzoo.core.spec import INPUT, LABEL, DataSpec, examples_of
 from ganzoo.data.normalization import decode
 from ganzoo.gan.condition import Condition, condition_of, map_condition, twice
 from ganzoo.gan.packing import joined, separated
@@ -66,11 +66,12 @@ class GAN(nn.Module):
         self.separate_passes = self.batch_statistics or any(
             isinstance(m, MinibatchStddev) for m in discriminator.modules()
         )
+        examples = examples_of(spec.kind)
         if self.augmentation and spec.kind != "images":
-            raise UsageError(f"augmentation={config.augmentation} is for images, and these data are {spec.kind}.")
+            raise UsageError(f"augmentation={config.augmentation} is for images, and these data are {examples}.")
         penalty = get_penalty(config.penalty)
         if penalty in OF_IMAGES and spec.kind != "images":
-            raise UsageError(f"penalty={config.penalty} moves images; these are {spec.kind}. Choose penalty=none.")
+            raise UsageError(f"penalty={config.penalty} moves images; these are {examples}. Choose penalty=none.")
         self.apply_spectral_norm()
         if penalty and self.batch_statistics:
             raise UsageError(

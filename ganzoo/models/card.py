@@ -5,6 +5,7 @@ from __future__ import annotations
 from ganzoo.core import registry
 from ganzoo.core.config import format_value
 from ganzoo.core.errors import GanzooError
+from ganzoo.core.spec import examples_of
 from ganzoo.evaluation.results import BETTER, Evaluation, format_number, protocol_lines
 from ganzoo.training.repeat import command
 from ganzoo.training.run import Run
@@ -16,7 +17,7 @@ def card(run: Run, evaluation: Evaluation, step: int, precision: str) -> str:
     data = config["dataset"]
     facts = {
         "architecture": f"{config['architecture']} from {config['distribution']}",
-        "data": f"{data['name']}, {data['images']:,} {run.spec.kind} of the split {data.get('split', 'train')}",
+        "data": f"{data['name']}, {data['images']:,} {examples_of(run.spec.kind)} of the split {data.get('split', 'train')}",
         "origin and licence of the data": source(data["name"]),
         "sha256 of the data": data.get("sha256", "unknown"),
         "steps": f"{step:,}",

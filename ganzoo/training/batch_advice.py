@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ganzoo.core.errors import TrainingError, out_of_memory
+from ganzoo.core.spec import examples_of
 from ganzoo.gan import GAN
 from ganzoo.nn import uses_batch_statistics
 from ganzoo.training.config import TrainConfig
@@ -40,6 +41,7 @@ def note_on_accumulation(gan: GAN) -> list[str]:
     if parts == 1 or not uses_batch_statistics(gan):
         return []
     return [
-        f"accumulate={parts} with batch norm: statistics are computed over {size // parts} {gan.spec.kind} at a time, "
-        f"so results differ slightly from training with the full batch of {size}."
+        f"accumulate={parts} with batch norm: statistics are computed over {size // parts} "
+        f"{examples_of(gan.spec.kind)} at a time, so results differ slightly from training with the full batch of "
+        f"{size}."
     ]

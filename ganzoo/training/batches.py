@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ganzoo.core import distributed
 from ganzoo.core.errors import UsageError
-from ganzoo.core.spec import INPUT, LABEL, TARGET
+from ganzoo.core.spec import INPUT, LABEL, TARGET, examples_of
 from ganzoo.data.normalization import encode
 from ganzoo.data.streamed import Streamed
 from ganzoo.gan import Condition, condition_of
@@ -37,8 +37,8 @@ class Batches:
         count = min(len(data), *(len(values) for values in data.arrays.values()))
         if batch_size > count:
             raise UsageError(
-                f"batch_size={batch_size} is larger than the data set: {data.name} has {count} {data.spec.kind}. "
-                f"Choose batch_size <= {count}."
+                f"batch_size={batch_size} is larger than the data set: {data.name} has {count} "
+                f"{examples_of(data.spec.kind)}. Choose batch_size <= {count}."
             )
         self.data = data
         self.spec = data.spec

@@ -2,25 +2,45 @@
 
 from __future__ import annotations
 
+import os
+
 from ganzoo import data
 from ganzoo.core import registry
-from ganzoo.core.errors import UsageError
-from ganzoo.core.spec import INPUT, LABEL, UNKNOWN_LABEL, DataKind
+from ganzoo.core.errors import DataError, UsageError
+from ganzoo.core.paths import URL
+from ganzoo.core.plugin import Dataset
+from ganzoo.core.spec import INPUT, LABEL, UNKNOWN_LABEL, DataKind, examples_of
 
 FEW = 8
 """Architectures that a message names one by one."""
 
 
 def kind_of(dataset: str, entry: registry.Entry) -> DataKind:
-    """The kind of the data. UsageError, with a choice of other architectures, if this one is for other kinds."""
-    kind: DataKind = registry.get_dataset(dataset)[0].kind
+    """The kind of the data. UsageError, with a choice of other architectures, if this one is for other kinds.
+
+    DataError if the kind is wrong and the path does not exist: it cannot be said to have anything.
+    """
+    card, argument = registry.get_dataset(dataset)
+    kind: DataKind = card.kind
+    examples = examples_of(kind)
     if kind not in entry.card.kinds:
+        _require_path(card, argument)
         able = [e.name for e in registry.architectures() if e.error is None and kind in e.card.kinds]
-        choice = " or ".join(able) if len(able) <= FEW else f"one of the {len(able)} for {kind} (ganzoo list)"
+        choice = " or ".join(able) if len(able) <= FEW else f"one of the {len(able)} for {examples} (ganzoo list)"
         raise UsageError(
-            f"{entry.name} is for {' and '.join(entry.card.kinds)}, but {dataset} has {kind}. Choose {choice}."
+            f"{entry.name} is for {' and '.join(map(examples_of, entry.card.kinds))}, but {dataset} has {examples}. "
+            f"Choose {choice}."
         )
     return kind
+
+
+def _require_path(card: Dataset, argument: str | None) -> None:
+    """DataError if the argument of a data set is a path, perhaps after options, and nothing is there."""
+    if card.argument != "PATH" or argument is None or URL.search(argument):
+        return
+    path = os.sep + card.absolute(argument).partition(os.sep)[2]
+    if not os.path.exists(path):
+        raise DataError(f"{path} does not exist.")
 
 
 def used(loaded: data.Data, entry: registry.Entry) -> data.Data:

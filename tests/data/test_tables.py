@@ -98,7 +98,17 @@ def test_other_files_are_refused(where: DataLocation, tmp_path: Path, content: s
     with pytest.raises(DataError, match=message):
         load(where, path)
     with pytest.raises(DataError, match="is not a file"):
-        load(where, tmp_path / "missing.csv")
+        load(where, tmp_path)
+    with pytest.raises(DataError, match=f"The file {tmp_path}/mind.csv does not exist. Did you mean {path}?"):
+        load(where, tmp_path / "mind.csv")
+
+
+def test_an_architecture_for_images_names_the_rows_or_the_missing_file(people: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"cgan is for images, but table:.* has rows of a table. Choose vanilla"):
+        ganzoo.train("cgan", dataset=f"table:{people}", steps=1, out=tmp_path / "run")
+    for name in ("table:", "table:label=kind:"):
+        with pytest.raises(DataError, match=f"^{tmp_path}/missing.csv does not exist"):
+            ganzoo.train("cgan", dataset=f"{name}{tmp_path}/missing.csv", steps=1, out=tmp_path / "run")
 
 
 def test_trains_and_writes_rows(people: Path, tmp_path: Path, ganzoo_cli: Command) -> None:

@@ -85,10 +85,16 @@ def listing(path: str) -> Listing:
         return _archive(path, lambda: zipfile.ZipFile(place), _identity(path))
     if place.is_file():
         raise DataError(f"{place} is a file; expected a folder or a zip archive.")
+    raise missing("folder", place)
+
+
+def missing(what: str, place: Path) -> DataError:
+    """The error that this file or folder does not exist, with the name beside it that is most like it."""
     parent = place.parent
     siblings = [entry.name for entry in parent.iterdir()] if parent.is_dir() and os.access(parent, os.R_OK) else []
     close = difflib.get_close_matches(place.name, siblings, n=1, cutoff=0.5)
-    raise DataError(f"The folder {place} does not exist." + (f" Did you mean {parent / close[0]}?" if close else ""))
+    hint = f" Did you mean {parent / close[0]}?" if close else ""
+    return DataError(f"The {what} {place} does not exist.{hint}")
 
 
 def _stored(url: str) -> Listing:

@@ -70,6 +70,8 @@ class Table(Dataset):
 
 def read(path: Path) -> tuple[list[str], list[list[str]], list[str]]:
     """The header, the complete rows of a CSV file, and notes on others. DataError if it is none."""
+    if not path.exists():
+        raise files.missing("file", path)
     if not path.is_file():
         raise DataError(f"{path} is not a file; expected a CSV file with a header.")
     try:
