@@ -15,9 +15,10 @@ def card(run: Run, evaluation: Evaluation, step: int, precision: str) -> str:
     """The card of `run` at `step`, with the figures of `evaluation`; `precision` describes the stored weights."""
     config = run.config
     data = config["dataset"]
+    examples = f"{data['images']:,} {examples_of(run.spec.kind)}"
     facts = {
         "architecture": f"{config['architecture']} from {config['distribution']}",
-        "data": f"{data['name']}, {data['images']:,} {examples_of(run.spec.kind)} of the split {data.get('split', 'train')}",
+        "data": f"{data['name']}, {examples} of the split {data.get('split', 'train')}",
         "origin and licence of the data": source(data["name"]),
         "sha256 of the data": data.get("sha256", "unknown"),
         "steps": f"{step:,}",
