@@ -113,7 +113,7 @@ def shares(classes: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.float64
 def entropy(share: npt.NDArray[np.float64]) -> float:
     """-sum p log p, in nats."""
     positive = share[share > 0]
-    return float(-(positive * np.log(positive)).sum())
+    return 0.0 - float((positive * np.log(positive)).sum())  # 0, not -0, if there is only one class
 
 
 def _listed(names: list[str]) -> str:

@@ -46,6 +46,10 @@ def test_class_coverage_needs_images_of_every_class(workshop: Workshop) -> None:
     assert reason == "needs at least 10 samples of every class, but one class has 0"
 
 
+def test_the_entropy_of_one_class_is_no_negative_zero() -> None:
+    assert f"{entropy(np.array([0.0, 1.0])):.3f}" == "0.000"
+
+
 def test_class_entropy_falls_when_classes_are_missing_and_names_them(workshop: Workshop) -> None:
     good = workshop.good
     assert good.labels is not None
