@@ -16,8 +16,7 @@ from tests.workbench import Workbench
 
 TUTORIAL = pages.Page("docs/tutorial.md")
 TROUBLESHOOTING = pages.Page("docs/troubleshooting.md")
-PAGES = ("tutorial", "choosing", "data", "latents", "numbers", "troubleshooting")
-LINKED = ["README.md", *(f"docs/{name}.md" for name in PAGES)]
+LINKED = ["README.md", *(f"docs/{path.name}" for path in sorted((pages.ROOT / "docs").glob("*.md")))]
 PACKAGE = "mygan"
 """Commands with this name run in an environment in which the package can be installed."""
 
@@ -74,7 +73,7 @@ def test_the_tutorials_refusals_are_as_shown(ganzoo_cli: Command) -> None:
 @pytest.mark.parametrize("name", LINKED)
 def test_links_are_valid(name: str) -> None:
     page = pages.Page(name)
-    assert page.links()
+    assert page.links() or name != "README.md"
     for link in page.links():
         file, _, fragment = link.partition("#")
         target = page.path.parent / file if file else page.path

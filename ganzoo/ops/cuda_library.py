@@ -92,7 +92,7 @@ def unsupported_reason(x: Tensor, weight: Tensor, params: Sequence[Tensor], trai
 
 
 def is_profitable(x: Tensor, weight: Tensor, one_pixel: bool) -> bool:
-    """Whether `auto` uses these kernels: where they are faster than PyTorch's (docs/kernels.md has the measurements).
+    """Whether `auto` uses these kernels: where they are faster than PyTorch's (measured: docs/kernels_gpu.md).
 
     That is on Hopper, in 16 bits, for images and channels that fill the tiles of its kernels, next to an image of few
     channels, or for the batch norm after a layer of one pixel, in a step that a CUDA graph replays.
