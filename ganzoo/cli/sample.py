@@ -6,7 +6,8 @@ import itertools
 import os
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from ganzoo.core.spec import Field
     from ganzoo.data.modality import Modality
+    from ganzoo.gan import GAN
+    from ganzoo.training.run import Run
 
 
 @click.command()
@@ -79,74 +82,119 @@ def sample(
     ganzoo sample runs/cgan-mnist-001 --method drs                   # see docs/latents.md
     ganzoo sample runs/stylegan2-001 --set truncation=0.5
     """
-    import torch
-
-    from ganzoo.cli.console import Console
     from ganzoo.cli.overrides import key_values
-    from ganzoo.cli.terminal import draw
     from ganzoo.core import config as configs
     from ganzoo.core.paths import user_path
-    from ganzoo.core.spec import LABEL
     from ganzoo.data.modality import get_modality
-    from ganzoo.gan.sampling import checked_settings, sampling_with
+    from ganzoo.gan.sampling import checked_settings
     from ganzoo.training.checkpoint import PREFIX
-    from ganzoo.training.loading import generate_from_inputs, load_checkpoint, newest_checkpoint
+    from ganzoo.training.loading import load_checkpoint, newest_checkpoint
     from ganzoo.training.run import Run
 
     target = user_path(out or ("samples.png" if overwrite else _free("samples", ".png")))
-    kind = target.suffix.lower()
-    run_directory = Run.open(run)
-    spec = run_directory.spec
-    modality = get_modality(spec.kind)
+    opened = Run.open(run)
+    modality = get_modality(opened.spec.kind)
     _check_target(target, modality, overwrite)
-    checkpoint = newest_checkpoint(run_directory, best)
-    gan = load_checkpoint(run_directory, checkpoint, device)
+    checkpoint = newest_checkpoint(opened, best)
+    gan = load_checkpoint(opened, checkpoint, device)
     seed = secrets.randbits(32) if seed is None else seed
     sampling = configs.to_dict(checked_settings(gan.sampling_type, key_values(overrides)))
-    names = run_directory.config["dataset"]["class_names"] or [str(number) for number in range(gan.classes)]
-    class_labels = gan.class_labels(count)
-    if labels:
-        indices = [class_index(label, gan, names) for label in labels]
-        class_labels = torch.tensor([indices[i % len(indices)] for i in range(count)])
-    note = ""
-    if spec.given.keys() - {LABEL}:
-        if method is not None:
-            raise UsageError("This GAN does not generate from noise alone: --method chooses samples of noise.")
-        kinds = generate_from_inputs(gan, run_directory, count, inputs, split, seed, sampling, class_labels)
-    elif inputs is not None:
-        raise UsageError("This GAN is not paired: it takes no --inputs.")
-    elif method is not None:
-        with sampling_with(gan, sampling):
-            samples, note = METHODS[method](run_directory, gan, count, class_labels, seed)
-        kinds = {spec.kind: samples}
-    else:
-        kinds = {spec.kind: gan.sample(count, class_labels, seed, sampling=sampling)}
+    names = opened.config["dataset"]["class_names"] or [str(number) for number in range(gan.classes)]
+    class_labels = _class_labels(gan, count, labels, names)
+    kinds, note = _generate(opened, gan, count, class_labels, seed, sampling, inputs, split, method)
     origin: dict[str, str | int] = {
         "run": click.format_filename(run),
         "step": int(checkpoint.name.removeprefix(PREFIX)),
         "seed": seed,
         "count": count,
+        **_choices(labels, method, sampling),
     }
-    if labels:
-        origin["labels"] = ",".join(labels)
-    if method:
-        origin["method"] = method
-    if sampling:
-        origin["sampling"] = " ".join(f"{name}={configs.format_value(value)}" for name, value in sampling.items())
+    fields = {name: opened.spec.given.get(name.removesuffix("s"), opened.spec.target) for name in kinds}
+    samples = Samples(kinds, fields, class_labels, names, origin)
+    _write(samples, target, modality, opened.spec.kind)
+    _report(samples, f"{count:,} {modality.noun} written to {target} ({_how(origin)}){note}")
 
-    described = {name: spec.given.get(name.removesuffix("s"), spec.target) for name in kinds}
-    if kind == ".npz":
-        _write_npz(target, kinds, class_labels, origin)
-    elif kind == ".png":
-        _write_picture(target, [(values, described[name]) for name, values in kinds.items()], origin)
-    elif kind == modality.suffix:
-        modality.write(kinds[spec.kind], spec.target, target, origin)
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """What was generated."""
+
+    kinds: Mapping[str, Tensor]
+    """The samples; of a paired GAN also their inputs and targets, by name."""
+    fields: Mapping[str, Field]
+    """The description of each kind."""
+    labels: Tensor | None
+    class_names: list[str]
+    origin: Mapping[str, str | int]
+    """What files store about where they come from."""
+
+    @property
+    def shown(self) -> list[tuple[Tensor, Field]]:
+        return [(values, self.fields[name]) for name, values in self.kinds.items()]
+
+
+def _choices(labels: Sequence[str], method: str | None, sampling: Mapping[str, Any]) -> dict[str, str]:
+    """What the user chose, as files store it."""
+    from ganzoo.core.config import format_value
+
+    settings = " ".join(f"{name}={format_value(value)}" for name, value in sampling.items())
+    choices = {"labels": ",".join(labels), "method": method or "", "sampling": settings}
+    return {name: choice for name, choice in choices.items() if choice}
+
+
+def _class_labels(gan: GAN, count: int, words: Sequence[str], names: list[str]) -> Tensor | None:
+    """The classes that `--label` asks for, in turn; without any the GAN's own choice."""
+    import torch
+
+    own = gan.class_labels(count)
+    indices = [class_index(word, gan, names) for word in words]
+    return torch.tensor([indices[i % len(indices)] for i in range(count)]) if indices else own
+
+
+def _generate(
+    run: Run, gan: GAN, count: int, labels: Tensor | None, seed: int, sampling: dict[str, Any], inputs: str | None,
+    split: Any, method: str | None,
+) -> tuple[Mapping[str, Tensor], str]:  # fmt: skip
+    """The samples, of a paired GAN with their inputs and targets, and a note on how they were chosen."""
+    from ganzoo.core.spec import LABEL
+    from ganzoo.gan.sampling import sampling_with
+    from ganzoo.training.loading import generate_from_inputs
+
+    if run.spec.given.keys() - {LABEL}:
+        if method is not None:
+            raise UsageError("This GAN does not generate from noise alone: --method chooses samples of noise.")
+        return generate_from_inputs(gan, run, count, inputs, split, seed, sampling, labels), ""
+    if inputs is not None:
+        raise UsageError("This GAN is not paired: it takes no --inputs.")
+    if method is None:
+        return {run.spec.kind: gan.sample(count, labels, seed, sampling=sampling)}, ""
+    with sampling_with(gan, sampling):
+        samples, note = METHODS[method](run, gan, count, labels, seed)
+    return {run.spec.kind: samples}, note
+
+
+def _write(samples: Samples, target: Path, modality: Modality, kind: str) -> None:
+    """Write the samples in the format of the target's ending, or a file of each into a directory."""
+    ending = target.suffix.lower()
+    if ending == ".npz":
+        _write_npz(target, samples)
+    elif ending == ".png":
+        _write_picture(target, samples)
+    elif ending == modality.suffix:
+        modality.write(samples.kinds[kind], samples.fields[kind], target, samples.origin)
     else:
-        _write_directory(target, kinds, described, class_labels, names, origin)
+        _write_directory(target, samples)
+
+
+def _report(samples: Samples, line: str) -> None:
+    """Print the line, in a terminal below a preview."""
+    from ganzoo.cli.console import Console
+    from ganzoo.cli.terminal import draw
+
     console = Console(highlight=False)
     if console.is_terminal:
-        draw([(values, described[name]) for name, values in kinds.items()], console)
-    console.print_line(f"{count:,} {modality.noun} written to {target} ({_how(origin)}){note}")
+        draw(samples.shown, console)
+    console.print_line(line)
 
 
 def _free(stem: str, suffix: str) -> str:
@@ -180,10 +228,11 @@ def _check_target(target: Path, modality: Modality, overwrite: bool) -> None:
         raise UsageError(f"--out {target}: the directory {target.parent} does not exist.")
 
 
-def _write_picture(target: Path, kinds: list[tuple[Tensor, Field]], origin: Mapping[str, str | int]) -> None:
+def _write_picture(target: Path, samples: Samples) -> None:
     from ganzoo.data import imaging
     from ganzoo.data.modality import get_modality
 
+    kinds = samples.shown
     values, field = kinds[0]
     columns = min(len(values), 8 if len(values) <= 64 else 16)
     if len(kinds) == 1:
@@ -191,38 +240,34 @@ def _write_picture(target: Path, kinds: list[tuple[Tensor, Field]], origin: Mapp
     else:
         shown = [get_modality(field.modality).images(values, field) for values, field in kinds]
         picture = imaging.grid(imaging.interleave([part for part in shown if part is not None], columns), columns)
-    imaging.save(picture, target, origin)
+    imaging.save(picture, target, samples.origin)
 
 
-def _write_npz(
-    target: Path, kinds: Mapping[str, Tensor], labels: Tensor | None, origin: Mapping[str, str | int]
-) -> None:
+def _write_npz(target: Path, samples: Samples) -> None:
     import numpy as np
 
     from ganzoo.core.files import atomic
 
-    arrays: dict[str, Any] = {name: np.array(value) for name, value in origin.items()}
-    arrays |= {kind: values.numpy() for kind, values in kinds.items()}
-    arrays |= {} if labels is None else {"labels": labels.cpu().numpy()}
+    arrays: dict[str, Any] = {name: np.array(value) for name, value in samples.origin.items()}
+    arrays |= {kind: values.numpy() for kind, values in samples.kinds.items()}
+    arrays |= {} if samples.labels is None else {"labels": samples.labels.cpu().numpy()}
     with atomic(target) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)
 
 
-def _write_directory(
-    target: Path, kinds: Mapping[str, Tensor], described: Mapping[str, Field], labels: Tensor | None, names: list[str],
-    origin: Mapping[str, str | int],
-) -> None:  # fmt: skip
+def _write_directory(target: Path, samples: Samples) -> None:
     """Write a file for each example into a folder for each class; of several kinds, into a folder for each kind."""
     from ganzoo.data.modality import get_modality
 
-    folders = folder_names(names)
-    for kind, values in kinds.items():
-        digits, modality = len(str(len(values) - 1)), get_modality(described[kind].modality)
+    folders = folder_names(samples.class_names)
+    for kind, values in samples.kinds.items():
+        field = samples.fields[kind]
+        digits, modality = len(str(len(values) - 1)), get_modality(field.modality)
         for i in range(len(values)):
-            folder = target / kind if len(kinds) > 1 else target
-            folder = folder if labels is None else folder / folders[int(labels[i])]
+            folder = target / kind if len(samples.kinds) > 1 else target
+            folder = folder if samples.labels is None else folder / folders[int(samples.labels[i])]
             folder.mkdir(parents=True, exist_ok=True)
-            modality.write(values[i : i + 1], described[kind], folder / f"{i:0{digits}d}{modality.suffix}", origin)
+            modality.write(values[i : i + 1], field, folder / f"{i:0{digits}d}{modality.suffix}", samples.origin)
 
 
 def folder_names(class_names: list[str]) -> list[str]:

@@ -6,17 +6,13 @@ creates one from overrides (texts or values), and `to_dict` converts it to JSON 
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import os
-import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
-from fractions import Fraction
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
+from ganzoo.core.conversion import convert, is_union, one_of
 from ganzoo.core.errors import UsageError, did_you_mean
 
 MAX_SEED = (1 << 63) - 1
@@ -45,17 +41,6 @@ def setting(
 
 
 @dataclass(frozen=True)
-class OneOf:
-    """Marks a text with choices that are known when the program runs: `Annotated[str, OneOf("loss", list_losses)]`."""
-
-    kind: str
-    """The word for a choice in messages."""
-    choices: Callable[[], Sequence[str]]
-    normalise: Callable[[str], str] = str
-    """Maps other spellings of a choice to the one in `choices`."""
-
-
-@dataclass(frozen=True)
 class Setting:
     """One field of a Config: its type, default, help text and range."""
 
@@ -77,8 +62,8 @@ class Setting:
     @property
     def choices(self) -> tuple[Any, ...]:
         """The values of a setting with a list of choices; empty for any other."""
-        if (one_of := _one_of(self.type)) is not None:
-            return tuple(one_of.choices())
+        if (mark := one_of(self.type)) is not None:
+            return tuple(mark.choices())
         return get_args(self.type) if get_origin(self.type) is Literal else ()
 
 
@@ -166,7 +151,7 @@ def parse(setting: Setting, value: Any) -> Any:
     if value is dataclasses.MISSING:
         raise UsageError(f"{setting.name} has no default.")
     try:
-        result = _convert(setting.type, value)
+        result = convert(setting.type, value)
     except (ValueError, OverflowError):
         raise UsageError(_expected(setting, value)) from None
     for number in result if isinstance(result, tuple) else (result,):
@@ -181,80 +166,10 @@ def integer(name: str, value: Any, ge: int | None = None, le: int | None = None)
     return number
 
 
-def _convert(kind: Any, value: Any) -> Any:
-    origin = get_origin(kind)
-    if hasattr(value, "tolist"):  # numbers and arrays of NumPy and PyTorch
-        value = value.tolist()
-    if isinstance(value, (Decimal, Fraction)):
-        value = int(value) if float(value).is_integer() else float(value)
-    if origin in (Union, types.UnionType):
-        if value is None or (isinstance(value, str) and value.lower() == "none"):
-            if type(None) in get_args(kind):
-                return None
-            raise ValueError
-        for inner in get_args(kind):
-            with contextlib.suppress(ValueError, OverflowError):
-                if inner is not type(None):
-                    return _convert(inner, value)
-        raise ValueError
-    if (one_of := _one_of(kind)) is not None:
-        value = "none" if value is None else value
-        name = one_of.normalise(value) if isinstance(value, str) else value
-        if name not in one_of.choices():
-            raise ValueError
-        return name
-    if origin is Literal:
-        value = "none" if value is None else value
-        for choice in get_args(kind):
-            if value == choice or (isinstance(value, str) and value == str(choice)):
-                return choice
-        raise ValueError
-    if origin is tuple:
-        if isinstance(value, str):
-            value = [part for part in value.split(",") if part.strip()]
-        if not isinstance(value, (list, tuple, range)):
-            value = [value]
-        return tuple(_convert(get_args(kind)[0], item) for item in value)
-    if kind is bool:
-        words = {
-            "true": True,
-            "false": False,
-            "yes": True,
-            "no": False,
-            "on": True,
-            "off": False,
-            "1": True,
-            "0": False,
-        }
-        if isinstance(value, bool):
-            return value
-        if isinstance(value, str) and value.lower() in words:
-            return words[value.lower()]
-        raise ValueError
-    if kind is str and isinstance(value, os.PathLike):
-        return os.fspath(value)
-    if kind is str and type(value).__module__ == "torch" and type(value).__name__ == "device":
-        return str(value)
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise ValueError
-    if kind is int:
-        if isinstance(value, float) and not value.is_integer():
-            raise ValueError
-        return int(value)
-    if kind is float:
-        number = float(value)
-        if number != number or number in (float("inf"), float("-inf")):
-            raise ValueError
-        return number
-    if kind is str and isinstance(value, str):
-        return value
-    raise ValueError
-
-
 def json_types(kind: Any) -> tuple[type, ...]:
     """The Python types that a value of a setting's type `kind` has when read back from JSON."""
     origin = get_origin(kind)
-    if origin in (Union, types.UnionType):
+    if is_union(kind):
         return tuple(json_type for inner in get_args(kind) for json_type in json_types(inner))
     if origin is Annotated:
         return json_types(get_args(kind)[0])
@@ -263,12 +178,6 @@ def json_types(kind: Any) -> tuple[type, ...]:
     if origin is tuple:
         return (list,)
     return (int, float) if kind is float else (kind,)
-
-
-def _one_of(kind: Any) -> OneOf | None:
-    """The mark of a text with choices; None for any other type."""
-    marks = getattr(kind, "__metadata__", ())
-    return next((mark for mark in marks if isinstance(mark, OneOf)), None)
 
 
 def _in_range(setting: Setting, number: float) -> bool:
@@ -285,22 +194,22 @@ def _expected(setting: Setting, value: Any) -> str:
         for sign, bound in ((">=", setting.ge), (">", setting.gt), ("<=", setting.le))
         if bound is not None
     ]
-    one_of = _one_of(get_args(setting.type)[0] if get_origin(setting.type) is tuple else setting.type)
-    if one_of is not None and isinstance(value, (str, list, tuple)):
+    mark = one_of(get_args(setting.type)[0] if get_origin(setting.type) is tuple else setting.type)
+    if mark is not None and isinstance(value, (str, list, tuple)):
         words = [str(word).strip() for word in (value.split(",") if isinstance(value, str) else value)]
-        unknown = next((word for word in words if one_of.normalise(word) not in one_of.choices()), "")
-        hint = did_you_mean(unknown, one_of.choices())
-        return f"{setting.name}={_shortened(value)} is not valid: no {one_of.kind} is called {unknown!r}. {hint}"
+        unknown = next((word for word in words if mark.normalise(word) not in mark.choices()), "")
+        hint = did_you_mean(unknown, mark.choices())
+        return f"{setting.name}={_shortened(value)} is not valid: no {mark.kind} is called {unknown!r}. {hint}"
     expected = " ".join([_type_name(setting.type), " and ".join(bounds)]).strip()
     return f"{setting.name}={_shortened(value)} is not valid: expected {expected}."
 
 
 def _type_name(kind: Any) -> str:
     origin = get_origin(kind)
-    if origin in (Union, types.UnionType):
+    if is_union(kind):
         return " or ".join("none" if arg is type(None) else _type_name(arg) for arg in get_args(kind))
-    if (one_of := _one_of(kind)) is not None:
-        return "one of " + ", ".join(one_of.choices())
+    if (mark := one_of(kind)) is not None:
+        return "one of " + ", ".join(mark.choices())
     if origin is Literal:
         return "one of " + ", ".join(str(choice) for choice in get_args(kind))
     if origin is tuple:

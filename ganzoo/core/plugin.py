@@ -24,7 +24,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from ganzoo.core import entry_points
-from ganzoo.core.config import OneOf, setting
+from ganzoo.core.config import setting
+from ganzoo.core.conversion import OneOf
 from ganzoo.core.errors import UsageError, did_you_mean
 from ganzoo.core.spec import DataKind, DataLocation, DataSpec, LoadedData, Split
 
