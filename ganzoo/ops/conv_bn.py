@@ -9,6 +9,7 @@ other strides are converted on the way in, NCHW at the cost of a copy.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -28,7 +29,7 @@ from ganzoo.ops.dispatch import (
 )
 from ganzoo.ops.linear import linear
 from ganzoo.ops.packing import pack_strided, pack_transposed, packed
-from ganzoo.ops.stride1 import CONV3X3_BN, CONV4X4_BN, has_stride1
+from ganzoo.ops.stride1 import CONV3X3_BN, CONV4X4_BN, Stride1Rule, has_stride1
 
 ops = torch.ops.ganzoo
 
@@ -120,11 +121,8 @@ def conv_bn_leaky_relu(
         return reference.conv_bn_leaky_relu(
             x, weight, *norm, stride=stride, padding=padding, slope=slope, training=training, momentum=momentum, eps=eps
         )
-    if stride1:
-        out = _stride1_bn(kernels, x.float(), weight, norm, training, momentum, eps, slope)
-        return like_reference(out.to(compute_dtype(x)), x, weight)
-    image = x.to(kernel_dtype(x, kernels))
-    out = _conv_bn(CONV_BN, kernels, image, weight, norm, training, momentum, eps, slope)
+    image = x.float() if stride1 else x.to(kernel_dtype(x, kernels))
+    out = _conv_bn(rule, kernels, image, weight, norm, training, momentum, eps, slope)
     return like_reference(out.to(compute_dtype(x)), x, weight)
 
 
@@ -132,37 +130,30 @@ def _conv_bn(
     rule: BlockRule, kernels: Kernels, x: Tensor, weight: Tensor, norm: BatchNorm, training: bool, momentum: float,
     eps: float, slope: float,
 ) -> Tensor:  # fmt: skip
-    transposed = rule.transposed
-    size: tuple[int, ...] = (2 * x.shape[2], 2 * x.shape[3]) if transposed else ()
+    """The block on channels_last images, by the kernels of one of three convolutions."""
+    pack: Callable[[Tensor], Tensor]
+    size: tuple[int, ...] = ()
+    residual: tuple[None, ...] = ()  # an argument of the first alone
+    if isinstance(rule, Stride1Rule):
+        convolve, with_stats, pack = ops.conv_stride1, ops.conv_stride1_stats, ops.conv_stride1_pack_weight.default
+        residual = (None,)
+    elif rule.transposed:
+        convolve, with_stats, pack = ops.conv_transpose4x4s2, ops.conv_transpose4x4s2_stats, pack_transposed
+        size = (2 * x.shape[2], 2 * x.shape[3])
+    else:
+        convolve, with_stats, pack = ops.conv4x4s2, ops.conv4x4s2_stats, pack_strided
     if training:
-        convolve = (ops.conv_transpose4x4s2_stats if transposed else ops.conv4x4s2_stats).default
-        call = convolve if needs_grad(x, weight) else functools.partial(below_autograd, convolve)
+        operator = with_stats.default
+        call = operator if needs_grad(x, weight) else functools.partial(below_autograd, operator)
         y, mean, var = call(x, weight, *size)
         return normalize(y, mean, var, norm, momentum, eps, slope)
-    convolve = (ops.conv_transpose4x4s2 if transposed else ops.conv4x4s2).default
     scale, shift = fold(norm, eps)
+    operator = convolve.default
     if needs_grad(x, weight, scale, shift):
-        return scale_shift_act(convolve(x, weight, None, None, None, 1.0, *size), scale, shift, slope)
+        return scale_shift_act(operator(x, weight, None, None, None, *residual, 1.0, *size), scale, shift, slope)
     # scale and shift are applied in the epilogue: the packed weight does not depend on the batch norm
-    panels = packed(weight, pack_transposed if transposed else pack_strided, kernels)
-    out: Tensor = below_autograd(convolve, x, weight, panels, scale, shift, slope, *size)
-    return out
-
-
-def _stride1_bn(
-    kernels: Kernels, x: Tensor, weight: Tensor, norm: BatchNorm, training: bool, momentum: float, eps: float,
-    slope: float,
-) -> Tensor:  # fmt: skip
-    if training:
-        convolve = ops.conv_stride1_stats.default
-        call = convolve if needs_grad(x, weight) else functools.partial(below_autograd, convolve)
-        y, mean, var = call(x, weight)
-        return normalize(y, mean, var, norm, momentum, eps, slope)
-    scale, shift = fold(norm, eps)
-    if needs_grad(x, weight, scale, shift):
-        return scale_shift_act(ops.conv_stride1.default(x, weight, None, None, None, None, 1.0), scale, shift, slope)
-    panels = packed(weight, ops.conv_stride1_pack_weight.default, kernels)
-    out: Tensor = below_autograd(ops.conv_stride1.default, x, weight, panels, scale, shift, None, slope)
+    panels = packed(weight, pack, kernels)
+    out: Tensor = below_autograd(operator, x, weight, panels, scale, shift, *residual, slope, *size)
     return out
 
 
