@@ -65,8 +65,7 @@ def rows(name: str, source: str, out: Path, seeds: int, stops: list[int]) -> lis
     write(few, {"train": first(train, PER_CLASS[name]), "test": first(test, HELD_OUT_PER_CLASS)}, train.class_names)
     extractor = FeatureExtractor.load_or_train(train, test)
     reference = extractor(test.images)[0]
-    spread = train.images[:: max(1, len(train.images) // SAMPLES)][:SAMPLES]  # folders are sorted by class
-    control = frechet_distance(extractor(spread)[0], reference)
+    control = frechet_distance(extractor(train.images[train.spread(SAMPLES)])[0], reference)
     table = [{"run": "other real images", "seed": "", "steps": "", "Frechet distance": f"{control:.1f}"}]
     for seed in range(seeds):
         for steps in stops:

@@ -81,7 +81,11 @@ def mkl_is_fast() -> bool:
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def min_work() -> int:
     """Fewest multiplications of a product that `auto` computes natively on this processor."""
-    vendor, family = _processor()
+    return min_work_on(*_processor())
+
+
+def min_work_on(vendor: str, family: int) -> int:
+    """The same for a processor with this maker and family in CPUID."""
     return MIN_WORK_OF_NARROW_UNITS if vendor == "AuthenticAMD" and family < ZEN_5 else MIN_WORK
 
 

@@ -23,13 +23,13 @@ class CachedPanels(NamedTuple):
     panels: Tensor
 
 
-# By the weight's storage and, in it, the function that packed it. Not by the weight: PyTorch refuses to swap tensors
-# that have weak references (torch.utils.swap_tensors, which Module.to and load_state_dict can use).
+# By the weight's storage and, in it, the function that packed it, with its arguments. Not by the weight: PyTorch
+# refuses to swap tensors that have weak references (torch.utils.swap_tensors, which Module.to and load_state_dict use).
 _cache: WeakIdKeyDictionary = WeakIdKeyDictionary()
 
 
-def packed(weight: Tensor, pack: Callable[[Tensor], Tensor], kernels: Kernels) -> Tensor | None:
-    """`pack(weight)`, the weight as a kernel reads it; None if the call should pack it.
+def packed(weight: Tensor, pack: Callable[..., Tensor], kernels: Kernels, *arguments: int) -> Tensor | None:
+    """`pack(weight, *arguments)`, the weight as a kernel reads it; None if the call should pack it.
 
     Cached until the weight's version or its place in memory changes. Writes through `.data`, NumPy or another process
     leave no trace in the version. They are noticed if they touch one of `SAMPLES` or more values, among them some of
@@ -43,7 +43,7 @@ def packed(weight: Tensor, pack: Callable[[Tensor], Tensor], kernels: Kernels) -
     if torch.compiler.is_compiling() or not real or not dense or weight.is_inference() or not weight.is_leaf:
         return None
     by_pack: dict[tuple[Any, ...], CachedPanels] = _cache.setdefault(weight.untyped_storage(), {})
-    key = (pack, weight.storage_offset(), weight.shape)
+    key = (pack, arguments, weight.storage_offset(), weight.shape)
     state = (weight._version, weight.data_ptr(), weight.stride())
     cached = by_pack.get(key)
     values = weight.detach().as_strided((weight.numel(),), (1,))
@@ -51,7 +51,7 @@ def packed(weight: Tensor, pack: Callable[[Tensor], Tensor], kernels: Kernels) -
         return cached.panels
     places = _places(weight)
     with torch.no_grad():
-        by_pack[key] = CachedPanels(state, places, values.take(places), pack(weight))
+        by_pack[key] = CachedPanels(state, places, values.take(places), pack(weight, *arguments))
     return by_pack[key].panels
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -83,17 +83,8 @@ def _convolve(
     operator = ops.conv_stride1.default
     if needs_grad(x, weight, bias, residual):
         return operator(x, weight, None, None, bias, residual, slope, groups)  # type: ignore[no-any-return]
-    panels = packed(weight, Packing(groups), Kernels.CPU)  # type: ignore[arg-type]  # mypy calls no tuples
+    panels = packed(weight, ops.conv_stride1_pack_weight.default, Kernels.CPU, groups)
     return below_autograd(operator, x, weight, panels, None, bias, residual, slope, groups)  # type: ignore[no-any-return]
-
-
-class Packing(NamedTuple):
-    """Packs a weight for this many groups. A tuple, because the cache of packed weights compares it in every call."""
-
-    groups: int
-
-    def __call__(self, weight: Tensor) -> Tensor:
-        return ops.conv_stride1_pack_weight(weight, self.groups)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)

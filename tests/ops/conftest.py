@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ganzoo.ops import NativeError, cpu_library
 
@@ -34,6 +36,18 @@ def instruction_set(request: pytest.FixtureRequest) -> Iterator[str]:
     cpu_library.choose_instruction_set(request.param)
     yield request.param
     cpu_library.choose_instruction_set(None)
+
+
+class Recorder(TorchDispatchMode):
+    """The names of all operators called in this context."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.append(func.name())
+        return func(*args, **(kwargs or {}))
 
 
 def random(rng: torch.Generator, *shape: int, layout: str = "nchw") -> Tensor:

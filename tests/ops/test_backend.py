@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from ganzoo import ops
 from ganzoo.core.errors import UsageError
@@ -20,7 +18,7 @@ from ganzoo.ops.convolution import CONV_FEW_CHANNELS
 from ganzoo.ops.dispatch import BlockRule, Kernels
 from ganzoo.ops.few_channels import CONV_TRANSPOSE_TANH
 from ganzoo.ops.library import Loaded
-from tests.ops.conftest import needs_native
+from tests.ops.conftest import Recorder, needs_native
 
 
 def test_backends_are_chosen_by_argument_context_and_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,18 +52,6 @@ def test_without_kernels_auto_says_so_once_and_native_raises(
         block(x)
     with pytest.raises(NativeError, match="no native kernels"):
         cpu_library.choose_instruction_set(None)
-
-
-class Recorder(TorchDispatchMode):
-    """The names of all operators called in this context."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: list[str] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.names.append(func.name())
-        return func(*args, **(kwargs or {}))
 
 
 @needs_native

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import sys
 from functools import partial
 
 import pytest
@@ -11,9 +10,9 @@ from hypothesis import strategies as st
 
 from ganzoo.core.errors import GanzooError
 from ganzoo.ops import linear
-from ganzoo.ops.dispatch import Kernels
-from ganzoo.ops.linear import RULE, LinearRule
-from tests.ops.conftest import needs_native
+from ganzoo.ops.linear import min_work, min_work_on, mkl_is_fast
+from tests.conftest import Command
+from tests.ops.conftest import Recorder, needs_native
 
 
 @needs_native
@@ -118,13 +117,16 @@ def test_native_raises_with_the_cause(x: torch.Tensor, weight: torch.Tensor, rea
         linear(x, weight, backend="native")
 
 
-@pytest.mark.parametrize(("vendor", "family", "fewest"), [("AuthenticAMD", 25, 1 << 23), ("AuthenticAMD", 26, 1 << 19)])
-def test_auto_leaves_more_to_mkl_where_avx2_reaches_the_peak(
-    vendor: str, family: int, fewest: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys.modules[LinearRule.__module__], "_processor", lambda: (vendor, family))
-    monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
-    weight = torch.empty(1024, fewest // 1024 // 8)
-    x = torch.empty(8, weight.shape[1])
-    assert RULE.is_profitable(Kernels.CPU, x, weight, None)
-    assert not RULE.is_profitable(Kernels.CPU, x[:7], weight, None)
+def test_auto_leaves_more_to_mkl_where_avx2_reaches_the_peak() -> None:
+    assert (min_work_on("AuthenticAMD", 25), min_work_on("AuthenticAMD", 26)) == (1 << 23, 1 << 19)
+
+
+@needs_native
+@pytest.mark.skipif(mkl_is_fast(), reason="PyTorch computes all layers here")
+def test_auto_uses_the_kernel_from_the_number_of_multiplications_on_that_doctor_shows(ganzoo_cli: Command) -> None:
+    assert f"native from {min_work():,} multiplications on" in ganzoo_cli("doctor").out
+    weight = torch.randn(1024, min_work() // 1024 // 8)
+    for rows, native in ((8, True), (7, False)):
+        with Recorder() as recorder:
+            linear(torch.randn(rows, weight.shape[1]), weight)
+        assert ("ganzoo::matmul" in recorder.names) == native
