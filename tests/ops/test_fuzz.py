@@ -44,7 +44,7 @@ def answer(operation: Any, *arguments: Any) -> Any:
 
 
 def assert_close(actual: Tensor, expected: Tensor) -> None:
-    """Assert that `actual` is `expected` within the rounding of its type, relative to the largest value for bfloat16."""
+    """Assert that `actual` is `expected` within its type's rounding, of the largest value for bfloat16."""
     assert actual.shape == expected.shape
     largest = expected.abs().max().item() if expected.numel() else 0.0
     rtol, atol = (0.01, 0.03 * largest + 0.03) if actual.dtype == torch.bfloat16 else (1e-4, 1e-4)
