@@ -34,8 +34,15 @@ from ganzoo.training.run import Run
 PER_CLASS = {"cifar10": 100, "mnist": 10}
 HELD_OUT_PER_CLASS = 100
 STEPS, BATCH = "1500,5000,15000", 32
-AUGMENTATIONS = {"cifar10": ("none", "diffaugment", "ada"), "mnist": ("none", "diffaugment")}
-"""ADA turns and mirrors: such digits are none."""
+SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
+    "cifar10": {"none": {}, "diffaugment": {"augmentation": "diffaugment"}, "ada": {"augmentation": "ada"}},
+    "mnist": {  # ADA turns and mirrors: such digits are none
+        "none": {},
+        "diffaugment": {"augmentation": "diffaugment"},
+        "translation": {"augmentation": "translation", "generator_class_weight": 0.2},
+    },
+}
+"""The settings of every row, by data set."""
 SAMPLES = 10_000
 
 
@@ -57,28 +64,33 @@ def main() -> None:
 
 
 def rows(name: str, source: str, out: Path, seeds: int, stops: list[int]) -> list[dict[str, str]]:
-    """The table of one data set, its first row real images."""
+    """The table of one data set; its first rows are real images, and the images that are learnt from."""
     train, test = data.open(source), data.open(source, split="test")
     assert isinstance(train, data.ImageData)
     assert isinstance(test, data.ImageData)
     few = out / f"{name}.zip"
-    write(few, {"train": first(train, PER_CLASS[name]), "test": first(test, HELD_OUT_PER_CLASS)}, train.class_names)
+    learnt = first(train, PER_CLASS[name])
+    write(few, {"train": learnt, "test": first(test, HELD_OUT_PER_CLASS)}, train.class_names)
     extractor = FeatureExtractor.load_or_train(train, test)
     reference = extractor(test.images)[0]
-    control = frechet_distance(extractor(train.images[train.spread(SAMPLES)])[0], reference)
-    table = [{"run": "other real images", "seed": "", "steps": "", "Frechet distance": f"{control:.1f}"}]
+    copied = np.resize(np.stack([image for _, image in learnt]), (SAMPLES, *train.images.shape[1:]))
+    others = np.random.default_rng(0).permutation(len(train))[:SAMPLES]  # every sixth digit of MNIST is another mixture
+    real = {"other real images": train.images[others], "the images learnt from, themselves": copied}
+    distances = {run: frechet_distance(extractor(images)[0], reference) for run, images in real.items()}
+    table = [{"run": run, "Frechet distance": f"{distance:.1f}"} for run, distance in distances.items()]
+    print(name, *(f"{run} {distance:.1f}" for run, distance in distances.items()), flush=True)
     for seed in range(seeds):
         for steps in stops:
-            for augmentation in AUGMENTATIONS[name]:
-                path = out / f"{name}-{augmentation}-{seed}"
+            for row, chosen in SETTINGS[name].items():
+                path = out / f"{name}-{row}-{seed}"
                 kept = Path(f"{path}-{steps}.json")
                 if not kept.exists():
-                    settings = {"augmentation": augmentation, "batch_size": BATCH}
+                    settings = {"batch_size": BATCH, **chosen}
                     run = timed(path, "acgan", dataset=f"folder:{few}", steps=steps, seed=seed, settings=settings)
                     imaging.save(by_class(run), kept.with_suffix(".png"))
                     plain = processor_seconds(out / f"{name}-none-{seed}", steps)
                     figures = {
-                        "run": augmentation,
+                        "run": row,
                         "seed": str(seed),
                         "steps": str(steps),
                         **measured(run, extractor, reference),
