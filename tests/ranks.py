@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["ganzoo.api", "ganzoo.training.session", "ganzoo.training.state", "sklearn.datasets"])
+_context.set_forkserver_preload(["ganzoo.api", "ganzoo.training.session", "ganzoo.training.state"])
 
 
 def start(work: Callable[..., None], *arguments: Any, **environment: Any) -> BaseProcess:

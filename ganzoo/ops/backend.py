@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import torch
 
 from ganzoo.core.errors import GanzooError, UsageError, did_you_mean
+from ganzoo.ops.constants import assume_constant_result
 
 BACKENDS = ("auto", "native", "reference")
 VARIABLE = "GANZOO_OPS"
@@ -53,13 +54,13 @@ def recorded_in_a_graph() -> Iterator[None]:
         _recording.reset(token)
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+@assume_constant_result
 def recording() -> bool:
     """Whether operations are recorded in a CUDA graph."""
     return _recording.get()
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+@assume_constant_result
 def resolve(argument: str) -> str:
     """The backend to use: the argument unless it is "auto", else the context's, else GANZOO_OPS, else auto."""
     if argument != "auto":

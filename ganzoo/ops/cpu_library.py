@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import ctypes
 
-import torch
-
 from ganzoo.ops import autograd, build_config
 from ganzoo.ops.backend import NativeError
+from ganzoo.ops.constants import assume_constant_result
 from ganzoo.ops.library import Library
 
 INSTRUCTION_SETS = ("avx512", "avx2", "generic")
@@ -28,7 +27,7 @@ LIBRARY = Library(
 )
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+@assume_constant_result
 def unavailable_reason() -> str | None:
     """Why there are no native kernels in this process; None if there are."""
     loaded = LIBRARY.loaded or LIBRARY.load()
@@ -41,7 +40,7 @@ def instruction_set() -> str | None:
     return None if library is None else library.ganzoo_instruction_set().decode()
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+@assume_constant_result
 def has_bfloat16() -> bool:
     """Whether there are kernels for bfloat16: the instruction set in use has products of it (AVX512_BF16)."""
     library = (LIBRARY.loaded or LIBRARY.load()).library

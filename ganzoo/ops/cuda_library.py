@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ganzoo.ops import build_config
 from ganzoo.ops.backend import recording
+from ganzoo.ops.constants import assume_constant_result
 from ganzoo.ops.library import Library
 
 EMULATED = False
@@ -50,7 +51,7 @@ LIBRARY = Library(
 )
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+@assume_constant_result
 def unavailable_reason() -> str | None:
     """Why there are no CUDA kernels in this process, as a clause; None if there are."""
     loaded = LIBRARY.loaded or LIBRARY.load()
@@ -132,7 +133,7 @@ def describe() -> str:
     return f"for {names}, {loaded.status} ({loaded.path}){note}"
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+@assume_constant_result
 def _capability(device_type: str, index: int | None) -> tuple[int, int]:
     """The compute capability of a GPU; of another device, one that is sufficient."""
     return _capability_of_gpu(index) if device_type == "cuda" and index is not None else build_config.OLDEST_GPU

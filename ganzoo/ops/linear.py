@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ganzoo.ops.autograd import Gradients, declare
+from ganzoo.ops.constants import assume_constant_result
 from ganzoo.ops.dispatch import Kernels, below_autograd, dispatch, float32_on_cpu_reason, statically_true
 
 MIN_WORK, MIN_WORK_OF_NARROW_UNITS = 1 << 19, 1 << 23
@@ -72,13 +73,13 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, backend: st
     return result
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+@assume_constant_result
 def mkl_is_fast() -> bool:
     """Whether PyTorch's own products are as fast as possible here: with MKL on Intel, or without MKL."""
     return not torch.backends.mkl.is_available() or _processor()[0] == "GenuineIntel"
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+@assume_constant_result
 def min_work() -> int:
     """Fewest multiplications of a product that `auto` computes natively on this processor."""
     return min_work_on(*_processor())

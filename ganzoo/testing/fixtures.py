@@ -17,6 +17,7 @@ from ganzoo.core.errors import UsageError
 from ganzoo.core.plugin import Architecture
 from ganzoo.core.spec import INPUT, LABEL, TARGET, DataKind, DataSpec
 from ganzoo.data.arrays import ArrayData
+from ganzoo.data.digits import scikit_learn_digits
 from ganzoo.data.images import ImageData, resize, sha256_of
 from ganzoo.data.modality import get_modality
 from ganzoo.data.normalization import encode
@@ -241,13 +242,10 @@ def _made_up(spec: DataSpec) -> ArrayData:
 @functools.cache
 def _digits(channels: int, size: int, labelled: bool, inputs: int) -> ImageData:
     """scikit-learn's handwritten digits, which need no download, and coarser versions as input images."""
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
-    small = np.round(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
+    small, digits = scikit_learn_digits()
     images = np.repeat(resize(small, size), channels, axis=1)
     blurred = np.repeat(resize(resize(small, 4), size), inputs, axis=1) if inputs else None
-    labels, names = (bunch.target.astype(np.int64), tuple("0123456789")) if labelled else (None, ())
+    labels, names = (digits, tuple("0123456789")) if labelled else (None, ())
     sha256 = sha256_of(images, labels)
     return ImageData(images, labels, names, "digits of scikit-learn", "train", sha256, inputs=blurred)
 

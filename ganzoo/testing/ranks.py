@@ -78,8 +78,6 @@ def _server() -> subprocess.Popen[str]:
 
 def serve() -> None:
     """Answer the requests of `_ask` on stdin until it closes."""
-    import sklearn.datasets  # noqa: F401  # before the ranks need it
-
     out = os.fdopen(os.dup(1), "w")  # what plugins print must not be taken for an answer
     os.dup2(2, 1)
     for line in sys.stdin:

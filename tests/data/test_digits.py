@@ -1,9 +1,17 @@
 from __future__ import annotations
 
-import numpy as np
-from ganzoo_plugins.datasets.digits import Digits
+import subprocess
+import sys
+from pathlib import Path
 
+import numpy as np
+import pytest
+from ganzoo_plugins.datasets.digits import Digits
+from sklearn.datasets import load_digits
+
+from ganzoo.core.errors import DataError
 from ganzoo.core.spec import DataLocation, DataSpec
+from ganzoo.data.digits import scikit_learn_digits
 
 
 def test_two_fixed_splits_of_all_digits(where: DataLocation) -> None:
@@ -28,3 +36,27 @@ def test_the_splits_share_no_image(where: DataLocation) -> None:
 
 def test_resized(where: DataLocation) -> None:
     assert Digits().load(where, "test", 16, None).images.shape == (355, 1, 16, 16)
+
+
+def test_they_are_those_of_scikit_learn_wherever_it_keeps_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    bunch, file = load_digits(), scikit_learn_digits()
+    monkeypatch.setattr(Path, "exists", lambda _: False)
+    for images, labels in (file, scikit_learn_digits()):
+        np.testing.assert_array_equal(images[:, 0], np.round(bunch.images * (255 / 16)).astype(np.uint8))
+        np.testing.assert_array_equal(labels, bunch.target)
+
+
+def test_without_scikit_learn_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(DataError, match="pip install scikit-learn"):
+        scikit_learn_digits()
+
+
+def test_loading_a_model_and_digits_imports_neither_the_tracer_of_torch_compile_nor_scikit_learn() -> None:
+    code = """
+import sys, ganzoo, ganzoo.data
+ganzoo.data.open("digits")
+ganzoo.load("cgan-mnist").sample(1, seed=0)
+print({"sklearn", "scipy", "sympy", "torch._dynamo"} & set(sys.modules))
+"""
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"

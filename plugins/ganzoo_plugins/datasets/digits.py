@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ganzoo.errors import DataError
 from ganzoo.plugin import DataLocation, Dataset, Split
 
 if TYPE_CHECKING:
@@ -23,15 +22,10 @@ class Digits(Dataset):
     def load(self, where: DataLocation, split: Split, image_size: int | None, argument: str | None) -> ImageData:
         import numpy as np
 
+        from ganzoo.data.digits import scikit_learn_digits
         from ganzoo.data.images import ImageData, resize, sha256_of
 
-        try:
-            from sklearn.datasets import load_digits
-        except ImportError:
-            raise DataError("The data set digits needs scikit-learn: pip install scikit-learn") from None
-        bunch = load_digits()
-        labels = bunch.target.astype(np.int64)
-        images = np.round(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
+        images, labels = scikit_learn_digits()
         test = np.zeros(len(labels), dtype=bool)
         for digit in range(10):
             test[np.flatnonzero(labels == digit)[TEST_EVERY - 1 :: TEST_EVERY]] = True
