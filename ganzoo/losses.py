@@ -166,11 +166,11 @@ def energy_fake(fake: Tensor) -> Tensor:
 def pull_away(codes: Tensor) -> Tensor:
     """The mean squared cosine of all pairs of different codes [N, features]: Zhao et al. 2017, arXiv:1609.03126, eq. 8.
 
-    Added to a generator's loss, with a weight, it keeps images apart.
+    Added to a generator's loss, with a weight, it keeps images apart. A single code has no pair: 0.
     """
     directions = F.normalize(codes, dim=1)
     count = len(codes)
-    return ((directions @ directions.T).square().sum() - count) / (count * (count - 1))
+    return ((directions @ directions.T).square().sum() - count) / max(1, count * (count - 1))
 
 
 def _mean(logits: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ def test_pull_away_is_the_mean_squared_cosine_of_pairs() -> None:
     assert pull_away(torch.eye(3)).item() == pytest.approx(0)
     assert pull_away(torch.tensor([[1.0, 0], [-2.0, 0]])).item() == pytest.approx(1)
     assert pull_away(torch.tensor([[1.0, 0], [1.0, 1.0]])).item() == pytest.approx(0.5)
+    assert pull_away(torch.tensor([[3.0, 4.0]])).item() == pytest.approx(0, abs=1e-6)  # no pair
 
 
 def test_the_energy_is_the_reconstruction_error() -> None:
