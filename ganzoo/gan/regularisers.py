@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganzoo.augmentations import normal
+from ganzoo.core.errors import UsageError
 from ganzoo.gan.condition import map_condition
 from ganzoo.gan.step import Logs, MicroBatch
 
@@ -140,9 +141,10 @@ def path_lengths(along: Tensor, images: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def orthogonality(network: nn.Module) -> Tensor:
-    """Half of the sum over weights W [outputs, ...] of |W W^T o (1 - I)|^2: Brock et al. 2019, arXiv:1809.11096, eq. 3.
+    """Half of the sum over weights W [rows, ...] of |W W^T o (1 - I)|^2: Brock et al. 2019, arXiv:1809.11096, eq. 3.
 
-    Embeddings are left out. The half makes a step equal to that of the authors' code.
+    A row is what belongs to one output, in transposed convolutions to one input. Embeddings are left out. The half
+    makes a step equal to that of the authors' code. UsageError if no module has a matrix called `weight`.
     """
     terms = []
     for module in network.modules():
@@ -150,6 +152,8 @@ def orthogonality(network: nn.Module) -> Tensor:
         if isinstance(weight, Tensor) and weight.dim() > 1 and not isinstance(module, nn.Embedding):
             gram = weight.flatten(1) @ weight.flatten(1).T
             terms.append((gram - torch.diag(gram.diagonal())).square().sum())
+    if not terms:
+        raise UsageError("orthogonal needs a generator with weight matrices: no module has one called weight.")
     return 0.5 * torch.stack(terms).sum()
 
 

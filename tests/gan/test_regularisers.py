@@ -129,6 +129,8 @@ def test_the_step_of_orthogonal_regularisation_is_that_of_the_authors_code() -> 
     torch.testing.assert_close(layer.weight.grad, 2 * (gram * (1 - torch.eye(4))) @ layer.weight)
     nn.init.orthogonal_(layer.weight)
     assert orthogonality(layer) < 1e-10
+    with pytest.raises(UsageError, match="needs a generator with weight matrices"):
+        orthogonality(nn.ReLU())
 
 
 def test_top_k_falls_to_its_least_share_and_keeps_the_best() -> None:

@@ -140,6 +140,14 @@ def test_one_of_the_two_rotations_acts_with_probability_p() -> None:
     assert turned.item() == pytest.approx(0.6, abs=0.04)
 
 
+def test_images_that_are_not_square_are_turned_without_being_stretched() -> None:
+    u, n = torch.rand(N, 12, generator=rng()), torch.randn(N, 4, generator=rng())
+    u[:, [0, 2, 4, 7, 8, 11]] = 1  # the two rotations alone
+    to_pixels = torch.tensor([16 / 2, 8 / 2])  # of a map from [-1, 1] to [-1, 1]
+    maps = geometry(u, n, torch.tensor(0.6), torch.Size((8, 16)))[:, :2, :2] * to_pixels[:, None] / to_pixels
+    torch.testing.assert_close(maps @ maps.mT, torch.eye(2).expand(N, 2, 2))
+
+
 def mixed(u: Tensor, n: Tensor, channels: int = 3) -> Tensor:
     return colours(u, n, torch.ones(()), channels)
 

@@ -97,8 +97,8 @@ def geometry(u: Tensor, n: Tensor, p: Tensor, shape: torch.Size) -> Tensor:
         return _matrix([[one, zero, -2 * x], [zero, one, -2 * y], [zero, zero, one]])
 
     def rotate(angle: Tensor) -> Tensor:
-        sin, cos = angle.sin(), angle.cos()
-        return _matrix([[cos, sin, zero], [-sin, cos, zero], [zero, zero, one]])
+        sin, cos = angle.sin(), angle.cos()  # of pixels, which are not square in [-1, 1] unless the image is
+        return _matrix([[cos, sin * (height / width), zero], [-sin * (width / height), cos, zero], [zero, zero, one]])
 
     flipped = choose(u[:, 0], torch.where(u[:, 1] < 0.5, -one, one), one)
     quarters = choose(u[:, 2], (u[:, 3] * 4).floor(), zero)
