@@ -22,12 +22,13 @@ from ganzoo.data import imaging
 
 ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "acgan": ("acgan", {}),
-    "acgan-32": ("acgan", {"batch_size": 32}),
+    "acgan-long": ("acgan", {"recipe": "long"}),
+    "acgan-32": ("acgan", {"settings": {"batch_size": 32}}),
     "cgan": ("cgan", {}),
     "projection": ("projection", {}),
-    "projection-bn": ("projection", {"discriminator_norm": "batch"}),
+    "projection-bn": ("projection", {"settings": {"discriminator_norm": "batch"}}),
 }
-"""Architecture and settings by the name of a row."""
+"""Architecture and options of `ganzoo.train` by the name of a row."""
 METRICS = ["frechet", "kid", "coverage", "label_accuracy", "class_coverage"]
 COLUMNS = {"frechet": ".1f", "kid": ".4f", "precision": ".3f", "recall": ".3f", "label_accuracy": ".3f",
            "class_coverage": ".3f"}  # fmt: skip
@@ -48,10 +49,10 @@ def main() -> None:
     table: list[dict[str, str]] = []
     for seed in range(arguments.seeds):
         for name in names:
-            (architecture, settings), path = ROWS[name], arguments.out / f"{name}-{seed}"
+            (architecture, options), path = ROWS[name], arguments.out / f"{name}-{seed}"
             run = trained_for(
                 path, arguments.processor_seconds, architecture,
-                dataset=arguments.dataset, seed=seed, settings=settings,
+                dataset=arguments.dataset, seed=seed, **options,
             )  # fmt: skip
             picture = arguments.out / f"{name}-{seed}.png"
             if not picture.exists():

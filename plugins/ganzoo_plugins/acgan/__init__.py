@@ -44,7 +44,7 @@ class ACGAN(Architecture):
             examples=range(2_000),
         ),
         "long": Recipe(
-            summary="beyond 10,000 steps on CIFAR-10: distance 19 after 18,718, where the defaults pass 21 and rise",
+            summary="beyond 10,000 steps on CIFAR-10: distance 25 after 58,660, where that of the defaults is 65",
             settings={"augmentation": "noise", "generator_class_weight": 0.1},
             shape=(3, 32, 32),
             examples=range(20_000, 200_000),
