@@ -123,8 +123,14 @@ class DataSpec:
         return self.target.shape[0]
 
     @property
+    def side(self) -> int | None:
+        """The side of square images; None for other images and for anything but images."""
+        square = self.kind == "images" and self.target.shape[1] == self.target.shape[2]
+        return self.target.shape[1] if square else None
+
+    @property
     def size(self) -> int:
-        """The side of square images; 0 for anything but images."""
+        """The side of images, for architectures that need square ones; 0 for anything but images."""
         if self.kind != "images":
             return 0
         _, height, width = self.target.shape

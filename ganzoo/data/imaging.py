@@ -125,16 +125,21 @@ def read_fitted(path: Path, shape: tuple[int, ...]) -> Tensor:
     It is rotated by its EXIF orientation, put on white if transparent, cropped to its centre and scaled. Raises
     GanzooError as `read` does, or for another number of channels.
     """
-    channels, height, width = shape
-    if channels not in (1, 3):
-        raise GanzooError(f"A picture has 1 or 3 channels, and these images have {channels}.")
+    if shape[0] not in (1, 3):
+        raise GanzooError(f"A picture has 1 or 3 channels, and these images have {shape[0]}.")
     with _opened(path) as opened:
-        image = ImageOps.exif_transpose(opened)
-        if image.has_transparency_data:
-            colour = image.convert("RGBA")
-            image = Image.alpha_composite(Image.new("RGBA", colour.size, "white"), colour)
-        image = image.convert("L" if channels == 1 else "RGB")
-        return _to_tensor(ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS))
+        return fitted(opened, shape)
+
+
+def fitted(picture: Image.Image, shape: tuple[int, ...]) -> Tensor:
+    """The picture as an image uint8 of `shape`, as `read_fitted` describes."""
+    channels, height, width = shape
+    image = ImageOps.exif_transpose(picture)
+    if image.has_transparency_data:
+        colour = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", colour.size, "white"), colour)
+    image = image.convert("L" if channels == 1 else "RGB")
+    return _to_tensor(ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS))
 
 
 @contextlib.contextmanager

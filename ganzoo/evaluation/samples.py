@@ -49,11 +49,10 @@ def evaluate_samples(
     """
     count, seed = configs.integer("count", count, ge=1), configs.integer("seed", seed, ge=0, le=configs.MAX_SEED)
     train, test = _splits(against, data_dir)
-    size = train.spec.size or None
     if samples.endswith(".onnx"):
         given = _loaded(samples, *onnx_samples.draw(samples, count, seed))
     else:
-        given = _read(samples, None if samples.endswith(".npz") else size, data_dir)
+        given = _read(samples, None if samples.endswith(".npz") else train.spec.side, data_dir)
     if given.spec.target != train.spec.target and given.spec.shape != train.spec.shape:
         raise UsageError(f"{samples} has {given.spec.target}, and {against} has {train.spec.target}.")
     stand_in: Any = _Given(given, train, count, seed, find_device(device))
@@ -91,7 +90,7 @@ def _splits(name: str, data_dir: str | os.PathLike[str] | None) -> tuple[Data, D
     if name.endswith(".npz"):
         return train, None
     try:
-        return train, data.open(name, split="test", image_size=train.spec.size or None, data_dir=data_dir)
+        return train, data.open(name, split="test", image_size=train.spec.side, data_dir=data_dir)
     except SplitError:
         return train, None
 

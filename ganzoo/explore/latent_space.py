@@ -134,7 +134,7 @@ class LatentSpace:
         images = self._training_images.images
         wanted = picture.flatten().float()
         parts = [
-            (torch.from_numpy(images[i : i + CHUNK].reshape(-1, len(wanted))).float() - wanted).square().mean(1).sqrt()
+            (torch.from_numpy(np.array(images[i : i + CHUNK])).flatten(1).float() - wanted).square().mean(1).sqrt()
             for i in range(0, len(images), CHUNK)
         ]
         found = torch.cat(parts).topk(min(NEAREST, len(images)), largest=False)
@@ -169,7 +169,7 @@ class LatentSpace:
         name, where = config["dataset"]["name"], DataLocation.find(config["data_dir"])
         if not data.on_disk(name, where):
             raise UsageError(f"The training images are not on this machine: {name}. Set GANZOO_DATA to where they are.")
-        images = data.open(name, image_size=self.gan.spec.size, data_dir=config["data_dir"])
+        images = data.open(name, image_size=self.run.image_size, data_dir=config["data_dir"])
         if not isinstance(images, ImageData) or images.images.shape[1:] != self.gan.spec.shape:
             raise UsageError(f"The images of {name} no longer have the shape that this run was trained on.")
         return images

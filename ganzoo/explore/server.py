@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
@@ -143,12 +144,11 @@ class Page:
     async def project(self, request: Request) -> Response:
         """Project the image in the body, and name the pin for it."""
         space = await self._latent_space(request)
-        channels, size = space.gan.spec.shape[:2]
-        image = await in_thread(uploads.decode, await read_body(request, uploads.MAX_BYTES), channels, size)
+        image = await in_thread(uploads.decode, await read_body(request, uploads.MAX_BYTES), space.gan.spec.shape)
         async with self._projecting:
             name, found = await in_thread(space.project, image, label_in(request))
         return answer({
-            "image": name, "psnr": round(found.psnr, 2), "random_psnr": round(found.random_psnr, 2),
+            "image": name, "psnr": decibels(found.psnr), "random_psnr": decibels(found.random_psnr),
             "length": round(found.length, 2),
         })  # fmt: skip
 
@@ -245,6 +245,11 @@ def pixels(images: Tensor) -> Response:
     from starlette.responses import Response
 
     return Response(images.permute(0, 2, 3, 1).contiguous().numpy().tobytes(), media_type=BYTES)
+
+
+def decibels(ratio: float) -> float | str:
+    """A ratio to be shown; JSON has no infinity."""
+    return "∞" if math.isinf(ratio) else round(ratio, 2)
 
 
 def label_in(request: Request) -> int | None:

@@ -5,41 +5,32 @@ from __future__ import annotations
 import io
 import warnings
 
-import numpy as np
-import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from ganzoo.core.errors import UsageError
+from ganzoo.data import imaging
 
 MAX_BYTES = 16 << 20
 MAX_PIXELS = 1 << 25
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 
 
-def decode(content: bytes, channels: int, size: int) -> Tensor:
-    """The image in `content` as the GAN's images are, uint8 [channels, size, size], 1 or 3 channels.
+def decode(content: bytes, shape: tuple[int, ...]) -> Tensor:
+    """The image in `content` as the GAN's images are, uint8 of `shape`, [1 or 3, H, W].
 
     It is turned by its EXIF orientation, put on white if it is transparent, scaled, and cropped to its centre. Raises
     UsageError if it is no image, or has too many pixels, which is checked before they are decoded.
     """
-    if channels not in (1, 3):
-        raise UsageError(f"Images have 1 or 3 channels, and those of this GAN have {channels}.")
+    if shape[0] not in (1, 3):
+        raise UsageError(f"Images have 1 or 3 channels, and those of this GAN have {shape[0]}.")
     try:
         with warnings.catch_warnings(), Image.open(io.BytesIO(content), formats=FORMATS) as opened:
             warnings.simplefilter("error")  # Pillow only warns of damage that it can read past
             if opened.width * opened.height > MAX_PIXELS:
                 raise UsageError(f"This image has more than {MAX_PIXELS / 1e6:.0f} million pixels.")
-            image = ImageOps.exif_transpose(opened)
-            if image.has_transparency_data:
-                colour = image.convert("RGBA")
-                image = Image.alpha_composite(Image.new("RGBA", colour.size, "white"), colour)
-            fitted = ImageOps.fit(
-                image.convert("L" if channels == 1 else "RGB"), (size, size), Image.Resampling.LANCZOS
-            )
+            return imaging.fitted(opened, shape)
     except UsageError:
         raise
     except (OSError, ValueError, SyntaxError, EOFError, Warning, Image.DecompressionBombError, MemoryError):
         raise UsageError(f"This file is no image that can be read. Choose {', '.join(FORMATS)}.") from None
-    pixels = np.array(fitted)
-    return torch.from_numpy(pixels[None] if channels == 1 else pixels.transpose(2, 0, 1).copy())

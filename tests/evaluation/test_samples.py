@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import ganzoo
 from ganzoo import data
@@ -102,3 +103,16 @@ def test_onnx_files_that_cannot_be_evaluated(ganzoo_cli: Command) -> None:
     assert result.code == 2
     assert "ring.onnx has" in result.err
     assert "modes" in ganzoo_cli("evaluate", "ring.onnx", "--against", "ring", "--samples", 2500).out
+
+
+def test_images_that_are_not_square(ganzoo_cli: Command) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (300, 1, 16, 32), dtype=np.uint8)
+    Path("wide").mkdir()
+    for number, image in enumerate(images):
+        Image.fromarray(image[0]).save(f"wide/{number:03}.png")
+    np.savez("wide.npz", images=images[::-1])
+    words = ["--against", "folder:wide", "--metrics", "memorisation", "--json"]
+    for samples in ("wide.npz", "folder:wide"):
+        result = ganzoo_cli("evaluate", samples, *words)
+        assert result.code == 0, result.err
+        assert figures(result)["copies_pixels"] == 1

@@ -20,6 +20,7 @@ from ganzoo.core.errors import UsageError
 from ganzoo.explore import uploads
 from ganzoo.explore.latent_space import LatentSpace
 from ganzoo.explore.recipe import Recipe
+from ganzoo.explore.server import decibels
 from ganzoo.gan import GAN
 from ganzoo.training.run import Run
 
@@ -165,6 +166,26 @@ def test_a_projected_image_becomes_a_pin(client: Any, identifiers: Any, ask: Ask
     assert gone.json()["error"].startswith("A projected image is gone")
 
 
+def test_images_that_are_not_square_are_projected_and_have_neighbours(client: Any, runs: Path) -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (40, 16, 32), dtype=np.uint8)
+    for number, picture in enumerate(pictures):
+        folder = runs.parent / "wide" / str(number % 2)
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(folder / f"{number}.png")
+    settings = {"width": 8, "batch_size": 8}
+    ganzoo.train("cgan", dataset=f"folder:{runs.parent / 'wide'}", out=runs / "wide", steps=2, settings=settings)
+    identifier = next(run["id"] for run in client.get("/api/home").json()["runs"] if run["name"] == "wide")
+    found = client.post(f"/api/runs/{identifier}/project", content=picture_file(pictures[0])).json()
+    assert found["psnr"] >= found["random_psnr"]
+    about = client.post(f"/api/runs/{identifier}/about", json={"pins": [{"image": found["image"]}] * 4}).json()
+    assert about["reason"] == ""
+    assert about["nearest"]
+
+
+def test_an_infinite_ratio_is_said_in_json() -> None:
+    assert [decibels(ratio) for ratio in (12.345, float("inf"))] == [12.35, "∞"]
+
+
 @pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n" + bytes(40), b"<svg/>", b"%PDF-1.4"])
 def test_an_upload_that_is_no_image_is_one_message(content: bytes, client: Any, identifiers: Any) -> None:
     response = client.post(f"/api/runs/{identifiers('images')}/project", content=content)
@@ -183,13 +204,13 @@ def test_uploads_are_bounded_in_bytes_and_in_pixels(client: Any, identifiers: An
 def test_uploads_are_fitted_to_the_images_of_the_gan() -> None:
     colour = np.full((20, 30, 3), (255, 0, 0), np.uint8)
     for format in ("PNG", "WEBP", "BMP"):
-        image = uploads.decode(picture_file(colour, format), 3, 16)
+        image = uploads.decode(picture_file(colour, format), (3, 16, 16))
         assert image.shape == (3, 16, 16)
         assert image[:, 8, 8].tolist() == pytest.approx([255, 0, 0], abs=6)
     clear = np.zeros((8, 8, 4), np.uint8)
-    assert uploads.decode(picture_file(clear), 1, 8).eq(255).all()
+    assert uploads.decode(picture_file(clear), (1, 8, 8)).eq(255).all()
     with pytest.raises(UsageError, match="1 or 3 channels"):
-        uploads.decode(picture_file(colour), 2, 16)
+        uploads.decode(picture_file(colour), (2, 16, 16))
 
 
 @pytest.mark.parametrize(
