@@ -11,10 +11,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 demo: $(VENV)/installed  ## train a conditional GAN on real digits for a minute
 	$(BIN)/ganzoo train cgan --dataset digits --minutes 1
 
-# More workers than cores: a third of the tests' time is spent waiting for processes and timers.
-WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
+# Three workers for two cores: a third of the tests' time is spent waiting for processes and timers.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) \* 3 / 2)
 test: $(VENV)/installed  ## run the quick tests, on every core
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 test-long: $(VENV)/installed  ## run all tests, slow ones included
 	$(BIN)/pytest -m "slow or not slow"

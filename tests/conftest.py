@@ -24,20 +24,6 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 hypothesis.settings.register_profile("ganzoo", deadline=None)
 hypothesis.settings.load_profile("ganzoo")
 
-LONGEST = (
-    "ports/test_ports.py", "test_conformance.py", "exporting/test_export.py", "test_docs_plugins.py",
-    "training/test_ranks.py", "training/test_resume.py", "training/test_remote.py", "core/test_isolation.py",
-    "csrc/test_kernels.py", "test_docs_pages.py", "evaluation/test_feature_extractor.py", "core/test_config.py",
-    "training/test_failure_detection.py",
-)  # fmt: skip
-"""The files that take longest, which come first: `make test` gives every worker one file after the other."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    tests = Path(__file__).parent
-    turn = {tests / name: number for number, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: turn.get(item.path, len(LONGEST)))
-
 
 @dataclass(frozen=True)
 class Result:
