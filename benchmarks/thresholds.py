@@ -158,7 +158,7 @@ def shown(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def summary(title: str, rows: list[dict[str, Any]]) -> str:
-    """How often `auto` chose well, and the time above the best, in the geometric mean."""
+    """The line below a table: how many shapes `auto` got wrong, and how much slower than the best it is on average."""
     taken = [row["ratio"] for row in rows if row["kernels"]]
     choice, auto = (
         100 * (geometric_mean([time / min(row[name] for name in BACKENDS) for row, time in zip(rows, times)]) - 1)

@@ -117,7 +117,7 @@ def sample(
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """What was generated."""
+    """Generated samples, and what is written to files with them."""
 
     kinds: Mapping[str, Tensor]
     """The samples; of a paired GAN also their inputs and targets, by name."""
@@ -126,7 +126,7 @@ class Samples:
     labels: Tensor | None
     class_names: list[str]
     origin: Mapping[str, str | int]
-    """What files store about where they come from."""
+    """Text for the metadata of files: the run, the step, the seed."""
 
     @property
     def shown(self) -> list[tuple[Tensor, Field]]:
@@ -134,7 +134,7 @@ class Samples:
 
 
 def _choices(labels: Sequence[str], method: str | None, sampling: Mapping[str, Any]) -> dict[str, str]:
-    """What the user chose, as files store it."""
+    """The options of the command line as text for the metadata of files, without those left at their defaults."""
     from ganzoo.core.config import format_value
 
     settings = " ".join(f"{name}={format_value(value)}" for name, value in sampling.items())

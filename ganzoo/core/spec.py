@@ -25,7 +25,7 @@ UNKNOWN_LABEL = -1
 
 
 def examples_of(kind: DataKind) -> str:
-    """What messages call examples of this kind of data: "images", "points", "rows of a table"."""
+    """The word for data of this kind in a message that says what they are: "images", "audio", "rows of a table"."""
     return "rows of a table" if kind == "table" else kind
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ganzoo.core import registry
 from ganzoo.core.config import format_value
 from ganzoo.core.errors import GanzooError
-from ganzoo.core.spec import examples_of
+from ganzoo.data.modality import get_modality
 from ganzoo.evaluation.results import BETTER, Evaluation, format_number, protocol_lines
 from ganzoo.training.repeat import command
 from ganzoo.training.run import Run
@@ -15,7 +15,7 @@ def card(run: Run, evaluation: Evaluation, step: int, precision: str) -> str:
     """The card of `run` at `step`, with the figures of `evaluation`; `precision` describes the stored weights."""
     config = run.config
     data = config["dataset"]
-    examples = f"{data['images']:,} {examples_of(run.spec.kind)}"
+    examples = f"{data['images']:,} {get_modality(run.spec.kind).noun}"
     facts = {
         "architecture": f"{config['architecture']} from {config['distribution']}",
         "data": f"{data['name']}, {examples} of the split {data.get('split', 'train')}",

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import torch
 
 from ganzoo.core.errors import GanzooError, UsageError, did_you_mean
-from ganzoo.ops.constants import assume_constant_result
+from ganzoo.ops.constant_results import assume_constant_result
 
 BACKENDS = ("auto", "native", "reference")
 VARIABLE = "GANZOO_OPS"

@@ -10,7 +10,7 @@ import ctypes
 
 from ganzoo.ops import autograd, build_config
 from ganzoo.ops.backend import NativeError
-from ganzoo.ops.constants import assume_constant_result
+from ganzoo.ops.constant_results import assume_constant_result
 from ganzoo.ops.library import Library
 
 INSTRUCTION_SETS = ("avx512", "avx2", "generic")

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ganzoo.ops import build_config
 from ganzoo.ops.backend import recording
-from ganzoo.ops.constants import assume_constant_result
+from ganzoo.ops.constant_results import assume_constant_result
 from ganzoo.ops.library import Library
 
 EMULATED = False

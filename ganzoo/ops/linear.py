@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ganzoo.ops.autograd import Gradients, declare
-from ganzoo.ops.constants import assume_constant_result
+from ganzoo.ops.constant_results import assume_constant_result
 from ganzoo.ops.dispatch import Kernels, below_autograd, dispatch, float32_on_cpu_reason, statically_true
 
 MIN_WORK, MIN_WORK_OF_NARROW_UNITS = 1 << 19, 1 << 23

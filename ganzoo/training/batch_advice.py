@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ganzoo.core.errors import TrainingError, out_of_memory
-from ganzoo.core.spec import examples_of
+from ganzoo.data.modality import get_modality
 from ganzoo.gan import GAN
 from ganzoo.nn import uses_batch_statistics
 from ganzoo.training.config import TrainConfig
@@ -42,6 +42,6 @@ def note_on_accumulation(gan: GAN) -> list[str]:
         return []
     return [
         f"accumulate={parts} with batch norm: statistics are computed over {size // parts} "
-        f"{examples_of(gan.spec.kind)} at a time, so results differ slightly from training with the full batch of "
-        f"{size}."
+        f"{get_modality(gan.spec.kind).noun} at a time, so results differ slightly from training with the full batch "
+        f"of {size}."
     ]

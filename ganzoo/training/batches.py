@@ -14,7 +14,8 @@ from torch import Tensor
 
 from ganzoo.core import distributed
 from ganzoo.core.errors import UsageError
-from ganzoo.core.spec import INPUT, LABEL, TARGET, examples_of
+from ganzoo.core.spec import INPUT, LABEL, TARGET
+from ganzoo.data.modality import get_modality
 from ganzoo.data.normalization import encode
 from ganzoo.data.streamed import Streamed
 from ganzoo.gan import Condition, condition_of
@@ -38,7 +39,7 @@ class Batches:
         if batch_size > count:
             raise UsageError(
                 f"batch_size={batch_size} is larger than the data set: {data.name} has {count} "
-                f"{examples_of(data.spec.kind)}. Choose batch_size <= {count}."
+                f"{get_modality(data.spec.kind).noun}. Choose batch_size <= {count}."
             )
         self.data = data
         self.spec = data.spec
