@@ -12,7 +12,7 @@ import ganzoo
 from ganzoo.cli import COMMANDS
 from ganzoo.core import registry
 
-HEAVY = ("torch", "numpy", "rich", "PIL", "sklearn", "pooch")
+HEAVY = ("torch", "numpy", "scipy", "rich", "PIL", "sklearn", "pooch")
 
 
 def loaded_after(code: str, *argv: str) -> set[str]:
@@ -110,3 +110,8 @@ def test_public_names_resolve_and_others_do_not() -> None:
 def test_public_lists_contain_the_built_ins() -> None:
     assert {"vanilla", "dcgan", "cgan", "wgan"} <= set(ganzoo.architectures())
     assert {"mnist", "fashion_mnist", "kmnist", "cifar10", "digits", "folder", "ring", "grid"} <= set(ganzoo.datasets())
+
+
+def test_evaluation_and_its_metrics_import_scipy_only_when_they_need_it() -> None:
+    code = "from ganzoo.evaluation.metrics import all_metrics; assert all_metrics().keys() >= {'frechet', 'memorisation'}"
+    assert loaded_after(code).isdisjoint({"scipy", "sklearn"})

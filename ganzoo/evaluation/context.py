@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy.stats
 import torch
 from torch import Tensor
 
@@ -175,6 +174,8 @@ class EvaluationContext:
     @cached_property
     def why_classifier_is_useless(self) -> str | None:
         """Why the classifier's figures would mean nothing, as a predicate, or None; trains it on first use."""
+        from scipy.special import bdtrc  # not above: it takes as long to import as numpy and more
+
         assert self.data.labels is not None
         labels = (self.data if self.test is None else self.test).labels
         assert labels is not None
@@ -182,7 +183,7 @@ class EvaluationContext:
         chance = float(np.bincount(labels).max() / len(labels))
         extractor = self.feature_extractor
         correct = round(extractor.accuracy * extractor.tested_on)
-        if scipy.stats.binom.sf(correct - 1, extractor.tested_on, chance) < SIGNIFICANCE:
+        if bdtrc(correct - 1, extractor.tested_on, chance) < SIGNIFICANCE:  # the binomial distribution's upper tail
             return None
         return (
             f"needs a classifier that is better than chance, but the one of these classes is right on {correct:,} of "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.linalg
 from torch import Tensor
 
 from ganzoo.evaluation.context import EvaluationContext, Need
@@ -28,6 +27,8 @@ class Frechet(Metric):
 
 def frechet_distance(a: Tensor, b: Tensor) -> float:
     """|m_a - m_b|^2 + tr(C_a + C_b - 2 sqrt(C_a C_b)) of features [N, D] and [M, D]."""
+    import scipy.linalg  # not above: most commands that import the metrics compute no distance
+
     x, y = a.double().cpu().numpy(), b.double().cpu().numpy()
     cov_x, cov_y = np.atleast_2d(np.cov(x, rowvar=False)), np.atleast_2d(np.cov(y, rowvar=False))
     # the product is similar to a positive semi-definite matrix, so its eigenvalues are real up to rounding

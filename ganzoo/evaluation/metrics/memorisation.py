@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy.stats
 import torch
 from torch import Tensor
 
@@ -104,7 +103,7 @@ class FeatureSpace:
     def limit(self) -> float:
         """Upper 99.9% confidence bound of `copies` for as many images distributed like the held-out ones."""
         rank, count, drawn = self._threshold[0], len(self.held_out), len(self.distances)
-        return float(scipy.stats.betabinom.ppf(CONFIDENCE, drawn, rank, count + 1 - rank)) / drawn
+        return beta_binomial_quantile(CONFIDENCE, drawn, rank, count + 1 - rank) / drawn
 
     @property
     def _threshold(self) -> tuple[int, float]:
@@ -115,6 +114,15 @@ class FeatureSpace:
 def nearest_distance_ratio(distances: Tensor) -> Tensor:
     """Return the first of ascending distances [N, K], divided by the mean of the others; 0 for an exact copy."""
     return distances[:, 0] / distances[:, 1:].mean(1).clamp_min(1e-12)
+
+
+def beta_binomial_quantile(share: float, n: int, a: float, b: float) -> int:
+    """The smallest k, 0 to n, such that a beta-binomial number of n trials is at most k with probability `share`."""
+    from scipy.special import betaln  # scipy.stats would take three times as long to import
+
+    k = np.arange(n + 1)
+    log_p = betaln(k + a, n - k + b) - betaln(a, b) - betaln(k + 1, n - k + 1) - np.log(n + 1)
+    return int(np.exp(log_p).cumsum().searchsorted(share))
 
 
 def _compare(samples: Tensor, held_out: Tensor, train: Tensor, origin: SampleSet) -> FeatureSpace:

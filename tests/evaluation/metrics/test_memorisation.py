@@ -2,10 +2,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 
 from ganzoo.evaluation.metric import MetricResult
-from ganzoo.evaluation.metrics.memorisation import FeatureSpace, Memorisation, nearest_distance_ratio
+from ganzoo.evaluation.metrics.memorisation import (
+    FeatureSpace,
+    Memorisation,
+    beta_binomial_quantile,
+    nearest_distance_ratio,
+)
 from tests.evaluation.metrics.conftest import Workshop, blurred, noisy
 
 
@@ -73,3 +79,11 @@ def test_images_like_the_held_out_ones_rarely_count_as_copies(drawn: int, held_o
 
     spaces = [FeatureSpace(distances(drawn), torch.empty(0), distances(held_out)) for _ in range(300)]
     assert sum(space.copies > space.limit for space in spaces) <= 2  # expected: 0.3
+
+
+def test_the_quantile_is_that_of_scipy() -> None:
+    rng = np.random.default_rng(0)
+    for drawn, held_out in [(1, 1), (5000, 5000), *rng.integers(1, 5001, (60, 2)).tolist()]:
+        rank = max(1, round(0.01 * held_out))
+        expected = scipy.stats.betabinom.ppf(0.999, drawn, rank, held_out + 1 - rank)
+        assert beta_binomial_quantile(0.999, drawn, rank, held_out + 1 - rank) == expected
