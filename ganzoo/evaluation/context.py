@@ -18,13 +18,15 @@ from ganzoo.core.errors import UsageError, did_you_mean
 from ganzoo.core.spec import LABEL, UNKNOWN_LABEL, Split
 from ganzoo.data.modality import as_images
 from ganzoo.data.points import Mixture
-from ganzoo.evaluation.feature_extractor import MIN_SIDE, FeatureExtractor
+from ganzoo.evaluation.feature_extractor import MIN_LABELLED, MIN_SIDE, FeatureExtractor
 from ganzoo.gan import GAN
 
 if TYPE_CHECKING:
     from ganzoo.data import Data
 
 MAX_REFERENCES = 50_000
+MIN_CONTROL = 100
+"""A smaller split gives no score of real data: metrics would compare samples in as small numbers with it."""
 SIGNIFICANCE = 0.05
 """The classifier is used if its accuracy would come about by chance with a smaller probability than this."""
 
@@ -96,7 +98,8 @@ class EvaluationContext:
         image-to-image GAN its outputs for the inputs of `pairs`, at most as many as there are.
     pairs: for an image-to-image GAN, input images of the reference split and their targets.
     reference: the real data that samples are compared with, by default the test split.
-    control: real data of the other split, which give the score of real data; None if there is only one split.
+    control: real data of the other split, which give the score of real data; None if there is only one split, or
+        the other has fewer than MIN_CONTROL examples.
     train: all data the GAN was trained on.
     sampling: sampling settings of the architecture that differ from their defaults.
     """
@@ -167,6 +170,9 @@ class EvaluationContext:
         for side in (self.data, self.test):
             if side is not None and (side.labels is None or not (side.labels != UNKNOWN_LABEL).any()):
                 return f"needs labels of the {side.split} data, which have none"
+        known = int((self.data.labels != UNKNOWN_LABEL).sum())
+        if known < MIN_LABELLED:
+            return f"needs at least {MIN_LABELLED} train images with a label for its classifier, but there are {known}"
         if (size := min(self.data.spec.shape[1:], default=MIN_SIDE)) < MIN_SIDE:
             return f"needs images of at least {MIN_SIDE} pixels a side for its classifier, but these have {size}"
         return None
@@ -225,7 +231,9 @@ class EvaluationContext:
 
     @cached_property
     def control(self) -> SampleSet | None:
-        return None if self._control is None else self._shuffled(self._control)
+        if self._control is None or len(self._control) < MIN_CONTROL:
+            return None
+        return self._shuffled(self._control)
 
     @property
     def sample_sets(self) -> tuple[SampleSet, ...]:

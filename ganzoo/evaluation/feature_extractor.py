@@ -33,6 +33,8 @@ VERSION = 1
 CACHE_FOLDER = "judges"
 """The name under which earlier releases cached classifiers; a new name would retrain them all."""
 MIN_SIDE = 4
+MIN_LABELLED = 4
+"""Fewer training images make no batch: batch norm needs two, and some are held out."""
 MAX_SIDE = 32
 """Larger images are downscaled, as FID does for Inception."""
 FEATURES = 128

@@ -70,7 +70,9 @@ class _Given:
     def __init__(self, given: Data, train: Data, count: int, seed: int, device: torch.device):
         chosen = np.random.default_rng(seed).permutation(len(given))[:count]
         self.values = torch.from_numpy(np.array(given.values[chosen]))
-        labelled = given.labels is not None and given.class_names == train.class_names
+        labelled = (
+            given.labels is not None and given.class_names == train.class_names and bool((given.labels >= 0).all())
+        )
         self.labels = torch.from_numpy(given.labels[chosen]) if labelled and given.labels is not None else None
         self.device = device
         target = train.spec.target

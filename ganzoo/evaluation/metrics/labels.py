@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ganzoo.core.spec import UNKNOWN_LABEL
 from ganzoo.evaluation.context import EvaluationContext, Need, SampleSet
 from ganzoo.evaluation.metric import Metric, MetricResult, MetricValue
 from ganzoo.evaluation.metrics.coverage import NEIGHBOURS, manifold_scores
@@ -38,7 +39,10 @@ class ClassCoverage(Metric):
 
     def measure(self, context: EvaluationContext) -> MetricResult:
         control = context.control
-        counts = [int(n) for n in np.min([_counts(context, images) for images in context.sample_sets], axis=0)]
+        if control is not None and _fewest(context, control) < MIN_PER_CLASS:
+            control = None
+        sides = [context.samples, context.reference, *([control] if control else [])]
+        counts = [int(n) for n in np.min([_counts(context, images) for images in sides], axis=0)]
         scores = [self._coverage(context, context.samples, i, n) for i, n in enumerate(counts)]
         real = [self._coverage(context, control, i, n) for i, n in enumerate(counts)] if control else None
         worst = int(np.argmin(scores))
@@ -58,7 +62,7 @@ class ClassCoverage(Metric):
         if reason:
             return reason
         for images in (context.samples, context.reference):
-            fewest = int(_counts(context, images).min())
+            fewest = _fewest(context, images)
             if fewest < MIN_PER_CLASS:
                 return f"needs at least {MIN_PER_CLASS} {images.name} of every class, but one class has {fewest}"
         return None
@@ -122,8 +126,14 @@ def _listed(names: list[str]) -> str:
 
 
 def _counts(context: EvaluationContext, images: SampleSet) -> npt.NDArray[np.int64]:
+    """The number of images of each class, without those whose class is unknown."""
     assert images.labels is not None
-    return np.bincount(images.labels, minlength=len(context.data.class_names))
+    return np.bincount(images.labels[images.labels != UNKNOWN_LABEL], minlength=len(context.data.class_names))
+
+
+def _fewest(context: EvaluationContext, images: SampleSet) -> int:
+    """The number of images of the class that has the fewest."""
+    return int(_counts(context, images).min())
 
 
 def _by_class(context: EvaluationContext, labels: Any, correct: npt.NDArray[np.bool_]) -> dict[str, float]:

@@ -22,12 +22,12 @@ class Modes(Metric):
     min_samples = SAMPLES
 
     def measure(self, context: EvaluationContext) -> MetricResult:
-        mixture, control = context.mixture, context.control
+        mixture, control = context.mixture, (context.control or context.reference).first(SAMPLES)
         counts = count_modes(context.samples.first(SAMPLES).values, mixture)
-        real = count_modes((control or context.reference).first(SAMPLES).values, mixture)
+        real = count_modes(control.values, mixture)
         values = {
             "modes": MetricValue(float((counts > 0).sum()), "higher", float(len(counts))),
-            "high_quality": MetricValue(float(counts.sum() / SAMPLES), "higher", float(real.sum() / SAMPLES)),
+            "high_quality": MetricValue(float(counts.sum() / SAMPLES), "higher", float(real.sum() / len(control))),
             "mode_kl": MetricValue(uniform_divergence(counts), "lower", uniform_divergence(real)),
         }
         missing = [", ".join(f"{x:.3g}" for x in mean.round(9) + 0.0) for mean in mixture.means[counts == 0]]
