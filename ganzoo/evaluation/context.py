@@ -170,9 +170,9 @@ class EvaluationContext:
         for side in (self.data, self.test):
             if side is not None and (side.labels is None or not (side.labels != UNKNOWN_LABEL).any()):
                 return f"needs labels of the {side.split} data, which have none"
-        known = int((self.data.labels != UNKNOWN_LABEL).sum())
-        if known < MIN_LABELLED:
-            return f"needs at least {MIN_LABELLED} train images with a label for its classifier, but there are {known}"
+        if (known := np.count_nonzero(self.data.labels != UNKNOWN_LABEL)) < MIN_LABELLED:
+            kind = self.data.spec.kind
+            return f"needs at least {MIN_LABELLED} train {kind} with a label for its classifier, but there are {known}"
         if (size := min(self.data.spec.shape[1:], default=MIN_SIDE)) < MIN_SIDE:
             return f"needs images of at least {MIN_SIDE} pixels a side for its classifier, but these have {size}"
         return None
