@@ -43,7 +43,8 @@ def evaluate_samples(
     """Evaluate `samples` as `evaluate` evaluates those of a GAN that was trained on the data `against`.
 
     Both are names of data sets ("folder:PATH", "mnist") or .npz files with the array `images` or `points`, and
-    `labels` if they have classes; `samples` may also be a generator in an .onnx file, from which `count` are drawn.
+    `labels` if they have classes, the numbers of the classes of `against`; `samples` may also be a generator in an
+    .onnx file, from which `count` are drawn.
     Images are scaled to the size of `against`. At most `count` samples are used, drawn without replacement. Nothing is
     written. Raises UsageError if the two do not fit each other.
     """
@@ -52,7 +53,8 @@ def evaluate_samples(
     if samples.endswith(".onnx"):
         given = _loaded(samples, *onnx_samples.draw(samples, count, seed))
     else:
-        given = _read(samples, None if samples.endswith(".npz") else train.spec.side, data_dir)
+        size = None if samples.endswith(".npz") else train.spec.side
+        given = _read(samples, size, data_dir, train.class_names)
     if given.spec.target != train.spec.target and given.spec.shape != train.spec.shape:
         raise UsageError(f"{samples} has {given.spec.target}, and {against} has {train.spec.target}.")
     stand_in: Any = _Given(given, train, count, seed, find_device(device))
@@ -97,8 +99,10 @@ def _splits(name: str, data_dir: str | os.PathLike[str] | None) -> tuple[Data, D
         return train, None
 
 
-def _read(name: str, size: int | None, data_dir: str | os.PathLike[str] | None) -> Data:
-    """The training split of a data set, or the arrays of an .npz file."""
+def _read(
+    name: str, size: int | None, data_dir: str | os.PathLike[str] | None, class_names: tuple[str, ...] = ()
+) -> Data:
+    """The training split of a data set, or the arrays of an .npz file, whose labels are numbers of `class_names`."""
     if not name.endswith(".npz"):
         return data.open(name, image_size=size, data_dir=data_dir)
     try:
@@ -109,22 +113,26 @@ def _read(name: str, size: int | None, data_dir: str | os.PathLike[str] | None) 
         raise UsageError(f"{name} does not exist.") from None
     except Exception as failure:  # numpy and zipfile raise many things for damaged files
         raise GanzooError(f"{name} cannot be read: {failure}") from failure
-    return _loaded(name, arrays)
+    return _loaded(name, arrays, class_names)
 
 
 def _loaded(name: str, arrays: Mapping[str, Any], class_names: tuple[str, ...] = ()) -> Data:
+    """The arrays of an .npz file as data; labels that are no numbers of `class_names` get names of their own."""
     labels = arrays.get("labels")
     if labels is not None and (
         labels.ndim != 1 or labels.dtype.kind not in "iu" or not len(labels) or labels.min() < 0
     ):
         raise DataError(f"{name}: expected labels as whole numbers [N] from 0.")
-    names = class_names or (() if labels is None else tuple(str(label) for label in range(int(labels.max()) + 1)))
-    labels = None if labels is None else labels.astype(np.int64)
+    names: tuple[str, ...] = ()
+    if labels is not None:
+        labels, count = labels.astype(np.int64), int(labels.max()) + 1
+        names = class_names if count <= len(class_names) else tuple(map(str, range(count)))
     if "images" in arrays:
         images = arrays["images"]
         return ImageData(images, labels, names, name, "train", sha256_of(images, labels))
     if "points" in arrays:
         points = arrays["points"]
+        points = points.astype(np.float32) if points.dtype == np.float64 else points
         return PointData(points, labels, names, name, "train", sha256_of(points, labels))
     raise UsageError(
         f"{name} holds neither images nor points: expected a file that ganzoo sample --out FILE.npz wrote."

@@ -112,6 +112,17 @@ def test_what_is_done_to_recordings_is_said(where: DataLocation, tmp_path: Path)
     assert notes == ("1 of 2 recordings of several channels mixed to one", *notes[1:])
 
 
+def test_recordings_louder_than_full_scale_are_clipped_with_a_note(where: DataLocation, tmp_path: Path) -> None:
+    for number, peak in enumerate([0.5, 1.0, 3.0]):
+        tone = peak * np.sin(np.arange(1000) / 5)
+        (tmp_path / "loud").mkdir(exist_ok=True)
+        wavfile.write(tmp_path / f"loud/{number}.wav", 8000, tone.astype(np.float32))
+    assert load(where, tmp_path / "loud").notes == (
+        "1 of 3 recordings are louder than full scale and are clipped; to keep them whole: audio:normalise=yes:PATH",
+    )
+    assert load(where, tmp_path / "loud", options="normalise=yes:").notes == ()
+
+
 def test_unreadable_recordings_are_named(where: DataLocation, speech: Path) -> None:
     (speech / "train/low/bad.wav").write_bytes(b"RIFF....")
     (speech / "train/low/notes.txt").write_text("x")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from ganzoo_plugins.datasets.corruptions import Blur, Mask, Mosaic
+from PIL import Image
 
 import ganzoo.data
 from ganzoo.core.errors import UsageError
@@ -64,6 +65,23 @@ def test_any_data_set_becomes_pairs(name: str) -> None:
     assert not torch.equal(inputs, targets)
     assert torch.equal(inputs, data.examples(4)[0])
     assert ganzoo.data.open(f"{name}:digits", image_size=16).spec == DataSpec(1, 16, 10, inputs=1)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize(("height", "width"), [(6, 10), (10, 6)])
+def test_images_that_are_not_square_or_of_16_bits(bits: int, height: int, width: int, tmp_path: Path) -> None:
+    full = 2**bits - 1
+    pixels = np.random.default_rng(0).integers(0, full + 1, (40, height, width)).astype(f"uint{bits}")
+    for number, image in enumerate(pixels):
+        Image.fromarray(image).save(tmp_path / f"{number:02}.png")
+    for name in CORRUPTIONS:
+        data = ganzoo.data.open(f"{name}:2:folder:bits={bits}:{tmp_path}")
+        inputs, targets = data.examples(40)
+        assert (inputs.shape, inputs.dtype) == (targets.shape, targets.dtype)
+        assert float(inputs.double().mean()) == pytest.approx(float(targets.double().mean()), rel=0.05)
+    hole = inputs.long() == round(128 / 255 * full)
+    assert hole.any(dim=0).all(), "some pixels are never hidden"
+    assert bool((hole.sum(dim=(1, 2, 3)) >= 4).all())
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)

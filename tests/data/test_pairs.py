@@ -7,6 +7,7 @@ import pytest
 from ganzoo_plugins.datasets.pairs import Pairs
 from PIL import Image
 
+import ganzoo.data
 from ganzoo.core.errors import DataError, SplitError, UsageError
 from ganzoo.core.spec import DataLocation, DataSpec, Split
 from ganzoo.data.images import ImageData
@@ -96,3 +97,18 @@ def test_other_folders_are_refused(change: object, message: str, where: DataLoca
 def test_a_path_is_needed(where: DataLocation) -> None:
     with pytest.raises(UsageError, match="write pairs:PATH"):
         Pairs().load(where, "train", None, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("pairs:a,", "expected two folders, pairs:A,B"),
+        ("unpaired:,b", "expected two folders, unpaired:A,B"),
+        ("pairs:input_size=8:{root}", "input_size=8 is not valid: expected input_size=HEIGHTxWIDTH"),
+        ("pairs:size=8x8,size=9x9:a,b", "the option size is given twice"),
+    ],
+)
+def test_what_is_written_wrongly_is_named(name: str, message: str, tmp_path: Path) -> None:
+    pairs(tmp_path, "a")
+    with pytest.raises(UsageError, match=message):
+        ganzoo.data.open(name.replace("{root}", str(tmp_path)))

@@ -82,14 +82,35 @@ def test_gaps_semicolons_and_marks_of_order(where: DataLocation, tmp_path: Path)
     assert data.notes == ("3 of 23 rows have gaps and are left out",)
 
 
+def test_infinities_are_gaps_and_texts_among_numbers_are_told(where: DataLocation, tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    rows = ["a,b,c", *(f"{number},{number / 2},1_{number}" for number in range(20)), "5,inf,x", "5,-inf,x", "7,low,x"]
+    path.write_text("\n".join(rows))
+    data = load(where, path)
+    a, b, c = data.spec.target.facts["columns"]
+    assert ("categories" in a, "low" in b["categories"], "1_5" in c["categories"]) == (False, True, True)
+    assert data.notes == (
+        "2 of 23 rows have gaps and are left out",
+        "column b is categorical, because 1 of its 21 cells are no numbers: low",
+    )
+
+
+def test_numbers_are_written_to_six_digits_of_their_columns_range(tmp_path: Path) -> None:
+    rows = np.array([[1.7e9 + 0.25, 0.5], [1.7e9 + 0.125, 0.123456789]])
+    columns = [{"name": "time", "low": 1.7e9, "high": 1.7e9 + 1}, {"name": "share", "low": 0.0, "high": 1.0}]
+    modality = get_modality("table")
+    modality.write(torch.from_numpy(rows), modality.field(rows, {"columns": columns}), tmp_path / "rows.csv", {})
+    assert (tmp_path / "rows.csv").read_text().split() == ["time,share", "1700000000.25,0.5", "1700000000.125,0.123457"]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "the first line must name every column once"),
+        ("", "is empty; expected a CSV file whose first line names the columns"),
         ("a,a\n" + "1,2\n" * 20, "the first line must name every column once"),
         ("a,b\n1,2\n", "expected at least 10 complete rows, but there are 1"),
         ("a,b\n" + "\n".join(f"1,text {i}" for i in range(300)), "column b has 300 different texts"),
-        (b"\xff\xfe\x00", "cannot be read as CSV"),
+        (b"\xff\xfe\x00", "byte 0 is not UTF-8. Save it with the encoding UTF-8"),
     ],
 )
 def test_other_files_are_refused(where: DataLocation, tmp_path: Path, content: str | bytes, message: str) -> None:

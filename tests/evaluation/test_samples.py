@@ -56,6 +56,24 @@ def test_real_images_score_well_and_points_have_modes(ganzoo_cli: Command) -> No
     assert modes["high_quality"] > 0.95
 
 
+def test_labels_in_an_npz_file_are_numbers_of_the_classes_of_the_data(ganzoo_cli: Command) -> None:
+    """Whatever the classes are called, and if the samples lack some of them. Points may be float64."""
+    rng = np.random.default_rng(0)
+    for number, name in enumerate(("cat", "dog", "owl")):
+        Path("pets", name).mkdir(parents=True)
+        for i in range(120):
+            pixels = rng.integers(80 * number, 80 * number + 60, (8, 8), dtype=np.uint8)
+            Image.fromarray(pixels).save(f"pets/{name}/{i}.png")
+    pets = data.open("folder:pets")
+    assert pets.labels is not None
+    chosen = pets.labels < 2
+    np.savez("some.npz", images=pets.values[chosen], labels=pets.labels[chosen])
+    result = ganzoo_cli("evaluate", "some.npz", "--against", "folder:pets", "--metrics", "label_accuracy", "--json")
+    assert figures(result)["label_accuracy"] > 0.9
+    np.savez("points.npz", points=data.open("grid").values[:2500].astype(np.float64))
+    assert figures(ganzoo_cli("evaluate", "points.npz", "--against", "grid", "--json"))["modes"] == 25
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

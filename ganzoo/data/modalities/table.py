@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,4 +159,8 @@ def _width(columns: list[Mapping[str, Any]]) -> int:
 def _cell(value: float, column: Column) -> str | int | float:
     if column.categories:
         return column.categories[int(value)]
-    return int(value) if column.whole else float(f"{value:.6g}")
+    if column.whole:
+        return int(value)
+    width = column.high - column.low
+    more = int(math.log10(max(abs(column.low), abs(column.high)) / width)) if 0 < width < math.inf else 0
+    return float(f"{value:.{6 + max(0, more)}g}")  # six digits of the column's range

@@ -32,11 +32,11 @@ class _Corrupted(Dataset):
     """The name that users type before the colon."""
 
     def pixels(self, size: int) -> int:
-        """Default number of pixels for images of this size."""
+        """Default number of pixels for images whose shorter side has `size`."""
         raise NotImplementedError
 
     def corrupt(self, images: Tensor, rng: torch.Generator, pixels: int) -> Tensor:
-        """Corrupt images uint8 [N, C, S, S]; same shape."""
+        """Corrupt images uint8 or uint16 [N, C, H, W]; same shape and type."""
         raise NotImplementedError
 
     def absolute(self, argument: str) -> str:
@@ -54,10 +54,11 @@ class _Corrupted(Dataset):
             raise UsageError(f"{self.prefix}:{argument}: {data.name} has {data.spec.kind}, not images.")
         if data.paired:
             raise UsageError(f"{self.prefix}:{argument}: {data.name} is already a data set of pairs.")
-        size = data.spec.size
+        height, width = data.spec.shape[1:]
+        size = min(height, width)
         pixels = self.pixels(size) if pixels is None else pixels
         if not 1 <= pixels <= size:
-            raise UsageError(f"{self.prefix}:{argument}: expected 1 to {size} pixels for images of {size}x{size}.")
+            raise UsageError(f"{self.prefix}:{argument}: expected 1 to {size} pixels for images of {height}x{width}.")
         corrupt = partial(self.corrupt, pixels=pixels)
         return dataclasses.replace(data, name=f"{self.prefix}:{pixels}:{data.name}", corrupt=corrupt)
 
@@ -79,9 +80,9 @@ class Mosaic(_Corrupted):
     def corrupt(self, images: Tensor, rng: torch.Generator, pixels: int) -> Tensor:
         import torch.nn.functional as F
 
-        size = images.shape[-1]
+        height, width = images.shape[2:]
         blocks = F.avg_pool2d(images.float(), pixels, ceil_mode=True).round_().to(images.dtype)
-        return blocks.repeat_interleave(pixels, -2).repeat_interleave(pixels, -1)[..., :size, :size]
+        return blocks.repeat_interleave(pixels, -2).repeat_interleave(pixels, -1)[..., :height, :width]
 
 
 class Blur(_Corrupted):
@@ -103,7 +104,7 @@ class Blur(_Corrupted):
         for axis in (-1, -2):
             size = images.shape[axis]
             planes = sum((planes.narrow(axis, k, size) * tap for k, tap in enumerate(kernel)), torch.zeros(()))
-        return planes.round_().clamp_(0, 255).to(images.dtype).view_as(images)
+        return planes.round_().clamp_(0, torch.iinfo(images.dtype).max).to(images.dtype).view_as(images)
 
 
 class Mask(_Corrupted):
@@ -111,6 +112,7 @@ class Mask(_Corrupted):
     prefix = "mask"
 
     GREY = 128
+    """Of 8 bits; 257 times as much of 16."""
 
     def pixels(self, size: int) -> int:
         return max(1, size // 2)
@@ -118,8 +120,16 @@ class Mask(_Corrupted):
     def corrupt(self, images: Tensor, rng: torch.Generator, pixels: int) -> Tensor:
         import torch
 
-        count, size = len(images), images.shape[-1]
-        start = torch.randint(size - pixels + 1, (2, count, 1), generator=rng, device=images.device)
-        position = torch.arange(size, device=images.device)
-        rows, columns = (position >= start) & (position < start + pixels)
-        return images.masked_fill((rows[:, :, None] & columns[:, None, :])[:, None], self.GREY)
+        count, (height, width) = len(images), images.shape[2:]
+        drawn = partial(torch.randint, generator=rng, device=images.device)
+        if height == width:
+            starts = drawn(height - pixels + 1, (2, count, 1))  # both at once, as in earlier versions
+        else:
+            starts = torch.stack([drawn(side - pixels + 1, (count, 1)) for side in (height, width)])
+        rows, columns = (
+            (position >= start) & (position < start + pixels)
+            for position, start in zip((torch.arange(side, device=images.device) for side in (height, width)), starts)
+        )
+        grey = self.GREY if images.dtype == torch.uint8 else 257 * self.GREY
+        square = (rows[:, :, None] & columns[:, None, :])[:, None]
+        return torch.where(square, images.new_full((), grey), images)

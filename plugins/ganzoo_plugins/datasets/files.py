@@ -293,6 +293,15 @@ def _class(file: UserFile) -> str:
     return unicodedata.normalize("NFC", printable(file.name.split("/")[0]))
 
 
+def reason(error: Exception) -> str:
+    """Why a decoder cannot read a file, for a message."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if type(error).__name__ == "UnidentifiedImageError":  # its text is the representation of a stream
+        return "cannot identify image"
+    return str(error) or type(error).__name__
+
+
 def first_names(names: Sequence[str]) -> str:
     """The first file names, and the number of the others, for a message."""
     return ", ".join(map(printable, names[:MAX_NAMES])) + (

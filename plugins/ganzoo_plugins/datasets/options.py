@@ -27,9 +27,13 @@ def split(argument: str) -> tuple[dict[str, str], str]:
 def parse(dataset: str, argument: str | None, known: Mapping[str, str]) -> tuple[dict[str, str], str]:
     """The options and the path, with ~ for the home directory. `known` names the options, each with its form.
 
-    Raises UsageError if there is no path, or for an unknown option.
+    Raises UsageError if there is no path, for an unknown option, and for one that is given twice.
     """
     options, path = split(argument or "")
+    written = (argument or "")[: len(argument or "") - len(path)]
+    for name in options:
+        if len(re.findall(rf"(?<![a-z_]){name}=", written)) > 1:
+            raise UsageError(f"{dataset}:{argument}: the option {name} is given twice.")
     for name in options:
         if name not in known:
             raise UsageError(f"{dataset}:{argument}: there is no option {name!r}. {did_you_mean(name, known)}")
@@ -63,16 +67,22 @@ def yes_or_no(dataset: str, name: str, chosen: Mapping[str, str]) -> bool | None
     return None if value is None else value == "yes"
 
 
+def height_and_width(dataset: str, name: str, value: str) -> tuple[int, int]:
+    """The size in the option's `value`, such as `48x64`. UsageError if it is none, or has sides beyond 4,096 pixels."""
+    height, width = whole_numbers(dataset, name, value, "HEIGHTxWIDTH")
+    if not 0 < height <= 4096 or not 0 < width <= 4096:
+        raise UsageError(f"{dataset}: {name}={value} is not valid: expected sides of 1 to 4,096 pixels.")
+    return height, width
+
+
 def image_form(
     dataset: str, chosen: dict[str, str], image_size: int | None
 ) -> tuple[tuple[int, int] | None, dict[str, Any]]:
     """The size that the options and --image-size ask for, if any, and the other arguments of `pictures.load`."""
     size = None if image_size is None else (image_size, image_size)
     if "size" in chosen:
-        height, width = whole_numbers(dataset, "size", chosen["size"], "HEIGHTxWIDTH")
-        if not 0 < height <= 4096 or not 0 < width <= 4096:
-            raise UsageError(f"{dataset}: size={chosen['size']} is not valid: expected sides of 1 to 4096 pixels.")
-        size = size or (height, width)
+        written = height_and_width(dataset, "size", chosen["size"])
+        size = size or written
     form: dict[str, Any] = {}
     if "bits" in chosen:
         if chosen["bits"] not in ("8", "16"):

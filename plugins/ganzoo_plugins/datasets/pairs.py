@@ -37,7 +37,7 @@ class _TwoFolders(Dataset):
         """The files of the inputs and of the targets, and the options."""
         chosen, path = options.parse(self.prefix, argument, TWO_OPTIONS)
         parts = path.split(",")
-        if len(parts) > 2 or (len(parts) == 1 and self.argument == "A,B"):
+        if len(parts) > 2 or not all(map(str.strip, parts)) or (len(parts) == 1 and self.argument == "A,B"):
             raise UsageError(f"{self.prefix}:{argument}: expected two folders, {self.prefix}:A,B.")
         if len(parts) == 2:
             return [files.split_files(files.listing(part.strip()), split) for part in parts], chosen
@@ -51,7 +51,7 @@ class _TwoFolders(Dataset):
         size, form = options.image_form(self.prefix, chosen, image_size)
         sizes = [size, size]
         if "input_size" in chosen:
-            sizes[0], _ = options.image_form(self.prefix, {"size": chosen["input_size"]}, None)
+            sizes[0] = options.height_and_width(self.prefix, "input_size", chosen["input_size"])
         return [
             pictures.load(
                 sides[i], range(len(sides[i])), trains[i], where.cache / self.prefix,

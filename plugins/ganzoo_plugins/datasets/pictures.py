@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ganzoo.data.parallel import in_order
 from ganzoo.errors import DataError, StorageError
 from ganzoo_plugins.datasets.deadline import deadline
-from ganzoo_plugins.datasets.files import UserFile, first_names, printable
+from ganzoo_plugins.datasets.files import UserFile, first_names, printable, reason
 
 if TYPE_CHECKING:
     import numpy as np
@@ -179,10 +179,7 @@ def _decoded(files: Sequence[UserFile], number: int, form: Form, beside: Sequenc
     except StorageError:  # not the file's fault
         raise
     except Exception as error:  # decoders may raise anything on damaged files
-        if isinstance(error, OSError) and error.strerror:
-            return error.strerror
-        reason = "cannot identify image" if type(error).__name__ == "UnidentifiedImageError" else str(error)
-        return reason or type(error).__name__
+        return reason(error)
 
 
 def _check_aspect(size: tuple[int, int], other: Header | None) -> None:

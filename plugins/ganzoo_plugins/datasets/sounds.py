@@ -31,6 +31,8 @@ PEAK = 0.9
 """Where `normalise=yes` puts the largest sample of a recording; 1 is full scale."""
 SILENCE = 1 / 32768
 """Recordings that stay below the smallest step of 16 bits are not made louder."""
+CLIPPED = 1.1
+"""Samples up to this are no more than the overshoot of a resampled recording at full scale."""
 FORMAT = 1
 
 Sound = tuple["npt.NDArray[np.float32]", int]
@@ -128,7 +130,7 @@ def _rows(
 ) -> Iterator[tuple[npt.NDArray[np.int16], int | None]]:
     """Yield clip [1, length] and label of every readable file; then add to `notes` what was done to them."""
     skipped: list[str] = []
-    cut = resampled = mixed = 0
+    cut = resampled = mixed = clipped = 0
     decoded = in_order(
         lambda number: _decoded(sounds[number], length, hertz, normalise), len(sounds), "Decoding recordings"
     )
@@ -139,6 +141,7 @@ def _rows(
         cut += clip.cut
         resampled += clip.resampled
         mixed += clip.mixed
+        clipped += clip.clipped
         yield clip.values, None if labels is None else labels[number]
     if len(skipped) == len(sounds):
         raise DataError(f"None of the {len(sounds)} recordings can be read: {files.first_names(skipped)}.")
@@ -146,6 +149,11 @@ def _rows(
         notes.append(f"{len(skipped)} of {len(sounds)} files skipped: {files.first_names(skipped)}")
     if mixed:
         notes.append(f"{mixed} of {len(sounds)} recordings of several channels mixed to one")
+    if clipped:
+        notes.append(
+            f"{clipped} of {len(sounds)} recordings are louder than full scale and are clipped; to keep them whole: "
+            "audio:normalise=yes:PATH"
+        )
     if resampled:
         notes.append(f"{resampled} of {len(sounds)} recordings resampled to {hertz:,} Hz")
     if cut:
@@ -157,12 +165,15 @@ def _rows(
 
 @dataclass(frozen=True)
 class Recording:
-    """Samples int16 [1, length] of a recording: whether it was longer, had another rate, or several channels."""
+    """Samples int16 [1, length] of a recording: whether it was longer, had another rate, several channels, or samples
+    beyond full scale, as files of floats may have.
+    """
 
     values: npt.NDArray[np.int16]
     cut: bool
     resampled: bool
     mixed: bool
+    clipped: bool
 
 
 def _length_and_rate(file: UserFile) -> tuple[int, int] | None:
@@ -189,15 +200,16 @@ def _decoded(file: UserFile, length: int, hertz: int, normalise: bool) -> Record
     except StorageError:  # not the file's fault
         raise
     except Exception as error:  # decoders may raise anything on damaged files
-        return str(error) or type(error).__name__
+        return files.reason(error)
     mono = sound.mean(axis=0)
     loudest = np.abs(mono).max()
     if normalise and loudest > SILENCE:
         mono = mono * (PEAK / loudest)
     clip = np.zeros(length, np.float32)
     clip[: len(mono)] = mono[:length]
+    clipped = bool(np.abs(clip).max() > CLIPPED)
     values = (clip * 32768).round().clip(-32768, 32767).astype(np.int16)
-    return Recording(values[None], len(mono) > length, found != hertz, len(sound) > 1)
+    return Recording(values[None], len(mono) > length, found != hertz, len(sound) > 1, clipped)
 
 
 def read(file: UserFile) -> Sound:

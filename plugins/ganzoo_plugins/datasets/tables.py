@@ -22,7 +22,7 @@ TEST_SHARE = 5
 """Every fifth row, in a fixed random order, is of the test split."""
 MAX_CATEGORIES = 200
 MAX_BYTES = 1 << 31
-MISSING = ("", "na", "n/a", "nan", "null", "none", "?")
+MISSING = ("", "na", "n/a", "nan", "null", "none", "?", "inf", "+inf", "-inf")
 
 
 class Table(Dataset):
@@ -47,7 +47,7 @@ class Table(Dataset):
 
         chosen, path = options.parse("table", argument, OPTIONS)
         header, rows, notes = read(Path(path))
-        values, columns = parse(path, header, rows)
+        values, columns = parse(path, header, rows, notes)
         order = np.random.default_rng(0).permutation(len(values))
         tested = np.zeros(len(values), bool)
         tested[order[: len(values) // TEST_SHARE]] = True
@@ -87,9 +87,15 @@ def read(path: Path) -> tuple[list[str], list[list[str]], list[str]]:
             reader = csv.reader(file, dialect)
             header = [name.strip() for name in next(reader, [])]
             rows = [[cell.strip() for cell in row] for row in reader if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as failure:
+    except UnicodeDecodeError as failure:
+        raise DataError(
+            f"{path} cannot be read as CSV: byte {failure.start:,} is not UTF-8. Save it with the encoding UTF-8."
+        ) from None
+    except (OSError, csv.Error) as failure:
         raise DataError(f"{path} cannot be read as CSV: {failure}.") from None
-    if not header or len(set(header)) < len(header) or not all(header):
+    if not header:
+        raise DataError(f"{path} is empty; expected a CSV file whose first line names the columns.")
+    if len(set(header)) < len(header) or not all(header):
         raise DataError(f"{path}: the first line must name every column once, but is: {files.first_names(header)}.")
     whole = [row for row in rows if len(row) == len(header) and not any(cell.lower() in MISSING for cell in row)]
     if len(whole) < 2 * TEST_SHARE:
@@ -101,8 +107,13 @@ def read(path: Path) -> tuple[list[str], list[list[str]], list[str]]:
     return header, whole, notes
 
 
-def parse(path: str, header: list[str], rows: list[list[str]]) -> tuple[npt.NDArray[np.float64], list[dict[str, Any]]]:
-    """The values [N, columns], categories by number, and the description of each column."""
+def parse(
+    path: str, header: list[str], rows: list[list[str]], notes: list[str]
+) -> tuple[npt.NDArray[np.float64], list[dict[str, Any]]]:
+    """The values [N, columns], categories by number, and the description of each column.
+
+    Adds to `notes` which columns are categorical because of a few texts among their numbers.
+    """
     import numpy as np
 
     columns: list[dict[str, Any]] = []
@@ -120,6 +131,12 @@ def parse(path: str, header: list[str], rows: list[list[str]]) -> tuple[npt.NDAr
                 f"{path}: column {name} has {len(categories):,} different texts, more than {MAX_CATEGORIES}. "
                 "Remove it, or replace it by numbers."
             )
+        texts = [cell for cell, value in zip(cells, numbers) if value is None]
+        if len(texts) < len(cells) / 2:
+            notes.append(
+                f"column {name} is categorical, because {len(texts)} of its {len(cells)} cells are no numbers: "
+                f"{files.first_names(sorted(set(texts)))}"
+            )
         places = {category: place for place, category in enumerate(categories)}
         values[:, number] = [places[cell] for cell in cells]
         columns.append({"name": name, "categories": categories})
@@ -127,6 +144,8 @@ def parse(path: str, header: list[str], rows: list[list[str]]) -> tuple[npt.NDAr
 
 
 def _number(cell: str) -> float | None:
+    if "_" in cell:  # Python reads 1_000 as a number
+        return None
     try:
         value = float(cell)
     except ValueError:

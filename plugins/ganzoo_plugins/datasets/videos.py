@@ -205,7 +205,7 @@ def _parts(clip: Clip, shape: tuple[int, int, int, int], fps: float) -> Iterator
     except GanzooError:  # a library or the storage is missing
         raise
     except Exception as error:  # decoders may raise anything on damaged files
-        yield str(error) or type(error).__name__
+        yield files.reason(error)
         return
     if not made:
         yield f"{len(waiting)} frames"
