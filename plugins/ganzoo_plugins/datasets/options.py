@@ -71,7 +71,7 @@ def height_and_width(dataset: str, name: str, value: str) -> tuple[int, int]:
     """The size in the option's `value`, such as `48x64`. UsageError if it is none, or has sides beyond 4,096 pixels."""
     height, width = whole_numbers(dataset, name, value, "HEIGHTxWIDTH")
     if not 0 < height <= 4096 or not 0 < width <= 4096:
-        raise UsageError(f"{dataset}: {name}={value} is not valid: expected sides of 1 to 4,096 pixels.")
+        raise UsageError(f"{dataset}: {name}={value} is not valid: expected sides of 1 to 4096 pixels.")
     return height, width
 
 
