@@ -7,12 +7,15 @@ import dataclasses
 import json
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ganzoo.cli import completions
 from ganzoo.cli.repeated import Command
+from ganzoo.core.entry_points import DATASETS, choices
+from ganzoo.core.errors import UsageError
 from ganzoo.core.text import printable
 
 if TYPE_CHECKING:
@@ -78,6 +81,8 @@ def evaluate(
     names = None if metrics is None else [name for name in metrics.replace(" ", "").split(",") if name]
     if names == []:
         raise click.UsageError("--metrics names no metric.")
+    if against is None and not Path(run).is_dir() and _names_samples(run):
+        raise UsageError(f"{run} is no run. To measure samples, say what to compare them with: --against DATA.")
     count = samples or SAMPLES
     opened = None if against else Run.open(run)
     with progress(console) as update:
@@ -93,6 +98,11 @@ def evaluate(
     if as_json:
         return click.echo(json.dumps(dataclasses.asdict(result), indent=2))
     show(opened, result, console, verbose)
+
+
+def _names_samples(word: str) -> bool:
+    """Whether `word` is written like samples: a data set, or a file of arrays or of a generator."""
+    return word.endswith((".npz", ".onnx")) or word.partition(":")[0] in choices(DATASETS)
 
 
 @contextlib.contextmanager
@@ -131,7 +141,10 @@ def show(run: Run | None, result: Evaluation, console: Console, verbose: bool) -
         spread = f" ± {format_number(value['spread'], 2)}" if verbose and "spread" in value else ""
         number, real = format_number(value["value"]), format_number(value.get("real"))
         rows.append((name, number + spread, real, BETTER[value["better"]]))
-    console.print(table(("metric", "value", "real data", "better"), rows))
+    if rows:
+        console.print(table(("metric", "value", "real data", "better"), rows))
+    else:
+        console.print_prose("No metric applies." if verbose else "No metric applies; --verbose says why.")
     console.print()
     if verbose:
         for line in protocol_lines(result):
@@ -144,7 +157,7 @@ def show(run: Run | None, result: Evaluation, console: Console, verbose: bool) -
     for picture in (path for entry in result.findings.values() for path in entry.get("pictures", [])):
         assert run is not None, "pictures are written to a run"
         console.print_line(f"Picture  {run.results().path / picture}")
-    if not verbose:
+    if rows and not verbose:
         console.print_prose("[dim]docs/metrics.md explains the metrics; --verbose shows how they were measured.[/]")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +48,8 @@ def show_data(name: str, image_size: int | None, out: str | None, data_dir: str 
     if target is not None:
         picture, count = _picture(kinds)
         imaging.save(picture, target, {"dataset": name})
-        click.echo(f"A grid of {count} written to {target}", err=as_json)
+        what = "grid" if get_modality(kinds[0][1].modality).in_grid else "plot"
+        click.echo(f"A {what} of {count} written to {target}", err=as_json)
     if not as_json:
         from ganzoo.cli.console import Console
         from ganzoo.cli.terminal import draw
@@ -69,6 +71,8 @@ def describe(train: Data, test: Data | None) -> dict[str, Any]:
         "classes": counts,
         "sha256": train.sha256,
     }
+    if "columns" in spec.target.facts:
+        facts["columns"] = spec.target.facts["columns"]
     if labels is not None and (labels == UNKNOWN_LABEL).any():
         facts["unknown_labels"] = int((labels == UNKNOWN_LABEL).sum())
     return facts
@@ -107,6 +111,15 @@ def _print(name: str, facts: dict[str, Any]) -> None:
     if classes:
         more = f" and {len(classes) - MAX_CLASSES} more" if len(classes) > MAX_CLASSES else ""
         rows.append(("classes", ", ".join(classes[:MAX_CLASSES]) + more))
+    if "columns" in facts:
+        rows.append(("columns", ", ".join(map(_column, facts["columns"]))))
     if "unknown_labels" in facts:
         rows.append(("unlabelled", f"{facts['unknown_labels']:,}"))
     Console(highlight=False).print(table((name, ""), rows))
+
+
+def _column(column: Mapping[str, Any]) -> str:
+    """A column of a table with its range, or the number of its categories."""
+    if "categories" in column:
+        return f"{column['name']} ({len(column['categories']):,} categories)"
+    return f"{column['name']} ({column['low']:g} to {column['high']:g})"

@@ -95,6 +95,14 @@ def test_a_preview_as_json_and_of_other_data(ganzoo_cli: Command, tmp_path: Path
     assert (ring.code, "2 points (scale" in ring.out) == (0, True)
 
 
+def test_a_preview_of_a_table_lists_its_columns(ganzoo_cli: Command, tmp_path: Path) -> None:
+    lines = ["size,colour", *(f"{number % 5},{('red', 'blue')[number % 2]}" for number in range(40))]
+    (tmp_path / "mine.csv").write_text("\n".join(lines))
+    shown = ganzoo_cli("datasets", f"table:{tmp_path}/mine.csv", "--preview", "--out", tmp_path / "plot.png")
+    assert "columns size (0 to 4), colour (2 categories)" in " ".join(shown.out.split())
+    assert "A plot of 32 written to" in shown.out
+
+
 def test_a_preview_of_class_folders_shows_every_class(ganzoo_cli: Command, tmp_path: Path) -> None:
     for label, shade in (("a", 60), ("b", 200)):
         for number in range(100):

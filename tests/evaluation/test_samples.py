@@ -78,6 +78,8 @@ def test_labels_in_an_npz_file_are_numbers_of_the_classes_of_the_data(ganzoo_cli
     ("words", "message"),
     [
         (["missing.npz", "--against", "digits"], "missing.npz does not exist"),
+        (["large.npz"], "large.npz is no run. To measure samples, say what to compare them with: --against DATA."),
+        (["folder:large"], "folder:large is no run. To measure samples, say what to compare them with"),
         (["broken.npz", "--against", "digits"], "broken.npz cannot be read"),
         (["other.npz", "--against", "digits"], "other.npz holds neither images nor points"),
         (["large.npz", "--against", "digits"], "large.npz has 1x9x9 images, and digits has 1x8x8 images"),
@@ -134,3 +136,12 @@ def test_images_that_are_not_square(ganzoo_cli: Command) -> None:
         result = ganzoo_cli("evaluate", samples, *words)
         assert result.code == 0, result.err
         assert figures(result)["copies_pixels"] == 1
+
+
+def test_if_no_metric_applies_a_line_says_so(ganzoo_cli: Command) -> None:
+    np.savez("one.npz", images=np.zeros((1, 1, 8, 8), np.uint8))
+    shown = ganzoo_cli("evaluate", "one.npz", "--against", "one.npz")
+    assert shown.out.split("\n", 1)[1].strip() == "No metric applies; --verbose says why."
+    assert "ms_ssim does not apply: it needs at least 2" in ganzoo_cli(
+        "evaluate", "one.npz", "--against", "one.npz", "--verbose"
+    ).out  # fmt: skip
