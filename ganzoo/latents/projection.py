@@ -109,8 +109,15 @@ def psnr(image: Tensor, target: Tensor) -> float:
 
 
 def discriminator_features(gan: GAN) -> Features:
-    """What the last layer of the discriminator sees: its features of an image, given the class of the latent."""
+    """What the last layer of the discriminator sees: its features of an image, given the class of the latent.
 
+    Raises UsageError if it judges several images at once.
+    """
+    if gan.config.pack > 1:
+        raise UsageError(
+            "This GAN's discriminator judges several samples at once (pack), so it has no features of a single image. "
+            "Compare pixels alone: --features none, or features=None."
+        )
     last: list[nn.Module] = []
 
     def features(images: Tensor, latents: Latents) -> Tensor:

@@ -46,6 +46,13 @@ def test_features_and_seeds(build: Build) -> None:
     assert features(images, points).shape[0] == 2
 
 
+def test_a_discriminator_that_judges_packs_has_no_features_of_one_image(build: Build) -> None:
+    gan = build("vanilla", pack=2)
+    with pytest.raises(UsageError, match="--features none"):
+        latents.discriminator_features(gan)
+    assert latents.project(gan, gan.sample(1, seed=99)[0], **QUICK).distance is None
+
+
 def test_no_steps_give_the_best_random_sample(build: Build) -> None:
     gan = build("vanilla")
     target = gan.sample(1, seed=99)[0]
