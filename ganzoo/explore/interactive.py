@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -24,6 +25,7 @@ from ganzoo.training.diagnostics import Diagnostics
 from ganzoo.training.failure_detection import Alarm, FailureDetector
 from ganzoo.training.metrics import MetricsAccumulator
 from ganzoo.training.run import Run
+from ganzoo.training.samples import sample_picture
 from ganzoo.training.session import Session
 from ganzoo.training.state import TrainingState
 from ganzoo.training.step import GetBatch, TrainingStep
@@ -34,11 +36,14 @@ CHANGEABLE = ("generator_lr", "discriminator_lr", "loss", "penalty", "penalty_we
 PENALTIES = ("none", "gradient", "clip", "r1")
 """Penalties to try, in this order, if a new loss contradicts the present one."""
 ROW_EVERY = 25
-"""Steps between rows of metrics."""
+"""Steps between rows of metrics, at first."""
+MAX_ROWS = 2000
+"""Rows that are kept: when there are more, every other one goes, and from then on they come half as often."""
 DRAWN_POINTS = 20_000
 STROKE = 0.02
 """Standard deviation of the points around a drawn line, as a share of the data's scale."""
-PICTURES = 36
+COLUMNS = 5
+"""Of the grid of samples."""
 
 
 class InteractiveTraining:
@@ -49,6 +54,7 @@ class InteractiveTraining:
         self.state = TrainingState(session.build(), session.config.seed, session.config.precision)
         self.state.gan.train()
         self.rows: list[dict[str, Any]] = []
+        self.row_every = ROW_EVERY
         self.alarms: list[Alarm] = []
         self.edited = False
         """Whether something was changed by hand, so that no command repeats this training."""
@@ -73,7 +79,7 @@ class InteractiveTraining:
         if players != "discriminator":
             loop.update_ema(state)
         state.step += 1
-        if state.step % ROW_EVERY == 0:
+        if state.step % self.row_every == 0:
             self.log()
 
     def log(self) -> None:
@@ -83,6 +89,9 @@ class InteractiveTraining:
             self.rows.append(row)
             alarm = self.detector.update(row)
             self.alarms += [] if alarm is None else [alarm]
+        if len(self.rows) > MAX_ROWS:
+            self.rows = self.rows[1::2]
+            self.row_every *= 2
 
     def changed(self, changes: Mapping[str, Any]) -> tuple[Any, str]:
         """The settings with `changes`, and a note if another one had to change with them. Raises UsageError."""
@@ -115,11 +124,11 @@ class InteractiveTraining:
         self.use(PointData(points, None, (), "drawn by hand", "train", sha256_of(points, None), mixture))
         self.edited = True
 
-    def pictures(self) -> dict[str, Any]:
-        """Samples of images from the same noise, by the moving average as in sample grids."""
+    def samples(self) -> dict[str, Any]:
+        """A picture of samples from the same noise, by the moving average: a narrower sample grid."""
         with self.state.average():
-            images = self.state.gan.sample(PICTURES, seed=0)
-        return {"images": encode(images.permute(0, 2, 3, 1))}
+            picture = sample_picture(self.state.gan, self.data, COLUMNS)
+        return {"pixels": encode(picture.permute(1, 2, 0)), "shape": list(picture.shape)}
 
     @property
     def command(self) -> str:
@@ -127,9 +136,10 @@ class InteractiveTraining:
         gan, session = self.state.gan, self.session
         defaults = configs.to_dict(configs.make(session.entry.card.Config, {}, gan.spec.kind))
         now = configs.to_dict(gan.config)
-        changes = [f"--set {name}={configs.format_value(now[name])}" for name in now if now[name] != defaults[name]]
-        words = [f"ganzoo train {session.entry.name} --dataset {session.config.dataset}", *changes]
-        return " ".join([*words, f"--seed {session.config.seed}"])
+        words = ["ganzoo", "train", session.entry.name, "--dataset", str(session.config.dataset)]
+        for name in now:
+            words += ["--set", f"{name}={configs.format_value(now[name])}"] if now[name] != defaults[name] else []
+        return shlex.join([*words, "--seed", str(session.config.seed)])
 
     def _checked(self, settings: Mapping[str, Any]) -> Any:
         gan = self.state.gan

@@ -18,10 +18,11 @@ from torch import Tensor
 
 from ganzoo import data, latents
 from ganzoo.core.errors import UsageError
-from ganzoo.core.spec import DataLocation
+from ganzoo.core.spec import DataLocation, examples_of
 from ganzoo.data import ImageData, imaging
 from ganzoo.explore.recipe import Pin, Recipe
 from ganzoo.latents import Latents
+from ganzoo.latents.space import network_condition
 from ganzoo.losses import get_loss
 from ganzoo.training.checkpoint import PREFIX
 from ganzoo.training.loading import load_checkpoint, newest_checkpoint
@@ -47,7 +48,7 @@ class LatentSpace:
 
     def __init__(self, run: Run, device: str | None = None):
         if run.spec.kind != "images":
-            raise UsageError("This run generates points; its samples are in the part Training.")
+            raise UsageError(f"Latent space is shown for images, and this run generates {examples_of(run.spec.kind)}.")
         self.run = run
         checkpoint = newest_checkpoint(run)
         self.step = int(checkpoint.name.removeprefix(PREFIX))
@@ -62,7 +63,10 @@ class LatentSpace:
         """What the page needs once."""
         names = self.run.config["dataset"]["class_names"] if self.gan.conditional else []
         classes = names or [str(number) for number in range(self.gan.classes)]
-        return {"step": self.step, "shape": list(self.gan.spec.shape), "classes": classes, "mixes": self.mixes_classes}
+        return {
+            "step": self.step, "shape": list(self.gan.spec.shape), "classes": classes, "mixes": self.mixes_classes,
+            "projected": list(self._projected),
+        }  # fmt: skip
 
     @cached_property
     def mixes_classes(self) -> bool:
@@ -81,7 +85,7 @@ class LatentSpace:
         """The point of a pin. UsageError if it is an image that is no longer there, or a class that does not exist."""
         if pin.image is not None:
             if pin.image not in self._projected:
-                raise UsageError("A projected image is gone: the server has been restarted. Upload it again.")
+                raise UsageError("A projected image is no longer there. Choose another pin, or upload it again.")
             return self._projected[pin.image]
         key = pin, truncation
         if key not in self._points:
@@ -122,10 +126,7 @@ class LatentSpace:
         point, gan = self.locate(recipe), self.gan
         with latents.as_sampling(gan):
             image = latents.generate(gan, point)
-        condition = point.condition
-        if condition is not None and gan.conditional and condition.shape[1] == gan.classes:
-            condition = condition.argmax(1)
-        logit = gan.discriminator(image, condition).float().mean()
+        logit = latents.own_score(gan)(image, network_condition(gan, point))
         probability = get_loss(gan.config.loss).probability
         return {"value": float(logit.sigmoid() if probability else logit), "probability": probability}
 
@@ -155,7 +156,7 @@ class LatentSpace:
     def project(self, image: Tensor, label: int | None) -> tuple[str, latents.Projection]:
         """The point whose picture is closest to `image`, uint8 [C, S, S], and the name of a pin for it."""
         gan = copy.deepcopy(self.gan)  # pictures are made meanwhile
-        features = latents.discriminator_features(gan)
+        features = None if gan.config.pack > 1 else latents.discriminator_features(gan)
         found = latents.project(gan, image, label, features, STARTS, STEPS, CANDIDATES)
         name = secrets.token_hex(6)
         self._projected[name] = found.latents
@@ -258,16 +259,21 @@ class LatentSpaces:
 
     def known(self, identifier: str) -> LatentSpace | None:
         """The latent space of this run, if it is open and the run is still there."""
-        space = self._spaces.get(identifier)
-        return space if space is not None and space.run.path.is_dir() else None
-
-    def get(self, identifier: str, run: Run) -> LatentSpace:
-        """The latent space of `run`, of the checkpoint that was the newest when it was opened."""
         with self._lock:
             space = self._spaces.get(identifier)
-            if space is None:
-                space = self._spaces[identifier] = LatentSpace(run, self.device)
-                while len(self._spaces) > self.most:
-                    self._spaces.popitem(last=False)
+            if space is None or not space.run.path.is_dir():
+                return None
             self._spaces.move_to_end(identifier)
             return space
+
+    def get(self, identifier: str, run: Run) -> LatentSpace:
+        """The latent space of `run`, of the checkpoint that was the newest when it was opened; for one thread alone."""
+        space = self.known(identifier)
+        if space is None:
+            space = LatentSpace(run, self.device)
+            with self._lock:  # not while it loads: `known` must not wait
+                self._spaces[identifier] = space
+                self._spaces.move_to_end(identifier)
+                while len(self._spaces) > self.most:
+                    self._spaces.popitem(last=False)
+        return space

@@ -46,6 +46,8 @@ class LiveTraining:
         self.generation = 0
         """How often the networks or the data have been replaced."""
         self.picture: dict[str, Any] = {}
+        self.optimal = False
+        """Whether D* is shown."""
         self.viewers = 0
         self._wake = threading.Condition()
         self._commands: deque[Mapping[str, Any]] = deque()
@@ -88,8 +90,8 @@ class LiveTraining:
         spec, conditional = training.state.gan.spec, training.state.gan.conditional
         options = {option.name: option for option in configs.settings(type(training.state.gan.config))}
         return {
-            "generation": self.generation, "architecture": session.entry.name, "dataset": training.data.name,
-            "kind": spec.kind, "shape": spec.shape, "drawable": spec.kind == "points" and not conditional,
+            "architecture": session.entry.name, "dataset": training.data.name,
+            "drawable": spec.kind == "points" and not conditional,
             "choices": {name: list(options[name].choices or ()) for name in ("loss", "penalty")},
             "plane": None if training.plane is None else training.plane.description,
         }  # fmt: skip
@@ -101,7 +103,7 @@ class LiveTraining:
         config = training.state.gan.config
         return {
             "step": training.state.step, "playing": self.playing, "rate": round(self.rate, 1), "pause": self.pause,
-            "optimal": self.optimal, "note": self.note, "rows": len(training.rows), "edited": training.edited,
+            "optimal": self.optimal, "note": self.note, "edited": training.edited,
             "command": training.command, "settings": {name: getattr(config, name) for name in CHANGEABLE},
             "alarms": [vars(alarm) for alarm in training.alarms],
         }  # fmt: skip
@@ -113,13 +115,15 @@ class LiveTraining:
             return {"do": do}
         if do == "step":
             players, count = command.get("players", "both"), command.get("count", 1)
-            if players not in PLAYERS or type(count) is not int or not 1 <= count <= MAX_STEPS:
-                raise UsageError(f"Steps are 1 to {MAX_STEPS:,} of {', '.join(PLAYERS)}.")
+            if players not in PLAYERS:
+                raise UsageError(f"Who takes a step is one of {', '.join(PLAYERS)}.")
+            if type(count) is not int or not 1 <= count <= MAX_STEPS:
+                raise UsageError(f"The number of steps is a whole number from 1 to {MAX_STEPS:,}.")
             return {"do": do, "players": players, "count": count}
         if do == "slow":
             pause = command.get("pause")
             if not isinstance(pause, (int, float)) or not 0 <= pause <= MAX_PAUSE:
-                raise UsageError(f"The pause after a step is 0 to {MAX_PAUSE:.0f} ms.")
+                raise UsageError(f"The pause after a step is from 0 to {MAX_PAUSE:.0f} ms.")
             return {"do": do, "pause": float(pause)}
         if do == "optimal":
             return {"do": do, "on": command.get("on") is True}
@@ -141,7 +145,7 @@ class LiveTraining:
     def _begin(self) -> None:
         self.training = InteractiveTraining(self.session)
         self.generation += 1
-        self.playing, self.optimal, self.note = False, False, ""
+        self.playing, self.note, self.picture = False, "", {}
         self.pause = self.rate = 0.0
         self.pending: deque[str] = deque()
         self._next_step = self._next_picture = self._next_optimal = 0.0
@@ -198,6 +202,7 @@ class LiveTraining:
             self.picture = {name: value for name, value in self.picture.items() if name not in ("optimal", "jsd")}
         elif do == "draw":
             self.training.draw(command["points"])
+            self.picture = {}
             self.generation += 1
         elif do == "set":
             self.training.change(command["config"])
@@ -226,7 +231,7 @@ class LiveTraining:
     def _draw(self) -> None:
         """Draw the present state; the next time follows from how long that took."""
         training, began = self.training, time.monotonic()
-        picture = training.pictures() if training.plane is None else training.plane.snapshot(training.state.gan)
+        picture = training.samples() if training.plane is None else training.plane.snapshot(training.state.gan)
         drawn_at = time.monotonic()
         self._next_picture = drawn_at + min(max(MIN_INTERVAL, (drawn_at - began) / SHARE), MAX_INTERVAL)
         if self.optimal and training.plane is not None and drawn_at >= self._next_optimal:

@@ -105,19 +105,16 @@ class Plane:
         return {"optimal": encode(shown.round().astype(np.uint8)), "jsd": round(jsd, 4)}
 
     def _surface(self, gan: GAN) -> dict[str, Any]:
-        """D on the plane: bytes 0 (generated) to 255 (real), and the logits or probabilities at both ends."""
+        """D on the plane: bytes 0 (generated) to 255 (real)."""
         logits = gan.discriminator(self.centres, _condition(gan, len(self.centres))).float()
         logits = logits.reshape(len(self.centres), -1).mean(1)
         if get_loss(gan.config.loss).probability:
-            share, ends = logits.sigmoid(), (0.0, 1.0)
+            share = logits.sigmoid()
         else:  # scores have no zero of their own: show what lies between the outer twentieths
             low, high = logits.quantile(0.05), logits.quantile(0.95)
-            share, ends = (logits - low) / (high - low).clamp(min=1e-12), (float(low), float(high))
+            share = (logits - low) / (high - low).clamp(min=1e-12)
         pixels = share.nan_to_num(0.5).clamp(0, 1).mul(255).round().to(torch.uint8)
-        return {
-            "surface": encode(pixels),
-            "ends": [float(f"{end:.3g}") if math.isfinite(end) else None for end in ends],
-        }
+        return {"surface": encode(pixels)}
 
     def _arrows(self, gan: GAN, samples: Tensor, condition: Tensor | None) -> Tensor:
         """The direction of steepest descent of the generator's loss at the first samples, the longest of length 1."""

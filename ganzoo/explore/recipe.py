@@ -102,7 +102,7 @@ def pins_of(request: Mapping[str, Any]) -> tuple[list[Pin], float | None]:
 
 def _pin(value: Any) -> Pin:
     if not isinstance(value, dict):
-        raise ValueError(f"{value!r} is no pin")
+        raise ValueError(f"{value!r} is not a pin")
     if (image := value.get("image")) is not None:
         return Pin(image=str(image))
     label = value.get("label")
@@ -115,12 +115,12 @@ def _label(value: Any) -> int:
 
 def _whole(value: Any, most: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
-        raise ValueError(f"{value!r} is no whole number from 0 to {most:,}")
+        raise ValueError(f"{value!r} is not a whole number from 0 to {most:,}")
     return value
 
 
 def _number(value: Any, least: float, most: float) -> float:
     good = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     if not good or not least <= value <= most:
-        raise ValueError(f"{value!r} is no number from {least:g} to {most:g}")
+        raise ValueError(f"{value!r} is not a number from {least:g} to {most:g}")
     return float(value)

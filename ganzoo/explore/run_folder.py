@@ -12,6 +12,7 @@ from typing import Any
 
 from ganzoo.core.errors import GanzooError, UsageError
 from ganzoo.core.files import open_regular
+from ganzoo.core.spec import LABEL
 from ganzoo.core.storage import RemoteFolder
 from ganzoo.evaluation import results
 from ganzoo.evaluation.curves import thinned
@@ -117,6 +118,7 @@ def summary(run: Run) -> dict[str, Any]:
         "architecture": architecture_name(run.config),
         "dataset": run.config["dataset"]["name"],
         "kind": run.spec.kind,
+        "inputs": bool(run.spec.given.keys() - {LABEL}),
         "step": step,
         "steps": schedule.get("steps"),
         "rate": last.get("images_per_second"),

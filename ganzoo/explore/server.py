@@ -79,7 +79,7 @@ class Page:
         live = self._live()
 
         async def stream() -> AsyncIterator[str]:
-            version, generation, sent, training = -1, -1, 0, None
+            version, generation, sent, rows = -1, -1, 0, None
             with live.watched():
                 while not self.ending():
                     if live.version == version:
@@ -90,12 +90,12 @@ class Page:
                     if live.generation != generation:
                         generation = live.generation
                         yield event("description", json.dumps(live.description))
-                    if live.training is not training:
-                        training, sent = live.training, 0
+                    if live.training.rows is not rows:  # of another training, or thinned
+                        rows, sent = live.training.rows, 0
                         yield event("reset", "{}")
-                    rows = live.training.rows[sent:]
-                    sent += len(rows)
-                    yield event("news", json.dumps({"picture": live.picture, "status": live.status, "rows": rows}))
+                    new = rows[sent:]
+                    sent += len(new)
+                    yield event("news", json.dumps({"picture": live.picture, "status": live.status, "rows": new}))
                     await asyncio.sleep(LIVE_EVERY)
 
         return events(stream())

@@ -20,7 +20,7 @@ def decode(content: bytes, shape: tuple[int, ...]) -> Tensor:
     """The image in `content` as the GAN's images are, uint8 of `shape`, [1 or 3, H, W].
 
     It is turned by its EXIF orientation, put on white if it is transparent, scaled, and cropped to its centre. Raises
-    UsageError if it is no image, or has too many pixels, which is checked before they are decoded.
+    UsageError if it is not an image, or has too many pixels, which is checked before they are decoded.
     """
     if shape[0] not in (1, 3):
         raise UsageError(f"Images have 1 or 3 channels, and those of this GAN have {shape[0]}.")
@@ -33,4 +33,6 @@ def decode(content: bytes, shape: tuple[int, ...]) -> Tensor:
     except UsageError:
         raise
     except (OSError, ValueError, SyntaxError, EOFError, Warning, Image.DecompressionBombError, MemoryError):
-        raise UsageError(f"This file is no image that can be read. Choose {', '.join(FORMATS)}.") from None
+        raise UsageError(
+            f"This file is not an image that can be read. Choose a file of one of these formats: {', '.join(FORMATS)}."
+        ) from None

@@ -10,7 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
+
+import ganzoo
 
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="playwright is not installed: the page is not tested in a browser"
@@ -22,11 +26,24 @@ PATIENCE_MS = 60_000
 
 
 @pytest.fixture(scope="module")
-def address(trained: Path) -> Iterator[str]:
+def folder(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The trained runs, and one of images that are twice as wide as high."""
+    folder: Path = shutil.copytree(trained, tmp_path_factory.mktemp("browser") / "runs")
+    pictures = np.random.default_rng(0).integers(0, 256, (24, 16, 32), dtype=np.uint8)
+    for number, picture in enumerate(pictures):
+        (folder.parent / "data" / "all").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(folder.parent / "data" / "all" / f"{number}.png")
+    settings = {"width": 8, "batch_size": 8}
+    ganzoo.train("dcgan", dataset=f"folder:{folder.parent / 'data'}", out=folder / "wide", steps=2, settings=settings)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(folder: Path) -> Iterator[str]:
     """The address that `ganzoo explore` prints, with a training on `ring`."""
     command = [
         "explore",
-        str(trained),
+        str(folder),
         "--port",
         "0",
         "--train",
@@ -108,10 +125,26 @@ def go(page: Any, tab: str) -> None:
     page.get_by_role("link", name=tab, exact=True).click()
 
 
-def open_latent(page: Any) -> None:
-    go(page, "Latent space")
+def open_latent(page: Any, run: str = "images", parameters: str = "") -> None:
+    """Open the latent space of `run` by its address."""
+    runs = page.evaluate("() => fetch('api/home').then((answer) => answer.json())")["runs"]
+    identifier = next(each["id"] for each in runs if each["name"] == run)
+    visit(page, f"#/latent/{identifier}{parameters}")
+    wait_for_latent(page)
+
+
+def visit(page: Any, address: str) -> None:
+    page.evaluate("(address) => { location.hash = address; }", address)
+
+
+def wait_for_latent(page: Any) -> None:
     page.get_by_text("eigenvector 1").wait_for()
     page.wait_for_function(PAINTED)
+
+
+def hash_has(page: Any, pattern: str) -> None:
+    """Wait until the address matches a regular expression."""
+    page.wait_for_function("(p) => new RegExp(p).test(decodeURIComponent(location.hash))", arg=pattern)
 
 
 def test_the_table_names_every_run(page: Any) -> None:
@@ -122,7 +155,7 @@ def test_the_table_names_every_run(page: Any) -> None:
     assert "more/points" in text
     assert "cannot be read" in text
     page.wait_for_function(
-        "() => [...document.querySelectorAll('.thumbnail')].filter((i) => i.naturalWidth > 0).length === 2"
+        "() => [...document.querySelectorAll('.thumbnail')].filter((i) => i.naturalWidth > 0).length === 3"
     )
 
 
@@ -134,10 +167,11 @@ def test_a_slider_moved_changes_the_picture_and_a_reload_keeps_it(page: Any) -> 
     for _ in range(40):
         slider.press("ArrowRight")
     changes(page, ".main-picture", before)
-    page.wait_for_function("() => /moves=\\d:2(&|$)/.test(decodeURIComponent(location.hash))")
+    hash_has(page, "moves=\\d:2(&|$)")
     moved = settled(page, ".main-picture")
+    go(page, "Latent space")  # where the page is already
     page.reload()
-    open_latent(page)
+    wait_for_latent(page)
     assert page.get_by_label("eigenvector 1").input_value() == "2"
     page.get_by_text("D says").wait_for()  # after the picture
     assert settled(page, ".main-picture") == moved
@@ -162,7 +196,10 @@ def test_an_upload_that_is_no_image_is_a_message_and_the_page_stays_up(page: Any
     open_latent(page)
     (tmp_path / "image.png").write_text("no image")
     page.get_by_label("An image to project").set_input_files(tmp_path / "image.png")
-    page.get_by_role("alert").get_by_text("This file is no image that can be read.").wait_for()
+    message = page.get_by_role("alert").get_by_text("This file is not an image that can be read.")
+    message.wait_for()
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    assert 0 <= message.bounding_box()["y"] < 900
     before = pixels(page, ".main-picture")
     page.get_by_role("slider", name="Place between the pins").press("Shift+ArrowUp")
     changes(page, ".main-picture", before)
@@ -218,6 +255,147 @@ def test_the_timeline_shows_other_grids(page: Any) -> None:
     page.reload()
     page.get_by_text("Step 4:").wait_for()
     assert page.locator("svg.chart").count() >= 4
+
+
+def test_pictures_that_are_not_square_keep_their_shape(page: Any) -> None:
+    open_latent(page, "wide")
+    answer = page.evaluate(
+        "() => fetch(`api/runs/${location.hash.split(/[/?]/)[2]}/frame`, {method: 'POST', body: JSON.stringify("
+        "{pins: [1, 2, 3, 4].map((seed) => ({seed})), x: 0.5, y: 0.5})}).then((a) => a.arrayBuffer())"
+        ".then((bytes) => new Uint8Array(bytes).join())"
+    )
+    values = pixels(page, ".main-picture").split(",")
+    assert values[::4] == answer.split(",")
+    for selector in (".main-picture", ".tile canvas", ".pin canvas"):
+        box = page.locator(selector).first.bounding_box()
+        assert box["width"] / box["height"] == pytest.approx(2, rel=0.05)
+
+
+def test_a_slow_answer_does_not_replace_that_to_a_newer_question(page: Any) -> None:
+    open_latent(page)
+    page.evaluate(
+        """() => {
+          const real = window.fetch;
+          let walls = 0;
+          window.fetch = async (path, options) => {
+            const answer = await real(path, options);
+            if (path.endsWith('/wall') && ++walls === 1) await new Promise((done) => setTimeout(done, 700));
+            return answer;
+          };
+        }"""
+    )
+    for _ in range(2):
+        page.get_by_role("button", name="More").click()
+    page.get_by_title("seed 48", exact=True).wait_for()
+    page.wait_for_timeout(800)
+    shown = pixels(page, ".tile canvas")
+    hash_has(page, "wall=48")
+    page.reload()
+    wait_for_latent(page)
+    assert pixels(page, ".tile canvas") == shown
+    page.get_by_role("button", name="Pin B").click()
+    page.get_by_role("button", name="Sample of seed 48: make it pin B").click()
+    page.get_by_text("Pin B: seed 48").wait_for()
+
+
+def test_a_projected_image_becomes_the_pin_that_was_chosen_before(page: Any, tmp_path: Path) -> None:
+    open_latent(page)
+    Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(tmp_path / "image.png")
+    page.get_by_role("button", name="Pin B").click()
+    page.get_by_label("An image to project").set_input_files(tmp_path / "image.png")
+    page.get_by_role("button", name="Pin C").click()
+    page.get_by_text("Pin B is now the closest image").wait_for()
+    hash_has(page, "pins=1.0,i[0-9a-f]+,3.2,4.3")
+
+
+def test_an_address_that_does_not_fit_is_put_right(page: Any) -> None:
+    open_latent(page, parameters="?pins=i0123456789ab,7.99,9&x=left&from=99&to=1.5&label=77&moves=2:99,a:b&wall=-3&t=9")
+    page.get_by_role("alert").get_by_text("A projected image is no longer there").wait_for()
+    page.get_by_text("Pin A: seed 1, class 0").wait_for()
+    page.get_by_role("button", name="Pin B").click()
+    page.get_by_text("Pin B: seed 7, class 1").wait_for()
+    before = pixels(page, ".main-picture")
+    page.get_by_role("slider", name="Place between the pins").press("Shift+ArrowUp")
+    changes(page, ".main-picture", before)
+
+
+def test_another_address_of_the_same_run_is_shown(page: Any) -> None:
+    open_latent(page, parameters="?x=0.25")
+    visit(page, page.evaluate("location.hash").replace("0.25", "0.75"))
+    page.wait_for_function("() => document.querySelector('.knob')?.ariaValueNow === '75'")
+
+
+def test_the_content_can_be_skipped_to(page: Any) -> None:
+    open_latent(page)
+    address = page.evaluate("location.hash")
+    page.get_by_text("Skip to content").focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+    page.wait_for_timeout(200)
+    assert page.evaluate("location.hash") == address
+
+
+def test_the_focus_stays_where_it_is_while_the_table_changes(page: Any, folder: Path) -> None:
+    go(page, "Runs")
+    link = page.get_by_role("table").get_by_role("link", name="images")
+    link.focus()
+    metrics = folder / "images" / "metrics.jsonl"
+    with metrics.open("a") as file:
+        file.write('{"step": 7, "images": 112, "seconds": 1.0}\n')
+    page.get_by_text("7 of 6").wait_for()
+    assert link.evaluate("(link) => link === document.activeElement")
+    metrics.write_text("".join(metrics.read_text().splitlines(keepends=True)[:-1]))
+
+
+def test_a_lost_connection_is_one_message(page: Any) -> None:
+    page.route("**/api/runs", lambda route: route.abort())
+    go(page, "Runs")
+    page.get_by_role("alert").get_by_text("The connection to the server is lost.").wait_for()
+    page.get_by_role("button", name="Dismiss this message").click()
+    with page.expect_request("**/api/runs"):  # the next attempt
+        pass
+    page.wait_for_timeout(200)
+    assert page.get_by_role("alert").inner_text() == ""
+    page.unroute("**/api/runs")
+
+
+def test_a_refused_setting_is_put_back(page: Any) -> None:
+    go(page, "Live")
+    loss, penalty = page.locator("select").nth(0), page.locator("select").nth(1)
+    page.wait_for_function("() => document.querySelector('select')?.value")
+    loss.select_option("wasserstein")
+    page.wait_for_function("() => document.querySelectorAll('select')[1].value !== 'none'")
+    before = penalty.input_value()
+    penalty.select_option("none")
+    page.get_by_role("alert").get_by_text("this loss has no minimum", exact=False).wait_for()
+    assert penalty.input_value() == before
+    page.get_by_role("button", name="Restart").click()
+
+
+def test_curves_are_drawn_again_after_a_restart(page: Any) -> None:
+    go(page, "Live")
+    for _ in range(2):
+        page.get_by_role("button", name="Restart").click()
+        page.get_by_text("step 0 ").wait_for()
+        page.wait_for_function("() => document.querySelectorAll('svg.chart').length === 0")
+        page.get_by_role("button", name="Step", exact=True).click()
+        page.locator("svg.chart circle").first.wait_for()  # a line of one point cannot be seen
+
+
+def test_a_phone_scrolls_over_the_plane(browser: Any, address: str) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 700}, has_touch=True)
+    page = context.new_page()
+    page.goto(address)
+    go(page, "Live")
+    page.wait_for_function("() => document.querySelector('canvas.plane')?.width > 0")
+    box = page.locator("canvas.plane").bounding_box()
+    x, y, session = box["x"] + 100, box["y"] + 200, context.new_cdp_session(page)
+    for kind, up in (("touchStart", 0), *(("touchMove", 20 * move) for move in range(1, 8)), ("touchEnd", None)):
+        points = [] if up is None else [{"x": x, "y": y - up}]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        page.wait_for_timeout(16)
+    assert page.evaluate("scrollY") > 50
+    context.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -18,7 +18,7 @@ import ganzoo
 from ganzoo import latents
 from ganzoo.core.errors import UsageError
 from ganzoo.explore import uploads
-from ganzoo.explore.latent_space import LatentSpace
+from ganzoo.explore.latent_space import LatentSpace, LatentSpaces
 from ganzoo.explore.recipe import Recipe
 from ganzoo.explore.server import decibels
 from ganzoo.gan import GAN
@@ -163,7 +163,19 @@ def test_a_projected_image_becomes_a_pin(client: Any, identifiers: Any, ask: Ask
     assert known["walk"] is None
     assert "picture.npz" in known["code"]
     gone = ask("frame", pins=[{"image": "0" * 12}, *PINS[1:]])
-    assert gone.json()["error"].startswith("A projected image is gone")
+    assert gone.json()["error"].startswith("A projected image is no longer there")
+    assert client.get(f"{base}/latent").json()["projected"] == [found["image"]]
+
+
+def test_the_runs_that_are_used_stay_open(trained: Path) -> None:
+    run = Run.open(trained / "images")
+    spaces = LatentSpaces(most=2)
+    first = spaces.get("first", run)
+    spaces.get("second", run)
+    assert spaces.known("first") is first
+    spaces.get("third", run)
+    assert spaces.known("first") is first
+    assert spaces.known("second") is None
 
 
 def test_images_that_are_not_square_are_projected_and_have_neighbours(client: Any, runs: Path) -> None:
@@ -182,6 +194,15 @@ def test_images_that_are_not_square_are_projected_and_have_neighbours(client: An
     assert about["nearest"]
 
 
+def test_a_picture_of_a_gan_with_packs_has_no_verdict_but_can_be_projected(tmp_path: Path) -> None:
+    settings = {"pack": 2, "batch_size": 8, "width": 8}
+    ganzoo.train("dcgan", dataset="digits", out=tmp_path / "packs", steps=1, settings=settings, callbacks=[])
+    space = LatentSpace(Run.open(tmp_path / "packs"))
+    assert space.score(recipe()) is None
+    _, found = space.project(torch.zeros(space.gan.spec.shape, dtype=torch.uint8), None)
+    assert found.psnr >= found.random_psnr
+
+
 def test_an_infinite_ratio_is_said_in_json() -> None:
     assert [decibels(ratio) for ratio in (12.345, float("inf"))] == [12.35, "∞"]
 
@@ -190,7 +211,7 @@ def test_an_infinite_ratio_is_said_in_json() -> None:
 def test_an_upload_that_is_no_image_is_one_message(content: bytes, client: Any, identifiers: Any) -> None:
     response = client.post(f"/api/runs/{identifiers('images')}/project", content=content)
     assert response.status_code == 400
-    assert response.json()["error"].startswith("This file is no image that can be read.")
+    assert response.json()["error"].startswith("This file is not an image that can be read.")
 
 
 def test_uploads_are_bounded_in_bytes_and_in_pixels(client: Any, identifiers: Any) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import shlex
 import time
+import wave
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,6 +19,7 @@ from ganzoo.explore import interactive
 from ganzoo.explore.interactive import InteractiveTraining
 from ganzoo.explore.live import LiveTraining
 from ganzoo.training import loop
+from ganzoo.training.samples import sample_picture
 from ganzoo.training.state import TrainingState
 from tests.explore.conftest import client_of
 from tests.sessions import new_state, session
@@ -136,9 +141,9 @@ def test_a_loss_that_contradicts_the_penalty_changes_it_and_says_so() -> None:
     [
         ({"do": "fly"}, "does not know this command"),
         ({}, "does not know this command"),
-        ({"do": "step", "count": 0}, "Steps are 1 to 10,000"),
-        ({"do": "step", "count": True}, "Steps are 1 to 10,000"),
-        ({"do": "step", "players": "judge"}, "of both, discriminator, generator"),
+        ({"do": "step", "count": 0}, "a whole number from 1 to 10,000"),
+        ({"do": "step", "count": True}, "a whole number from 1 to 10,000"),
+        ({"do": "step", "players": "judge"}, "one of both, discriminator, generator"),
         ({"do": "slow", "pause": -1}, "0 to 2000 ms"),
         ({"do": "slow", "pause": "x"}, "0 to 2000 ms"),
         ({"do": "set", "generator_lr": -1}, "generator_lr"),
@@ -191,15 +196,68 @@ def test_a_training_that_diverges_pauses_with_its_message_and_can_be_restarted(l
     done(live, 1)
 
 
-def test_images_are_shown_as_samples() -> None:
-    live = LiveTraining(session("cgan", "digits", {"batch_size": 8, "width": 8}))
+@pytest.mark.parametrize("kind", ["images", "audio", "table"])
+def test_samples_of_every_kind_are_shown_as_a_picture(kind: str, tmp_path: Path) -> None:
+    architecture, dataset = {
+        "images": ("cgan", "digits"),
+        "audio": ("wavegan", f"audio:{folder_of_tones(tmp_path)}"),
+        "table": ("vanilla", f"table:{table_file(tmp_path)}"),
+    }[kind]
+    live = LiveTraining(session(architecture, dataset, {"batch_size": 8, **({"width": 8} if kind != "table" else {})}))
     with live.watched():
-        wait(lambda: live.picture)
+        wait(lambda: live.picture or live.note)
+    assert live.note == ""
     assert live.description["plane"] is None
-    assert len(live.picture["images"]) == pytest.approx(interactive.PICTURES * 64 * 4 / 3, abs=4)
+    expected = sample_picture(live.training.state.gan, live.training.data, interactive.COLUMNS)
+    assert live.picture["shape"] == list(expected.shape)
+    assert base64.b64decode(live.picture["pixels"]) == expected.permute(1, 2, 0).contiguous().numpy().tobytes()
     with pytest.raises(UsageError, match="Only training on points"):
         live.command({"do": "draw", "points": [[0.1, 0.2]]})
     live.close()
+
+
+def table_file(folder: Path) -> Path:
+    (folder / "table.csv").write_text("a,b\n" + "".join(f"{i % 7},{i / 2}\n" for i in range(60)))
+    return folder / "table.csv"
+
+
+def folder_of_tones(folder: Path) -> Path:
+    (folder / "tones").mkdir()
+    for number in range(12):
+        samples = np.sin(np.arange(1024) * (0.1 + 0.01 * number)) * 12_000
+        with wave.open(str(folder / "tones" / f"{number}.wav"), "wb") as file:
+            file.setparams((1, 2, 4000, 0, "NONE", ""))
+            file.writeframes(samples.astype("<i2").tobytes())
+    return folder / "tones"
+
+
+def test_its_command_can_be_pasted_into_a_shell(tmp_path: Path) -> None:
+    (tmp_path / "my tables").mkdir()
+    dataset = f"table:{table_file(tmp_path / 'my tables')}"
+    made = InteractiveTraining(session("vanilla", dataset, {"batch_size": 8}))
+    assert shlex.split(made.command) == [
+        *("ganzoo", "train", "vanilla", "--dataset", dataset, "--set", "batch_size=8", "--seed", "0")
+    ]
+
+
+def test_a_restart_still_shows_the_optimal_discriminator(live: LiveTraining) -> None:
+    with live.watched():
+        live.command({"do": "optimal", "on": True})
+        wait(lambda: "jsd" in live.picture)
+        before = live.training
+        live.command({"do": "restart"})
+        wait(lambda: live.training is not before and "jsd" in live.picture)
+
+
+def test_a_long_training_keeps_rows_of_all_of_it_and_not_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interactive, "MAX_ROWS", 4)
+    monkeypatch.setattr(interactive, "ROW_EVERY", 1)
+    made = InteractiveTraining(session("vanilla", "ring", SMALL))
+    for _ in range(24):
+        made.step()
+    steps = [row["step"] for row in made.rows]
+    assert len(steps) <= 4
+    assert steps == list(range(steps[0], 25, steps[0]))
 
 
 def test_the_page_commands_it_and_hears_of_it(runs: Path, live: LiveTraining) -> None:
@@ -209,7 +267,7 @@ def test_the_page_commands_it_and_hears_of_it(runs: Path, live: LiveTraining) ->
     done(live, 2)
     refusal = client.post("/api/training", json={"do": "step", "count": -2})
     assert refusal.status_code == 400
-    assert "Steps are 1 to" in refusal.json()["error"]
+    assert "from 1 to 10,000" in refusal.json()["error"]
     for content in ("[]", "{", b"\xff", "[" * 100_000):
         assert client.post("/api/training", content=content).status_code == 400
 

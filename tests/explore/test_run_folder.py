@@ -25,6 +25,7 @@ def test_runs_are_found_on_two_levels(client: Any) -> None:
     assert images["complete"]
     assert not images["training"]
     assert images["rate"] > 0
+    assert images["inputs"] is False
     assert "is damaged" in found["damaged"]["error"] or "cannot be read" in found["damaged"]["error"]
 
 

@@ -143,4 +143,4 @@ def test_what_a_gpu_has_trained_is_sampled_explored_and_exported(ganzoo_cli: Com
     live = InteractiveTraining(session("cgan", "digits", {"width": 4, "batch_size": 16}, device="cuda"))
     for players in ("both", "discriminator", "generator"):
         live.step(players)
-    assert live.pictures()
+    assert live.samples()

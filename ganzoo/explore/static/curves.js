@@ -12,12 +12,13 @@ const CHARTS = [
   { title: "Gradient norms", lines: ["discriminator_gradient", "generator_gradient"], labels: ["discriminator", "generator"], log: true },
   { title: "Diversity of samples", lines: ["diversity", "duplicates"], labels: ["diversity (1 is that of data)", "duplicates"], guide: 1 },
   { title: "Distance from equilibrium", lines: ["equilibrium_distance"], labels: ["|D − 0.5|"] },
-  { title: "Images per second", lines: ["images_per_second"], labels: ["images/s"] },
+  { title: "Examples per second", lines: ["images_per_second"], labels: ["examples/s"] },
 ];
 
-/** A set of charts in `root`; call the result with (curves, alarms, step) to draw them. */
+/** An empty set of charts in `root`; call the result with (curves, alarms, step) to draw them. */
 export function charts(root) {
   const panels = new Map();
+  root.replaceChildren();
   return function draw(curves, alarms, cursor = null) {
     const used = new Set(CHARTS.flatMap((chart) => chart.lines));
     const others = Object.keys(curves).filter((name) => !used.has(name)).map((name) => ({ title: name.replaceAll("_", " "), lines: [name], labels: [name.replaceAll("_", " ")] }));
@@ -57,7 +58,11 @@ function picture({ title, lines, guide, log, alarms, cursor }) {
     line.append(hint);
     svg.append(line, text("!", { class: "alarm", x: x(alarm.step), y: TOP - 1, "text-anchor": "middle" }));
   }
-  for (const line of lines) svg.append(shape("polyline", { stroke: line.colour, points: line.points.map(([step, v]) => `${x(step).toFixed(1)},${y(value(v)).toFixed(1)}`).join(" ") }));
+  for (const line of lines) {
+    const places = line.points.map(([step, v]) => `${x(step).toFixed(1)},${y(value(v)).toFixed(1)}`);
+    svg.append(shape("polyline", { stroke: line.colour, points: places.join(" ") }));
+    if (places.length === 1) svg.append(shape("circle", { fill: line.colour, cx: x(line.points[0][0]), cy: y(value(line.points[0][1])), r: 3 })); // a line of one point cannot be seen
+  }
   if (cursor !== null) svg.append(shape("line", { class: "cursor", x1: x(Math.min(cursor, high)), x2: x(Math.min(cursor, high)), y1: TOP, y2: HEIGHT - BOTTOM }));
   const legend = el("div", { class: "legend", "aria-hidden": "true" });
   const label = (step) => legend.replaceChildren(...lines.map((line) => {

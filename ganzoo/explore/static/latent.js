@@ -1,13 +1,19 @@
 // The latent space of a trained generator: pins, a pad between them, directions, classes, a wall of samples.
-import { attempt, command, el, get, number, post, remember, report, send } from "./page.js";
+import { bytes, command, paint, slider } from "./controls.js";
+import { attempt, el, get, newest, number, post, remember, report, send } from "./page.js";
 
 const PINS = ["A", "B", "C", "D"];
 const WALL = 24;
 const METHODS = { sefa: "SeFa", ganspace: "GANSpace" };
 const SETTLED_MS = 350;
+const REACH = 4; // standard deviations to each side
+const LEAST_TRUNCATION = 0.3; // noise within a smaller bound takes long to draw
+
+/** Whether this part can show a run: one of images, made of noise. */
+export const hasLatentSpace = (run) => run.kind === "images" && !run.inputs;
 
 export async function showLatent(root, at, home) {
-  const runs = home.runs.filter((run) => run.kind === "images");
+  const runs = home.runs.filter((run) => hasLatentSpace(run) || run.id === at.run);
   const choose = el("select", { "aria-label": "Run", onchange: () => { location.hash = `#/latent/${choose.value}`; } },
     runs.map((run) => el("option", { value: run.id, selected: run.id === at.run }, run.name)));
   root.append(el("div", { class: "row spread" }, el("h1", {}, "Latent space"), choose));
@@ -17,58 +23,52 @@ export async function showLatent(root, at, home) {
   const info = await attempt(() => get(`${base}/latent`));
   waiting.remove();
   if (!info) return;
-  const given = (name, other) => Number(at.parameters.get(name) ?? other);
-  const state = {
-    pins: (at.parameters.get("pins") ?? "").split(",").filter((text) => /^(\d{1,15}(\.\d{1,6})?|i[0-9a-f]{12})$/.test(text)).map(parsePin),
-    mode: at.parameters.get("mode") === "arithmetic" ? "arithmetic" : "pad",
-    x: clamp(given("x", 0.5), 0, 1), y: clamp(given("y", 0.5), 0, 1),
-    truncation: given("t", 0), from: given("from", -1), to: given("to", -1), share: clamp(given("share", 0), 0, 1),
-    method: METHODS[at.parameters.get("method")] ? at.parameters.get("method") : "sefa",
-    moves: new Map((at.parameters.get("moves") ?? "").split(",").filter(Boolean).map((text) => text.split(":").map(Number))),
-    first: Math.max(0, given("wall", 0)), pin: 0, label: given("label", -1),
+  // the address may be typed or older than the run: what does not fit is left out
+  const given = (name, other, low, high, fits = Number.isFinite) => {
+    const value = at.parameters.has(name) ? Number(at.parameters.get(name)) : NaN;
+    return fits(value) && value >= low && value <= high ? value : other;
   };
+  const givenClass = (name) => given(name, -1, -1, info.classes.length - 1, Number.isInteger);
   const label = (i) => info.classes.length ? i % info.classes.length : null;
+  const state = {
+    pins: pinsIn(at.parameters.get("pins") ?? "", info, label),
+    mode: at.parameters.get("mode") === "arithmetic" ? "arithmetic" : "pad",
+    x: given("x", 0.5, 0, 1), y: given("y", 0.5, 0, 1),
+    truncation: given("t", 0, LEAST_TRUNCATION, 2), from: givenClass("from"), to: givenClass("to"), share: given("share", 0, 0, 1),
+    method: METHODS[at.parameters.get("method")] ? at.parameters.get("method") : "sefa",
+    moves: new Map((at.parameters.get("moves") ?? "").split(",").map((text) => text.split(":").map(Number)).filter(([index, amount]) => Number.isInteger(index) && index >= 0 && Math.abs(amount) <= REACH)),
+    first: given("wall", 0, 0, 1e12, Number.isInteger), pin: 0, label: givenClass("label"),
+  };
+  if (state.pins.includes(null)) report("A projected image is no longer there: choose another pin, or upload it again.");
   for (let i = 0; i < 4; i++) state.pins[i] ??= { seed: i + 1, label: label(i) };
 
-  // -- the picture: one request at a time, always for the newest state
-  const [channels, size] = info.shape;
-  const canvas = el("canvas", { class: "picture main-picture", width: size, height: size, role: "img", "aria-label": "The generated image" });
+  // -- the picture
+  const shape = info.shape;
+  const canvas = el("canvas", { class: "picture main-picture", role: "img", "aria-label": "The generated image" });
   const score = el("p", { class: "quiet small", role: "status" });
   const near = el("div", { class: "row near" });
   const code = el("div");
-  let busy = false, dirty = false, settled = null, closed = false;
+  let settled = null, closed = false;
   const recipe = () => ({
     pins: state.pins, mode: state.mode, x: state.x, y: state.y, truncation: state.truncation || null,
     classes: state.from >= 0 ? [state.from, state.to >= 0 ? state.to : state.from, state.share] : null,
     moves: [...state.moves].filter(([, amount]) => amount).map(([index, amount]) => [state.method, index, amount]),
   });
-  async function draw() {
-    dirty = true;
-    if (busy) return;
-    busy = true;
-    while (dirty && !closed) {
-      dirty = false;
-      try {
-        const response = await post(`${base}/frame`, recipe());
-        paint(canvas, new Uint8Array(await response.arrayBuffer()), channels, size);
-      } catch (failure) {
-        report(failure.message);
-        break;
-      }
-    }
-    busy = false;
+  const draw = newest(async () => {
     clearTimeout(settled);
+    if (closed) return;
+    const response = await post(`${base}/frame`, recipe());
+    paint(canvas, new Uint8Array(await response.arrayBuffer()), shape);
     settled = setTimeout(describe, SETTLED_MS);
-  }
-  async function describe() {
-    const asked = JSON.stringify(recipe());
-    const known = await post(`${base}/about`, recipe()).then((response) => response.json()).catch((failure) => report(failure.message));
-    if (!known || closed || asked !== JSON.stringify(recipe())) return;
+  });
+  const describe = newest(async () => {
+    const asked = recipe(), known = await post(`${base}/about`, asked).then((response) => response.json());
+    if (closed || JSON.stringify(asked) !== JSON.stringify(recipe())) return;
     score.textContent = !known.score ? "" : known.score.probability ? `D says: real with probability ${number(known.score.value, 3)}` : `D's score: ${number(known.score.value, 3)}`;
-    near.replaceChildren(...known.nearest.map((image) => el("figure", {}, thumbnail(image.image, channels, size, `Training image ${image.index}`), el("figcaption", {}, number(image.rms, 3)))));
+    near.replaceChildren(...known.nearest.map((image) => el("figure", {}, thumbnail(image.image, shape, `Training image ${image.index}`), el("figcaption", {}, number(image.rms, 3)))));
     if (known.reason) near.replaceChildren(el("span", { class: "quiet small" }, known.reason));
     code.replaceChildren(command(known.code), known.walk ? el("p", { class: "small quiet" }, "The walk through the pins:") : "", known.walk ? command(known.walk) : "");
-  }
+  });
   function change(values) {
     Object.assign(state, values);
     remember({
@@ -82,8 +82,8 @@ export async function showLatent(root, at, home) {
 
   // -- pins and the pad between them
   const pinButtons = PINS.map((name, i) => {
-    const shot = el("canvas", { width: size, height: size });
-    return { shot, button: el("button", { class: `pin pin-${name}`, "aria-pressed": "false", onclick: () => choosePin(i) }, shot, el("span", {}, name)) };
+    const shot = el("canvas");
+    return { shot, button: el("button", { class: `pin pin-${name}`, "aria-label": `Pin ${name}`, "aria-pressed": "false", onclick: () => choosePin(i) }, shot, el("span", {}, name)) };
   });
   const knob = el("div", { class: "knob", role: "slider", tabindex: 0, "aria-label": "Place between the pins", "aria-valuemin": 0, "aria-valuemax": 100 });
   const pad = el("div", { class: "pad" }, knob);
@@ -94,6 +94,7 @@ export async function showLatent(root, at, home) {
     pinButtons.forEach(({ button }, j) => button.setAttribute("aria-pressed", i === j));
     const pin = state.pins[i];
     pinLine.textContent = `Pin ${PINS[i]}: ${pin.image ? "a projected image" : `seed ${pin.seed}${pin.label === null ? "" : `, class ${info.classes[pin.label]}`}`}. Choose a sample to replace it.`;
+    nameTiles();
   }
   function moveKnob(x, y) {
     change({ x: clamp(x, 0, 1), y: clamp(y, 0, 1), mode: "pad" });
@@ -120,15 +121,15 @@ export async function showLatent(root, at, home) {
     event.preventDefault();
     moveKnob(state.x + move[0], state.y + move[1]);
   });
-  async function showPins() {
-    await Promise.all(state.pins.map(async (pin, i) => {
-      const asked = { ...recipe(), pins: Array(4).fill(pin), mode: "pad", x: 0, y: 0, classes: null, moves: [] };
-      const response = await post(`${base}/frame`, asked).catch((failure) => {
-        report(failure.message);
-        if (pin.image) state.pins[i] = { seed: i + 1, label: label(i) };
-      });
-      if (response) paint(pinButtons[i].shot, new Uint8Array(await response.arrayBuffer()), channels, size);
-    }));
+  const showPins = newest(async () => {
+    const shots = await pictures(state.pins);
+    if (!closed) pinButtons.forEach(({ shot }, i) => paint(shot, shots[i], shape));
+  });
+  /** The bytes of the picture of each pin. */
+  async function pictures(pins) {
+    const response = await post(`${base}/wall`, { pins, truncation: state.truncation || null });
+    const all = new Uint8Array(await response.arrayBuffer()), each = all.length / pins.length;
+    return pins.map((_, i) => all.subarray(i * each, (i + 1) * each));
   }
   function setPin(i, pin) {
     state.pins[i] = pin;
@@ -140,23 +141,26 @@ export async function showLatent(root, at, home) {
   // -- sliders
   const arithmetic = el("button", { title: "The first pin minus the second plus the third", onclick: () => { change({ mode: state.mode === "pad" ? "arithmetic" : "pad" }); showPad(); } }, "A − B + C");
   const randomise = el("button", { onclick: () => { state.pins = state.pins.map((_, i) => ({ seed: Math.floor(Math.random() * 1e6), label: label(i) })); change({}); showPins(); choosePin(state.pin); } }, "Random pins");
-  const truncation = slider("Truncation", 0, 2, 0.05, state.truncation, (value) => value ? number(value, 2) : "off", (value) => { change({ truncation: value && Math.max(value, 0.3) }); showWall(); showPins(); });
+  const truncation = slider("Truncation", [0, 2, 0.05], state.truncation, (value) => value ? number(bounded(value), 2) : "off", (value) => { change({ truncation: bounded(value) }); showWall(); showPins(); });
   const directions = el("div");
   const method = el("select", { onchange: () => { state.moves = new Map(); change({ method: method.value }); showDirections(); } }, Object.entries(METHODS).map(([name, text]) => el("option", { value: name, selected: name === state.method }, text)));
-  async function showDirections() {
+  const showDirections = newest(async () => {
+    const asked = state.method;
     directions.replaceChildren(el("p", { class: "quiet small", role: "status" }, "Looking for directions …"));
-    const found = await attempt(() => post(`${base}/directions`, { method: state.method }).then((response) => response.json()));
-    if (!found || closed) return directions.replaceChildren();
-    directions.replaceChildren(...found.names.map((name, i) => slider(name, -4, 4, 0.05, state.moves.get(i) ?? 0, (value) => number(value, 2), (value) => { state.moves.set(i, value); change({}); }).node),
+    const found = await post(`${base}/directions`, { method: asked }).then((response) => response.json()).catch((failure) => {
+      directions.replaceChildren();
+      throw failure;
+    });
+    if (closed || asked !== state.method) return;
+    directions.replaceChildren(...found.names.map((name, i) => slider(name, [-REACH, REACH, 0.05], state.moves.get(i) ?? 0, (value) => number(value, 2), (value) => { state.moves.set(i, value); change({}); }).node),
       el("div", { class: "row" }, el("button", { onclick: () => { state.moves = new Map(); change({}); showDirections(); } }, "Back to the middle")));
-    return undefined;
-  }
+  });
   const classOptions = (none) => [el("option", { value: -1 }, none), ...info.classes.map((name, i) => el("option", { value: i }, name))];
   const from = el("select", { onchange: () => change({ from: Number(from.value) }) }, classOptions("as pinned"));
   const to = el("select", { onchange: () => { if (state.from < 0) { state.from = state.pins[0].label ?? 0; from.value = state.from; } change({ to: Number(to.value) }); } }, classOptions("none"));
   from.value = state.from;
   to.value = state.to;
-  const share = slider("Share of the other", 0, 1, 0.01, state.share, (value) => `${Math.round(100 * value)}%`, (value) => change({ share: value }));
+  const share = slider("Share of the other", [0, 1, 0.01], state.share, (value) => `${Math.round(100 * value)}%`, (value) => change({ share: value }));
   const classPanel = info.classes.length ? el("section", { class: "panel" }, el("h2", {}, "Class"), el("div", { class: "fields" }, el("label", { class: "field" }, "Class", from), info.mixes ? el("label", { class: "field" }, "mixed with", to) : ""), info.mixes ? share.node : "") : "";
 
   // -- projection and files
@@ -166,11 +170,11 @@ export async function showLatent(root, at, home) {
     const chosen = file.files[0];
     if (!chosen) return;
     projected.textContent = "Looking for the closest image that this generator makes …";
-    const own = state.from >= 0 ? `?label=${state.from}` : "";
+    const pin = state.pin, own = state.from >= 0 ? `?label=${state.from}` : "";
     const found = await attempt(() => send(`${base}/project${own}`, chosen).then((response) => response.json()));
     file.value = "";
-    projected.textContent = found ? `Pin ${PINS[state.pin]} is now the closest image: PSNR ${found.psnr} dB, the best of random ones ${found.random_psnr} dB.` : "";
-    if (found && !closed) setPin(state.pin, { image: found.image });
+    projected.textContent = found ? `Pin ${PINS[pin]} is now the closest image: PSNR ${found.psnr} dB; the best random sample has ${found.random_psnr} dB.` : "";
+    if (found && !closed) setPin(pin, { image: found.image });
   });
   async function save(kind) {
     const response = await attempt(() => post(`${base}/file/${kind}`, recipe()));
@@ -183,25 +187,29 @@ export async function showLatent(root, at, home) {
   // -- the wall
   const tilePin = (i) => ({ seed: state.first + i, label: state.label < 0 ? label(state.first + i) : state.label });
   const wall = el("div", { class: "wall" });
+  let samples = []; // what the tiles show
   const tiles = Array.from({ length: WALL }, (_, i) => {
-    const shot = el("canvas", { width: size, height: size });
-    const button = el("button", { class: "tile", onclick: () => setPin(state.pin, tilePin(i)) }, shot);
+    const shot = el("canvas");
+    const button = el("button", { class: "tile", onclick: () => { if (samples[i]) setPin(state.pin, samples[i]); } }, shot);
     wall.append(button);
     return { shot, button };
   });
+  function nameTiles() {
+    samples.forEach(({ seed }, i) => {
+      tiles[i].button.setAttribute("aria-label", `Sample of seed ${seed}: make it pin ${PINS[state.pin]}`);
+      tiles[i].button.title = `seed ${seed}`;
+    });
+  }
   const wallClass = info.classes.length ? el("select", { "aria-label": "Class of the samples", onchange: () => { change({ label: Number(wallClass.value) }); showWall(); } }, classOptions("all classes")) : "";
   if (wallClass) wallClass.value = state.label;
   const turn = (by) => { state.first = Math.max(0, state.first + by); change({}); showWall(); };
-  async function showWall() {
-    const response = await attempt(() => post(`${base}/wall`, { pins: tiles.map((_, i) => tilePin(i)), truncation: state.truncation || null }));
-    if (!response || closed) return;
-    const bytes = new Uint8Array(await response.arrayBuffer()), each = channels * size * size;
-    tiles.forEach(({ shot, button }, i) => {
-      paint(shot, bytes.subarray(i * each, (i + 1) * each), channels, size);
-      button.setAttribute("aria-label", `Sample of seed ${state.first + i}: make it pin ${PINS[state.pin]}`);
-      button.title = `seed ${state.first + i}`;
-    });
-  }
+  const showWall = newest(async () => {
+    const pins = tiles.map((_, i) => tilePin(i)), shots = await pictures(pins);
+    if (closed) return;
+    samples = pins;
+    tiles.forEach(({ shot }, i) => paint(shot, shots[i], shape));
+    nameTiles();
+  });
 
   root.append(el("p", { class: "quiet small" }, `Step ${info.step.toLocaleString("en")}, the moving average's generator`),
     el("div", { class: "columns latent" },
@@ -224,37 +232,21 @@ export async function showLatent(root, at, home) {
 }
 
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
+const bounded = (truncation) => truncation && Math.max(truncation, LEAST_TRUNCATION);
 const formatPin = (pin) => pin.image ? `i${pin.image}` : pin.label === null ? String(pin.seed) : `${pin.seed}.${pin.label}`;
-function parsePin(text) {
-  if (text.startsWith("i")) return { image: text.slice(1) };
-  const [seed, label] = text.split(".");
-  return { seed: Number(seed), label: label === undefined ? null : Number(label) };
+
+/** The pins in an address; null for a projected image that the server no longer has. */
+function pinsIn(text, info, label) {
+  const pins = text.split(",").filter((part) => /^(\d{1,15}(\.\d{1,6})?|i[0-9a-f]{12})$/.test(part)).slice(0, 4);
+  return pins.map((part, i) => {
+    if (part.startsWith("i")) return info.projected.includes(part.slice(1)) ? { image: part.slice(1) } : null;
+    const [seed, given] = part.split(".").map(Number);
+    return { seed, label: given < info.classes.length ? given : label(i) };
+  });
 }
 
-/** A labelled range that calls `changed` at every move. */
-function slider(text, min, max, step, value, format, changed) {
-  const output = el("output");
-  const input = el("input", { type: "range", min, max, step, value });
-  const show = () => { output.textContent = format(Number(input.value)); input.setAttribute("aria-valuetext", output.textContent); };
-  input.addEventListener("input", () => { show(); changed(Number(input.value)); });
-  show();
-  return { node: el("label", { class: "slider" }, text, input, output) };
-}
-
-/** Draw bytes, channels last, on a canvas of the same size. */
-function paint(canvas, bytes, channels, size) {
-  const image = new ImageData(size, size), data = image.data, colours = channels >= 3;
-  for (let i = 0, j = 0; j < bytes.length; i += 4, j += channels) {
-    data[i] = bytes[j];
-    data[i + 1] = colours ? bytes[j + 1] : bytes[j];
-    data[i + 2] = colours ? bytes[j + 2] : bytes[j];
-    data[i + 3] = 255;
-  }
-  canvas.getContext("2d").putImageData(image, 0, 0);
-}
-
-function thumbnail(text, channels, size, label) {
-  const canvas = el("canvas", { width: size, height: size, class: "small-picture", role: "img", "aria-label": label, title: label });
-  paint(canvas, Uint8Array.from(atob(text), (c) => c.charCodeAt(0)), channels, size);
+function thumbnail(text, shape, label) {
+  const canvas = el("canvas", { class: "small-picture", role: "img", "aria-label": label, title: label });
+  paint(canvas, bytes(text), shape);
   return canvas;
 }

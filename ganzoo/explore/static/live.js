@@ -1,18 +1,22 @@
 // The training that this page owns: watch it, take single steps, and change it while it runs.
-import { attempt, command, el, listen, number, post, remember } from "./page.js";
+import { bytes, checkboxes, command, paint, slider } from "./controls.js";
 import { charts } from "./curves.js";
-import { LAYERS, PlaneView } from "./plane.js";
+import { attempt, el, listen, number, post, remember } from "./page.js";
+import { divergence, LAYERS, PlaneView, SHOWN_AT_FIRST } from "./plane.js";
 
-const SHOWN_AT_FIRST = "surface,real,samples,arrows";
 const SPACING = 0.02;
 const CHARTS_EVERY_MS = 1000;
 
 export function showLive(root, at, home) {
   if (!home.live) {
-    root.append(el("p", {}, "This page trains nothing. Start it with ", el("code", {}, "ganzoo explore --train wgan --dataset ring")));
+    root.append(el("p", {}, "This page is not training anything. Start it with ", el("code", {}, "ganzoo explore --train wgan --dataset ring")));
     return undefined;
   }
-  const order = (body) => attempt(() => post("api/training", body));
+  let last = Promise.resolve();
+  /** Send a command after those before it; what is refused is put back. */
+  function order(body) {
+    last = last.then(() => attempt(() => post("api/training", body))).then((accepted) => { if (!accepted) showSettings(); });
+  }
   const layers = new Set((at.parameters.get("layers") ?? SHOWN_AT_FIRST).split(","));
   const canvas = el("canvas", { class: "plane", tabindex: 0, role: "img", "aria-label": "The plane: real points, generated points and the discriminator's surface" });
   const view = new PlaneView(canvas, layers);
@@ -22,15 +26,13 @@ export function showLive(root, at, home) {
   const title = el("h1", {}, "Live");
   const facts = el("p", { class: "quiet small", role: "status" });
   const note = el("p", { class: "small", role: "status" });
-  const layerBox = el("fieldset", { class: "row layers" }, el("legend", { class: "quiet small" }, "Show"), LAYERS.map(([name, text]) =>
-    el("label", { class: "small" }, el("input", { type: "checkbox", checked: layers.has(name), onchange: (event) => {
-      if (event.target.checked) layers.add(name);
-      else layers.delete(name);
-      if (name === "optimal") order({ do: "optimal", on: event.target.checked });
-      remember({ layers: [...layers].join(",") });
-      view.request();
-    } }), text)));
-  const legend = el("p", { class: "small quiet row" }, el("i", { class: "swatch real" }), "real, and where D says real", el("i", { class: "swatch fake" }), "generated, and where D says generated", el("span", { id: "jsd" }));
+  const layerBox = checkboxes("Show", LAYERS, layers, (name) => {
+    if (name === "optimal") order({ do: "optimal", on: layers.has(name) });
+    remember({ layers: [...layers].join(",") });
+    view.request();
+  });
+  const jsd = el("span");
+  const legend = el("p", { class: "small quiet row" }, el("i", { class: "swatch real" }), "real, and where D says real", el("i", { class: "swatch fake" }), "generated, and where D says generated", jsd);
 
   const play = el("button", { class: "main", onclick: () => order({ do: status?.playing ? "pause" : "play" }), title: "Space" }, "Play");
   const count = el("input", { type: "number", min: 1, max: 10000, value: at.parameters.get("count") ?? 100, "aria-label": "Number of steps", onchange: () => remember({ count: count.value }) });
@@ -41,8 +43,8 @@ export function showLive(root, at, home) {
     el("button", { onclick: () => step("generator", 1), title: "G" }, "G alone"),
     el("span", { class: "row" }, count, el("button", { onclick: () => step("both", Number(count.value)) }, "steps")),
     el("button", { onclick: () => order({ do: "restart" }) }, "Restart"));
-  const slow = slider("Slow motion", 0, 100, 1, (value) => order({ do: "slow", pause: pauseOf(value) }), (value) => value > 0 ? `${number(pauseOf(value), 2)} ms` : "off");
-  const rates = ["generator_lr", "discriminator_lr"].map((name) => [name, slider(name === "generator_lr" ? "G's learning rate" : "D's learning rate", -6, -1, 0.05, (value) => order({ do: "set", [name]: Number((10 ** value).toPrecision(2)) }), (value) => number(10 ** value, 2))]);
+  const slow = slider("Slow motion", [0, 100, 1], 0, (value) => value > 0 ? `${number(pauseOf(value), 2)} ms` : "off", (value) => order({ do: "slow", pause: pauseOf(value) }));
+  const rates = ["generator_lr", "discriminator_lr"].map((name) => [name, slider(name === "generator_lr" ? "G's learning rate" : "D's learning rate", [-6, -1, 0.05], -3, (value) => number(10 ** value, 2), (value) => order({ do: "set", [name]: Number((10 ** value).toPrecision(2)) }))]);
   const loss = el("select", { onchange: () => order({ do: "set", loss: loss.value }) });
   const penalty = el("select", { onchange: () => order({ do: "set", penalty: penalty.value }) });
   const weight = el("input", { type: "number", min: 0, step: "any", onchange: () => order({ do: "set", penalty_weight: Number(weight.value) }) });
@@ -57,12 +59,12 @@ export function showLive(root, at, home) {
   const alarmPanel = el("section", { class: "panel", hidden: true }, el("h2", {}, "Alarms"), alarms);
   const repeat = el("div");
   const chartBox = el("div", { class: "charts" });
-  const drawCharts = charts(chartBox);
+  let drawCharts = charts(chartBox);
 
   const planePanel = el("section", { class: "panel" }, canvas, pictures, legend, layerBox);
   root.append(title, facts, el("div", { class: "columns" }, planePanel,
     el("div", {}, el("section", { class: "panel" }, el("h2", {}, "Training"), transport, slow.node, note),
-      el("section", { class: "panel" }, el("h2", {}, "While it runs"), rates.map(([, each]) => each.node), el("div", { class: "fields" }, field("Loss", loss), field("Penalty", penalty), field("Penalty's weight", weight), field("D's steps per G's step (k)", k)), el("div", { class: "row" }), drawRow, hint),
+      el("section", { class: "panel" }, el("h2", {}, "While it runs"), rates.map(([, each]) => each.node), el("div", { class: "fields" }, field("Loss", loss), field("Penalty", penalty), field("Penalty's weight", weight), field("D's steps per G's step (k)", k)), drawRow, hint),
       alarmPanel, el("section", { class: "panel" }, el("h2", {}, "From the beginning, on the command line"), repeat))),
     el("h2", {}, "Curves"), chartBox);
 
@@ -86,8 +88,7 @@ export function showLive(root, at, home) {
     if (!optimalSent && layers.has("optimal") && !now.optimal) order({ do: "optimal", on: true });
     optimalSent = true;
     slow.set(now.pause > 0 ? 100 * Math.log10(now.pause) / Math.log10(2000) : 0);
-    for (const [name, each] of rates) each.set(Math.log10(now.settings[name]));
-    for (const [input, name] of [[loss, "loss"], [penalty, "penalty"], [weight, "penalty_weight"], [k, "discriminator_steps"]]) if (document.activeElement !== input || input.tagName === "SELECT") input.value = now.settings[name];
+    showSettings();
     if (repeat.dataset.text !== now.command + now.edited) {
       repeat.dataset.text = now.command + now.edited;
       repeat.replaceChildren(command(now.command), now.edited ? el("p", { class: "quiet small" }, "With the settings as they are now: what was changed by hand on the way is not in it.") : "");
@@ -96,9 +97,14 @@ export function showLive(root, at, home) {
     alarms.replaceChildren(...now.alarms.slice(-4).map((alarm) => el("li", {}, el("b", {}, `${alarm.name} at step ${alarm.step}`), el("br"), `${alarm.evidence}. `, el("span", { class: "quiet" }, alarm.remedy))));
     if (description?.plane) {
       view.show(picture);
-      document.getElementById("jsd").textContent = picture.jsd === undefined ? "" : `Jensen–Shannon divergence ${picture.jsd} nats (0 is perfect)`;
-    } else if (picture.images) paintImages(pictures, picture.images, description.shape);
+      jsd.textContent = divergence(picture);
+    } else if (picture.pixels) paint(pictures, bytes(picture.pixels), picture.shape);
     if (more.length) waiting ??= setTimeout(showCurves, now.playing ? CHARTS_EVERY_MS : 0);
+  }
+  function showSettings() {
+    if (!status) return;
+    for (const [name, each] of rates) each.set(Math.log10(status.settings[name]));
+    for (const [input, name] of [[loss, "loss"], [penalty, "penalty"], [weight, "penalty_weight"], [k, "discriminator_steps"]]) if (document.activeElement !== input || input.tagName === "SELECT") input.value = status.settings[name];
   }
   function showCurves() {
     waiting = null;
@@ -139,48 +145,20 @@ export function showLive(root, at, home) {
   });
   function key(event) {
     if (event.target.closest("button, input, select, summary, a") || event.ctrlKey || event.metaKey || event.altKey) return;
-    const action = { " ": () => play.click(), s: () => step("both", 1), d: () => step("discriminator", 1), g: () => step("generator", 1) }[event.key];
-    if (!action) return;
+    const action = { " ": () => play.click(), s: () => step("both", 1), d: () => step("discriminator", 1), g: () => step("generator", 1) }[event.key.toLowerCase()];
+    if (!action || (event.key === " " && event.repeat)) return;
     event.preventDefault();
     action();
   }
   document.addEventListener("keydown", key);
-  const stop = listen("api/training", { description: describe, reset: () => { rows = []; chartBox.replaceChildren(); }, news: update });
+  const stop = listen("api/training", { description: describe, reset: () => { rows = []; drawCharts = charts(chartBox); }, news: update });
   return () => { stop(); clearTimeout(waiting); view.close(); document.removeEventListener("keydown", key); };
 }
 
 const pauseOf = (value) => Number(value) === 0 ? 0 : 10 ** (value / 100 * Math.log10(2000));
 
-/** A labelled range. `set` moves it, unless the user holds it. */
-function slider(text, min, max, step, changed, format) {
-  const output = el("output");
-  const input = el("input", { type: "range", min, max, step });
-  const show = () => { output.textContent = format(Number(input.value)); input.setAttribute("aria-valuetext", output.textContent); };
-  let held = 0;
-  input.addEventListener("input", () => { held = Date.now(); show(); changed(Number(input.value)); });
-  const set = (value) => { if (Date.now() - held > 800) { input.value = value; show(); } };
-  return { node: el("label", { class: "slider" }, text, input, output), set };
-}
-
 function lines(rows) {
   const names = new Set(rows.flatMap((row) => Object.keys(row)).filter((name) => !["step", "images", "seconds"].includes(name)));
   const every = Math.ceil(rows.length / 300), shown = rows.filter((_, i) => i % every === 0 || i === rows.length - 1);
   return Object.fromEntries([...names].map((name) => [name, shown.filter((row) => row[name] !== undefined && row[name] !== null).map((row) => [row.step, row[name]])]));
-}
-
-/** Images as bytes [N, H, W, C] in base64, as a grid. */
-function paintImages(canvas, text, [channels, size]) {
-  const values = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-  const count = values.length / (channels * size * size), columns = Math.ceil(Math.sqrt(count)), cell = size + 2;
-  canvas.width = columns * cell;
-  canvas.height = Math.ceil(count / columns) * cell;
-  const ctx = canvas.getContext("2d");
-  for (let i = 0; i < count; i++) {
-    const image = ctx.createImageData(size, size);
-    for (let p = 0; p < size * size; p++) {
-      const at = (i * size * size + p) * channels;
-      image.data.set(channels >= 3 ? [values[at], values[at + 1], values[at + 2], 255] : [values[at], values[at], values[at], 255], 4 * p);
-    }
-    ctx.putImageData(image, (i % columns) * cell + 1, Math.floor(i / columns) * cell + 1);
-  }
 }

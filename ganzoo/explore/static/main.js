@@ -2,29 +2,30 @@
 import { el, get, place, report } from "./page.js";
 import { showRuns } from "./runs.js";
 import { showTraining } from "./training.js";
-import { showLatent } from "./latent.js";
+import { hasLatentSpace, showLatent } from "./latent.js";
 import { showLive } from "./live.js";
 
 const views = { runs: showRuns, training: showTraining, latent: showLatent, live: showLive };
 const main = document.getElementById("main");
 let close = () => {};
-let shown = null;
+let visits = 0;
 let home = null;
 
+/** Show what the address says, as often as the user changes it: a bookmark may differ in its parameters alone. */
 async function show() {
-  const at = place();
-  const key = `${at.view}/${at.run}`;
-  if (key === shown) return;
+  const visit = ++visits;
   close();
   close = () => {};
-  shown = key;
+  let found;
   try {
-    home = await get("api/home");
+    found = await get("api/home");
   } catch (failure) {
-    main.replaceChildren(el("p", {}, failure.message));
+    if (visit === visits) main.replaceChildren(el("p", {}, failure.message));
     return;
   }
-  if (shown !== key) return;
+  if (visit !== visits) return;
+  home = found;
+  const at = place();
   const view = views[at.view] ? at.view : home.live ? "live" : home.runs.length === 1 ? "training" : "runs";
   const ofRun = view === "training" || view === "latent";
   const run = at.run || (ofRun ? lastRun(view) : "");
@@ -35,16 +36,17 @@ async function show() {
   if (at.run) sessionStorage.setItem("run", at.run);
   tabs(view);
   report("");
-  main.replaceChildren();
+  const root = el("div"); // of its own: what a part adds after it was left is not shown in another one
+  main.replaceChildren(root);
   document.title = `${view} · ganzoo explore`;
-  const opened = await views[view](main, at, home);
-  if (shown === key) close = opened ?? (() => {});
+  const opened = await views[view](root, at, home);
+  if (visit === visits) close = opened ?? (() => {});
   else opened?.();
 }
 
 /** The run that was looked at last, or the newest, of those that `view` can show. */
 function lastRun(view) {
-  const fit = home.runs.filter((run) => view !== "latent" || run.kind === "images");
+  const fit = home.runs.filter((run) => view !== "latent" || hasLatentSpace(run));
   const known = fit.map((run) => run.id);
   const last = sessionStorage.getItem("run");
   if (known.includes(last)) return last;
@@ -58,8 +60,12 @@ function tabs(view) {
   if (images) entries.push(["latent", "Latent space", `#/latent/${images}`]);
   if (home.live) entries.push(["live", "Live", "#/live"]);
   document.getElementById("tabs").replaceChildren(...entries.map(([name, text, address]) =>
-    el("a", { href: address, "aria-current": name === view ? "page" : null }, text)));
+    name === view ? el("a", { href: address, "aria-current": "page", onclick: (event) => event.preventDefault() }, text) : el("a", { href: address }, text)));
 }
 
+document.querySelector("a.skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the address names a part of the page, not an element
+  main.focus();
+});
 window.addEventListener("hashchange", show);
 show();

@@ -19,12 +19,17 @@ export function report(text) {
   box.replaceChildren(el("div", { class: "message" }, el("span", {}, text), el("button", { onclick: () => report(""), "aria-label": "Dismiss this message" }, "×")));
 }
 
+/** Take a message back, unless another one is shown by now. */
+function withdraw(text) {
+  if (document.querySelector("#messages span")?.textContent === text) report("");
+}
+
 async function request(path, options) {
   let response;
   try {
     response = await fetch(path, options);
   } catch {
-    throw new Error("The server does not answer. Was ganzoo explore ended?");
+    throw new Error("The server does not answer. Is ganzoo explore still running?");
   }
   if (!response.ok) {
     const body = await response.json().catch(() => ({}));
@@ -49,13 +54,40 @@ export async function attempt(action) {
   }
 }
 
+/**
+ * A function that runs `action`, never twice at the same time: if it is called meanwhile, then once more afterwards, so
+ * that no slow answer replaces that to a newer question. A failure is a message, once until it succeeds again.
+ */
+export function newest(action) {
+  let running = false, called = false, failure = null;
+  return async () => {
+    called = true;
+    if (running) return;
+    running = true;
+    while (called) {
+      called = false;
+      try {
+        await action();
+        if (failure !== null) withdraw(failure);
+        failure = null;
+      } catch (error) {
+        if (failure !== error.message) report(error.message);
+        failure = error.message;
+      }
+    }
+    running = false;
+  };
+}
+
+const LOST = "The connection to the server is lost. Is ganzoo explore still running?";
+
 /** Server-sent events; a broken connection is a message, and is opened again. */
 export function listen(path, handlers) {
   const source = new EventSource(path);
   let broken = false;
   for (const [name, handler] of Object.entries(handlers)) source.addEventListener(name, (event) => handler(JSON.parse(event.data)));
-  source.onopen = () => { if (broken) report(""); broken = false; };
-  source.onerror = () => { broken = true; report("The connection to the server is lost. Was ganzoo explore ended?"); };
+  source.onopen = () => { if (broken) withdraw(LOST); broken = false; };
+  source.onerror = () => { if (!broken) report(LOST); broken = true; }; // once, not at every attempt to open it again
   return () => source.close();
 }
 
@@ -86,13 +118,8 @@ export function store() {
   if (view === place().view && run === place().run) history.replaceState(null, "", `#/${view}${run ? `/${run}` : ""}${parameters.size ? `?${parameters}` : ""}`);
 }
 window.addEventListener("pagehide", store);
+window.addEventListener("hashchange", () => { waiting = null; }); // the user has chosen another address
 
 export const number = (value, digits = 3) => value === null || value === undefined ? "" : Math.abs(value) >= 1000 ? Math.round(value).toLocaleString("en") : String(Number(value.toPrecision(digits)));
-
-/** A command line with a button that copies it. */
-export function command(text) {
-  const copy = el("button", { onclick: async () => { await navigator.clipboard.writeText(text); copy.textContent = "Copied"; } }, "Copy");
-  return el("div", { class: "command" }, el("code", {}, text), copy);
-}
 
 export const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();

@@ -1,10 +1,14 @@
 // The plane of a GAN of points: D's surface, D*, the manifold grid, real and generated points, gradients.
+import { bytes } from "./controls.js";
 import { colour } from "./page.js";
 
 export const LAYERS = [["surface", "D's surface"], ["optimal", "D* (the optimum)"], ["mesh", "Manifold grid"], ["real", "Real points"], ["samples", "Generated points"], ["arrows", "Gradients"]];
+export const SHOWN_AT_FIRST = "surface,real,samples,arrows";
 const ARROW = 0.16;
-const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
 const floats = (text) => new Float32Array(bytes(text).buffer);
+
+/** What a picture says about the distance of the generator from the data; "" if nothing. */
+export const divergence = ({ jsd }) => jsd === undefined ? "" : `Jensen–Shannon divergence ${jsd} nats (0 is perfect)`;
 
 export class PlaneView {
   /** Draws on `canvas`; `layers` is the set of the names to show. */
@@ -19,7 +23,8 @@ export class PlaneView {
     this.observer = new ResizeObserver(() => this.request());
     this.observer.observe(canvas);
     this.dark = matchMedia("(prefers-color-scheme: dark)");
-    this.dark.addEventListener("change", () => this.repaint());
+    this.repaint = () => { this.tints = {}; this.request(); };
+    this.dark.addEventListener("change", this.repaint);
   }
 
   describe(plane) {
@@ -41,11 +46,6 @@ export class PlaneView {
     this.request();
   }
 
-  repaint() {
-    this.tints = {};
-    this.request();
-  }
-
   /** Samples on their way from the last picture to this one. */
   current(now) {
     if (!this.picture) return null;
@@ -61,7 +61,11 @@ export class PlaneView {
     requestAnimationFrame((now) => { this.requested = false; this.draw(now); });
   }
 
-  close() { this.observer.disconnect(); }
+  /** Let go of the page: what listens to it would keep this view in memory. */
+  close() {
+    this.observer.disconnect();
+    this.dark.removeEventListener("change", this.repaint);
+  }
 
   /** From coordinates of the plane to pixels of the canvas. */
   x(value) { return (value / this.plane.margin + 1) / 2 * this.canvas.width; }

@@ -1,7 +1,7 @@
 // The table of runs, which follows the files on disk.
 import { el, listen, number } from "./page.js";
 
-const COLUMNS = ["", "Run", "Architecture", "Data", "Step", "Images/s", "Alarms", "Figures"];
+const COLUMNS = ["", "Run", "Architecture", "Data", "Step", "Examples/s", "Alarms", "Figures"];
 
 export function showRuns(root, at, home) {
   const body = el("tbody");
@@ -13,12 +13,17 @@ export function showRuns(root, at, home) {
   function update(runs) {
     empty.hidden = runs.length > 0;
     table.hidden = runs.length === 0;
-    const order = [...runs].sort((a, b) => b.training - a.training || b.modified - a.modified);
+    // runs in training change all the time: in the order of their names they stay in their places
+    const order = [...runs].sort((a, b) => b.training - a.training || (a.training ? a.name.localeCompare(b.name) : b.modified - a.modified));
+    const focused = body.contains(document.activeElement) && document.activeElement.getAttribute("href"); // replacing and moving rows takes the focus from their links
     for (const run of order) {
       const text = JSON.stringify(run);
       if (rows.get(run.id)?.text !== text) rows.set(run.id, { text, row: rowOf(run) });
     }
-    body.replaceChildren(...order.map((run) => rows.get(run.id).row));
+    const shown = order.map((run) => rows.get(run.id).row);
+    if (shown.length === body.children.length && shown.every((row, i) => row === body.children[i])) return;
+    body.replaceChildren(...shown);
+    if (focused) body.querySelector(`a[href="${focused}"]`)?.focus({ preventScroll: true });
   }
   update(home.runs);
   return listen("api/runs", { runs: update });
@@ -35,5 +40,5 @@ function rowOf(run) {
   const alarms = run.alarms.length ? el("span", { class: "badge alarm", title: run.alarms.join("\n") }, run.alarms.at(-1)) : null;
   const figures = Object.entries(run.figures).slice(0, 3).map(([key, value]) => `${key.replaceAll("_", " ")} ${number(value)}`).join(" · ");
   return el("tr", {}, el("td", { class: "shot" }, shot), name, el("td", {}, run.architecture), el("td", {}, run.dataset), step,
-    el("td", { class: "number", "data-label": "images/s" }, number(run.rate)), el("td", {}, alarms), el("td", { class: "quiet small" }, figures));
+    el("td", { class: "number", "data-label": "examples/s" }, number(run.rate)), el("td", {}, alarms), el("td", { class: "quiet small" }, figures));
 }

@@ -1,7 +1,8 @@
 // One run: its curves, alarms, and sample grids over time. It follows a run that another process trains.
-import { attempt, el, get, number, remember } from "./page.js";
+import { checkboxes } from "./controls.js";
 import { charts } from "./curves.js";
-import { LAYERS, PlaneView } from "./plane.js";
+import { el, get, newest, number, remember } from "./page.js";
+import { divergence, LAYERS, PlaneView, SHOWN_AT_FIRST } from "./plane.js";
 
 const FOLLOW_MS = 2000;
 
@@ -21,75 +22,74 @@ export function showTraining(root, at, home) {
   const alarmPanel = el("section", { class: "panel" }, el("h2", {}, "Alarms"), alarms);
   const figures = el("tbody");
   const figurePanel = el("section", { class: "panel" }, el("h2", {}, "Figures"), el("table", {}, el("thead", {}, el("tr", {}, ["", "this run", "real data"].map((name) => el("th", { scope: "col" }, name)))), figures));
-  const settings = el("details", { class: "panel" }, el("summary", {}, "Settings"));
+  const settings = el("tbody");
+  const settingPanel = el("details", { class: "panel" }, el("summary", {}, "Settings"), el("table", {}, settings));
   const grid = el("div", { class: "charts" });
   const samplesPanel = el("section", { class: "panel" }, el("h2", {}, "Samples over time"), el("figure", {}, image, caption), el("div", { class: "row" }, play, slider));
   samplesPanel.hidden = true;
   // of points: the plane as the newest checkpoint has it
-  const layers = new Set((at.parameters.get("layers") ?? "surface,real,samples,arrows").split(","));
+  const layers = new Set((at.parameters.get("layers") ?? SHOWN_AT_FIRST).split(","));
   const canvas = el("canvas", { class: "plane", role: "img", "aria-label": "The plane: real points, generated points and the discriminator's surface" });
   const plane = new PlaneView(canvas, layers);
   const planeCaption = el("p", { class: "small quiet", role: "status" });
   const planePanel = el("section", { class: "panel", hidden: true }, el("h2", {}, "The plane"), canvas, planeCaption,
-    el("fieldset", { class: "row" }, el("legend", { class: "quiet small" }, "Show"), LAYERS.map(([name, text]) => el("label", { class: "small" }, el("input", { type: "checkbox", checked: layers.has(name), onchange: (event) => {
-      if (event.target.checked) layers.add(name);
-      else layers.delete(name);
-      remember({ layers: [...layers].join(",") });
-      plane.request();
-    } }), text))));
+    checkboxes("Show", LAYERS, layers, () => { remember({ layers: [...layers].join(",") }); plane.request(); }));
   let planeStep = null;
-  async function showPlane(checkpoint) {
-    if (checkpoint === planeStep) return;
-    planeStep = checkpoint;
-    const found = await attempt(() => get(`api/runs/${at.run}/plane`));
-    if (!found || closed) return;
+  const showPlane = newest(async () => {
+    if (run.checkpoint === planeStep) return;
+    const asked = run.checkpoint, found = await get(`api/runs/${at.run}/plane`);
+    if (closed) return;
+    planeStep = asked;
     planePanel.hidden = false;
     plane.describe(found.plane);
     plane.show(found.picture);
-    const jsd = found.picture.jsd === undefined ? "" : `; Jensen–Shannon divergence ${found.picture.jsd} nats (0 is perfect)`;
-    planeCaption.textContent = `Checkpoint of step ${found.picture.step.toLocaleString("en")}: blue where D says real, orange where it says generated${jsd}`;
-  }
+    planeCaption.textContent = [`Checkpoint of step ${found.picture.step.toLocaleString("en")}: blue where D says real, orange where it says generated`, divergence(found.picture)].filter(Boolean).join("; ");
+  });
   root.append(el("div", { class: "row spread" }, el("h1", {}, "Training"), choose), facts,
-    el("div", { class: "columns" }, samplesPanel, el("div", {}, planePanel, alarmPanel, figurePanel, settings)), el("h2", {}, "Curves"), grid);
+    el("div", { class: "columns" }, samplesPanel, el("div", {}, planePanel, alarmPanel, figurePanel, settingPanel)), el("h2", {}, "Curves"), grid);
   const draw = charts(grid);
   slider.parentElement.style.flexWrap = "nowrap";
-  let run = null, timer = null, film = null, closed = false;
+  let run = null, text = null, timer = null, film = null, closed = false;
 
   function show() {
     const step = run.grids[slider.value];
     if (step === undefined) return;
     image.src = `api/runs/${at.run}/grid/${step}`;
     image.alt = `Sample grid at step ${step}`;
-    caption.textContent = `Step ${step.toLocaleString("en")}: always the same noise vectors`;
+    caption.textContent = `Step ${step.toLocaleString("en")}: always the same ${run.inputs ? "inputs" : "noise vectors"}`;
     slider.setAttribute("aria-valuetext", `step ${step}`);
     remember({ step: Number(slider.value) === run.grids.length - 1 ? null : step });
     draw(run.curves, run.alarm_list, step);
   }
 
+  const load = newest(async () => {
+    const loaded = await get(`api/runs/${at.run}`), now = JSON.stringify(loaded);
+    if (closed || now === text) return; // drawing the same again would take away the selection and the values under the pointer
+    [run, text] = [loaded, now];
+    update();
+  });
+  function update() {
+    const first = facts.textContent === "", atEnd = first || slider.value === slider.max;
+    slider.max = Math.max(run.grids.length - 1, 0);
+    const asked = run.grids.indexOf(Number(at.parameters.get("step") ?? -1));
+    if (first && asked >= 0) slider.value = asked;
+    else if (atEnd) slider.value = slider.max;
+    samplesPanel.hidden = run.grids.length === 0;
+    facts.textContent = [`${run.architecture} on ${run.dataset}`, `step ${run.step.toLocaleString("en")}${run.steps ? ` of ${run.steps.toLocaleString("en")}` : ""}`,
+      run.rate ? `${number(run.rate)} examples/s` : "", run.path].filter(Boolean).join(" · ");
+    alarmPanel.hidden = run.alarm_list.length === 0;
+    alarms.replaceChildren(...run.alarm_list.map((alarm) => el("li", {}, el("b", {}, `${alarm.name} at step ${alarm.step.toLocaleString("en")}`), el("br"), `${alarm.evidence}. `, el("span", { class: "quiet" }, alarm.remedy))));
+    figurePanel.hidden = Object.keys(run.evaluation).length === 0;
+    figures.replaceChildren(...Object.entries(run.evaluation).map(([name, figure]) => el("tr", {}, el("th", { scope: "row" }, name.replaceAll("_", " ")), el("td", { class: "number" }, number(figure.value)), el("td", { class: "number quiet" }, number(figure.real)))));
+    settings.replaceChildren(...Object.entries(run.settings).map(([name, value]) => el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, String(value)))));
+    if (first) settingPanel.open = run.kind === "images" && alarmPanel.hidden && figurePanel.hidden;
+    if (run.kind === "points" && run.checkpoint !== null) showPlane();
+    if (run.grids.length) show();
+    else draw(run.curves, run.alarm_list);
+  }
   async function follow() {
-    const loaded = await attempt(() => get(`api/runs/${at.run}`));
-    if (closed) return;
-    if (loaded) {
-      const first = run === null, atEnd = first || Number(slider.value) === run.grids.length - 1;
-      run = loaded;
-      slider.max = Math.max(run.grids.length - 1, 0);
-      const asked = run.grids.indexOf(Number(at.parameters.get("step") ?? -1));
-      if (first && asked >= 0) slider.value = asked;
-      else if (atEnd) slider.value = slider.max;
-      samplesPanel.hidden = run.grids.length === 0;
-      facts.textContent = [`${run.architecture} on ${run.dataset}`, `step ${run.step.toLocaleString("en")}${run.steps ? ` of ${run.steps.toLocaleString("en")}` : ""}`,
-        run.rate ? `${number(run.rate)} images/s` : "", run.path].filter(Boolean).join(" · ");
-      alarmPanel.hidden = run.alarm_list.length === 0;
-      alarms.replaceChildren(...run.alarm_list.map((alarm) => el("li", {}, el("b", {}, `${alarm.name} at step ${alarm.step.toLocaleString("en")}`), el("br"), `${alarm.evidence}. `, el("span", { class: "quiet" }, alarm.remedy))));
-      figurePanel.hidden = Object.keys(run.evaluation).length === 0;
-      figures.replaceChildren(...Object.entries(run.evaluation).map(([name, figure]) => el("tr", {}, el("th", { scope: "row" }, name.replaceAll("_", " ")), el("td", { class: "number" }, number(figure.value)), el("td", { class: "number quiet" }, number(figure.real)))));
-      settings.replaceChildren(el("summary", {}, "Settings"), el("table", {}, Object.entries(run.settings).map(([name, value]) => el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, String(value))))));
-      if (first) settings.open = run.kind === "images" && alarmPanel.hidden && figurePanel.hidden;
-      if (run.kind === "points" && run.checkpoint !== null) showPlane(run.checkpoint);
-      if (run.grids.length) show();
-      else draw(run.curves, run.alarm_list);
-    }
-    timer = setTimeout(follow, FOLLOW_MS * (loaded && Date.now() / 1000 - loaded.modified < 60 ? 1 : 5));
+    await load();
+    if (!closed) timer = setTimeout(follow, FOLLOW_MS * (run && Date.now() / 1000 - run.modified < 60 ? 1 : 5));
   }
 
   slider.addEventListener("input", show);
