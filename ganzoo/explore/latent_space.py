@@ -21,6 +21,7 @@ from ganzoo.core.errors import UsageError
 from ganzoo.core.spec import DataLocation, examples_of
 from ganzoo.data import ImageData, imaging
 from ganzoo.explore.recipe import Pin, Recipe
+from ganzoo.gan import GAN
 from ganzoo.latents import Latents
 from ganzoo.latents.space import network_condition
 from ganzoo.losses import get_loss
@@ -44,7 +45,7 @@ REMEMBERED = 4096
 
 
 class LatentSpace:
-    """The GAN of a run's newest checkpoint. Not for several threads at once, but for `nearest`."""
+    """The GAN of a run's newest checkpoint. For one thread at a time, except `nearest` and `project`."""
 
     def __init__(self, run: Run, device: str | None = None):
         if run.spec.kind != "images":
@@ -65,7 +66,7 @@ class LatentSpace:
         classes = names or [str(number) for number in range(self.gan.classes)]
         return {
             "step": self.step, "shape": list(self.gan.spec.shape), "classes": classes, "mixes": self.mixes_classes,
-            "projected": list(self._projected),
+            "projected": list(self._projected), "directions": min(DIRECTIONS, self.point(Pin()).z.numel()),
         }  # fmt: skip
 
     @cached_property
@@ -108,11 +109,11 @@ class LatentSpace:
         return self._moved(point, recipe)
 
     def picture(self, recipe: Recipe) -> Tensor:
-        """The picture, uint8 [C, S, S]."""
+        """The picture, uint8 [C, H, W]."""
         return latents.render(self.gan, self.locate(recipe))[0]
 
     def wall(self, pins: Sequence[Pin], truncation: float | None) -> Tensor:
-        """The pictures of pins, uint8 [N, C, S, S]."""
+        """The pictures of pins, uint8 [N, C, H, W]."""
         return latents.render(self.gan, Latents.concatenated([self.point(pin, truncation) for pin in pins]))
 
     @torch.no_grad()
@@ -153,9 +154,15 @@ class LatentSpace:
                 self._directions[method] = latents.ganspace(self.gan, DIRECTIONS, samples=GANSPACE_SAMPLES)
         return self._directions[method]
 
-    def project(self, image: Tensor, label: int | None) -> tuple[str, latents.Projection]:
-        """The point whose picture is closest to `image`, uint8 [C, S, S], and the name of a pin for it."""
-        gan = copy.deepcopy(self.gan)  # pictures are made meanwhile
+    def copy_of_gan(self) -> GAN:
+        """Networks for `project`. For the thread of pictures: while it makes one, the GAN has hooks and other modes."""
+        return copy.deepcopy(self.gan)
+
+    def project(self, gan: GAN, image: Tensor, label: int | None) -> tuple[str, latents.Projection]:
+        """The point whose picture is closest to `image`, uint8 [C, H, W], and the name of a pin for it.
+
+        `gan` is a copy of the networks, so that pictures can be made meanwhile, by another thread.
+        """
         features = None if gan.config.pack > 1 else latents.discriminator_features(gan)
         found = latents.project(gan, image, label, features, STARTS, STEPS, CANDIDATES)
         name = secrets.token_hex(6)

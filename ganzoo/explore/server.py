@@ -146,7 +146,8 @@ class Page:
         space = await self._latent_space(request)
         image = await in_thread(uploads.decode, await read_body(request, uploads.MAX_BYTES), space.gan.spec.shape)
         async with self._projecting:
-            name, found = await in_thread(space.project, image, label_in(request))
+            gan = await self._compute(space.copy_of_gan)
+            name, found = await in_thread(space.project, gan, image, label_in(request))
         return answer({
             "image": name, "psnr": decibels(found.psnr), "random_psnr": decibels(found.random_psnr),
             "length": round(found.length, 2),
@@ -241,7 +242,7 @@ def answer(content: Any, status: int = 200) -> Response:
 
 
 def pixels(images: Tensor) -> Response:
-    """Images uint8 [N, C, S, S] as bytes, row by row, channels last."""
+    """Images uint8 [N, C, H, W] as bytes, row by row, channels last."""
     from starlette.responses import Response
 
     return Response(images.permute(0, 2, 3, 1).contiguous().numpy().tobytes(), media_type=BYTES)

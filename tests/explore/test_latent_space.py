@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +181,35 @@ def test_the_runs_that_are_used_stay_open(trained: Path) -> None:
     assert spaces.known("second") is None
 
 
+def test_networks_are_not_copied_for_a_projection_while_they_make_a_picture(
+    client: Any, identifiers: Any, space: LatentSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy would keep the hooks that mixing classes sets for a moment."""
+    busy, copied_while_busy = threading.Event(), []
+    render, copy_of_gan = latents.render, LatentSpace.copy_of_gan
+
+    def slow_render(*arguments: Any) -> Any:
+        busy.set()
+        time.sleep(0.5)
+        busy.clear()
+        return render(*arguments)
+
+    def copied(self: LatentSpace) -> GAN:
+        copied_while_busy.append(busy.is_set())
+        return copy_of_gan(self)
+
+    monkeypatch.setattr(LatentSpace, "copy_of_gan", copied)
+    base, image = f"/api/runs/{identifiers('images')}", space.picture(recipe())[0].numpy()
+    assert client.post(f"{base}/frame", json={"pins": PINS}).status_code == 200
+    monkeypatch.setattr(latents, "render", slow_render)
+    with ThreadPoolExecutor() as pool:
+        frame = pool.submit(client.post, f"{base}/frame", json={"pins": PINS, "x": 0.5})
+        assert busy.wait(10)
+        assert client.post(f"{base}/project", content=picture_file(image)).status_code == 200
+        assert frame.result().status_code == 200
+    assert copied_while_busy == [False]
+
+
 def test_images_that_are_not_square_are_projected_and_have_neighbours(client: Any, runs: Path) -> None:
     pictures = np.random.default_rng(0).integers(0, 256, (40, 16, 32), dtype=np.uint8)
     for number, picture in enumerate(pictures):
@@ -199,7 +231,8 @@ def test_a_picture_of_a_gan_with_packs_has_no_verdict_but_can_be_projected(tmp_p
     ganzoo.train("dcgan", dataset="digits", out=tmp_path / "packs", steps=1, settings=settings, callbacks=[])
     space = LatentSpace(Run.open(tmp_path / "packs"))
     assert space.score(recipe()) is None
-    _, found = space.project(torch.zeros(space.gan.spec.shape, dtype=torch.uint8), None)
+    image = torch.zeros(space.gan.spec.shape, dtype=torch.uint8)
+    _, found = space.project(space.copy_of_gan(), image, None)
     assert found.psnr >= found.random_psnr
 
 
