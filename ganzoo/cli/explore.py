@@ -71,7 +71,7 @@ def explore(
         session = _session(architecture, dataset or "ring", key_values(overrides), seed, device, data_dir)
 
     def announce(address: str) -> None:
-        click.echo(f"Open {address}\nCtrl-C ends the page.")
+        click.echo(f"Open {address}\nPress Ctrl-C to stop the server.")
         if open_browser:
             click.launch(address)
 

@@ -217,6 +217,7 @@ def test_the_point_cloud_of_a_training_moves(page: Any) -> None:
     page.wait_for_function(
         "() => Number(/step ([0-9,]+)/.exec(document.querySelector('main').textContent)[1].replaceAll(',', '')) > 20"
     )
+    assert page.get_by_role("status").filter(has_text="steps/s").count() == 0  # it would be read out without end
     page.get_by_role("button", name="Pause").click()
     page.get_by_text("paused").wait_for()
     changes(page, "canvas.plane", before)
@@ -309,7 +310,9 @@ def test_a_projected_image_becomes_the_pin_that_was_chosen_before(page: Any, tmp
 
 
 def test_an_address_that_does_not_fit_is_put_right(page: Any) -> None:
-    open_latent(page, parameters="?pins=i0123456789ab,7.99,9&x=left&from=99&to=1.5&label=77&moves=2:99,a:b&wall=-3&t=9")
+    open_latent(
+        page, parameters="?pins=i0123456789ab,7.99,9&x=left&from=99&to=1.5&label=77&moves=2:99,a:b,77:1&wall=-3&t=9"
+    )
     page.get_by_role("alert").get_by_text("A projected image is no longer there").wait_for()
     page.get_by_text("Pin A: seed 1, class 0").wait_for()
     page.get_by_role("button", name="Pin B").click()

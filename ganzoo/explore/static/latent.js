@@ -36,7 +36,7 @@ export async function showLatent(root, at, home) {
     x: given("x", 0.5, 0, 1), y: given("y", 0.5, 0, 1),
     truncation: given("t", 0, LEAST_TRUNCATION, 2), from: givenClass("from"), to: givenClass("to"), share: given("share", 0, 0, 1),
     method: METHODS[at.parameters.get("method")] ? at.parameters.get("method") : "sefa",
-    moves: new Map((at.parameters.get("moves") ?? "").split(",").map((text) => text.split(":").map(Number)).filter(([index, amount]) => Number.isInteger(index) && index >= 0 && Math.abs(amount) <= REACH)),
+    moves: new Map((at.parameters.get("moves") ?? "").split(",").map((text) => text.split(":").map(Number)).filter(([index, amount]) => Number.isInteger(index) && index >= 0 && index < info.directions && Math.abs(amount) <= REACH)),
     first: given("wall", 0, 0, 1e12, Number.isInteger), pin: 0, label: givenClass("label"),
   };
   if (state.pins.includes(null)) report("A projected image is no longer there: choose another pin, or upload it again.");
@@ -58,12 +58,13 @@ export async function showLatent(root, at, home) {
     clearTimeout(settled);
     if (closed) return;
     const response = await post(`${base}/frame`, recipe());
+    if (closed) return;
     paint(canvas, new Uint8Array(await response.arrayBuffer()), shape);
     settled = setTimeout(describe, SETTLED_MS);
   });
   const describe = newest(async () => {
-    const asked = recipe(), known = await post(`${base}/about`, asked).then((response) => response.json());
-    if (closed || JSON.stringify(asked) !== JSON.stringify(recipe())) return;
+    const asked = JSON.stringify(recipe()), known = await post(`${base}/about`, recipe()).then((response) => response.json());
+    if (closed || asked !== JSON.stringify(recipe())) return;
     score.textContent = !known.score ? "" : known.score.probability ? `D says: real with probability ${number(known.score.value, 3)}` : `D's score: ${number(known.score.value, 3)}`;
     near.replaceChildren(...known.nearest.map((image) => el("figure", {}, thumbnail(image.image, shape, `Training image ${image.index}`), el("figcaption", {}, number(image.rms, 3)))));
     if (known.reason) near.replaceChildren(el("span", { class: "quiet small" }, known.reason));

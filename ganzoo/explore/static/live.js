@@ -24,7 +24,7 @@ export function showLive(root, at, home) {
   let description = null, status = null, rows = [], drawing = false, optimalSent = false, waiting = null;
 
   const title = el("h1", {}, "Live");
-  const facts = el("p", { class: "quiet small", role: "status" });
+  const facts = el("p", { class: "quiet small" }); // not read out: it changes all the time
   const note = el("p", { class: "small", role: "status" });
   const layerBox = checkboxes("Show", LAYERS, layers, (name) => {
     if (name === "optimal") order({ do: "optimal", on: layers.has(name) });
@@ -84,17 +84,14 @@ export function showLive(root, at, home) {
     rows = rows.concat(more);
     play.textContent = now.playing ? "Pause" : "Play";
     facts.textContent = `step ${now.step.toLocaleString("en")} · ${now.playing ? `${number(now.rate)} steps/s` : "paused"}`;
-    note.textContent = now.note;
+    if (note.textContent !== now.note) note.textContent = now.note;
     if (!optimalSent && layers.has("optimal") && !now.optimal) order({ do: "optimal", on: true });
     optimalSent = true;
     slow.set(now.pause > 0 ? 100 * Math.log10(now.pause) / Math.log10(2000) : 0);
     showSettings();
-    if (repeat.dataset.text !== now.command + now.edited) {
-      repeat.dataset.text = now.command + now.edited;
-      repeat.replaceChildren(command(now.command), now.edited ? el("p", { class: "quiet small" }, "With the settings as they are now: what was changed by hand on the way is not in it.") : "");
-    }
+    fill(repeat, now.command + now.edited, () => [command(now.command), now.edited ? el("p", { class: "quiet small" }, "With the settings as they are now: what was changed by hand on the way is not in it.") : ""]);
     alarmPanel.hidden = now.alarms.length === 0;
-    alarms.replaceChildren(...now.alarms.slice(-4).map((alarm) => el("li", {}, el("b", {}, `${alarm.name} at step ${alarm.step}`), el("br"), `${alarm.evidence}. `, el("span", { class: "quiet" }, alarm.remedy))));
+    fill(alarms, JSON.stringify(now.alarms), () => now.alarms.slice(-4).map((alarm) => el("li", {}, el("b", {}, `${alarm.name} at step ${alarm.step}`), el("br"), `${alarm.evidence}. `, el("span", { class: "quiet" }, alarm.remedy))));
     if (description?.plane) {
       view.show(picture);
       jsd.textContent = divergence(picture);
@@ -153,6 +150,13 @@ export function showLive(root, at, home) {
   document.addEventListener("keydown", key);
   const stop = listen("api/training", { description: describe, reset: () => { rows = []; drawCharts = charts(chartBox); }, news: update });
   return () => { stop(); clearTimeout(waiting); view.close(); document.removeEventListener("keydown", key); };
+}
+
+/** Give `node` these children if `text`, which they follow from, has changed: again they would lose focus and selection. */
+function fill(node, text, children) {
+  if (node.dataset.text === text) return;
+  node.dataset.text = text;
+  node.replaceChildren(...children());
 }
 
 const pauseOf = (value) => Number(value) === 0 ? 0 : 10 ** (value / 100 * Math.log10(2000));
