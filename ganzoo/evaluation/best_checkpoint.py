@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
@@ -82,11 +83,13 @@ class BestCheckpoint(Callback):
 
 
 def ranking(values: dict[str, MetricValue]) -> tuple[float, ...]:
-    """Return the values as a tuple that is greater the better they are."""
+    """Return the values as a tuple that is greater the better they are; NaN is the worst."""
     return tuple(_score(value) for value in values.values())
 
 
 def _score(value: MetricValue) -> float:
+    if math.isnan(value.value):
+        return -math.inf
     if value.better == "real":
         return -abs(value.value - (value.real or 0.0))
     return value.value if value.better == "higher" else -value.value

@@ -219,8 +219,10 @@ class Session:
                         self.callbacks.on_note(note)
                     loop.train(self.state, self.batches, self.run, self.config, self.callbacks, stop)
                 finally:
-                    self.callbacks.on_end()
-                    self.batches.close()
+                    try:
+                        self.callbacks.on_end()
+                    finally:
+                        self.batches.close()
         if stop.signal == signal.SIGINT:
             raise KeyboardInterrupt
         if stop.signal is not None:

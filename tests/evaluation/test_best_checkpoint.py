@@ -108,6 +108,7 @@ def test_ranking_is_greater_for_better_values() -> None:
     assert rank(8, 0.1, 2) > rank(7, 0.0, 2.3)
     assert rank(8, 0.1, 2) > rank(8, 0.2, 2.3)
     assert rank(8, 0.1, 2.2) > rank(8, 0.1, 2.5)
+    assert rank(8, 9, 0) > rank(float("nan"), 0.1, 2.3)
 
 
 def command(folder: Path, metric: str, *words: object) -> None:

@@ -12,8 +12,9 @@ import pytest
 import ganzoo
 from ganzoo import Callback
 from ganzoo.training.callbacks import Callbacks, Training
-from ganzoo.training.callbacks.callback import EVENTS
+from ganzoo.training.callbacks.callback import FORWARDED
 
+EVENTS = ("on_start", *FORWARDED, "on_end")
 SMALL: dict[str, Any] = {"dataset": "digits", "batch_size": 16}
 
 
@@ -51,6 +52,27 @@ def test_on_end_is_called_if_training_fails(tmp_path: Path, monkeypatch: pytest.
     assert (tmp_path / "log.csv").read_text().endswith("# end\n")
 
 
+class Failing(Callback):
+    """Fails in one event."""
+
+    def __init__(self, event: str):
+        setattr(self, event, self._fail)
+
+    def _fail(self, *_: object) -> None:
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("event", ["on_start", "on_end"])
+def test_a_callback_that_fails_keeps_no_other_from_its_end(event: str, tmp_path: Path) -> None:
+    """And one that was never started does not end."""
+    first, second = CSVLog(tmp_path / "first.csv"), CSVLog(tmp_path / "second.csv")
+    with pytest.raises(ZeroDivisionError):
+        ganzoo.train("vanilla", steps=1, out=tmp_path / "run", callbacks=[first, Failing(event), second], **SMALL)
+    assert first.file.read_text().endswith("# end\n")
+    assert second.file.exists() == (event == "on_end")
+    assert event == "on_start" or second.file.read_text().endswith("# end\n")
+
+
 def test_every_event_is_forwarded_to_every_callback_in_order() -> None:
     calls: list[tuple[str, int]] = []
 
@@ -61,7 +83,7 @@ def test_every_event_is_forwarded_to_every_callback_in_order() -> None:
 
     callbacks = Callbacks([Recorder(0), Recorder(1)])
     for event in EVENTS:
-        getattr(callbacks, event)()
+        getattr(callbacks, event)(*[None] * (event == "on_start"))
     assert calls == [(event, number) for event in EVENTS for number in (0, 1)]
     assert {name for name in vars(Callback) if name.startswith("on_")} == set(EVENTS)
 

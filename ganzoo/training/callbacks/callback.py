@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,10 +15,7 @@ if TYPE_CHECKING:
     from ganzoo.training.config import TrainConfig
     from ganzoo.training.state import TrainingState
 
-EVENTS = (
-    "on_start", "on_step", "on_metrics", "on_samples", "on_evaluation", "on_checkpoint",
-    "on_alarm", "on_note", "on_end",
-)  # fmt: skip
+FORWARDED = ("on_step", "on_metrics", "on_samples", "on_evaluation", "on_checkpoint", "on_alarm", "on_note")
 
 
 class Training(Protocol):
@@ -75,12 +73,26 @@ class Callback:
 
 
 class Callbacks(Callback):
-    """Forwards every event to several callbacks, in order."""
+    """Forwards every event to several callbacks, in order.
+
+    All whose `on_start` was called hear of the end, even if another one fails, whose error is raised afterwards.
+    """
 
     def __init__(self, callbacks: Iterable[Callback]):
-        members = list(callbacks)
-        for event in EVENTS:
-            setattr(self, event, _forward([getattr(member, event) for member in members]))
+        self._members = list(callbacks)
+        self._begun: list[Callback] = []
+        for event in FORWARDED:
+            setattr(self, event, _forward([getattr(member, event) for member in self._members]))
+
+    def on_start(self, training: Training) -> None:
+        for member in self._members:
+            self._begun.append(member)
+            member.on_start(training)
+
+    def on_end(self) -> None:
+        with contextlib.ExitStack() as stack:
+            for member in reversed(self._begun):  # the stack is left in reverse order
+                stack.callback(member.on_end)
 
 
 def _forward(receivers: list[Any]) -> Any:
