@@ -106,6 +106,10 @@ def settled(page: Any, selector: str) -> str:
     return now
 
 
+HIDDEN = """(hidden) => {
+  Object.defineProperty(document, 'hidden', { get: () => hidden, configurable: true });
+  document.dispatchEvent(new Event('visibilitychange'));
+}"""
 CHANGED = """([selector, before]) => {
   const c = document.querySelector(selector);
   return c && c.width && c.getContext('2d').getImageData(0, 0, c.width, c.height).data.join() !== before;
@@ -360,6 +364,17 @@ def test_a_lost_connection_is_one_message(page: Any) -> None:
     page.wait_for_timeout(200)
     assert page.get_by_role("alert").inner_text() == ""
     page.unroute("**/api/runs")
+
+
+def test_a_tab_in_the_background_leaves_its_connection_to_others(page: Any) -> None:
+    """A browser opens six connections to a server, and a stream of events holds one."""
+    with page.expect_response("**/api/runs"):
+        go(page, "Runs")
+    with page.expect_event("requestfailed", lambda request: request.url.endswith("/api/runs")):
+        page.evaluate(HIDDEN, True)
+    with page.expect_response("**/api/runs"):
+        page.evaluate(HIDDEN, False)
+    assert page.get_by_role("alert").inner_text() == ""
 
 
 def test_a_refused_setting_is_put_back(page: Any) -> None:

@@ -81,14 +81,26 @@ export function newest(action) {
 
 const LOST = "The connection to the server is lost. Is ganzoo explore still running?";
 
-/** Server-sent events; a broken connection is a message, and is opened again. */
+/**
+ * Server-sent events; a broken connection is a message, and is opened again. A tab in the background has none: browsers
+ * allow six to a server, and the tab in front needs some for its requests.
+ */
 export function listen(path, handlers) {
-  const source = new EventSource(path);
-  let broken = false;
-  for (const [name, handler] of Object.entries(handlers)) source.addEventListener(name, (event) => handler(JSON.parse(event.data)));
-  source.onopen = () => { if (broken) withdraw(LOST); broken = false; };
-  source.onerror = () => { if (!broken) report(LOST); broken = true; }; // once, not at every attempt to open it again
-  return () => source.close();
+  let source = null, broken = false;
+  function open() {
+    source = new EventSource(path);
+    for (const [name, handler] of Object.entries(handlers)) source.addEventListener(name, (event) => handler(JSON.parse(event.data)));
+    source.onopen = () => { if (broken) withdraw(LOST); broken = false; };
+    source.onerror = () => { if (!broken) report(LOST); broken = true; }; // once, not at every attempt to open it again
+  }
+  function close() {
+    source?.close();
+    source = null;
+  }
+  const follow = () => { if (document.hidden) close(); else if (source === null) open(); };
+  document.addEventListener("visibilitychange", follow);
+  follow();
+  return () => { document.removeEventListener("visibilitychange", follow); close(); };
 }
 
 /** The address after the #: the part of the page, the run, and parameters. */
