@@ -44,9 +44,9 @@ def evaluate_samples(
 
     Both are names of data sets ("folder:PATH", "mnist") or .npz files with the array `images` or `points`, and
     `labels` if they have classes, the numbers of the classes of `against`; `samples` may also be a generator in an
-    .onnx file, from which `count` are drawn.
-    Images are scaled to the size of `against`. At most `count` samples are used, drawn without replacement. Nothing is
-    written. Raises UsageError if the two do not fit each other.
+    .onnx file, from which `count` are drawn. Images of a data set are scaled to the size of `against`, if that is
+    square. At most `count` samples are used, drawn without replacement. Nothing is written. Raises UsageError if the
+    two do not fit each other.
     """
     count, seed = configs.integer("count", count, ge=1), configs.integer("seed", seed, ge=0, le=configs.MAX_SEED)
     train, test = _splits(against, data_dir)
