@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import click
 
 from ganzoo.cli import completions
 from ganzoo.cli.repeated import Command
+from ganzoo.core.paths import shell_word
 
 
 @click.command(cls=Command)
@@ -42,5 +44,6 @@ def pack(run: str, name: str, metrics: str | None, **options: Any) -> None:
         target = write(run, name, metrics=names, progress=update, **options)
     for file in sorted(path for path in target.rglob("*") if path.is_file()):
         console.print_line(f"{file}  {file.stat().st_size:,} bytes")
-    console.print_line(f"\nInstall  pip install {target}")
+    path = os.path.join(".", target)  # without a slash pip would look for a package of this name on its index
+    console.print_line(f"\nInstall  pip install {shell_word(path)}")
     console.print_line(f"Sample   ganzoo sample {name}")

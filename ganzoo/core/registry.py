@@ -97,6 +97,8 @@ def get_architecture(name: str) -> Entry:
 
 def find_architecture(name: str) -> Entry:
     """The architecture that the user named: as for `get_architecture`, or PATH.py:CLASS, which runs that file."""
+    if isinstance(name, str) and name.endswith(".py"):
+        raise UsageError(f"{name} names a file without a class: write {name}:CLASS.")
     return plugin_file.load_named(name) if plugin_file.names_file(name) else get_architecture(name)
 
 

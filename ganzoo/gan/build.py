@@ -6,6 +6,7 @@ import traceback
 
 import torch
 
+from ganzoo.core import plugin_file
 from ganzoo.core.errors import GanzooError, PluginError
 from ganzoo.core.plugin import Config
 from ganzoo.core.registry import Entry
@@ -33,13 +34,17 @@ def _built(entry: Entry, config: Config, spec: DataSpec) -> GAN:
         raise
     except Exception as failure:  # third-party code may raise anything
         raise PluginError(
-            f"{entry.name} from {entry.distribution} {entry.version} could not build its networks for "
-            f"{spec}.\n\n"
-            f"{traceback.format_exc().rstrip()}"
+            f"{_origin(entry)} could not build its networks for {spec}.\n\n{traceback.format_exc().rstrip()}"
         ) from failure
     if not isinstance(gan, GAN):
-        raise PluginError(f"{entry.name} from {entry.distribution} {entry.version}: {not_a_gan(gan)}")
+        raise PluginError(f"{_origin(entry)}: {not_a_gan(gan)}")
     return gan
+
+
+def _origin(entry: Entry) -> str:
+    if entry.distribution == plugin_file.DISTRIBUTION:
+        return entry.target
+    return f"{entry.name} from {entry.distribution} {entry.version}"
 
 
 def channels_last(gan: GAN, device: str | torch.device | None = None) -> GAN:

@@ -15,6 +15,7 @@ from ganzoo.core.registry import get_architecture
 from tests.conftest import Command
 
 SOURCE = "from ganzoo_plugins.vanilla import Vanilla\n\n\nclass MyGAN(Vanilla):\n    api_version = 1\n"
+BROKEN = "    def build(self, config, spec):\n        return config.nothing\n"
 RAN = "import pathlib\npathlib.Path(__file__).with_name('ran').touch()\n"
 """Code that leaves a file behind."""
 TRAIN = ("--dataset", "digits", "--steps", 2, "--set", "batch_size=8")
@@ -65,10 +66,12 @@ def test_the_checks_run_on_it(file: Path) -> None:
     ("source", "target", "kind", "reason"),
     [
         (SOURCE, "other.py:MyGAN", UsageError, r"There is no file other\.py\."),
+        (SOURCE, "mygan.py", UsageError, r"^mygan\.py names a file without a class: write mygan\.py:CLASS\.$"),
         (SOURCE, "mygan.py:MyGun", UsageError, r"mygan\.py has no class MyGun\. Did you mean MyGAN\?"),
         ("x = 1", "mygan.py:MyGAN", UsageError, r"mygan\.py has no class MyGAN\.$"),
         ("1 / 0", "mygan.py:MyGAN", PluginError, r"(?s)cannot be used: ZeroDivisionError.*mygan\.py\", line 1"),
         ("def f(:", "mygan.py:MyGAN", PluginError, "SyntaxError"),
+        (SOURCE + BROKEN, "mygan.py:MyGAN", PluginError, r"^/\S+/mygan\.py:MyGAN could not build its networks for"),
         ("class MyGAN: ...", "mygan.py:MyGAN", PluginError, "must be a subclass of ganzoo.Architecture"),
     ],
 )

@@ -161,6 +161,14 @@ def test_a_best_checkpoint_older_than_every_row_is_packed_without_one(tmp_path: 
     assert not list(target.rglob("metrics.jsonl"))
 
 
+def test_the_command_that_installs_a_package_names_a_path(
+    run: Path, ganzoo_cli: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = ganzoo_cli("pack", run, "--name", "other", "--metrics", "modes", "--samples", 2500)
+    assert "\nInstall  pip install ./ganzoo-other\n" in result.out, result.err
+
+
 def test_a_refusal_names_the_run_and_not_a_temporary_folder(run: Path, ganzoo_cli: Command, tmp_path: Path) -> None:
     words = ("pack", run, "--name", "other", "--metrics", "modes", "--samples", 3, "--dir", tmp_path / "package")
     result = ganzoo_cli(*words)
