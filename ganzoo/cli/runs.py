@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from ganzoo.training.run import Run
 
 FIGURES = 3
-"""How many figures are shown of a run; --json has all."""
-SHOWN_FIRST = ("psnr", "frechet", "precision", "recall")
+"""How many figures are shown of a run, the main ones first; --json has all."""
 SORTS = ("name", "modified", "step", "rate", "alarms")
 
 
@@ -95,9 +94,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
     if row["training"]:
         step += f", {row['rate'] or 0:,.0f} images/s"
     alarms = [alarm.partition(": ")[2] for alarm in row["alarms"]]
-    names = [name for name in SHOWN_FIRST if name in row["figures"]]
-    names += [name for name in row["figures"] if name not in names]
-    figures = [f"{name} {format_number(row['figures'][name], 3)}" for name in names[:FIGURES]]
+    figures = [f"{name} {format_number(value, 3)}" for name, value in list(row["figures"].items())[:FIGURES]]
     return [
         row["name"], row["architecture"], row["dataset"], step, ", ".join(dict.fromkeys(alarms)), ", ".join(figures),
     ]  # fmt: skip

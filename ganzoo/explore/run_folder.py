@@ -29,6 +29,8 @@ FRESH_SECONDS = 30.0
 FILES = (CONFIG, "metrics.jsonl", "alarms.jsonl", results.FILE, "samples", "checkpoints")
 READERS = 8
 """Runs on object storage that are read at the same time."""
+MAIN_FIGURES = ("psnr", "frechet", "precision", "recall")
+"""Come first in lists of runs, which show a few."""
 NOT_CURVES = ("step", "images", "seconds")
 
 
@@ -114,6 +116,7 @@ def summary(run: Run) -> dict[str, Any]:
     step = int(last.get("step", 0))
     written = run.metrics_file if run.metrics_file.exists() else run.path / CONFIG
     figures = {} if evaluation is None else evaluation.figures
+    main = [name for name in MAIN_FIGURES if name in figures]
     return {
         "architecture": architecture_name(run.config),
         "dataset": run.config["dataset"]["name"],
@@ -123,7 +126,7 @@ def summary(run: Run) -> dict[str, Any]:
         "steps": schedule.get("steps"),
         "rate": last.get("images_per_second"),
         "alarms": [f"step {alarm.step:,}: {alarm.name}" for alarm in alarms],
-        "figures": {name: figures[name]["value"] for name in list(figures)[:4]},
+        "figures": {name: figures[name]["value"] for name in dict.fromkeys([*main, *figures])},
         "grid": grids[-1] if grids else None,
         "complete": schedule.get("steps") is not None and step >= schedule["steps"],
         "modified": written.stat().st_mtime,

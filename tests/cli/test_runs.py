@@ -52,11 +52,13 @@ def test_runs_are_listed_and_sorted(folder: Path, ganzoo_cli: Command) -> None:
 
 
 def test_the_main_figures_are_shown_first(folder: Path, ganzoo_cli: Command) -> None:
-    values = {"class_coverage": 0.1, "coverage": 0.2, "recall": 0.3, "frechet": 4.0}
+    values = {"class_coverage": 0.1, "class_coverage_min": 0.2, "recall": 0.3, "density": 0.4, "frechet": 4.0}
     figures = {name: {"value": value, "better": "higher"} for name, value in values.items()}
     Evaluation("a", "step-00000004", {"metric": {"figures": figures, "protocol": {}}}).write(Run.open("runs/a"))
     (row,) = (line for line in ganzoo_cli("runs").out.splitlines() if line.startswith("a "))
     assert row.split()[4:] == ["frechet", "4,", "recall", "0.3,", "class_coverage", "0.1"]
+    assert json.loads(ganzoo_cli("runs", "--json").out)[0]["figures"] == values
+    assert order(ganzoo_cli("runs", "--sort", "density").out)[0] == "a"
 
 
 def test_what_cannot_be_listed(folder: Path, ganzoo_cli: Command) -> None:
