@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import sysconfig
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -11,11 +13,29 @@ from typing import Any, Generic, Literal, TypeVar
 
 import torch
 
-from ganzoo.core.errors import DataError, UsageError, did_you_mean
+from ganzoo.core.errors import DataError, PluginError, UsageError, did_you_mean
 
 Fixture = TypeVar("Fixture")
 TORCH, KIT = (os.path.join(os.path.dirname(file), "") for file in (torch.__file__, __file__))
 REFUSAL_ADVICE = "serve these data and settings, or let `example` on the card name data that the networks are for."
+STANDARD_LIBRARY = os.path.join(sysconfig.get_path("stdlib"), "")
+KNOWN = (
+    (
+        "modified by an inplace operation",
+        "return new tensors, x * 2 for x.mul_(2) and x + y for x += y, where the backward pass needs the old ones.",
+    ),
+    ("backward through the graph a second time", "call .detach() on what is kept from one step to the next."),
+    ("created only for scalar outputs", "average the loss over the batch, .mean()."),
+    ("does not require grad", "let the loss depend on the parameters: no .detach(), .item() or no_grad() in between."),
+    (r"must have the same dtype|expected scalar type", "return the dtype of the input: cast with .to(x.dtype)."),
+    (r"cannot pickle|graph leaves", "let the networks be copied, as `copies` says."),
+    (r"forward\(\) (takes|missing|got)", "write forward(z, condition) and forward(images, condition)."),
+    (
+        r"(unpack|0-d tensor).* \(.*ganzoo.gan.base",
+        "return what the overridden method returns: ganzoo/gan/base.py has its type and its docstring.",
+    ),
+)
+"""Patterns of exceptions, with their location, that mean the same whichever check they end; and what to change."""
 GANZOO = os.path.join(os.path.dirname(os.path.dirname(KIT)), "")
 
 
@@ -72,9 +92,13 @@ class Check:
                 raise CheckError(failure.problem, failure.change or self.rule.advice) from failure.__cause__
             except UsageError as refusal:
                 raise CheckError(f"it is refused: {refusal}", REFUSAL_ADVICE) from refusal
+            except PluginError as mistake:
+                raise CheckError(str(mistake), "as this message says.") from mistake
             except Exception as error:  # third-party code may raise anything
                 place = location(traceback.extract_tb(error.__traceback__))
-                raise CheckError(f"{first_line(error)}{place}", self.rule.advice) from error
+                problem = f"{first_line(error)}{place}"
+                known = (change for pattern, change in KNOWN if re.search(pattern, problem))
+                raise CheckError(problem, next(known, self.rule.advice)) from error
 
 
 @dataclass(frozen=True)
@@ -117,7 +141,7 @@ def without_repetitions(results: Iterable[Result]) -> Iterator[Result]:
     """The results; an error that an earlier check has reported in full is replaced by a reference to that check."""
     first: dict[str, str] = {}
     for result in results:
-        earlier = first.setdefault(str(result.error), result.check.name)
+        earlier = first.setdefault(result.error.problem if result.error else "", result.check.name)
         repeated = result.error is not None and earlier != result.check.name
         yield replace(result, error=CheckError(f"as {earlier}")) if repeated else result
 
@@ -149,9 +173,13 @@ def location(stack: Sequence[traceback.FrameSummary]) -> str:
     for frame in reversed(stack):
         if frame.filename.startswith(KIT) and frames:
             break
-        if not frame.filename.startswith((KIT, TORCH, "<")):
+        if not (frame.filename.startswith((KIT, TORCH, "<")) or _is_standard(frame.filename)):
             frames.append(frame)
     if not frames:
         return ""
     place = next((frame for frame in frames if not frame.filename.startswith(GANZOO)), frames[0])
     return f" ({place.filename}:{place.lineno}: {place.line})"
+
+
+def _is_standard(file: str) -> bool:
+    return file.startswith(STANDARD_LIBRARY) and "-packages" not in file

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from ganzoo.core.errors import UsageError
 from ganzoo.core.spec import DataSpec
 from ganzoo.gan import GAN
+from ganzoo.gan.condition import map_condition
 from ganzoo.testing.fixtures import CLASSES, ArchitectureFixture
-from ganzoo.testing.kit import CheckError, rule
+from ganzoo.testing.kit import CheckError, first_line, rule
 from ganzoo.training.state import TrainingState
 from ganzoo.training.state_snapshot import Snapshot
 
@@ -38,6 +39,18 @@ def shapes(fixture: ArchitectureFixture) -> None:
             continue  # a refusal is allowed; `impossible_size` checks its message
         _check_shapes(fixture, gan)
     _check_shapes(fixture, fixture.build())
+    latent_dim = 2 * fixture.config(fixture.smallest.kind).latent_dim
+    if "latent_dim" not in fixture.overrides:
+        try:
+            gan = fixture.build(latent_dim=latent_dim)
+        except UsageError:
+            return  # such as a number of codes that must fit
+        try:
+            _check_shapes(fixture, gan)
+        except (RuntimeError, ValueError) as error:
+            raise CheckError(
+                f"with latent_dim={latent_dim}: {first_line(error)}", "derive the layers from config.latent_dim."
+            ) from error
 
 
 @rule("end the generator with tanh.")
@@ -46,13 +59,21 @@ def output_range(fixture: ArchitectureFixture) -> None:
     gan = fixture.build().eval()
     torch.manual_seed(1)
     z, condition = gan.latent(32), fixture.condition(gan, 32)
+    if not fixture.card.paired:
+        condition = map_condition(lambda part: part[:1].expand_as(part), condition)
+    lowest = 0.0
     for scale in (1.0, 1000.0):
         images = gan.generate(z * scale, condition)
         bound = 1 if gan.spec.kind == "images" else float("inf")
         if not images.isfinite().all() or images.abs().max() > bound:
             raise CheckError(f"the generator's images range from {images.min().item():g} to {images.max().item():g}")
+        lowest = min(lowest, images.min().item())
+    if gan.spec.kind == "images" and lowest >= 0:
+        raise CheckError("none of the generator's pixels is below 0, though images are within -1 and 1")
     if (images - images[:1]).abs().max() == 0:
-        raise CheckError("32 noise vectors give 32 identical images", "use the noise z in the generator.")
+        raise CheckError(
+            "32 noise vectors give 32 identical images", "use the noise z in the generator, and draw each row of it."
+        )
 
 
 @rule("return the last layer's output without an activation: losses that need a sigmoid apply it.")
@@ -216,18 +237,26 @@ def _check_refusal(fixture: ArchitectureFixture, size: int, refusal: str) -> Non
 
 def _check_shapes(fixture: ArchitectureFixture, gan: GAN) -> None:
     spec: DataSpec = gan.spec
-    images = gan.generate(gan.latent(N), fixture.condition(gan, N))
+    images: Any = gan.generate(gan.latent(N), fixture.condition(gan, N))
     expected = (N, *spec.shape)
+    _check_tensor("generator", images)
     if images.shape != expected:
         raise CheckError(f"the generator returns {list(images.shape)}, expected {list(expected)}")
     if not fixture.judges_images:
         return
-    logits = fixture.logits(gan, images)
-    if not logits.dim() or N % len(logits):
+    logits: Any = fixture.logits(gan, images)
+    _check_tensor("discriminator", logits)
+    if not logits.dim() or N % len(logits) or logits.shape == (1, N):
         raise CheckError(
             f"the discriminator returns {list(logits.shape)} for {N} images, expected [{N}] or [{N}, ...]",
             "return one logit for each image, for each patch, or for each group of images.",
         )
+
+
+def _check_tensor(network: str, output: object) -> None:
+    if not isinstance(output, Tensor) or output.dtype == torch.float64:
+        actual = output.dtype if isinstance(output, Tensor) else type(output).__name__
+        raise CheckError(f"the {network} returns {actual}, expected a tensor of type float32", "return one, .float().")
 
 
 def _different_tensor(first: nn.Module, other: nn.Module) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from ganzoo.core import distributed
+from ganzoo.core.errors import PluginError
 from ganzoo.gan import Logs
 from ganzoo.training import cuda_graph
 from ganzoo.training.batches import Batches
@@ -107,7 +108,10 @@ def compute_step(state: TrainingState, get_batch: GetBatch) -> Logs:
     gan = state.gan
     gan.step_context = TrainingStep(state, get_batch)
     try:
-        return gan.training_step(gan.step_context)
+        logs: object = gan.training_step(gan.step_context)
+        if not isinstance(logs, dict):
+            raise PluginError(f"training_step() returns {type(logs).__name__}: end it with `return step.logs`.")
+        return logs
     finally:
         del gan.step_context
 

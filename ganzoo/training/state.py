@@ -308,8 +308,9 @@ def _gradients(optimizer: torch.optim.Optimizer, player: str) -> list[Tensor]:
     gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
     if not gradients:
         raise PluginError(
-            f"An update of the {player} has no gradient: "
-            "call update.backward(loss) with a loss that depends on its parameters."
+            f"An update of the {player} has no gradient: its optimizer must hold the {player}'s parameters, and its "
+            "loss depend on them, without detach() or no_grad() in between. A training_step must call "
+            "update.backward(loss)."
         )
     return gradients
 

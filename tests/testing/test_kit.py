@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from ganzoo.core import plugin
 from ganzoo.core.errors import PluginError, UsageError
@@ -102,3 +103,69 @@ def test_the_kit_leaves_the_random_state_alone() -> None:
     before = torch.get_rng_state()
     assert outcome(Good, "trains").status == "ok"
     assert torch.equal(torch.get_rng_state(), before)
+
+
+class InPlace(GAN):
+    def generator_loss(self, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> Any:
+        exponential = self.discriminator(fake, condition).exp()
+        loss = exponential.mean()
+        exponential.mul_(2)
+        return loss, {}
+
+
+class Remembering(GAN):
+    before: Any = 0.0
+
+    def generator_loss(self, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> Any:
+        loss, logs = super().generator_loss(real, fake, condition)
+        self.before = loss + 0.9 * self.before
+        return self.before, logs
+
+
+class PerImage(GAN):
+    def generator_loss(self, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> Any:
+        return -self.discriminator(fake, condition), {}
+
+
+class WithoutLogs(GAN):
+    def generator_loss(self, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> Any:
+        return -self.discriminator(fake, condition).mean()
+
+
+class Detached(GAN):
+    def generator_loss(self, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> Any:
+        return -self.discriminator(fake.detach(), condition).mean(), {}
+
+
+class NoLogs(GAN):
+    def training_step(self, step: Any) -> Any:
+        super().training_step(step)
+
+
+@pytest.mark.parametrize(
+    ("game", "problem", "change"),
+    [
+        (InPlace, "modified by an inplace operation", "x * 2 for x.mul_(2)"),
+        (Remembering, "backward through the graph a second time", "call .detach() on what is kept"),
+        (PerImage, "only for scalar outputs", "average the loss over the batch"),
+        (WithoutLogs, "loss, logs = self.generator_loss(", "return what the overridden method returns"),
+        (Detached, "An update of the generator has no gradient", "as this message says"),
+        (NoLogs, "training_step() returns NoneType: end it with `return step.logs`.", "as this message says"),
+    ],
+)
+def test_an_exception_that_torch_is_known_for_comes_with_what_to_change(game: type, problem: str, change: str) -> None:
+    result = outcome(type("Mistaken", (Good,), {"game": game}), "trains")
+    assert problem in result.error.problem
+    assert change in result.error.change
+
+
+def test_one_exception_is_one_message_whichever_checks_it_ends() -> None:
+    class Wrong(Good):
+        __module__ = "ganzoo.core.plugin"
+        game = Remembering
+
+    with pytest.raises(CheckError) as failure:
+        check_architecture(Wrong)
+    text = str(failure.value)
+    assert text.count("Trying to backward through the graph") == 1
+    assert "trains: as condition" in text

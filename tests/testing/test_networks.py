@@ -108,7 +108,51 @@ class Modulated(Generator):
         nn.init.zeros_(self.embed.weight)
 
 
+class FixedLatent(Generator):
+    def __init__(self, config: Any, spec: DataSpec):
+        super().__init__(config, spec)
+        self.layer = nn.Linear(104, spec.channels * spec.size**2)
+
+
+class TenClasses(Generator):
+    def __init__(self, config: Any, spec: DataSpec):
+        super().__init__(config, spec)
+        self.embed = nn.Embedding(10, 4)
+
+
+class Double(Generator):
+    def finish(self, pixels: Tensor) -> Tensor:
+        return pixels.double().tanh()
+
+
+class Positive(Generator):
+    def finish(self, pixels: Tensor) -> Tensor:
+        return pixels.sigmoid()
+
+
+class WithFeatures(Discriminator):
+    def forward(self, images: Tensor, condition: Tensor | None) -> Any:
+        return super().forward(images, condition), images
+
+
+class Row(Discriminator):
+    def forward(self, images: Tensor, condition: Tensor | None) -> Tensor:
+        return super().forward(images, condition)[None]
+
+
+class OneNoiseForAll(GAN):
+    def latent(self, n: int, rng: torch.Generator | None = None) -> Tensor:
+        return super().latent(1, rng).expand(n, -1)
+
+
 MISTAKES = [
+    mistake("shapes", FixedLatent, "with latent_dim=200: RuntimeError: mat1 and mat2 shapes"),
+    mistake("shapes", TenClasses, "index out of range"),
+    mistake("shapes", Double, "the generator returns torch.float64, expected a tensor of type float32"),
+    mistake("shapes", WithFeatures, "the discriminator returns tuple, expected a tensor"),
+    mistake("shapes", Row, "the discriminator returns [1, 4] for 4 images"),
+    mistake("output_range", Positive, "none of the generator's pixels is below 0"),
+    mistake("output_range", OneNoiseForAll, "32 identical images"),
     mistake("shapes", FixedSize, "the generator returns [4, 1, 8, 8], expected [4, 3, 16, 16]"),
     mistake("shapes", OneForAll, "the discriminator returns [] for 4 images"),
     mistake("output_range", Unbounded, "the generator's images range from -"),

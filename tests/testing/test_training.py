@@ -108,7 +108,13 @@ Misspelt = plugin.Recipe(summary="few images", settings={"widht": 8})
 Blank = plugin.Recipe(summary="", settings={})
 
 
+class SlowAdam(GAN):
+    def optimizers(self) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
+        return torch.optim.Adam(self.generator.parameters()), torch.optim.Adam(self.discriminator.parameters())
+
+
 MISTAKES = [
+    mistake("no_sync", SlowAdam, "a step reads values back: _local_scalar_dense in the step of an optimizer"),
     mistake("generator_step", OneOptimizerForBoth, "the generator's optimizer holds discriminator."),
     mistake("generator_step", Idle, "a generator step does not change the generator"),
     mistake("discriminator_step", OneOptimizerForBoth, "the discriminator's optimizer holds generator."),
@@ -217,3 +223,20 @@ def test_an_architecture_with_losses_of_its_own_needs_no_name_of_another() -> No
         assert result.status == "ok", result.error
     undefined = outcome(type("Own", (Good,), {"Config": OwnLoss}), "trains")
     assert "loss=own: its GAN must compute the losses" in str(undefined.error)
+
+
+def test_players_that_are_updated_together_are_logged_as_one() -> None:
+    class Together(GAN):
+        def training_step(self, step: Any) -> Any:
+            with step.update("discriminator", "generator") as update:
+                for micro in step.batches():
+                    fake = step.generate(micro, keep_graph=True)
+                    update.backward(*self.discriminator_loss(micro.real, fake, micro.condition))
+            return step.logs
+
+    @dataclass(frozen=True, kw_only=True)
+    class TwoLosses(plugin.Config):
+        loss: Literal["hinge", "least_squares"] = "hinge"
+
+    result = outcome(type("Unusual", (Good,), {"game": Together, "Config": TwoLosses}), "objectives")
+    assert result.status == "ok", result.error
