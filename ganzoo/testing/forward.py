@@ -44,7 +44,7 @@ def copies(fixture: ArchitectureFixture) -> None:
 
 @rule("work on new tensors, x * 2 instead of x.mul_(2), and let forward() change buffers only if self.training.")
 def side_effects(fixture: ArchitectureFixture) -> None:
-    """Networks leave their arguments alone, in eval mode themselves too, and draw random numbers from torch only."""
+    """Networks change neither arguments nor, in eval mode, themselves, and draw random numbers from torch only."""
     gan = fixture.build()
     for name in NETWORKS:
         _watch_arguments(getattr(gan, name), name)
