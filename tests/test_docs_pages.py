@@ -49,6 +49,17 @@ def test_the_tutorial_runs(ganzoo_cli: Command) -> None:
     assert tuple(scope["between"].shape) == (8, 1, 8, 8)
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("empty_directory")
+def test_the_commands_for_models_run(ganzoo_cli: Command) -> None:
+    assert ganzoo_cli(*["train", "vanilla", "--dataset", "ring", "--steps", "2", "--out", "runs/ring"]).code == 0
+    (_, block), *_ = pages.Page("docs/models.md").blocks("sh")
+    commands = pages.commands_of(block)
+    assert len(commands) == 5
+    for words in commands:
+        pages.run(ganzoo_cli, words)
+
+
 def test_the_package_of_the_tutorial_is_installed_and_trained(workbench: Workbench) -> None:
     commands = [shlex.join(words) for words in TUTORIAL.commands() if PACKAGE in " ".join(words)]
     commands.remove(f"ganzoo check {PACKAGE}")  # takes a minute; tests/test_docs_plugins.py runs it on such a package

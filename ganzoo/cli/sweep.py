@@ -20,6 +20,7 @@ from ganzoo.cli import completions
 from ganzoo.cli.launchers import PLACES, Job, Launch, is_written, launcher
 from ganzoo.cli.repeated import Command
 from ganzoo.cli.trained import Seeds
+from ganzoo.core import config, registry
 from ganzoo.core.errors import GanzooError, UsageError
 from ganzoo.core.files import is_locked
 from ganzoo.core.paths import user_path
@@ -88,6 +89,7 @@ def sweep(
     at_once = jobs or (1 if place == "local" else len(trainings))
     launch = launcher(place, root, at_once)
     _check(architecture, options, trainings[0])
+    _check_values(architecture, trainings)
     root.mkdir(parents=True, exist_ok=True)
     failed = _train_all(architecture, options, trainings, launch, at_once, as_json)
     done = [training for training in trainings if training not in failed]
@@ -139,6 +141,14 @@ def _check(architecture: str, options: Sequence[str], training: Training) -> Non
     if done.returncode:
         message = done.stderr.strip().removeprefix("Error: ") or "ganzoo train failed."
         raise (UsageError if done.returncode == 2 else GanzooError)(message)
+
+
+def _check_values(architecture: str, trainings: Sequence[Training]) -> None:
+    """Refuse a value of the wrong type or out of range, of whichever training."""
+    known = {setting.name: setting for setting in config.settings(registry.find_architecture(architecture).card.Config)}
+    for text in dict.fromkeys(setting for training in trainings for setting in training.settings):
+        name, _, value = text.partition("=")
+        config.parse(known[name.strip()], value.strip())
 
 
 def _train_all(

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ganzoo.core import config as configs
 from ganzoo.core.errors import UsageError
 from ganzoo.core.plugin import Architecture
-from ganzoo.core.spec import INPUT, LABEL, TARGET, DataKind, DataSpec
+from ganzoo.core.spec import INPUT, LABEL, TARGET, DataKind, DataSpec, Split
 from ganzoo.data.arrays import ArrayData
 from ganzoo.data.digits import scikit_learn_digits
 from ganzoo.data.images import ImageData, resize, sha256_of
@@ -128,7 +128,7 @@ class ArchitectureFixture:
     def data(self, spec: DataSpec) -> Data:
         """Digits, or points on a circle, as `spec` describes them; what its modalities make up for anything else."""
         if "fields" in spec_to_config(spec):
-            return _made_up(spec)
+            return made_up(spec)
         if spec.kind == "points":
             return _circle(spec.channels, self.card.conditional)
         return _digits(spec.channels, spec.size, self.card.conditional, spec.inputs)
@@ -228,13 +228,13 @@ def _raise_call(module: nn.Module, args: tuple[Any, ...], keywords: dict[str, An
 
 
 @functools.cache
-def _made_up(spec: DataSpec) -> ArrayData:
-    """Examples of every field, different from each other."""
+def made_up(spec: DataSpec, split: Split = "train") -> ArrayData:
+    """Examples of every field, different from each other and from those of the other split."""
     fields = {TARGET: spec.target, **spec.given}
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(0 if split == "train" else 1)
     arrays = {name: get_modality(f.modality).made_up(f, MADE_UP, rng) for name, f in fields.items()}
     return ArrayData(
-        arrays.pop(TARGET), "made up", "train", arrays, {name: f.modality for name, f in fields.items()},
+        arrays.pop(TARGET), "made up", split, arrays, {name: f.modality for name, f in fields.items()},
         {name: f.facts for name, f in fields.items()}, tuple(map(str, range(spec.classes))), spec.aligned,
     )  # fmt: skip
 

@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -16,14 +16,21 @@ from ganzoo import data
 from ganzoo.core import registry
 from ganzoo.core.plugin import Config
 from ganzoo.core.spec import DataSpec, Split
+from ganzoo.data.modality import get_modality
 from ganzoo.evaluation.context import EvaluationContext
 from ganzoo.evaluation.metric import Metric, MetricResult
 from ganzoo.gan import GAN
+from ganzoo.testing.fixtures import made_up
 from ganzoo.testing.kit import CheckError, rule
+
+if TYPE_CHECKING:
+    from ganzoo.data import Data
 
 SAMPLES = 300
 SIZE = 16
 SPLITS: tuple[Split, Split] = ("train", "test")
+MADE_UP = ("audio", "video", "table")
+"""Modalities of examples that are made up."""
 DIRECTIONS = ("higher", "lower", "real")
 
 
@@ -34,7 +41,7 @@ class _Generator(nn.Module):
         super().__init__()
         self.shape = spec.shape
         self.layer = nn.Linear(latent, torch.Size(spec.shape).numel())
-        self.paired = spec.inputs > 0
+        self.paired = bool(spec.given)
 
     def forward(self, z: Tensor, condition: Any = None) -> Tensor:
         noise: Tensor = self.layer(z).tanh().unflatten(1, self.shape)
@@ -43,21 +50,27 @@ class _Generator(nn.Module):
 
 @dataclass(frozen=True)
 class MetricFixture:
-    """The metric `metric`, on digits, on coarse digits as inputs, and on points of a known density."""
+    """The metric `metric`, on digits, coarse digits as inputs, points of a known density, and made-up data."""
 
     metric: Metric
 
     def contexts(self) -> Iterator[EvaluationContext]:
-        """Contexts of GANs without labels, with labels, from image to image, and of points."""
+        """Contexts of GANs without labels, with labels, from image to image, of points, and of `MADE_UP`."""
         for dataset, labels in (("digits", False), ("digits", True), ("mosaic:2:digits", False), ("ring", False)):
             size = SIZE if registry.get_dataset(dataset)[0].kind == "images" else None
             train, test = (data.open(dataset, split=split, image_size=size) for split in SPLITS)
             spec = train.spec
             given = DataSpec(spec.channels, spec.size, spec.classes if labels else 0, spec.inputs, spec.scale)
-            torch.manual_seed(0)
-            generator = _Generator(8, given)
-            gan = GAN(generator, nn.Linear(1, 1), Config(latent_dim=8), given)
-            yield EvaluationContext(gan, train, test, max(SAMPLES, self.metric.min_samples))
+            yield self._context(given, train, test)
+        for modality in MADE_UP:
+            given = DataSpec(target=get_modality(modality).example())
+            train, test = (made_up(given, split) for split in SPLITS)
+            yield self._context(given, train, test)
+
+    def _context(self, spec: DataSpec, train: Data, test: Data) -> EvaluationContext:
+        torch.manual_seed(0)
+        gan = GAN(_Generator(8, spec), nn.Linear(1, 1), Config(latent_dim=8), spec)
+        return EvaluationContext(gan, train, test, max(SAMPLES, self.metric.min_samples))
 
     @functools.cached_property
     def context(self) -> EvaluationContext:
@@ -84,9 +97,9 @@ def metadata(fixture: MetricFixture) -> None:
             raise CheckError(f"{name} is {text!r}")
 
 
-@rule("narrow `needs` to what the metric requires: digits, pairs of images or points must do.")
+@rule("narrow `needs` to what the metric requires: digits, pairs, points, recordings, clips or tables must do.")
 def applies(fixture: MetricFixture) -> None:
-    """It applies to images, pairs or points."""
+    """It applies to some kind of data."""
     fixture.context  # noqa: B018
 
 

@@ -42,6 +42,7 @@ def test_every_combination_is_trained_and_what_was_interrupted_is_resumed(ganzoo
         (["--seeds", 0, "--seeds", 1], "Write one --seeds A,B,...."),
         (["--recipe", "few", "--recipe", "long"], "--recipe is given twice"),
         (["--set", "learning=1"], "learning"),
+        (["--set", "generator_lr=1e-4,1e-3x"], "generator_lr=1e-3x is not valid: expected number"),
         (["--out", "sweep", "--seed", "3"], "A sweep chooses --seed itself"),
         (["--seeds", "0-9999"], "at most 1,000 are possible"),
         (["--stepz", "3"], "--stepz"),

@@ -104,6 +104,18 @@ CODE = """
     class Points(Good):
         needs = (Need.POINTS,)
 
+    class Loudness(Good):
+        needs = ()
+
+        def inapplicable_reason(self, context):
+            audio = context.data.spec.kind == "audio"
+            return super().inapplicable_reason(context) if audio else "needs recordings"
+
+        def measure(self, context):
+            sets = (context.samples, context.reference)
+            samples, real = (float(np.square(each.values, dtype=float).mean()) for each in sets)
+            return MetricResult({"x": MetricValue(samples, "real", real=real)}, context.protocol())
+
     # modalities
     class Sound(Audio): ...
 
@@ -149,7 +161,7 @@ CODE = """
 GROUPS = {
     "penalties": ("zero", "each", "detached", "unseeded"),
     "augmentations": ("bright", "promoted", "cropped", "blind", "global_noise", "peeking", "Forgetful"),
-    "metrics": ("Good", "NoSummary", "Nowhere", "NoReal", "Tensors", "Random", "Points"),
+    "metrics": ("Good", "NoSummary", "Nowhere", "NoReal", "Tensors", "Random", "Points", "Loudness"),
     "loggers": ("Quiet", "Loud", "Crashing"),
     "modalities": ("Sound", "Endless", "Unscaled", "Truncating", "Doubles", "Grey", "Silent", "Vague"),
 }
@@ -234,6 +246,7 @@ def test_a_model_that_is_damaged_or_names_a_machine_fails(tmp_path: Path) -> Non
         ("augmentations", "forgetful", "state", "gives other images"),
         ("metrics", "good", "", ""),
         ("metrics", "points", "", ""),
+        ("metrics", "loudness", "", ""),
         ("metrics", "nosummary", "metadata", "summary is ''"),
         ("metrics", "nowhere", "applies", "it applies to none of the examples: it needs points"),
         ("metrics", "noreal", "values", "better if closer to that of real data, which is not given"),
