@@ -96,7 +96,8 @@ def values_of(name: str, kind: str) -> dict[str, str]:
     chosen = KINDS[kind]
     if not re.fullmatch(r"[a-z][a-z0-9]*([_-][a-z0-9]+)*", name):
         raise UsageError(
-            f"{name!r} is not a valid name: expected lower-case letters and digits, with - or _ between them."
+            f"{name!r} is not a valid name: expected lower-case letters and digits, a letter first, with - or _ "
+            "between them."
         )
     if name in registry.names(chosen.group):
         raise UsageError(f"{chosen.description} called {name!r} is already installed. Choose another name.")

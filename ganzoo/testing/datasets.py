@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 MAX_SECONDS = 0.5
 """Limit for `on_disk`."""
 SIZE = 16
+MAX_CHANNELS = 4
+"""Images of no greater width whose channels are more have their channels last."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +66,12 @@ def values(fixture: DatasetFixture) -> None:
     data = fixture.train
     if data.spec.kind != fixture.card.kind:
         raise CheckError(f"load returns {type(data).__name__}, but the card says kind={fixture.card.kind!r}")
+    if data.spec.kind == "images" and data.spec.shape[2] <= MAX_CHANNELS < data.spec.shape[0]:
+        channels, height, width = data.spec.shape
+        raise CheckError(
+            f"images have {channels} channels of {height}x{width} pixels",
+            "put channels before height and width, values.transpose(0, 3, 1, 2).",
+        )
     sample = np.asarray(data.values[:1000])
     if data.spec.kind == "images" and sample.max() <= 1:
         raise CheckError(

@@ -168,7 +168,7 @@ def first_line(error: Exception) -> str:
 
 
 def location(stack: Sequence[traceback.FrameSummary]) -> str:
-    """` (FILE:LINE: source)` of the innermost frame in the plugin, or else in ganzoo."""
+    """` (FILE:LINE: source)` of the innermost frame in the folder of the plugin, or else in ganzoo."""
     frames: list[traceback.FrameSummary] = []
     for frame in reversed(stack):
         if frame.filename.startswith(KIT) and frames:
@@ -177,7 +177,12 @@ def location(stack: Sequence[traceback.FrameSummary]) -> str:
             frames.append(frame)
     if not frames:
         return ""
-    place = next((frame for frame in frames if not frame.filename.startswith(GANZOO)), frames[0])
+    place = frames[0]
+    if outside := [frame for frame in frames if not frame.filename.startswith(GANZOO)]:
+        folder = os.path.join(
+            os.path.dirname(outside[-1].filename), ""
+        )  # libraries that the plugin calls are elsewhere
+        place = next(frame for frame in outside if frame.filename.startswith(folder))
     return f" ({place.filename}:{place.lineno}: {place.line})"
 
 

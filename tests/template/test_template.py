@@ -61,7 +61,7 @@ def test_dir_chooses_the_directory_which_may_be_empty(ganzoo_cli: Command, elsew
     ("arguments", "message"),
     [
         (("Mine",), "'Mine' is not a valid name: expected lower-case letters"),
-        (("2gan",), "is not a valid name"),
+        (("2gan",), "is not a valid name: expected lower-case letters and digits, a letter first"),
         (("a/b",), "is not a valid name"),
         (("mine-",), "is not a valid name"),
         (("true",), "'true' is not a valid name: Python reserves True"),

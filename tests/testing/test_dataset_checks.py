@@ -85,6 +85,17 @@ class NamelessRefusal(AnyPath):
         raise UsageError("no")
 
 
+class ChannelsLast(Good):
+    def load(self, where: Any, split: Any, image_size: int | None, argument: str | None) -> ImageData:
+        images = np.random.default_rng(0).integers(0, 256, (40, 24, 40, 2), np.uint8)
+        return ImageData(images, None, (), "noise", split, sha256_of(images, None))
+
+
+class Missing(Good):
+    def load(self, *arguments: Any) -> Any:
+        return np.load("/no/such/file.npz")
+
+
 class SaysPairs(Good):
     paired = True
 
@@ -115,6 +126,8 @@ MISTAKES: list[tuple[str, Callable[[], type[Dataset]], str]] = [
     ("on_disk", lambda: Slow, "on_disk takes 0."),
     ("values", lambda: altered(images=lambda data: data.images // 255), "no value is above 1"),
     ("values", lambda: altered(images=lambda data: np.full_like(data.images, 7)), "40 examples are identical"),
+    ("values", lambda: ChannelsLast, "images have 24 channels of 40x2 pixels"),
+    ("values", lambda: Missing, ': return np.load("/no/such/file.npz"))'),
     ("values", lambda: Points, "load returns ImageData, but the card says kind='points'"),
     ("labels", lambda: altered(class_names=("a", "b", "never seen")), "no examples of the class never seen"),
     ("labels", lambda: altered(class_names=("a", "a")), "class_names are ('a', 'a')"),
