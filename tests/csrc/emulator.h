@@ -94,7 +94,7 @@ uint32_t pack_pair(float low, float high) {
 
 namespace emulator {
 
-constexpr int kThreads = 256, kStack = 128 * 1024;
+constexpr int kThreads = 256, kStack = 32 * 1024;
 constexpr int kSharedBytes = 99 * 1024;  // the limit of a block on the GPUs with the lowest one: 8.6, 8.9 and 12.0
 
 enum class State { kReady, kAtWarp, kAtBlock, kDone };
