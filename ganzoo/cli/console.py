@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import rich.console
+from rich.cells import cell_len
 from rich.markup import escape
 from rich.segment import Segment
 from rich.table import Table
@@ -15,6 +16,8 @@ from ganzoo.core.text import printable
 
 __all__ = ["Console", "escape", "table"]
 
+NAME_WIDTH = 24
+"""A first column of no more than this keeps its width in narrow terminals, so that names can be copied from it."""
 MIN_WIDTH = 20
 """Columns that a terminal has at least, whatever it says: with COLUMNS=0 nothing would be printed."""
 
@@ -51,12 +54,16 @@ class Console(rich.console.Console):
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> Table:
-    """A table without borders; cells are shown without markup, and wrapped rather than cut."""
+    """A table without borders; cells are shown without markup, and wrapped rather than cut. Names come first."""
+    cells = [[str(cell) for cell in row] for row in rows]
+    longest = max(cell_len(text) for text in (columns[0], *(row[0] for row in cells)))
     result = Table(
         title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0)
     )
     for i, column in enumerate(columns):
-        result.add_column(column, header_style="bold", style="cyan" if i == 0 else "", overflow="fold")
-    for row in rows:
-        result.add_row(*(escape(str(cell)) for cell in row))
+        width = longest if i == 0 and longest <= NAME_WIDTH else None
+        style = "cyan" if i == 0 else ""
+        result.add_column(column, header_style="bold", style=style, width=width, overflow="fold")
+    for row in cells:
+        result.add_row(*map(escape, row))
     return result

@@ -63,7 +63,7 @@ def datasets(
     ]
     console = Console()
     console.print(table(("name", "what it is", "on disk", "from"), rows))
-    console.print_line(f"\nDownloads are stored in {where.cache}")
+    console.print_line(f"\nWhat is not on disk is downloaded when it is first used, to {where.cache}")
     if where.given:
         console.print_line(f"Files in {where.given} are used first")
 
@@ -86,7 +86,7 @@ def _usage(entry: registry.Entry) -> str:
 def _availability(entry: registry.Entry, where: DataLocation) -> str:
     if entry.error is not None or entry.card.argument:
         return ""
-    return "yes" if entry.card.on_disk(where) else "no (downloaded on first use)"
+    return "yes" if entry.card.on_disk(where) else "no"
 
 
 def _row(entry: registry.Entry, where: DataLocation) -> dict[str, object]:

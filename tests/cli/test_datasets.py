@@ -69,10 +69,15 @@ def test_table_says_what_is_on_disk_and_where(ganzoo_cli: Command, tmp_path: Pat
     assert (result.code, result.err) == (0, "")
     assert re.search(r"^digits .* yes +ganzoo", result.out, re.MULTILINE)
     assert re.search(r"^mnist .* yes +ganzoo", result.out, re.MULTILINE)
-    assert re.search(r"^kmnist .* no \(downloaded on first use\) +ganzoo", result.out, re.MULTILINE)
+    assert re.search(r"^kmnist .* no +ganzoo", result.out, re.MULTILINE)
     assert re.search(r"^folder:PATH ", result.out, re.MULTILINE)
-    assert f"stored in {DataLocation.find().cache}" in result.out
+    assert f"to {DataLocation.find().cache}" in result.out
     assert f"Files in {tmp_path / 'mine'} are used first" in result.out
+
+
+def test_names_are_whole_in_a_narrow_terminal(ganzoo_cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    assert re.search(r"^mosaic:\[PIXELS:\]DATASET ", ganzoo_cli("datasets").out, re.MULTILINE)
 
 
 def test_a_preview_shows_what_will_be_trained_on(ganzoo_cli: Command, tmp_path: Path) -> None:
