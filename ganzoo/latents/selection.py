@@ -123,16 +123,17 @@ def rejection(
 ) -> Selection:
     """Discriminator rejection sampling: Azadi et al. 2019, arXiv:1810.06758, algorithm 1.
 
-    A sample is kept with probability sigmoid(F - log(1 - exp(F - eps)) - gamma), F = log ratio - its maximum, which is
-    estimated from samples before and raised on the way. gamma is this `quantile` of F, so that about a share of
-    1 - quantile is kept; 0 would keep nearly all. `ratio` is `calibrate`'s. Raises GanzooError if hardly any is kept.
+    A sample is kept with probability sigmoid(F - gamma), F = d - log(1 - exp(d - eps)), d = log ratio - its maximum, which
+    is estimated from samples before and raised on the way. gamma is this `quantile` of F, so that about a share of
+    1 - quantile is kept; with gamma = 0 it would be rejection sampling. `ratio` is `calibrate`'s. Raises GanzooError if
+    hardly any is kept.
     """
     require_latent(gan)
     rng = torch.Generator(gan.device).manual_seed(seed)
     wanted = checked(gan, count, labels)
     before = _scores(gan, draw(gan, BURN_IN, _cycled(wanted, BURN_IN), rng), ratio)
     highest = before.max()
-    gamma = (before - highest).quantile(quantile)
+    gamma = _log_odds(before - highest).quantile(quantile)
     found: dict[int, Latents] = {}
     drawn = 0
     for _ in range(MAX_ROUNDS):
@@ -141,9 +142,8 @@ def rejection(
         points = draw(gan, len(slots), None if wanted is None else wanted[slots], rng)
         scores = _scores(gan, points, ratio)
         highest = torch.maximum(highest, scores.max())
-        f = scores - highest
-        probability = (f - torch.log1p(-(f - EPSILON).exp()) - gamma).sigmoid()
-        keep = torch.rand(len(f), device=gan.device, generator=rng) < probability
+        probability = (_log_odds(scores - highest) - gamma).sigmoid()
+        keep = torch.rand(len(scores), device=gan.device, generator=rng) < probability
         drawn += len(slots)
         for i in keep.nonzero()[:, 0].tolist():
             found.setdefault(int(slots[i]), points[i : i + 1])
@@ -214,6 +214,11 @@ def logistic_regression(on_real: Tensor, on_fake: Tensor) -> tuple[float, float]
     optimizer.step(loss)
     slope, offset = weights.detach()
     return float(slope / scale), float(offset - slope / scale * centre)
+
+
+def _log_odds(d: Tensor) -> Tensor:
+    """The log odds of acceptance in rejection sampling, whose probability is exp(d)."""
+    return d - torch.log1p(-(d - EPSILON).exp())
 
 
 def _calibration_statistic(on_real: Tensor, on_fake: Tensor, slope: float, offset: float) -> float:

@@ -87,6 +87,12 @@ def test_rejection_draws_from_the_data_if_gamma_is_low(gan: GAN) -> None:
     assert torch.equal(latents.rejection(gan, exact, 1000, quantile=0.5).latents.z, some.latents.z)
 
 
+def test_rejection_keeps_every_second_sample_at_the_quantile(gan: GAN) -> None:
+    chosen = latents.rejection(gan, lambda x, _: 5.0 * (x[:, 0] > 0), 1000, quantile=0.8)
+    assert (latents.render(gan, chosen.latents)[:, 0] > 0).all()
+    assert 0.2 < 1000 / chosen.drawn < 0.3  # half of the samples reach the quantile
+
+
 def test_rejection_gives_up_if_nothing_is_accepted(gan: GAN, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ganzoo.latents.selection.MAX_ROUNDS", 2)
     with pytest.raises(GanzooError, match="Lower the quantile"):
