@@ -123,10 +123,10 @@ def rejection(
 ) -> Selection:
     """Discriminator rejection sampling: Azadi et al. 2019, arXiv:1810.06758, algorithm 1.
 
-    A sample is kept with probability sigmoid(F - gamma), F = d - log(1 - exp(d - eps)), d = log ratio - its maximum, which
-    is estimated from samples before and raised on the way. gamma is this `quantile` of F, so that about a share of
-    1 - quantile is kept; with gamma = 0 it would be rejection sampling. `ratio` is `calibrate`'s. Raises GanzooError if
-    hardly any is kept.
+    A sample is kept with probability sigmoid(F - gamma), F = d - log(1 - exp(d - eps)), d = log ratio - its maximum,
+    which is estimated from samples before and raised on the way. gamma is this `quantile` of F, so that about a share
+    of 1 - quantile is kept; with gamma = 0 it would be rejection sampling. `ratio` is `calibrate`'s. Raises GanzooError
+    if hardly any is kept.
     """
     require_latent(gan)
     rng = torch.Generator(gan.device).manual_seed(seed)
