@@ -94,8 +94,9 @@ def test_the_margin_of_the_hinge_lies_between_0_8_and_1() -> None:
     margins = [gan.learn_real(torch.zeros(1000, 1, 16, 16))[0].item() for _ in range(3)]  # type: ignore[operator]
     assert margins == pytest.approx([0.9] * 3, abs=0.01)
     assert len(set(margins)) == 3
-    softened = 1 - gan.soften(torch.zeros(1000, 1))  # type: ignore[operator]
+    softened = 1 - gan.softening(torch.zeros(1000, 5))  # type: ignore[operator]
     assert 0.8 <= softened.min() < 0.81 < 0.99 < softened.max() <= 1
+    assert softened.std(1).min() > 0  # each logit has its own, as in the authors' code
 
 
 def test_it_trains_in_microbatches_and_with_more_steps_of_the_discriminator() -> None:

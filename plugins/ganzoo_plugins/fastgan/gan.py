@@ -55,7 +55,8 @@ class SelfSupervisedGAN(GAN):
         """The discriminator's loss of real images: the adversarial one and that of its reconstructions, eq. 4."""
         real = self.augment(real)
         features = self.discriminator.features(real)
-        value, logs = self.discriminator_objective(self.discriminator.judge(features).float() + self.soften(real), None)
+        logits = self.discriminator.judge(features).float()
+        value, logs = self.discriminator_objective(logits + self.softening(logits), None)
         if not self.config.reconstruction:
             return value, logs
         place = torch.rand(2, device=real.device, generator=self.step_context.rng) < 0.5
@@ -67,12 +68,13 @@ class SelfSupervisedGAN(GAN):
 
     def learn_fake(self, fake: Tensor, small: Tensor) -> tuple[Tensor, Logs]:
         """The discriminator's loss of generated images in both sizes."""
-        return self.discriminator_objective(None, self.judge(fake, small) - self.soften(fake))
+        logits = self.judge(fake, small)
+        return self.discriminator_objective(None, logits - self.softening(logits))
 
     def judge(self, fake: Tensor, small: Tensor) -> Tensor:
         logits: Tensor = self.discriminator(self.augment(fake), None, self.augment(small)).float()
         return logits
 
-    def soften(self, images: Tensor) -> Tensor:
-        """What moves the hinge of each image to a margin below 1, [N, 1]."""
-        return SOFTENING * uniform(images, 1, rng=self.step_context.rng)
+    def softening(self, logits: Tensor) -> Tensor:
+        """What moves the hinge of each of the `logits` [N, L] to a margin below 1; same shape."""
+        return SOFTENING * uniform(logits, logits.shape[1], rng=self.step_context.rng)
