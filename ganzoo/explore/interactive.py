@@ -93,10 +93,9 @@ class InteractiveTraining:
             self.rows = self.rows[1::2]
             self.row_every *= 2
 
-    def changed(self, changes: Mapping[str, Any]) -> tuple[Any, str]:
-        """The settings with `changes`, and a note if another one had to change with them. Raises UsageError."""
-        gan = self.state.gan
-        settings = {**configs.to_dict(gan.config), **changes}
+    def changed(self, config: Any, changes: Mapping[str, Any]) -> tuple[Any, str]:
+        """`config` with `changes`, and a note if another setting had to change with them. Raises UsageError."""
+        settings = {**configs.to_dict(config), **changes}
         try:
             config, note = self._checked(settings), ""
         except UsageError:

@@ -54,6 +54,7 @@ class LiveTraining:
         self._closing = False
         with self._process():
             self._begin()
+        self._first_config = self._config = self.training.state.gan.config
         self._thread = threading.Thread(target=self._run, name="explore-training", daemon=True)
         self._thread.start()
 
@@ -66,8 +67,10 @@ class LiveTraining:
 
     def command(self, command: Mapping[str, Any]) -> None:
         """Check a command of the page and have it obeyed before the next step. Raises UsageError."""
-        accepted = self._checked(command)
         with self._wake:
+            accepted = self._checked(command)
+            # what is checked next is checked against this, which a slow step may keep from being obeyed for a while
+            self._config = self._first_config if accepted["do"] == "restart" else accepted.get("config", self._config)
             self._commands.append(accepted)
             self._wake.notify()
 
@@ -133,7 +136,7 @@ class LiveTraining:
             return {"do": do, "points": drawn(command.get("points"))}
         if do == "set":
             changes = {name: command[name] for name in CHANGEABLE if name in command}
-            config, note = self.training.changed(changes)
+            config, note = self.training.changed(self._config, changes)
             return {"do": do, "config": config, "note": note}
         raise UsageError("The training does not know this command.")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import shlex
+import threading
 import time
 import wave
 from collections.abc import Callable
@@ -125,6 +126,30 @@ def test_settings_change_while_it_runs(live: LiveTraining) -> None:
     assert (state.gan.config.discriminator_steps, state.gan.config.loss) == (3, "hinge")
     assert "--set loss=hinge" in live.status["command"]
     assert live.status["edited"]
+
+
+def test_changes_during_a_slow_step_are_added_up(live: LiveTraining, monkeypatch: pytest.MonkeyPatch) -> None:
+    started, may_end, step = threading.Event(), threading.Event(), live.training.step
+
+    def slow(players: str) -> None:
+        started.set()
+        may_end.wait(20)
+        step(players)
+
+    monkeypatch.setattr(live.training, "step", slow)
+    live.command({"do": "step"})
+    assert started.wait(20)
+    live.command({"do": "set", "generator_lr": 0.5})
+    live.command({"do": "set", "loss": "wasserstein"})  # brings a penalty
+    with pytest.raises(UsageError, match="no minimum"):
+        live.command({"do": "set", "penalty": "none"})
+    may_end.set()
+    wait(lambda: live.status["settings"]["loss"] == "wasserstein")
+    assert live.status["settings"]["generator_lr"] == 0.5
+    live.command({"do": "restart"})
+    live.command({"do": "set", "discriminator_lr": 0.5})
+    wait(lambda: live.status["settings"]["discriminator_lr"] == 0.5)
+    assert live.status["settings"]["loss"] != "wasserstein"
 
 
 def test_a_loss_that_contradicts_the_penalty_changes_it_and_says_so() -> None:
