@@ -106,7 +106,7 @@ def test_the_page_asks_nothing_of_other_servers() -> None:
     import ganzoo.explore
 
     static = Path(ganzoo.explore.__file__).parent / "static"
-    for file in static.iterdir():
+    for file in (path for path in static.rglob("*") if path.is_file()):
         addresses = set(file.read_text(encoding="utf-8").split("://")[1:])
         assert all(rest.startswith("www.w3.org/2000/svg") for rest in addresses), file
     assert ADDRESS.startswith("http://127.0.0.1")
