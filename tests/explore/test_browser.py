@@ -423,6 +423,8 @@ def test_every_part_fits_into_360_pixels_in_light_and_dark(scheme: str, browser:
     page.goto(address)
     for tab in ("Runs", "Training", "Latent space", "Live"):
         go(page, tab)
+        if tab == "Latent space":
+            wait_for_latent(page)  # its samples have names once they are there
         page.wait_for_timeout(500)
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, tab
         brightness = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/[0-9]+/g).map(Number)[0]")
