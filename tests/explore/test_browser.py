@@ -315,7 +315,9 @@ def test_a_projected_image_becomes_the_pin_that_was_chosen_before(page: Any, tmp
 
 def test_an_address_that_does_not_fit_is_put_right(page: Any) -> None:
     open_latent(
-        page, parameters="?pins=i0123456789ab,7.99,9&x=left&from=99&to=1.5&label=77&moves=2:99,a:b,77:1&wall=-3&t=9"
+        page,
+        parameters="?pins=i0123456789ab,7.99,9&x=left&from=99&to=1.5&label=77&moves=2:99,a:b,77:1&method=constructor"
+        "&wall=-3&t=9",
     )
     page.get_by_role("alert").get_by_text("A projected image is no longer there").wait_for()
     page.get_by_text("Pin A: seed 1, class 0").wait_for()

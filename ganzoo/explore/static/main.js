@@ -26,7 +26,7 @@ async function show() {
   if (visit !== visits) return;
   home = found;
   const at = place();
-  const view = views[at.view] ? at.view : home.live ? "live" : home.runs.length === 1 ? "training" : "runs";
+  const view = Object.hasOwn(views, at.view) ? at.view : home.live ? "live" : home.runs.length === 1 ? "training" : "runs";
   const ofRun = view === "training" || view === "latent";
   const run = at.run || (ofRun ? lastRun(view) : "");
   if (view !== at.view || run !== at.run) {

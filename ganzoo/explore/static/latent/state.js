@@ -29,7 +29,7 @@ export class LatentState {
     this.from = readClass("from");
     this.to = readClass("to");
     this.share = read("share", 0, 0, 1);
-    this.method = METHODS[parameters.get("method")] ? parameters.get("method") : "sefa";
+    this.method = Object.hasOwn(METHODS, parameters.get("method")) ? parameters.get("method") : "sefa";
     this.moves = readMoves(parameters.get("moves") ?? "", info.directions); // the amount by the index of the direction
     this.first = read("wall", 0, 0, 1e12, Number.isInteger); // the seed of the first sample
     this.label = readClass("label"); // the class of the samples
