@@ -20,6 +20,7 @@ class BEGANConfig(Config):
             "steps": 500_000,
             "generator_lr": 8e-5,
             "discriminator_lr": 8e-5,
+            "beta1": 0.9,  # BEGAN-tensorflow has an option of 0.5, which does not reach its optimizer
             "diversity": 0.5,
             "balance_lr": 0.001,
         }
