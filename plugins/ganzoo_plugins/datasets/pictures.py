@@ -154,7 +154,7 @@ def _readable(
         largest = max(largest, -1 if pixels.largest is None else pixels.largest)
         yield number, pixels.values
     if len(skipped) == len(files):
-        raise DataError(f"None of the {len(files)} image files can be read: {first_names(skipped)}.")
+        raise DataError(f"None of the image files can be read: {first_names(skipped)}.")
     if skipped:
         notes.append(f"{len(skipped)} of {len(files)} files skipped: {first_names(skipped)}")
     if coloured:

@@ -144,7 +144,7 @@ def _rows(
         clipped += clip.clipped
         yield clip.values, None if labels is None else labels[number]
     if len(skipped) == len(sounds):
-        raise DataError(f"None of the {len(sounds)} recordings can be read: {files.first_names(skipped)}.")
+        raise DataError(f"None of the recordings can be read: {files.first_names(skipped)}.")
     if skipped:
         notes.append(f"{len(skipped)} of {len(sounds)} files skipped: {files.first_names(skipped)}")
     if mixed:

@@ -165,7 +165,7 @@ def _rows(
             skipped.append(f"{files.printable(found[number].name)} ({reason})")
     if not count:
         raise DataError(
-            f"None of the {len(found)} clips can be read with {length} frames: {files.first_names(skipped)}. Fewer "
+            f"None of the clips can be read with {length} frames: {files.first_names(skipped)}. Fewer "
             "frames: video:frames=N:PATH."
         )
     if skipped:
