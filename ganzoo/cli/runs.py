@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ganzoo.training.run import Run
 
 FIGURES = 3
-"""How many figures are shown of a run, the main ones first; --json has all."""
+"""Number of figures in the table for each run, the main ones first; --json has all of them."""
 SORTS = ("name", "modified", "step", "rate", "alarms")
 
 

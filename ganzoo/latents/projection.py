@@ -109,9 +109,9 @@ def psnr(image: Tensor, target: Tensor) -> float:
 
 
 def discriminator_features(gan: GAN) -> Features:
-    """What the last layer of the discriminator sees: its features of an image, given the class of the latent.
+    """A function that returns the discriminator's features: the input of its last layer, given the latent's class.
 
-    Raises UsageError if it judges several images at once.
+    Raises UsageError if the discriminator judges several images at once.
     """
     if gan.config.pack > 1:
         raise UsageError(

@@ -93,7 +93,7 @@ class Check:
             except UsageError as refusal:
                 raise CheckError(f"it is refused: {refusal}", REFUSAL_ADVICE) from refusal
             except PluginError as mistake:
-                raise CheckError(str(mistake), "as this message says.") from mistake
+                raise CheckError(str(mistake), "do as this message says.") from mistake
             except Exception as error:  # third-party code may raise anything
                 place = location(traceback.extract_tb(error.__traceback__))
                 problem = f"{first_line(error)}{place}"
@@ -179,9 +179,8 @@ def location(stack: Sequence[traceback.FrameSummary]) -> str:
         return ""
     place = frames[0]
     if outside := [frame for frame in frames if not frame.filename.startswith(GANZOO)]:
-        folder = os.path.join(
-            os.path.dirname(outside[-1].filename), ""
-        )  # libraries that the plugin calls are elsewhere
+        # the plugin's folder: libraries that it calls lie elsewhere
+        folder = os.path.join(os.path.dirname(outside[-1].filename), "")
         place = next(frame for frame in outside if frame.filename.startswith(folder))
     return f" ({place.filename}:{place.lineno}: {place.line})"
 

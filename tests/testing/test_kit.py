@@ -73,7 +73,7 @@ def test_other_classes_and_unknown_names_are_refused() -> None:
     with pytest.raises(PluginError, match="must be a subclass"):
         architecture_checks(dict)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="No architecture is called"):
-        architecture_checks("nobody")
+        architecture_checks("no-such-gan")
 
 
 def test_all_failures_are_listed_at_once() -> None:

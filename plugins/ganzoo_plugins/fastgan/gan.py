@@ -76,5 +76,5 @@ class SelfSupervisedGAN(GAN):
         return logits
 
     def softening(self, logits: Tensor) -> Tensor:
-        """What moves the hinge of each of the `logits` [N, L] to a margin below 1; same shape."""
+        """Random reductions of the hinge's margin, one for each of the `logits` [N, L]; same shape, 0 to SOFTENING."""
         return SOFTENING * uniform(logits, logits.shape[1], rng=self.step_context.rng)
