@@ -6,7 +6,7 @@
 
 A row is an architecture of any installed package that can learn from the data set as it is, with its defaults or with a
 recipe for such data. Seed 0 of all rows comes first, then seed 1. Writes the table, best Frechet distance first
-(DATASET.md: medians of the seeds, and their range if there are several), a line for every run (DATASET.csv), and the
+(DATASET.md: medians of the seeds, and their range if they differ), a line for every run (DATASET.csv), and the
 first samples of seed 0 of every row, none chosen (DATASET.png), beside a folder of runs. The same command again goes on
 where it was interrupted, one with more seconds or seeds from what is there. All need images with class labels, whose
 classifier has the features in which the distances are measured.
@@ -234,14 +234,15 @@ def middle(lines: list[Line], key: str, default: float) -> float:
 
 
 def cell(lines: list[Line], head: str) -> str:
-    """What the table says about the seeds of a row: their median, and their range if there are several."""
+    """What the table says about the seeds of a row: their median, and their range if they differ."""
     if head in ("row", "note"):
         return ", ".join(dict.fromkeys(line[head] for line in lines if line.get(head)))
     known = [float(line[head]) for line in lines if line.get(head, "") != ""]
+    if not known:
+        return ""
     form = FIGURES.get(head, ",.0f")
-    if len(known) < 2:
-        return "".join(format(value, form) for value in known)
-    return f"{statistics.median(known):{form}} ({min(known):{form}} to {max(known):{form}})"
+    median, least, most = (format(of(known), form) for of in (statistics.median, min, max))
+    return median if least == most else f"{median} ({least} to {most})"
 
 
 def picture(strips: dict[str, Image.Image]) -> Image.Image:
