@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,7 @@ import ganzoo
 from ganzoo.cli import COMMANDS
 from ganzoo.core import registry
 
-HEAVY = ("torch", "numpy", "scipy", "rich", "PIL", "sklearn", "pooch")
+HEAVY = ("torch", "torch._dynamo", "numpy", "scipy", "rich", "PIL", "sklearn", "pooch")
 
 
 def loaded_after(code: str, *argv: str) -> set[str]:
@@ -115,3 +116,12 @@ def test_public_lists_contain_the_built_ins() -> None:
 def test_evaluation_and_its_metrics_import_scipy_only_when_they_need_it() -> None:
     code = "from ganzoo.evaluation.metrics import all_metrics; assert {'frechet', 'memorisation'} <= {*all_metrics()}"
     assert loaded_after(code).isdisjoint({"scipy", "sklearn"})
+
+
+def test_training_and_resuming_do_not_import_torch_compile(tmp_path: Path) -> None:
+    code = f"""
+import ganzoo
+run = ganzoo.train("cgan", dataset="digits", steps=2, out={str(tmp_path / "run")!r})
+ganzoo.train(resume=run.path, steps=4)
+"""
+    assert loaded_after(code).isdisjoint({"torch._dynamo", "scipy", "sklearn"})

@@ -16,6 +16,7 @@ from ganzoo.core.plugin import Sampling, StandingSampling
 from ganzoo.core.spec import INPUT, LABEL, DataSpec, examples_of
 from ganzoo.data.normalization import decode
 from ganzoo.gan.condition import Condition, condition_of, map_condition, twice
+from ganzoo.gan.optimizers import Adam, RMSprop
 from ganzoo.gan.packing import joined, separated
 from ganzoo.gan.regularisers import Regularisers, top_k
 from ganzoo.gan.sampling import checked_given, checked_labels, evaluating, sampling_with, standing_statistics
@@ -390,5 +391,5 @@ class GAN(nn.Module):
         """A new optimizer for the parameters of `network` that are not frozen, as the settings say."""
         parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
         if self.config.optimizer == "rmsprop":
-            return torch.optim.RMSprop(parameters, lr)
-        return torch.optim.Adam(parameters, lr, (self.config.beta1, self.config.beta2), fused=True)
+            return RMSprop(parameters, lr)
+        return Adam(parameters, lr, (self.config.beta1, self.config.beta2), fused=True)

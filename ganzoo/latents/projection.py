@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ganzoo.core.errors import UsageError
 from ganzoo.data.normalization import decode, encode
 from ganzoo.gan import GAN
+from ganzoo.gan.optimizers import Adam
 from ganzoo.latents.layers import frozen, input_of, layers
 from ganzoo.latents.space import Latents, as_sampling, generate, network_condition, sample
 
@@ -156,7 +157,7 @@ def _improved(
 ) -> tuple[Latents, list[Latents]]:
     """The best point on the way from each of `points`, and the points after every step."""
     z = points.z.detach().clone().requires_grad_()
-    optimizer = torch.optim.Adam([z], LEARNING_RATE)
+    optimizer = Adam([z], LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
     best, best_error, trail = z.detach().clone(), torch.full((len(points),), torch.inf, device=z.device), []
     for step in range(steps + 1):

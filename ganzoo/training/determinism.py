@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 
 from ganzoo.training.precision import tf32
+
+COMPILER = "TORCHINDUCTOR_DETERMINISTIC"
 
 
 @contextlib.contextmanager
@@ -20,17 +23,42 @@ def deterministic(device: str, precision: str, threads: int | None = None) -> It
     """
     # cuBLAS is deterministic only with a fixed workspace, and reads this variable before its first call
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    enabled = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     memory: Any = torch.utils.deterministic
     fill, previous_threads = memory.fill_uninitialized_memory, torch.get_num_threads()
-    torch.use_deterministic_algorithms(True, warn_only=True)
     memory.fill_uninitialized_memory = False  # a guard against uninitialised reads that costs a pass per tensor
     torch.set_num_threads(threads or previous_threads)
     gpus = [torch.empty(0, device=device).get_device()] if device.startswith("cuda") else []
     try:
-        with torch.random.fork_rng(gpus), tf32(precision == "tf32") if gpus else contextlib.nullcontext():
+        with (
+            _deterministic_algorithms(),
+            torch.random.fork_rng(gpus),
+            tf32(precision == "tf32") if gpus else contextlib.nullcontext(),
+        ):
             yield
     finally:
-        torch.use_deterministic_algorithms(enabled[0], warn_only=enabled[1])
         memory.fill_uninitialized_memory = fill
         torch.set_num_threads(previous_threads)
+
+
+@contextlib.contextmanager
+def _deterministic_algorithms() -> Iterator[None]:
+    """`torch.use_deterministic_algorithms` without the import of torch.compile, which it would tell."""
+    mode, variable, compiler = torch.get_deterministic_debug_mode(), os.environ.get(COMPILER), _compiler()
+    torch.set_deterministic_debug_mode("warn")
+    os.environ[COMPILER] = "1"  # read when it is imported, if a plugin compiles a network
+    if compiler is not None:
+        compiler.deterministic = True
+    try:
+        yield
+    finally:
+        torch.set_deterministic_debug_mode(mode)
+        os.environ.pop(COMPILER)
+        if variable is not None:
+            os.environ[COMPILER] = variable
+        if (compiler := _compiler()) is not None:
+            compiler.deterministic = mode != 0
+
+
+def _compiler() -> Any:
+    """The settings of torch.compile's back end if it is imported."""
+    return sys.modules.get("torch._inductor.config")

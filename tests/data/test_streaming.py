@@ -24,7 +24,7 @@ from ganzoo.data.streamed import Streamed
 from ganzoo.training.batches import Batches
 from tests.conftest import Command
 from tests.ranks import together
-from tests.training.test_resume import assert_same, last_state
+from tests.runs import assert_same, last_state
 
 CPU = torch.device("cpu")
 COUNT = 40

@@ -24,7 +24,7 @@ from ganzoo.training import checkpoint
 from ganzoo.training.run import Run
 from tests.conftest import Command
 from tests.ranks import together
-from tests.training.test_resume import assert_same, last_state
+from tests.runs import assert_same, last_state
 
 SMALL: dict[str, Any] = {"dataset": "ring", "steps": 12, "batch_size": 32, "checkpoint_every": 4}
 MEASURED: dict[str, Any] = {**SMALL, "evaluate_every": 3, "best_by": "modes"}

@@ -21,8 +21,8 @@ from ganzoo.training.state import TrainingState
 from ganzoo.training.state_snapshot import Snapshot
 from tests.gan import games
 from tests.ranks import ended, join, start, together
+from tests.runs import assert_same, last_state, timeless
 from tests.sessions import new_state, session
-from tests.training.test_resume import assert_same, last_state, timeless
 
 
 @pytest.fixture(autouse=True)

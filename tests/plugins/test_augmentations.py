@@ -16,7 +16,7 @@ import ganzoo
 from ganzoo.augmentations import get_augmentation
 from ganzoo.core import registry
 from ganzoo.core.entry_points import AUGMENTATIONS
-from tests.training.test_resume import assert_same, last_state
+from tests.runs import assert_same, last_state
 
 N = 2000
 

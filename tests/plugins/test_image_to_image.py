@@ -18,7 +18,7 @@ from ganzoo.evaluation import feature_extractor
 from ganzoo.evaluation.metrics.psnr import decibels, upsampled
 from ganzoo.training.run import Run
 from tests.conftest import Command
-from tests.training.test_resume import assert_same, last_state
+from tests.runs import assert_same, last_state
 
 SMALL: dict[str, Any] = {"batch_size": 16, "width": 8}
 

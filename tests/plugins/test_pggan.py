@@ -16,8 +16,8 @@ from ganzoo.testing.fixtures import ArchitectureFixture
 from ganzoo.training import cuda_graph, loop
 from ganzoo.training.state import TrainingState
 from ganzoo.training.state_snapshot import Snapshot
+from tests.runs import assert_same
 from tests.training.test_cuda_graph import record_eagerly
-from tests.training.test_resume import assert_same
 
 CARD = registry.get_architecture("pggan").card
 SIZE = DataSpec(1, 16)

@@ -12,8 +12,8 @@ import ganzoo
 from ganzoo.core import memory
 from ganzoo.core.errors import CheckpointError
 from ganzoo.training import checkpoint, checkpoint_writer
+from tests.runs import assert_same, last_state
 from tests.training.test_faults import SMALL
-from tests.training.test_resume import assert_same, last_state
 
 GIB = 1 << 30
 

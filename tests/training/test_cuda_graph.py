@@ -25,8 +25,8 @@ from ganzoo.training.batches import Batches
 from ganzoo.training.state import TrainingState
 from ganzoo.training.state_snapshot import Snapshot
 from tests.conftest import Command
+from tests.runs import assert_same, last_state
 from tests.sessions import new_state, session
-from tests.training.test_resume import assert_same, last_state
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 CASES: dict[str, dict[str, Any]] = {

@@ -23,8 +23,9 @@ from ganzoo.training import loop
 from ganzoo.training.batches import Batches
 from ganzoo.training.state import TrainingState
 from tests.conftest import Command
+from tests.runs import assert_same, last_state
 from tests.sessions import session
-from tests.training.test_resume import OF_DIGITS, SMALL, assert_same, last_state
+from tests.training.test_resume import OF_DIGITS, SMALL
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 every_architecture = pytest.mark.parametrize("name", registry.names(registry.ARCHITECTURES))

@@ -25,7 +25,7 @@ from ganzoo.training import checkpoint, loop
 from ganzoo.training.callbacks import Callback
 from ganzoo.training.run import Run
 from tests.ranks import ended, join, start
-from tests.training.test_resume import assert_same, last_state, timeless
+from tests.runs import assert_same, last_state, timeless
 
 SMALL = {"dataset": "digits", "batch_size": 16, "generator_widths": (16,), "discriminator_widths": (16,)}
 

@@ -16,8 +16,8 @@ from ganzoo.training import checkpoint
 from ganzoo.training.callbacks import Callback
 from ganzoo.training.interrupts import StopRequest
 from tests.ranks import ended, join, start
+from tests.runs import assert_same, last_state
 from tests.training.test_faults import SMALL, command
-from tests.training.test_resume import assert_same, last_state
 
 TRAIN = ("train", "vanilla", "--dataset", "digits", "--checkpoint-every", 10**6, "--out", "run")
 

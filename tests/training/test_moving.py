@@ -17,8 +17,8 @@ from ganzoo.core.errors import DataError, UsageError
 from ganzoo.training import checkpoint
 from ganzoo.training.run import Run
 from tests.conftest import Command
+from tests.runs import assert_same, last_state
 from tests.training.test_faults import SMALL
-from tests.training.test_resume import assert_same, last_state
 
 
 @pytest.fixture

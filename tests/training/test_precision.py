@@ -14,8 +14,8 @@ from ganzoo import ops
 from ganzoo.ops import cpu_library, cuda_library
 from ganzoo.training import precision
 from tests.ops.conftest import needs_native
+from tests.runs import assert_same, last_state
 from tests.sessions import new_state, session
-from tests.training.test_resume import assert_same, last_state
 
 BACKENDS = torch.backends
 KINDS = (BACKENDS.cudnn.conv, BACKENDS.cudnn.rnn, BACKENDS.cuda.matmul)

@@ -25,7 +25,7 @@ from ganzoo.gan import GAN
 from ganzoo.training import checkpoint, loop
 from ganzoo.training.run import Run
 from tests.ranks import ended, join, start_ranks, together
-from tests.training.test_resume import assert_same, last_state, timeless
+from tests.runs import assert_same, last_state, timeless
 
 LONG = {"steps": 10**6, "checkpoint_every": 20, "sample_every": 10**6}
 

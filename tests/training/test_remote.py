@@ -24,7 +24,7 @@ from ganzoo.training import checkpoint
 from ganzoo.training.run import Run
 from tests.conftest import Command
 from tests.ranks import join, start
-from tests.training.test_resume import assert_same, last_state
+from tests.runs import assert_same, last_state
 
 OPTIONS = {"dataset": "digits", "batch_size": 16, "generator_widths": (16,), "discriminator_widths": (16,)}
 SCHEDULE = {"steps": 6, "checkpoint_every": 2, "sample_every": 3}

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 import ganzoo
 from ganzoo.core import registry
@@ -20,44 +19,12 @@ from ganzoo.core.errors import CheckpointError, GanzooError, UsageError
 from ganzoo.ops import cpu_library, use_backend
 from ganzoo.training import checkpoint
 from ganzoo.training.run import Run
+from tests.runs import assert_same, last_state, timeless
 
 CARDS = {entry.name: entry.card for entry in registry.architectures() if entry.error is None}
 OF_DIGITS = [name for name, card in CARDS.items() if "images" in card.kinds and card.example(card.Config()) is None]
 """Those of data that digits are not are in tests/ports, with others that have a step of their own."""
 SMALL = {"batch_size": 16, "checkpoint_every": 4, "sample_every": 100}
-
-
-def assert_same(one: Any, other: Any, where: str = "") -> None:
-    assert type(one) is type(other), where
-    if isinstance(one, torch.Tensor):
-        assert torch.equal(one, other), f"{where} differs"
-    elif isinstance(one, dict):
-        assert one.keys() == other.keys(), where
-        for key in one:
-            assert_same(one[key], other[key], f"{where}.{key}")
-    elif isinstance(one, (list, tuple)):
-        assert len(one) == len(other), where
-        for i, (a, b) in enumerate(zip(one, other)):
-            assert_same(a, b, f"{where}[{i}]")
-    else:
-        assert one == other, where
-
-
-def last_state(run: Path) -> dict[str, Any]:
-    path, problems = checkpoint.newest_valid(run / "checkpoints")
-    assert not problems
-    state = checkpoint.read_state(path)
-    del state["seconds"]
-    return {
-        "model": {name: tensor.clone() for name, tensor in load_file(path / "model.safetensors").items()},
-        "ema": {name: tensor.clone() for name, tensor in load_file(path / "ema.safetensors").items()},
-        "state": state,
-    }
-
-
-def timeless(run: Path) -> list[dict[str, Any]]:
-    clock = {"seconds", "images_per_second"}
-    return [{k: v for k, v in row.items() if k not in clock} for row in Run.open(run).metrics()]
 
 
 @pytest.mark.parametrize("architecture", OF_DIGITS)

@@ -13,8 +13,8 @@ import ganzoo
 from ganzoo.core.errors import TrainingError
 from ganzoo.training import checkpoint, loop
 from ganzoo.training.state import TrainingState
+from tests.runs import assert_same, last_state
 from tests.training.test_faults import SMALL
-from tests.training.test_resume import assert_same, last_state
 
 
 @pytest.mark.parametrize("architecture", ["vanilla", "infogan", "wgan"])

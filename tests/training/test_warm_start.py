@@ -22,9 +22,9 @@ from ganzoo.training.run import Run
 from ganzoo.training.session import Session
 from ganzoo.training.warm_start import copy_layers
 from tests.conftest import Command
+from tests.runs import assert_same, last_state
 from tests.training.test_cuda_graph import eager, record_eagerly
 from tests.training.test_cuda_graph import run as run_steps
-from tests.training.test_resume import assert_same, last_state
 from tests.untrusted import newest, seal
 
 SMALL: dict[str, Any] = {

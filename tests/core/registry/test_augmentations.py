@@ -16,7 +16,7 @@ from ganzoo.augmentations import get_augmentation, normal, uniform
 from ganzoo.core.errors import UsageError
 from tests.conftest import Command, Site
 from tests.ranks import together
-from tests.training.test_resume import assert_same, last_state
+from tests.runs import assert_same, last_state
 
 CODE = """
     import torch
