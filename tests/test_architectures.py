@@ -24,6 +24,8 @@ SMALL = {
     "embedding": 4,
     "latent_dim": 6,
 }
+SIBLINGS = ("dragan", "r3gan-cond", "ragan", "sagan", "sngan", "stylegan2-cond", "wavegan-cond", "wgan-gp")
+"""Architectures whose networks are those of others; checks that take seconds run for these in the long suite alone."""
 CONVOLUTIONAL = ["acgan", "cgan", "dcgan", "infogan", "lsgan", "r3gan", "wgan"]
 
 

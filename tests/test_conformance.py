@@ -9,9 +9,8 @@ import pytest
 from ganzoo.core import registry
 from ganzoo.core.spec import DataLocation
 from ganzoo.testing import Check, check_dataset, parametrize_checks
+from tests.test_architectures import SIBLINGS
 
-SIBLINGS = ("dragan", "r3gan-cond", "ragan", "sagan", "sngan", "stylegan2-cond", "wavegan-cond", "wgan-gp")
-"""Architectures whose networks are those of others: all of their checks run in the long suite alone."""
 ARCHITECTURES = [entry.name for entry in registry.architectures() if entry.error is None and entry.name not in SIBLINGS]
 DATASETS = [
     entry.name

@@ -25,7 +25,7 @@ from ganzoo.gan import GAN
 from ganzoo.gan.sampling import sampling_with
 from ganzoo.plugin import Sampling
 from tests.conftest import Command, Site
-from tests.test_architectures import SMALL
+from tests.test_architectures import SIBLINGS, SMALL
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
@@ -72,8 +72,14 @@ def check(gan: GAN) -> None:
         torch.testing.assert_close(run(to, content, inputs), expected, rtol=0, atol=1e-5 * gan.spec.scale)
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", [name for name in BUILT_IN if name not in SIBLINGS])
 def test_every_architecture(name: str) -> None:
+    check(build(name))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SIBLINGS)
+def test_every_sibling(name: str) -> None:
     check(build(name))
 
 
