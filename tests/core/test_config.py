@@ -213,7 +213,7 @@ def overrides(draw: st.DrawFn, config_type: type) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", CARDS)
-@examples(max_examples=50, suppress_health_check=[HealthCheck.filter_too_much])
+@examples(max_examples=15, suppress_health_check=[HealthCheck.filter_too_much])
 @given(data=st.data())
 def test_a_config_survives_json_and_the_command_line(name: str, data: st.DataObject) -> None:
     config_type = CARDS[name].Config
