@@ -12,14 +12,14 @@ _WRAPPED = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
 
 
 def _plain(optimizer: type[Optimizer]) -> type[Optimizer]:
-    """A subclass of a class of torch.optim that has its name and computes the same.
+    """A subclass of a class of torch.optim that computes the same.
 
     torch wraps these methods and `step` so that torch.compile leaves them alone, and the wrappers import it even where
     nothing is compiled.
     """
     methods: dict[str, Any] = {name: inspect.unwrap(getattr(optimizer, name)) for name in _WRAPPED}
     methods["step"] = torch.no_grad()(inspect.unwrap(optimizer.step))
-    return type(optimizer.__name__, (optimizer,), {"__module__": optimizer.__module__, **methods})
+    return type(optimizer.__name__, (optimizer,), methods)
 
 
 Adam = _plain(torch.optim.Adam)

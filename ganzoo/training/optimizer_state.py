@@ -47,7 +47,7 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, stepped: torch.optim.Opt
     groups = saved.get("param_groups")
     if not isinstance(groups, list) or len(groups) != len(expected["param_groups"]):
         raise ValueError(f"its param_groups are not a list of {len(expected['param_groups'])}")
-    third_party = not type(optimizer).__module__.startswith("torch.")
+    third_party = not type(optimizer).__module__.startswith(("torch.", "ganzoo."))
     parameters = [parameter for group in stepped.param_groups for parameter in group["params"]]
     state = {}
     for index, values in saved["state"].items():
