@@ -312,7 +312,7 @@ class TwoRates(plugin.Config):
 def test_optimizers_hold_one_network_each_with_its_own_rate(optimizer: str, kind: type[torch.optim.Optimizer]) -> None:
     gan = GAN(Recorder(), PixelSum(), make(TwoRates, {"optimizer": optimizer}), DataSpec(1, 2))
     for created, network, rate in zip(gan.optimizers(), (gan.generator, gan.discriminator), (1e-3, 2e-3)):
-        assert type(created) is kind
+        assert isinstance(created, kind)
         (group,) = created.param_groups
         assert group["params"] == list(network.parameters())
         assert group["lr"] == rate
