@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 _context = multiprocessing.get_context("forkserver")
+# torch imports its compiler, for a second, with a process's first optimizer of torch.optim
 _PRELOADED = ["ganzoo.api", "ganzoo.testing", "ganzoo.training.session", "ganzoo.training.state", "pytest"]
-_SLOW = ["torch._dynamo", "torch.utils.tensorboard"]
-"""What torch imports with the first optimizer, which takes a second, and ganzoo with the first run."""
-_context.set_forkserver_preload(_PRELOADED + _SLOW)
+_context.set_forkserver_preload([*_PRELOADED, "torch.utils.tensorboard", "torch._dynamo"])
 
 
 def start(work: Callable[..., None], *arguments: Any, **environment: Any) -> BaseProcess:

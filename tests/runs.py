@@ -13,7 +13,7 @@ from ganzoo.training.run import Run
 
 
 def assert_same(one: Any, other: Any, where: str = "") -> None:
-    """Tensors, dicts, lists and numbers are equal, and so are their types."""
+    """Assert that two nested states are equal in every tensor, number and type."""
     assert type(one) is type(other), where
     if isinstance(one, torch.Tensor):
         assert torch.equal(one, other), f"{where} differs"
@@ -30,7 +30,7 @@ def assert_same(one: Any, other: Any, where: str = "") -> None:
 
 
 def last_state(run: Path) -> dict[str, Any]:
-    """All that the newest checkpoint of a run holds, but the time it took."""
+    """All that the newest checkpoint of a run holds, except the time it took."""
     path, problems = checkpoint.newest_valid(run / "checkpoints")
     assert not problems
     state = checkpoint.read_state(path)

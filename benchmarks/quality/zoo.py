@@ -234,7 +234,7 @@ def middle(lines: list[Line], key: str, default: float) -> float:
 
 
 def cell(lines: list[Line], head: str) -> str:
-    """What the table says about the seeds of a row: their median, and their range if they differ."""
+    """One cell of the table: the median over the seeds of a row, with the range if they differ."""
     if head in ("row", "note"):
         return ", ".join(dict.fromkeys(line[head] for line in lines if line.get(head)))
     known = [float(line[head]) for line in lines if line.get(head, "") != ""]

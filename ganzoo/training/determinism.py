@@ -12,7 +12,8 @@ import torch
 
 from ganzoo.training.precision import tf32
 
-COMPILER = "TORCHINDUCTOR_DETERMINISTIC"
+INDUCTOR = "TORCHINDUCTOR_DETERMINISTIC"
+"""The variable that torch.compile's back end reads when it is imported, as it is if a plugin compiles a network."""
 
 
 @contextlib.contextmanager
@@ -42,23 +43,24 @@ def deterministic(device: str, precision: str, threads: int | None = None) -> It
 
 @contextlib.contextmanager
 def _deterministic_algorithms() -> Iterator[None]:
-    """`torch.use_deterministic_algorithms` without the import of torch.compile, which it would tell."""
-    mode, variable, compiler = torch.get_deterministic_debug_mode(), os.environ.get(COMPILER), _compiler()
+    """What `torch.use_deterministic_algorithms(True, warn_only=True)` sets, without importing torch.compile."""
+    mode, variable, inductor = torch.get_deterministic_debug_mode(), os.environ.get(INDUCTOR), _inductor()
+    compiled = variable == "1" if inductor is None else inductor.deterministic
     torch.set_deterministic_debug_mode("warn")
-    os.environ[COMPILER] = "1"  # read when it is imported, if a plugin compiles a network
-    if compiler is not None:
-        compiler.deterministic = True
+    os.environ[INDUCTOR] = "1"
+    if inductor is not None:
+        inductor.deterministic = True
     try:
         yield
     finally:
         torch.set_deterministic_debug_mode(mode)
-        os.environ.pop(COMPILER)
+        os.environ.pop(INDUCTOR, None)
         if variable is not None:
-            os.environ[COMPILER] = variable
-        if (compiler := _compiler()) is not None:
-            compiler.deterministic = mode != 0
+            os.environ[INDUCTOR] = variable
+        if (inductor := _inductor()) is not None:
+            inductor.deterministic = compiled
 
 
-def _compiler() -> Any:
-    """The settings of torch.compile's back end if it is imported."""
+def _inductor() -> Any:
+    """The settings of torch.compile's back end; None if it has not been imported."""
     return sys.modules.get("torch._inductor.config")

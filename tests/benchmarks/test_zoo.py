@@ -105,6 +105,8 @@ def test_a_table_goes_on_from_what_is_there(
     second = table(tmp_path)
     assert {"mine 0", "vanilla 0", "vanilla 1"} <= set(second)
     assert second["vanilla 0"] == first["vanilla 0"]
+    written = (tmp_path / "digits.md").read_text().splitlines()
+    assert [line.split(" | ")[0] for line in written[2:]] == ["| real images", "| vanilla", "| mine"]
 
     run(*small, "--only", "vanilla", "--processor-seconds", 2, "--seeds", 1)
     third = table(tmp_path)

@@ -22,6 +22,14 @@ def where(tmp_path: Path) -> DataLocation:
 
 
 @pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """An empty folder for pictures."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
 def mirror() -> Iterator[Mirror]:
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:

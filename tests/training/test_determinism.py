@@ -1,4 +1,4 @@
-"""Deterministic algorithms are asked for as `torch.use_deterministic_algorithms` does, and given back."""
+"""What `torch.use_deterministic_algorithms` would set is set, and restored."""
 
 from __future__ import annotations
 
@@ -40,16 +40,18 @@ def interrupted() -> None:
 
 
 @pytest.mark.parametrize("when", ["before", "within"])
-def test_the_compiler_is_told_whenever_it_is_imported(when: str) -> None:
+@pytest.mark.parametrize("wanted", ["0", "1"])
+def test_the_compiler_is_told_whenever_it_is_imported_and_gets_its_setting_back(when: str, wanted: str) -> None:
     script = f"""
 import torch
 from ganzoo.training.determinism import deterministic
 if {when!r} == "before":
-    import torch._inductor.config as compiler
+    import torch._inductor.config as inductor
 with deterministic("cpu", "fp32"):
-    import torch._inductor.config as compiler
-    assert compiler.deterministic
-assert not compiler.deterministic
+    import torch._inductor.config as inductor
+    assert inductor.deterministic
+assert inductor.deterministic == ({wanted!r} == "1")
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    environment = {**os.environ, VARIABLE: wanted}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

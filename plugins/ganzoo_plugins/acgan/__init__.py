@@ -44,7 +44,7 @@ class ACGAN(Architecture):
             examples=range(2_000),
         ),
         "long": Recipe(
-            summary="beyond 10,000 steps on CIFAR-10: distance 22 to 26 after an hour, by the defaults 55 to 68",
+            summary="beyond 10,000 steps on CIFAR-10: distance 22 to 26 after an hour, 55 to 68 with the defaults",
             settings={"augmentation": "noise", "generator_class_weight": 0.1},
             shape=(3, 32, 32),
             examples=range(20_000, 200_000),
