@@ -11,12 +11,13 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 ROUNDS, STEPS, BATCH = 3, 4, 128
 CHILD = """
-import resource, sys
-from ganzoo_benchmarks.steps import contestants
+import contextlib, resource, sys
+from ganzoo_benchmarks.steps import CONDITIONS, contestants
 name, batch, steps = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 call = contestants(batch)[name]()
-for _ in range(steps):
-    call()
+with CONDITIONS.get(name, contextlib.nullcontext)():
+    for _ in range(steps):
+        call()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 2**20)
 """
 

@@ -14,7 +14,7 @@ import torch
 from ganzoo_benchmarks import peers, steps
 from ganzoo_benchmarks.networks import LATENT, SEED, Generator, seeded
 from ganzoo_benchmarks.peers import NATIVE, REFERENCE, Call, Pass
-from ganzoo_benchmarks.timing import Turns, gauged_turns
+from ganzoo_benchmarks.timing import Conditions, Turns, gauged_turns
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
@@ -39,13 +39,17 @@ RESIDUAL_BLOCKS = [
 
 @dataclass(frozen=True)
 class Case:
-    """One comparison: `builders` returns the builders of the contestants, see `peers` and `steps`."""
+    """One comparison: `builders` returns the builders of the contestants, see `peers` and `steps`.
+
+    `conditions` are those of contestants that a training of ganzoo sets for its process, see `timing`.
+    """
 
     name: str
     what: str
     batch: int
     builders: Callable[[], dict[str, Callable[[], Call]]]
     bfloat16: bool = False
+    conditions: Conditions = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,7 @@ def training_step(batch: int, bfloat16: bool = False) -> Case:
     """A training step of both 64-pixel networks."""
     what = "training step of the 64-pixel generator and discriminator" + " in bfloat16" * bfloat16
     name = "training-step-bf16" if bfloat16 else "training-step"
-    return Case(name, what, batch, lambda: steps.contestants(batch, bfloat16), bfloat16)
+    return Case(name, what, batch, lambda: steps.contestants(batch, bfloat16), bfloat16, steps.CONDITIONS)
 
 
 PASSES: tuple[Pass, ...] = ("inference", "forward", "backward")
@@ -189,7 +193,7 @@ def race(case: Case, rounds: int) -> Result:
     calls[NATIVE]()
     per_turn = math.ceil(min(50.0, TURN_SECONDS / (time.perf_counter() - start)))
     operations = cpu_library.fma_operations(PEAK_ROUNDS)
-    turns = gauged_turns(calls, lambda: cpu_library.fma_operations(PEAK_ROUNDS), rounds, per_turn)
+    turns = gauged_turns(calls, lambda: cpu_library.fma_operations(PEAK_ROUNDS), rounds, per_turn, case.conditions)
     seconds = {name: statistics.median(turns.times[name]) for name in builders if name in turns.times}
     peak = operations / turns.gauge
     return Result(case, counter.total, peak, seconds, turns, left_out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 
@@ -16,6 +17,7 @@ from ganzoo.ops import use_backend
 from ganzoo.training.batches import Batches
 from ganzoo.training.loading import load
 from ganzoo.training.loop import train_step
+from ganzoo.training.malloc import freed_memory_kept
 from ganzoo.training.session import Session
 from ganzoo.training.state import TrainingState
 
@@ -48,7 +50,8 @@ def cases(run: str) -> dict[str, Case]:
         f"generator.{n}": case(f"generator.{n}", "generator", n, functools.partial(_generation, batches, n))
         for n in dict.fromkeys((batch, 1))
     }
-    return names | {"training-step": case("training-step", "training step", batch, lambda s: _training(batches, s))}
+    step = case("training-step", "training step", batch, lambda s: _training(batches, s))
+    return names | {"training-step": dataclasses.replace(step, conditions=dict.fromkeys(FORMS, freed_memory_kept))}
 
 
 def _contestant(

@@ -18,7 +18,11 @@ from ganzoo.gan import GAN
 from ganzoo.ops import use_backend
 from ganzoo.training.batches import Batches
 from ganzoo.training.loop import train_step
+from ganzoo.training.malloc import freed_memory_kept
 from ganzoo.training.state import TrainingState
+
+CONDITIONS = {NATIVE: freed_memory_kept, NATIVE_FLOAT32: freed_memory_kept}
+"""What ganzoo's training sets for its process, and a script does not."""
 
 
 def contestants(batch: int, bfloat16: bool = False) -> dict[str, Callable[[], Call]]:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
+
+Conditions = Mapping[str, Callable[[], AbstractContextManager[object]]]
+"""The context in which a contestant takes its turns, by its name; none if it is not there."""
 
 FREE = 0.9
 """Fraction of the gauge's best speed from which the machine counts as free: another program on a core costs a fifth."""
@@ -41,7 +45,11 @@ def turns(contestants: Mapping[str, Callable[[], Any]], rounds: int, calls: int 
 
 
 def gauged_turns(
-    contestants: Mapping[str, Callable[[], Any]], gauge: Callable[[], Any], rounds: int, calls: int = 1
+    contestants: Mapping[str, Callable[[], Any]],
+    gauge: Callable[[], Any],
+    rounds: int,
+    calls: int = 1,
+    conditions: Conditions | None = None,
 ) -> Turns:
     """Like `turns`, but ignores turns before or after which `gauge` ran below 0.9 of its best speed in this race.
 
@@ -51,7 +59,8 @@ def gauged_turns(
     readings, measured = [_turn(gauge, 1)], []
     for _ in range(rounds):
         for name, call in contestants.items():
-            measured.append((name, _turn(call, calls)))
+            with (conditions or {}).get(name, nullcontext)():
+                measured.append((name, _turn(call, calls)))
             readings.append(_turn(gauge, 1))
     free = [max(before, after) * FREE <= min(readings) for before, after in zip(readings, readings[1:])]
     every: dict[str, list[float]] = {name: [] for name in contestants}

@@ -26,6 +26,7 @@ from ganzoo.training.callbacks import Callback, Callbacks, FailureAlarms, Metric
 from ganzoo.training.config import OPTIONS, STORED, TrainConfig, find_device
 from ganzoo.training.determinism import deterministic
 from ganzoo.training.interrupts import StopRequest
+from ganzoo.training.malloc import freed_memory_kept
 from ganzoo.training.precision import note_on_bfloat16
 from ganzoo.training.provenance import provenance
 from ganzoo.training.run import Run
@@ -293,6 +294,8 @@ class Session:
     def _prepare_process(self, stack: contextlib.ExitStack, threads: int | None = None) -> None:
         stack.enter_context(explain_batch_failures(self.config, self.settings))
         stack.enter_context(deterministic(self.config.device, self.config.precision, threads))
+        if self.config.device == "cpu":
+            stack.enter_context(freed_memory_kept())
 
 
 def _steps(config: TrainConfig, settings: Any, examples: int) -> int | None:
