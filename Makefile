@@ -150,11 +150,11 @@ gpu:  ## on a machine with a GPU: build, test, measure, and write a dated file t
 	PYTHONPATH=$(CURDIR):$(CURDIR)/plugins:$(CURDIR)/benchmarks:$(CURDIR)/build/site:$(PYTHONPATH) $(PYTHON) -m benchmarks.gpu --results $(RESULTS)
 
 # Builds our wheel in isolation, without torch, as pip does, and the wheels of its dependencies; see
-# tests/template/test_wheel.py.
+# tests/template/conftest.py.
 wheel-test: $(VENV)/installed  ## build the wheel; in an empty environment: a new plugin package's CI, a model's package
 	rm -rf build/wheels build/lib build/bdist.*
 	$(BIN)/pip wheel --quiet --wheel-dir build/wheels . "pytest>=8" "setuptools>=77"
-	GANZOO_WHEELS=$(CURDIR)/build/wheels $(BIN)/pytest tests/template/test_wheel.py tests/models/test_model_wheel.py -m "slow or not slow"
+	GANZOO_WHEELS=$(CURDIR)/build/wheels $(BIN)/pytest tests/template/test_wheel.py tests/template/test_model_wheel.py -m "slow or not slow"
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

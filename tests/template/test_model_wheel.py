@@ -11,9 +11,7 @@ import pytest
 
 import ganzoo
 from ganzoo.models import pack
-from tests.template.test_wheel import WHEELS, Environment, wheels
-
-__all__ = ["wheels"]
+from tests.template.conftest import WHEELS, Environment
 
 NO_NETWORK = """
 import socket
@@ -38,11 +36,9 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_a_packed_model_samples_by_name_after_pip_install(
-    package: Path,
-    wheels: Path,
-    tmp_path: Path,
+    package: Path, wheels: Path, installed: Environment, tmp_path: Path
 ) -> None:
-    environment = Environment(tmp_path / "environment", wheels)
+    environment = Environment(tmp_path / "environment", wheels, like=installed)
     environment.run(f"pip install {package}", package)
     (environment.packages / "sitecustomize.py").write_text(NO_NETWORK)
     here = tmp_path / "here"
