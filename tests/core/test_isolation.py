@@ -78,26 +78,26 @@ def test_an_entry_point_of_another_form_says_which_form(
 def test_a_run_whose_plugin_was_uninstalled_says_what_to_install(site: Site) -> None:
     code = "from ganzoo_plugins.vanilla import Vanilla\nclass Gone(Vanilla):\n    api_version = 1\n"
     site.add("ganzoo-gone", code, {"gone": "Gone"})
-    trained = site.run("train", "gone", "--dataset", "digits", "--steps", "2", "--out", "run")
+    trained = site.fork("train", "gone", "--dataset", "digits", "--steps", "2", "--out", "run")
     assert trained.code == 0, trained.err
-    sampled = site.run("sample", "run", "--count", "4", "--out", "before.png")
+    sampled = site.fork("sample", "run", "--count", "4", "--out", "before.png")
     assert sampled.code == 0, sampled.err
     shutil.rmtree(site.path / "ganzoo_gone-1.0.dist-info")
     for words in (("sample", "run", "--out", "after.png"), ("train", "--resume", "run", "--steps", "3")):
-        result = site.run(*words)
+        result = site.fork(*words)
         assert result.code == 1
         assert result.err.count("\n") == 1
         assert "'gone' of the package 'ganzoo-gone', which is not installed" in result.err
         assert "pip install ganzoo-gone" in result.err
     assert not (site.path / "after.png").exists()
-    assert site.run("list").code == 0
+    assert site.fork("list").code == 0
 
 
 @pytest.mark.parametrize("layer", ["nn.Linear(pixels + 1, 1)", "nn.Identity()"])
 def test_networks_that_fail_in_training_are_reported_with_the_command_that_checks_them(layer: str, site: Site) -> None:
     code = GOOD_ARCHITECTURE.replace("nn.Linear(pixels, 1)", layer)
     site.add("plugin-wrong", code, {"wrong": "Good"})
-    result = site.run("train", "wrong", "--dataset", "digits", "--steps", "1")
+    result = site.fork("train", "wrong", "--dataset", "digits", "--steps", "1")
     assert result.code == 1
     assert result.err.startswith("Error: Training wrong failed:\n\nTraceback")
     assert result.err.endswith("To check the architecture, run: ganzoo check wrong\n")
@@ -108,7 +108,7 @@ def test_a_build_that_returns_no_gan_says_what_it_returned(site: Site) -> None:
     site.add("plugin-none", code, {"nothing": "Good"})
     expected = "build() returns a NoneType, expected ganzoo.GAN(generator, discriminator, config, spec)"
     for words in (("train", "nothing", "--dataset", "digits", "--dry-run"), ("check", "nothing")):
-        result = site.run(*words)
+        result = site.fork(*words)
         assert result.code == 1
         assert expected in result.out + result.err
         assert "Traceback" not in result.err

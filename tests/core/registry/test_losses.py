@@ -68,12 +68,12 @@ def test_the_loss_by_name_is_the_one_that_is_minimised(double: Site, tmp_path: P
 def test_a_run_whose_loss_was_uninstalled_says_what_to_install(site: Site) -> None:
     site.add("ganzoo-double", GOOD, losses={"double": "DOUBLE"})
     words = ("train", "vanilla", "--dataset", "digits", "--steps", "2", "--set", "loss=double", "--out", "run")
-    trained = site.run(*words)
+    trained = site.fork(*words)
     assert trained.code == 0, trained.err
-    assert site.run("sample", "run", "--count", "4").code == 0
+    assert site.fork("sample", "run", "--count", "4").code == 0
     shutil.rmtree(site.path / "ganzoo_double-1.0.dist-info")
     for command in (("sample", "run"), ("train", "--resume", "run", "--steps", "3")):
-        result = site.run(*command)
+        result = site.fork(*command)
         assert result.code == 1
         assert "the loss 'double' of the package 'ganzoo-double', which is not installed" in result.err
         assert "pip install ganzoo-double" in result.err
