@@ -23,7 +23,10 @@ def outputs(workbench: Workbench) -> dict[str, list[str]]:
     for language, text in BLOCKS:
         if language == "sh":
             for command in text.splitlines():
-                printed.setdefault(command, []).append(workbench.run(command))
+                # the ranks of a check are new processes, which find the package in the whole environment only
+                fork = command.startswith("ganzoo ") and not command.startswith("ganzoo check")
+                run = workbench.ganzoo if fork else workbench.run
+                printed.setdefault(command, []).append(run(command))
         else:
             name = text.splitlines()[0].removeprefix("# ")
             file = workbench.work / "ganzoo-mine" / name

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 import site
 import subprocess
+import sys
 import sysconfig
 import venv
 from pathlib import Path
@@ -20,7 +22,7 @@ class Workbench:
         venv.create(path / "env", with_pip=False, symlinks=True)
         self.bin = path / "env" / "bin"
         python = self.bin / "python"
-        packages = Path(sysconfig.get_path("purelib", vars={"base": str(path / "env")}))
+        self.packages = packages = Path(sysconfig.get_path("purelib", vars={"base": str(path / "env")}))
         ours = "; ".join(f"site.addsitedir({folder!r})" for folder in site.getsitepackages())
         (packages / "ours.pth").write_text(f"import site; {ours}\n")
         for name, module in (("ganzoo", "ganzoo"), ("pip", "pip"), ("pytest", "pytest")):
@@ -45,3 +47,28 @@ class Workbench:
         )
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
         return done.stdout
+
+    def ganzoo(self, command: str) -> str:
+        """The output of a `ganzoo` command, in a process that need not import torch first; it must succeed."""
+        from tests import ranks
+
+        out, err = self.path / "stdout", self.path / "stderr"
+        process = ranks.start(_ganzoo, self, shlex.split(command), out, err, COLUMNS="200")
+        with ranks.ended([process]):
+            code = ranks.join(process, 300)
+        assert code == 0, f"{command}\n{out.read_text()}\n{err.read_text()}"
+        return out.read_text()
+
+
+def _ganzoo(workbench: Workbench, command: list[str], out: Path, err: Path) -> None:
+    """A `ganzoo` command with the packages of the workbench, and with stdout and stderr in files."""
+    from ganzoo.cli import main
+    from ganzoo.core import registry
+
+    for descriptor, file in ((1, out), (2, err)):
+        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), descriptor)
+    os.chdir(workbench.work)
+    site.addsitedir(str(workbench.packages))
+    registry.refresh()
+    sys.argv = command
+    main()
