@@ -317,6 +317,29 @@ static void check_gemm(int64_t m, int64_t n, int64_t k) {
     }
 }
 
+static void check_same(const char* what, const Floats& one, const Floats& other) {
+  if (one == other) return;
+  std::fprintf(stderr, "%s, %s: not the bits of one thread\n", instruction_set(), what);
+  std::exit(1);
+}
+
+// Weight gradients of many images and few channels: four threads would divide the images.
+static void check_divided_gradients() {
+  const Parallel one_thread = {[](int64_t items, const Body& body) { body(0, items); }, 1}, four_threads = {run_halves, 4};
+  const Shape s = {30, 16, 16, 20, 33, 32, 17};
+  const Floats small = random_floats(s.n * s.h * s.w * s.cs, 1), big = random_floats(s.n * s.H * s.W * s.cb, 2);
+  Floats alone(s.cs * 16 * s.cb), divided(alone.size());
+  weight_gradient(Type::kFloat32, true, s, small.data(), big.data(), alone.data(), one_thread);
+  weight_gradient(Type::kFloat32, true, s, small.data(), big.data(), divided.data(), four_threads);
+  check_same("divided weight gradient", alone, divided);
+  const ShapeStride1 t = {3, 1, 30, 16, 16, 20, 17};
+  const Floats x = random_floats(t.n * t.h * t.w * t.cin, 3), grad = random_floats(t.n * t.h * t.w * t.cout, 4);
+  alone.assign(t.cout * 9 * t.cin, 0), divided = alone;
+  weight_gradient_stride1(t, x.data(), grad.data(), alone.data(), one_thread);
+  weight_gradient_stride1(t, x.data(), grad.data(), divided.data(), four_threads);
+  check_same("divided weight gradient of 3x3", alone, divided);
+}
+
 int main() {
   for (const char* name : {"avx512", "avx2", "generic"}) {
     if (!select_instruction_set(name)) {
@@ -344,6 +367,7 @@ int main() {
     check_1x1(1, 1, 1), check_1x1(50, 17, 40), check_1x1(4500, 3, 5);
     check_conditional_norm(1, 2, 1, 0), check_conditional_norm(7, 12, 33, 0.2f), check_conditional_norm(3, 300, 40, 0);
     check_gemm(1, 1, 1), check_gemm(64, 100, 33), check_gemm(7, 300, 50), check_gemm(130, 17, 16);
+    check_divided_gradients();
     std::printf("%s: passed\n", instruction_set());
   }
 }

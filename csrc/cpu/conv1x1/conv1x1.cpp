@@ -32,12 +32,13 @@ void weight_gradient1x1(const PointwiseGradient& layer, float* out, Parallel run
   run(f.parts, [&](int64_t begin, int64_t end) {
     isa.conv1x1_gradient(f, begin, end, workspace<Scratch::kThread>(kGradPixels1x1 * (f.rows + f.columns)));
   });
-  for (int64_t o = 0; o < f.cout; ++o)
-    for (int64_t i = 0; i < f.cin; ++i) {
-      float sum = 0;
-      for (int64_t part = 0; part < f.parts; ++part) sum += sums[part * size + o * f.columns + i];
-      out[o * f.cin + i] = sum;
+  run(ceil_div(f.cout, kSummedRows1x1), [&](int64_t begin, int64_t end) {
+    for (int64_t o = begin * kSummedRows1x1; o < std::min(f.cout, end * kSummedRows1x1); ++o) {
+      std::fill_n(out + o * f.cin, f.cin, 0.0f);
+      for (int64_t part = 0; part < f.parts; ++part)
+        for (int64_t i = 0; i < f.cin; ++i) out[o * f.cin + i] += sums[part * size + o * f.columns + i];
     }
+  });
 }
 
 }  // namespace ganzoo

@@ -12,6 +12,7 @@ constexpr int kPixels1x1 = 48;           // of one work item: a multiple of ever
 constexpr int kGradPixels1x1 = 128;      // that a register tile of the weight gradient sums up before it is stored
 constexpr int64_t kMinPart1x1 = 2048;    // fewest pixels of one part of the weight gradient
 constexpr int64_t kMaxParts1x1 = 16;
+constexpr int64_t kSummedRows1x1 = 32;   // output channels whose parts one work item adds up
 
 // An item is kPixels1x1 pixels.
 struct Conv1x1 : Pointwise {

@@ -24,6 +24,7 @@ constexpr ImageKernels kImageKernels = {
     multiply_transposed,
     multiply_strided,
     multiply_gradient,
+    join_gradient,
     statistics,
     norm_act,
     norm_act_sums,

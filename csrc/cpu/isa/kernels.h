@@ -17,7 +17,7 @@ namespace ganzoo {
 struct ImageKernels {
   WinogradPass *scatter_small, *scatter_big, *scatter_small_for_gradient, *scatter_big_for_gradient;
   WinogradPass *gather_small, *gather_big;
-  WinogradPass *multiply_transposed, *multiply_strided, *multiply_gradient;
+  WinogradPass *multiply_transposed, *multiply_strided, *multiply_gradient, *join_gradient;
   void (*statistics)(const BatchNormPass&, int64_t begin, int64_t end);
   void (*norm_act)(const BatchNormPass&, int64_t begin, int64_t end);
   void (*norm_act_sums)(const BatchNormPass&, int64_t begin, int64_t end);

@@ -358,10 +358,19 @@ inline void join_taps(const Stride1& f, int64_t from, int64_t channel, const flo
     }
 }
 
+template <int KERNEL>
+void stride1_join_gradient(const Stride1& f, float*) {
+  const int64_t blocks = (f.cin + kBlock - 1) / kBlock, groups = (f.cout + kProductRows - 1) / kProductRows;
+  for (int64_t group = 0; group < groups; ++group)
+    for (int64_t block = 0; block < blocks; ++block)
+      join_taps<KERNEL>(f, group * kProductRows, block * kBlock,
+                        f.products + (group * blocks + block) * tile_products(KERNEL) * kProductRows * kBlock);
+}
+
 // products (+)= sums' planes over the rows of each point.
 template <int KERNEL>
 void stride1_multiply_gradient(const Stride1& f, float*) {
-  const int64_t blocks = (f.cin + kBlock - 1) / kBlock, groups = (f.cout + kProductRows - 1) / kProductRows;
+  const int64_t blocks = (f.cin + kBlock - 1) / kBlock;
   for (int64_t point = 0; point < tile_products(KERNEL); ++point)
     for (int64_t block = 0; block < blocks; ++block)
       for (int64_t s = 0; s < f.cout; s += kProductTile) {
@@ -373,17 +382,14 @@ void stride1_multiply_gradient(const Stride1& f, float*) {
                         kBlock;
         sum_outer_products(&run, 1, f.planes.stride, !f.is_first, to);
       }
-  if (f.is_last)
-    for (int64_t group = 0; group < groups; ++group)
-      for (int64_t block = 0; block < blocks; ++block)
-        join_taps<KERNEL>(f, group * kProductRows, block * kBlock,
-                         f.products + (group * blocks + block) * tile_products(KERNEL) * kProductRows * kBlock);
+  if (f.is_last) stride1_join_gradient<KERNEL>(f, nullptr);
 }
 
 template <int KERNEL>
 constexpr Stride1Kernels stride1_kernels() {
   return {stride1_pack<KERNEL>,   stride1_scatter_input<KERNEL>, stride1_scatter_gradient<KERNEL>,
-          stride1_gather<KERNEL>, stride1_multiply<KERNEL>,      stride1_multiply_gradient<KERNEL>};
+          stride1_gather<KERNEL>, stride1_multiply<KERNEL>,      stride1_multiply_gradient<KERNEL>,
+          stride1_join_gradient<KERNEL>};
 }
 
 }  // namespace

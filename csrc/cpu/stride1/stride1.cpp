@@ -2,12 +2,12 @@
 #include "stride1.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cstdint>
 #include <vector>
 
 #include "../api.h"
 #include "../isa/kernels.h"
+#include "../winograd/work.h"
 #include "../workspace.h"
 
 namespace ganzoo {
@@ -15,7 +15,6 @@ namespace {
 
 constexpr int64_t kItemRows = 128;       // tiles of a work item: rows of the products
 constexpr int64_t kSlack = 8;            // rows that register tiles read past the last one
-constexpr int64_t kProducts = 1 << 21;   // products of the weight gradient that stay in the caches: floats
 
 Stride1 make_stride1(const ShapeStride1& s) {
   Stride1 f = {};
@@ -37,28 +36,10 @@ float* set_workspace(Stride1& f, int kernel) {
   return f.sums.data + sums;
 }
 
-// Calls body(item) for all items; a thread takes the next one when it has finished one. Which thread computes an item
-// has no effect on the result.
-void run_items(int64_t items, Parallel run, const std::function<void(int64_t item)>& body) {
-  std::atomic<int64_t> next{0};
-  run(items, [&](int64_t, int64_t) {
-    for (int64_t item; (item = next++) < items;) body(item);
-  });
-}
-
 // The number of items of whole lines; it does not depend on the number of threads.
 int64_t items_of(const Stride1& f, int64_t lines) {
   const int64_t items = ceil_div(lines, std::max<int64_t>(1, kItemRows / f.tile_columns));
   return items == 1 ? 1 : std::min(lines, round_up(items, 4));  // as many for each of 2 or 4 threads
-}
-
-// Part number `part` of `parts` of the channels, in whole blocks.
-struct ChannelRange {
-  int64_t first, size;
-};
-ChannelRange channel_range(int64_t channels, int64_t block, int64_t part, int64_t parts) {
-  const int64_t blocks = ceil_div(channels, block), first = blocks * part / parts * block;
-  return {first, std::min(blocks * (part + 1) / parts * block, channels) - first};
 }
 
 // Pixels in the lines before this one.
@@ -204,30 +185,25 @@ void weight_gradient_stride1(const ShapeStride1& s, const float* x, const float*
   if (is_few(s.kernel, s.cin, s.cout)) return few_weight_gradient(s, x, grad, out, run);
   const Stride1 whole = make_stride1(s);
   const int64_t lines = s.n * whole.tile_rows, items = items_of(whole, lines);
-  // Parts of the channels whose products stay in the caches, and at least one for each thread. The parts do not affect
-  // the bits.
-  const int64_t row_blocks = ceil_div(s.cout, kProductRows), column_blocks = ceil_div(s.cin, kBlock);
-  const int64_t block = tile_products(s.kernel) * kProductRows * kBlock;
-  int64_t rows = std::min(row_blocks, ceil_div(row_blocks * column_blocks * block, kProducts)), columns = 1;
-  if (rows * columns < run.threads) rows = std::min(row_blocks, run.threads);
-  if (rows * columns < run.threads) columns = std::min(column_blocks, ceil_div(run.threads, rows));
+  const int64_t points = tile_products(s.kernel), rows = ceil_div(lines, items) * whole.tile_columns;
+  const GradientWork work = {s.cout, s.cin, items, points, rows * points, rows * points, rows * points, false};
   const Stride1Kernels& isa = kernels().stride1(s.kernel);
-  run_items(rows * columns, run, [&](int64_t item) {
-    const ChannelRange r = channel_range(s.cout, kProductRows, item / columns, rows);
-    const ChannelRange c = channel_range(s.cin, kBlock, item % columns, columns);
+  const auto of = [&](const GradientItem& item) {
     Stride1 f = whole;
-    f.cin = c.size, f.cout = r.size, f.x = x + c.first, f.grad = grad + r.first;
-    f.gradient = out + r.first * s.kernel * s.kernel * s.cin + c.first;
-    f.products = workspace<Scratch::kGradientProducts>(ceil_div(f.cout, kProductRows) * ceil_div(f.cin, kBlock) * block);
-    for (int64_t i = 0; i < items; ++i) {
-      f.first = lines * i / items, f.lines = lines * (i + 1) / items - f.first;
-      f.is_first = i == 0, f.is_last = i + 1 == items;
-      float* scratch = set_workspace(f, s.kernel);
-      isa.scatter_input(f, scratch);
-      isa.scatter_gradient(f, scratch);
-      isa.multiply_gradient(f, scratch);
-    }
-  });
+    f.cin = item.columns.size, f.cout = item.rows.size, f.x = x + item.columns.first, f.grad = grad + item.rows.first;
+    f.gradient = out + item.rows.first * s.kernel * s.kernel * s.cin + item.columns.first;
+    f.products = item.products, f.is_first = item.first, f.is_last = item.last;
+    return f;
+  };
+  const auto multiply = [&](const GradientItem& item) {
+    Stride1 f = of(item);
+    f.first = lines * item.chunk / items, f.lines = lines * (item.chunk + 1) / items - f.first;
+    float* scratch = set_workspace(f, s.kernel);
+    isa.scatter_input(f, scratch);
+    isa.scatter_gradient(f, scratch);
+    isa.multiply_gradient(f, scratch);
+  };
+  run_gradient(work, run, multiply, [&](const GradientItem& item) { isa.join_gradient(of(item), nullptr); });
 }
 
 }  // namespace ganzoo

@@ -95,7 +95,7 @@ using Stride1Pass = void(const Stride1&, float* scratch);
 // The passes for one kernel.
 struct Stride1Kernels {
   void (*pack)(const Stride1Packing&, int64_t begin, int64_t end);
-  Stride1Pass *scatter_input, *scatter_gradient, *gather, *multiply, *multiply_gradient;
+  Stride1Pass *scatter_input, *scatter_gradient, *gather, *multiply, *multiply_gradient, *join_gradient;
 };
 
 }  // namespace ganzoo

@@ -318,12 +318,28 @@ inline void join_products(const Winograd& f, int64_t from, int64_t channel, cons
           }
 }
 
+// The gradient of block number `item` of channels from its products.
+inline void join_block(const Winograd& f, int64_t item, const float* products) {
+  const int64_t blocks = (f.cb + kBlock - 1) / kBlock;
+  const bool fives = f.axis[0].fours + f.axis[1].fours > 0;
+  (fives ? join_products<5> : join_products<4>)(f, item / blocks * kProductRows, item % blocks * kBlock, products);
+}
+
+inline int64_t gradient_blocks(const Winograd& f) {
+  return (f.cs + kProductRows - 1) / kProductRows * ((f.cb + kBlock - 1) / kBlock);
+}
+
+void join_gradient(const Winograd& f, float*) {
+  for (int64_t item = 0; item < gradient_blocks(f); ++item)
+    join_block(f, item, f.products + item * kPanels * kPanels * kProductRows * kBlock);
+}
+
 // All products over the chunk's images, for kProductRows small channels and a block of kBlock big ones at a time.
 void multiply_gradient(const Winograd& f, float*) {
   const int64_t blocks = (f.cb + kBlock - 1) / kBlock, size = kPanels * kPanels * kProductRows * kBlock;
   const Axis &r = f.axis[0], &c = f.axis[1];
   const bool fives = r.fours + c.fours > 0;
-  for (int64_t item = 0; item < (f.cs + kProductRows - 1) / kProductRows * blocks; ++item) {
+  for (int64_t item = 0; item < gradient_blocks(f); ++item) {
     const int64_t from = item / blocks * kProductRows, channel = item % blocks * kBlock;
     float* products = f.first && f.last ? f.products : f.products + item * size;
     for (int64_t i = 0; i < kPanels * kPanels; ++i) {
@@ -354,7 +370,7 @@ void multiply_gradient(const Winograd& f, float*) {
         sum_outer_products(of_tile, count, f.sums.stride, !f.first, to + s * kBlock);
       }
     }
-    if (f.last) (fives ? join_products<5> : join_products<4>)(f, from, channel, products);
+    if (f.last) join_block(f, item, products);
   }
 }
 

@@ -2,15 +2,14 @@
 #include "winograd.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cstdint>
-#include <functional>
 #include <vector>
 
 #include "../api.h"
 #include "../blocking.h"
 #include "../isa/kernels.h"
 #include "../workspace.h"
+#include "work.h"
 
 namespace ganzoo {
 namespace {
@@ -91,24 +90,6 @@ float* set_workspace(Winograd& f) {
   return f.sums.data + sums;
 }
 
-// Calls body(item) for all items; a thread takes the next one when it has finished one. Which thread computes an item
-// has no effect on the result.
-void run_items(int64_t items, Parallel run, const std::function<void(int64_t item)>& body) {
-  std::atomic<int64_t> next{0};
-  run(items, [&](int64_t, int64_t) {
-    for (int64_t item; (item = next++) < items;) body(item);
-  });
-}
-
-// Part number `part` of `parts` of the channels, in whole blocks.
-struct ChannelRange {
-  int64_t first, size;
-};
-ChannelRange channel_range(int64_t channels, int64_t block, int64_t part, int64_t parts) {
-  const int64_t blocks = ceil_div(channels, block), first = blocks * part / parts * block;
-  return {first, std::min(blocks * (part + 1) / parts * block, channels) - first};
-}
-
 // Merges the statistics of images, which have the same number of pixels, in their order (Chan, Golub, LeVeque 1983).
 void merge_images(const float* means, const float* m2s, int64_t n, int64_t pixels, int64_t channels,
                   const Epilogue& e) {
@@ -165,28 +146,29 @@ void winograd_convolve(Type type, bool transposed, const Shape& s, const void* x
 
 void winograd_weight_gradient(Type type, const Shape& s, const void* small, const void* big, float* out, Parallel run) {
   const Winograd whole = make_winograd(type, s);
-  const int64_t chunk = images_of_chunk(whole, s.n), threads = run.threads;
-  const int64_t rows = std::min(threads, ceil_div(s.cs, kProductRows));
-  const int64_t columns = std::min(ceil_div(threads, rows), ceil_div(s.cb, kBlock));
+  const int64_t chunk = images_of_chunk(whole, s.n);
+  const int64_t planes = rows_of_image(&Axis::planes, whole), sums = rows_of_image(&Axis::sums, whole);
+  const GradientWork work = {s.cs, s.cb, ceil_div(s.n, chunk), kPanels * kPanels, chunk * sums, chunk * planes,
+                             chunk * sums, true};
   const ImageKernels& isa = image_kernels(type);
-  run_items(rows * columns, run, [&](int64_t item) {
-    const ChannelRange r = channel_range(s.cs, kProductRows, item / columns, rows);
-    const ChannelRange c = channel_range(s.cb, kBlock, item % columns, columns);
+  const auto of = [&](const GradientItem& item) {
     Winograd f = whole;
-    f.cs = r.size, f.cb = c.size, f.gradient = out + r.first * kTaps * s.cb + c.first;
-    const int64_t items = chunk == s.n ? 1 : ceil_div(f.cs, kProductRows) * ceil_div(f.cb, kBlock);
-    f.products = workspace<Scratch::kGradientProducts>(items * kPanels * kPanels * kProductRows * kBlock);
-    for (int64_t first = 0; first < s.n; first += chunk) {
-      f.n = std::min(chunk, s.n - first), f.first = first == 0, f.last = first + f.n == s.n;
-      f.lines = type == Type::kFloat32 ? f.n : ceil_div(f.n, 2);
-      f.small = at(type, small, first * s.h * s.w * s.cs + r.first);
-      f.big = at(type, big, first * s.H * s.W * s.cb + c.first);
-      float* scratch = set_workspace(f);
-      isa.scatter_small_for_gradient(f, scratch);
-      isa.scatter_big_for_gradient(f, scratch);
-      isa.multiply_gradient(f, scratch);
-    }
-  });
+    f.cs = item.rows.size, f.cb = item.columns.size, f.gradient = out + item.rows.first * kTaps * s.cb + item.columns.first;
+    f.products = item.products, f.first = item.first, f.last = item.last;
+    return f;
+  };
+  const auto multiply = [&](const GradientItem& item) {
+    Winograd f = of(item);
+    const int64_t first = item.chunk * chunk;
+    f.n = std::min(chunk, s.n - first), f.lines = type == Type::kFloat32 ? f.n : ceil_div(f.n, 2);
+    f.small = at(type, small, first * s.h * s.w * s.cs + item.rows.first);
+    f.big = at(type, big, first * s.H * s.W * s.cb + item.columns.first);
+    float* scratch = set_workspace(f);
+    isa.scatter_small_for_gradient(f, scratch);
+    isa.scatter_big_for_gradient(f, scratch);
+    isa.multiply_gradient(f, scratch);
+  };
+  run_gradient(work, run, multiply, [&](const GradientItem& item) { isa.join_gradient(of(item), nullptr); });
 }
 
 }  // namespace ganzoo

@@ -42,12 +42,31 @@ struct Group {
         size(ganzoo::packed_size_stride1(static_cast<int>(weight.size(2)), cin, cout)) {}
 };
 
+void run_serially(int64_t items, const ganzoo::Body& body) { body(0, items); }
+
+// Calls body(group, run) for all groups. A thread computes whole groups if all threads have as many of them: the work of
+// one group is often not worth starting threads for.
+template <class BODY>
+void for_groups(int64_t groups, const BODY& body) {
+  const ganzoo::Parallel all = threads();
+  if (groups % all.threads && groups < 4 * all.threads) {
+    for (int64_t g = 0; g < groups; ++g) body(g, all);
+    return;
+  }
+  run(groups, [&](int64_t begin, int64_t end) {
+    for (int64_t g = begin; g < end; ++g) body(g, ganzoo::Parallel{run_serially, 1});
+  });
+}
+
 void pack_into(const Tensor& weight, bool transposed, int64_t groups, float* packed) {
   const Group one(weight, transposed, groups);
   const int64_t strides[] = {weight.stride(0), weight.stride(1), weight.stride(2), weight.stride(3)};
-  for (int64_t g = 0; g < groups; ++g)
-    ganzoo::pack_stride1(static_cast<int>(weight.size(2)), transposed, weight.const_data_ptr<float>() + g * (weight.size(0) / groups) * strides[0], strides,
-                    one.cin, one.cout, packed + g * one.size, threads());
+  const float* values = weight.const_data_ptr<float>();
+  const int64_t group = weight.size(0) / groups * strides[0];
+  for_groups(groups, [&](int64_t g, ganzoo::Parallel run) {
+    ganzoo::pack_stride1(static_cast<int>(weight.size(2)), transposed, values + g * group, strides, one.cin, one.cout,
+                         packed + g * one.size, run);
+  });
 }
 
 Tensor conv_stride1_pack_weight(Tensor weight, int64_t groups) {
@@ -99,12 +118,14 @@ Result convolve(bool transposed, const Tensor& x, const Tensor& weight, const Ma
   const float* values = in.const_data_ptr<float>();
   const float* added = keep_residual ? keep_residual->const_data_ptr<float>() : nullptr;
   float* out = r.out.mutable_data_ptr<float>();
-  for (int64_t g = 0, to = 0; s.n > 0 && g < groups; ++g, to += one.cout) {
+  if (s.n == 0) return r;
+  for_groups(groups, [&](int64_t g, ganzoo::Parallel run) {
+    const int64_t to = g * one.cout;
     const ganzoo::Epilogue of = {of_group(e.scale, to), of_group(e.shift, to), e.slope, of_group(e.mean, to),
                                  of_group(e.var, to)};
-    ganzoo::convolve_stride1({kernel, padding, s.n, s.h, s.w, one.cin, one.cout, s.cin, s.cout}, values + g * one.cin, panels + g * one.size,
-                        of, of_group(added, to), out + to, threads());
-  }
+    ganzoo::convolve_stride1({kernel, padding, s.n, s.h, s.w, one.cin, one.cout, s.cin, s.cout}, values + g * one.cin,
+                             panels + g * one.size, of, of_group(added, to), out + to, run);
+  });
   return r;
 }
 
@@ -138,10 +159,15 @@ Tensor conv_stride1_weight_grad(Tensor x, Tensor grad, int64_t groups) {
   const int64_t cin = s.cin / groups, cout = s.cout / groups;  // of one group
   Tensor out = empty_nhwc(ganzoo::Type::kFloat32, s.cout, cin, kernel, kernel);
   float* values = out.mutable_data_ptr<float>();
-  if (s.n == 0) std::fill(values, values + out.numel(), 0.0f);
-  for (int64_t g = 0; s.n > 0 && g < groups; ++g)
-    ganzoo::weight_gradient_stride1({kernel, 1, s.n, s.h, s.w, cin, cout, s.cin, s.cout}, a.const_data_ptr<float>() + g * cin,
-                               b.const_data_ptr<float>() + g * cout, values + g * cout * kernel * kernel * cin, threads());
+  if (s.n == 0) {
+    std::fill(values, values + out.numel(), 0.0f);
+    return out;
+  }
+  const float *images = a.const_data_ptr<float>(), *gradients = b.const_data_ptr<float>();
+  for_groups(groups, [&](int64_t g, ganzoo::Parallel run) {
+    ganzoo::weight_gradient_stride1({kernel, 1, s.n, s.h, s.w, cin, cout, s.cin, s.cout}, images + g * cin,
+                                    gradients + g * cout, values + g * cout * kernel * kernel * cin, run);
+  });
   return out;
 }
 
