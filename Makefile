@@ -159,9 +159,11 @@ wheel-test: $(VENV)/installed  ## build the wheel; in an empty environment: a ne
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-# torch comes first, so that setup.py finds it: the package is built without isolation.
+# torch comes first, so that setup.py finds it: the package is built without isolation. Meanwhile Python compiles the
+# modules of torch that training imports, which pip leaves to the first import if PIP_NO_COMPILE is set.
 $(VENV)/installed: pyproject.toml setup.py constraints.txt $(wildcard csrc/*/* csrc/*/*/*)
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet torch setuptools ninja
-	$(BIN)/pip install --quiet --no-build-isolation --editable ".[audio,dev,onnx,s3,slurm,tensorboard,video,explore]"
+	$(BIN)/python -W ignore -c "import torch._dynamo" & \
+	$(BIN)/pip install --quiet --no-build-isolation --editable ".[audio,dev,onnx,s3,slurm,tensorboard,video,explore]" && wait
 	touch $@
