@@ -160,10 +160,11 @@ clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # torch comes first, so that setup.py finds it: the package is built without isolation. Meanwhile Python compiles the
-# modules of torch that training imports, which pip leaves to the first import if PIP_NO_COMPILE is set.
+# modules of torch that training imports, which pip leaves to the first import if PIP_NO_COMPILE is set. Nothing depends
+# on it, so its messages, such as those about a package that pip is just unpacking, are dropped.
 $(VENV)/installed: pyproject.toml setup.py constraints.txt $(wildcard csrc/*/* csrc/*/*/*)
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet torch setuptools ninja
-	$(BIN)/python -W ignore -c "import torch._dynamo" & \
+	$(BIN)/python -W ignore -c "import torch._dynamo" 2>/dev/null & \
 	$(BIN)/pip install --quiet --no-build-isolation --editable ".[audio,dev,onnx,s3,slurm,tensorboard,video,explore]" && wait
 	touch $@

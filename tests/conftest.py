@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,21 +124,7 @@ class Site:
         """Run `ganzoo ARGS` in a new process that finds these distributions and need not import torch first."""
         from tests import ranks
 
-        out, err = self.path / "stdout", self.path / "stderr"
-        process = ranks.start(_command, self.path, args, out, err, COLUMNS="250")
-        with ranks.ended([process]):
-            return Result(ranks.join(process), out.read_text(), err.read_text())
-
-
-def _command(site: Path, args: Sequence[str], out: Path, err: Path) -> None:
-    """`ganzoo ARGS` in the folder `site`, which is on the Python path, with stdout and stderr in files."""
-    for descriptor, file in ((1, out), (2, err)):
-        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), descriptor)
-    os.chdir(site)
-    sys.path.insert(0, str(site))
-    sys.argv = ["ganzoo", *args]
-    registry.refresh()
-    main()
+        return Result(*ranks.ganzoo(args, self.path, self.path, self.path, columns=250))
 
 
 @pytest.fixture(scope="session")

@@ -6,10 +6,11 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import site
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,17 @@ def start_ranks(
     ]
 
 
+def ganzoo(words: Sequence[str], folder: Path, packages: Path, output: Path, columns: int) -> tuple[int, str, str]:
+    """Run `ganzoo WORDS` in `folder` with the packages of another folder: its exit code, and what it printed.
+
+    stdout and stderr go to files in the folder `output`.
+    """
+    out, err = output / "stdout", output / "stderr"
+    process = start(_ganzoo, words, folder, packages, out, err, COLUMNS=columns)
+    with ended([process]):
+        return join(process, 300), out.read_text(), err.read_text()
+
+
 def join(process: BaseProcess, seconds: float = 60) -> int:
     process.join(seconds)
     assert process.exitcode is not None, "the process does not end"
@@ -61,6 +73,20 @@ def ended(processes: list[BaseProcess]) -> Iterator[None]:
     finally:
         for process in processes:
             process.kill()
+
+
+def _ganzoo(words: Sequence[str], folder: Path, packages: Path, out: Path, err: Path) -> None:
+    from ganzoo.cli import main
+    from ganzoo.core import registry
+
+    for descriptor, file in ((1, out), (2, err)):
+        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), descriptor)
+    os.chdir(folder)
+    sys.path.insert(0, str(packages))
+    site.addsitedir(str(packages))  # with what its .pth files name, such as packages installed as editable
+    registry.refresh()
+    sys.argv = ["ganzoo", *words]
+    main()
 
 
 def _run(work: Callable[..., None], arguments: tuple[Any, ...], environment: dict[str, Any]) -> None:

@@ -6,7 +6,6 @@ import os
 import shlex
 import site
 import subprocess
-import sys
 import sysconfig
 import venv
 from pathlib import Path
@@ -52,23 +51,7 @@ class Workbench:
         """The output of a `ganzoo` command, in a process that need not import torch first; it must succeed."""
         from tests import ranks
 
-        out, err = self.path / "stdout", self.path / "stderr"
-        process = ranks.start(_ganzoo, self, shlex.split(command), out, err, COLUMNS="200")
-        with ranks.ended([process]):
-            code = ranks.join(process, 300)
-        assert code == 0, f"{command}\n{out.read_text()}\n{err.read_text()}"
-        return out.read_text()
-
-
-def _ganzoo(workbench: Workbench, command: list[str], out: Path, err: Path) -> None:
-    """A `ganzoo` command with the packages of the workbench, and with stdout and stderr in files."""
-    from ganzoo.cli import main
-    from ganzoo.core import registry
-
-    for descriptor, file in ((1, out), (2, err)):
-        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), descriptor)
-    os.chdir(workbench.work)
-    site.addsitedir(str(workbench.packages))
-    registry.refresh()
-    sys.argv = command
-    main()
+        _, *words = shlex.split(command)
+        code, out, err = ranks.ganzoo(words, self.work, self.packages, self.path, columns=200)
+        assert code == 0, f"{command}\n{out}\n{err}"
+        return out

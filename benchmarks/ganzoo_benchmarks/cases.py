@@ -41,7 +41,7 @@ RESIDUAL_BLOCKS = [
 class Case:
     """One comparison: `builders` returns the builders of the contestants, see `peers` and `steps`.
 
-    `conditions` are those of contestants that a training of ganzoo sets for its process, see `timing`.
+    `conditions` are the contexts in which contestants take their turns, see `timing`.
     """
 
     name: str

@@ -22,7 +22,7 @@ from ganzoo.training.malloc import freed_memory_kept
 from ganzoo.training.state import TrainingState
 
 CONDITIONS = {NATIVE: freed_memory_kept, NATIVE_FLOAT32: freed_memory_kept}
-"""What ganzoo's training sets for its process, and a script does not."""
+"""ganzoo keeps freed memory during a training, as the contestants that train with it do; scripts do not."""
 
 
 def contestants(batch: int, bfloat16: bool = False) -> dict[str, Callable[[], Call]]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 Conditions = Mapping[str, Callable[[], AbstractContextManager[object]]]
-"""The context in which a contestant takes its turns, by its name; none if it is not there."""
+"""By the name of a contestant: makes the context for each of its turns. Contestants may be missing."""
 
 FREE = 0.9
 """Fraction of the gauge's best speed from which the machine counts as free: another program on a core costs a fifth."""

@@ -21,6 +21,9 @@ struct Parallel {
   void operator()(int64_t items, const Body& body) const { execute(items, body); }
 };
 
+inline void run_serially(int64_t items, const Body& body) { body(0, items); }
+constexpr Parallel kOneThread = {run_serially, 1};
+
 // Of the numbers of images. With bfloat16, sums and statistics are float32, and only results that are images are rounded.
 enum class Type { kFloat32, kBfloat16 };
 bool has_bfloat16();  // whether the instruction set in use has products of bfloat16; without, kFloat32 is the only type

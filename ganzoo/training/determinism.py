@@ -43,7 +43,7 @@ def deterministic(device: str, precision: str, threads: int | None = None) -> It
 
 @contextlib.contextmanager
 def _deterministic_algorithms() -> Iterator[None]:
-    """What `torch.use_deterministic_algorithms(True, warn_only=True)` sets, without importing torch.compile."""
+    """The effect of `torch.use_deterministic_algorithms(True, warn_only=True)`, without importing torch.compile."""
     mode, variable, inductor = torch.get_deterministic_debug_mode(), os.environ.get(INDUCTOR), _inductor()
     compiled = variable == "1" if inductor is None else inductor.deterministic
     torch.set_deterministic_debug_mode("warn")

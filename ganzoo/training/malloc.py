@@ -1,7 +1,8 @@
-"""malloc's thresholds while training, where malloc is glibc's.
+"""Keeps memory that a training step frees for the next step, where malloc is glibc's.
 
-glibc maps a block of 32 MiB or more afresh for every call and returns the top of the heap beyond 64 MiB to the system.
-A training step frees and requests the same hundreds of MiB each time, which would arrive page by page, zeroed.
+Every step frees a few hundred MiB and allocates them again. By default, glibc asks the operating system for each block
+of 32 MiB or more, and returns free memory at the top of the heap beyond 64 MiB. New pages arrive one fault at a time,
+and the system fills them with zeros first.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from collections.abc import Iterator
 # Parameters of mallopt(3), and what glibc's own adjustment of the thresholds reaches at most.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 LARGEST_INT = (1 << 31) - 1
+THRESHOLDS = ("mmap_threshold", "trim_threshold", "top_pad", "mmap_max")
+"""Parameters that, once set, end glibc's own adjustment: `GLIBC_TUNABLES=glibc.malloc.NAME=...`, `MALLOC_NAME_=...`."""
 MAPPED_FROM, TRIMMED_FROM = 1 << 25, 1 << 26
 
 
@@ -21,7 +24,7 @@ MAPPED_FROM, TRIMMED_FROM = 1 << 25, 1 << 26
 def freed_memory_kept() -> Iterator[None]:
     """Keep memory that is freed for the next request; on exit, return it to the system.
 
-    Does nothing where malloc is not glibc's, or the environment chooses its thresholds (GLIBC_TUNABLES, MALLOC_*).
+    Does nothing where malloc is not glibc's, or if the environment sets one of `THRESHOLDS` (mallopt(3)).
     """
     libc = None if _chosen_by_environment() else _glibc()
     if libc is None:
@@ -50,4 +53,4 @@ def _glibc() -> ctypes.CDLL | None:
 
 def _chosen_by_environment() -> bool:
     tunables = os.environ.get("GLIBC_TUNABLES", "")
-    return "glibc.malloc." in tunables or any(name.startswith("MALLOC_") for name in os.environ)
+    return any(f"glibc.malloc.{name}=" in tunables or f"MALLOC_{name.upper()}_" in os.environ for name in THRESHOLDS)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import contextlib
+import functools
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 from ganzoo_benchmarks.timing import gauged_turns, interleaved, turns
@@ -69,3 +71,17 @@ def test_every_turn_counts_if_few_are_undisturbed(clock: Clock) -> None:
     result = gauged_turns({"a": clock.taking([2, 2, 2, 2, 4, 4])}, gauge, rounds=6)
     assert [round(t, 6) for t in result.times["a"]] == [2, 2, 2, 2, 4, 4]
     assert (result.disturbed, result.counted) == (2, 6)
+
+
+def test_a_contestant_takes_each_turn_in_its_context() -> None:
+    order: list[str] = []
+
+    @contextlib.contextmanager
+    def context() -> Iterator[None]:
+        order.append("(")
+        yield
+        order.append(")")
+
+    contestants = {name: functools.partial(order.append, name) for name in "ab"}
+    gauged_turns(contestants, lambda: order.append("."), rounds=2, conditions={"a": context})
+    assert "".join(order) == ".." + "(aa)..bb.." * 2

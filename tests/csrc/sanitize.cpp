@@ -325,17 +325,17 @@ static void check_same(const char* what, const Floats& one, const Floats& other)
 
 // Weight gradients of many images and few channels: four threads would divide the images.
 static void check_divided_gradients() {
-  const Parallel one_thread = {[](int64_t items, const Body& body) { body(0, items); }, 1}, four_threads = {run_halves, 4};
+  const Parallel four_threads = {run_halves, 4};
   const Shape s = {30, 16, 16, 20, 33, 32, 17};
   const Floats small = random_floats(s.n * s.h * s.w * s.cs, 1), big = random_floats(s.n * s.H * s.W * s.cb, 2);
   Floats alone(s.cs * 16 * s.cb), divided(alone.size());
-  weight_gradient(Type::kFloat32, true, s, small.data(), big.data(), alone.data(), one_thread);
+  weight_gradient(Type::kFloat32, true, s, small.data(), big.data(), alone.data(), kOneThread);
   weight_gradient(Type::kFloat32, true, s, small.data(), big.data(), divided.data(), four_threads);
   check_same("divided weight gradient", alone, divided);
   const ShapeStride1 t = {3, 1, 30, 16, 16, 20, 17};
   const Floats x = random_floats(t.n * t.h * t.w * t.cin, 3), grad = random_floats(t.n * t.h * t.w * t.cout, 4);
   alone.assign(t.cout * 9 * t.cin, 0), divided = alone;
-  weight_gradient_stride1(t, x.data(), grad.data(), alone.data(), one_thread);
+  weight_gradient_stride1(t, x.data(), grad.data(), alone.data(), kOneThread);
   weight_gradient_stride1(t, x.data(), grad.data(), divided.data(), four_threads);
   check_same("divided weight gradient of 3x3", alone, divided);
 }

@@ -45,7 +45,7 @@ def test_a_damaged_cache_is_built_again(where: DataLocation, root: Path) -> None
     assert load(where, root).sha256 == first.sha256
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="works in this process")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="decoding starts worker processes on Linux only")
 def test_workers_decode_what_one_process_does(
     where: DataLocation, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,8 +18,7 @@ constexpr int64_t kShortSum = 128;  // k up to which a is read by columns from t
 // a virtual machine.
 constexpr int64_t kSmallPacking = 1 << 17, kSmallProduct = 3 << 19;
 
-void run_serially(int64_t items, const Body& body) { body(0, items); }
-Parallel serial_if(bool small, Parallel run) { return small ? Parallel{run_serially, 1} : run; }
+Parallel serial_if(bool small, Parallel run) { return small ? kOneThread : run; }
 
 // Packs rows in groups of kGroupRows, [group][k][row of the group], so that a tile's rows are side by side.
 void pack_rows(const Matrix& a, int64_t m, int64_t k, float* to, Parallel run) {

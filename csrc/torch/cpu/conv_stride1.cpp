@@ -42,8 +42,6 @@ struct Group {
         size(ganzoo::packed_size_stride1(static_cast<int>(weight.size(2)), cin, cout)) {}
 };
 
-void run_serially(int64_t items, const ganzoo::Body& body) { body(0, items); }
-
 // Calls body(group, run) for all groups. A thread computes whole groups if all threads have as many of them: the work of
 // one group is often not worth starting threads for.
 template <class BODY>
@@ -54,7 +52,7 @@ void for_groups(int64_t groups, const BODY& body) {
     return;
   }
   run(groups, [&](int64_t begin, int64_t end) {
-    for (int64_t g = begin; g < end; ++g) body(g, ganzoo::Parallel{run_serially, 1});
+    for (int64_t g = begin; g < end; ++g) body(g, ganzoo::kOneThread);
   });
 }
 
