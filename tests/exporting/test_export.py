@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,16 @@ BUILT_IN = [e.name for e in registry.architectures() if e.distribution == regist
 FORMATS = {"onnx": onnx.convert, "pt2": pt2.convert}
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_table() -> Iterator[None]:
+    """torch makes its table of ONNX functions anew for every export, which takes as long as an export."""
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(functools.cache(ONNXRegistry.from_torchlib)))
+        yield
+
+
 def build(name: str, kind: str = "images") -> GAN:
     """A tiny GAN with weights and running statistics that make its images differ."""
     card = registry.get_architecture(name).card
@@ -60,8 +71,9 @@ def run(to: str, content: bytes, inputs: dict[str, torch.Tensor]) -> torch.Tenso
 
 
 def check(gan: GAN) -> None:
+    generator = Generator(gan)
+    generator.program = functools.cache(generator.program)  # type: ignore[method-assign]  # the same for both formats
     for to, convert in FORMATS.items():
-        generator = Generator(gan)
         content, difference = convert(generator, {"architecture": "x"})
         assert difference <= TOLERANCE
         inputs = generator.example(5, seed=7)

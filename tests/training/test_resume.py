@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,11 +14,13 @@ import pytest
 import torch
 
 import ganzoo
+from ganzoo.cli import main
 from ganzoo.core import registry
 from ganzoo.core.errors import CheckpointError, GanzooError, UsageError
 from ganzoo.ops import cpu_library, use_backend
 from ganzoo.training import checkpoint
 from ganzoo.training.run import Run
+from tests.ranks import ended, join, start
 from tests.runs import assert_same, last_state, timeless
 
 CARDS = {entry.name: entry.card for entry in registry.architectures() if entry.error is None}
@@ -80,30 +82,34 @@ def test_same_seed_same_weights_other_seed_other_weights(tmp_path: Path) -> None
     assert any(not torch.equal(first[name], other[name]) for name in first)
 
 
-def command(*words: object) -> list[str]:
-    return [sys.executable, "-m", "ganzoo", "train", *map(str, words)]
+def train(*words: object) -> None:
+    """`ganzoo train`; for a process of its own."""
+    sys.argv = ["ganzoo", "train", *map(str, words)]
+    sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    main()
 
 
-def start_and_kill(run: Path, words: list[str], after_step: int, how: signal.Signals) -> int:
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    manifest = run / "checkpoints" / f"step-{after_step:08d}" / "manifest.json"
-    deadline = time.monotonic() + 60
-    while not manifest.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.002)
-    process.send_signal(how)
-    return process.wait(timeout=60)
+def start_and_kill(run: Path, words: list[object], after_step: int, how: signal.Signals) -> int:
+    process = start(train, *words)
+    with ended([process]):
+        manifest = run / "checkpoints" / f"step-{after_step:08d}" / "manifest.json"
+        deadline = time.monotonic() + 60
+        while not manifest.exists() and process.is_alive() and time.monotonic() < deadline:
+            time.sleep(0.002)
+        os.kill(process.pid or 0, how)
+        return join(process)
 
 
 def test_sigkill_at_several_steps_then_resume_equals_uninterrupted(tmp_path: Path) -> None:
-    options = ["--dataset", "digits", "--batch-size", 16, "--set", "width=16", "--checkpoint-every", 5]
+    options: list[object] = ["--dataset", "digits", "--batch-size", 16, "--set", "width=16", "--checkpoint-every", 5]
     options += ["--sample-every", 1000]
-    subprocess.run(command("cgan", *options, "--steps", 100, "--out", tmp_path / "whole"), check=True, timeout=120)
+    assert join(start(train, "cgan", *options, "--steps", 100, "--out", tmp_path / "whole"), 120) == 0
     killed = tmp_path / "killed"
-    code = start_and_kill(killed, command("cgan", *options, "--steps", 100, "--out", killed), 5, signal.SIGKILL)
+    code = start_and_kill(killed, ["cgan", *options, "--steps", 100, "--out", killed], 5, signal.SIGKILL)
     assert code == -signal.SIGKILL
     for after_step in (30, 60):
-        assert start_and_kill(killed, command("--resume", killed), after_step, signal.SIGKILL) == -signal.SIGKILL
-    subprocess.run(command("--resume", killed), check=True, timeout=120)
+        assert start_and_kill(killed, ["--resume", killed], after_step, signal.SIGKILL) == -signal.SIGKILL
+    assert join(start(train, "--resume", killed), 120) == 0
     assert_same(last_state(killed), last_state(tmp_path / "whole"))
     assert timeless(killed) == timeless(tmp_path / "whole")
 
@@ -111,7 +117,7 @@ def test_sigkill_at_several_steps_then_resume_equals_uninterrupted(tmp_path: Pat
 @pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_saves_a_checkpoint_and_sets_the_exit_code(how: signal.Signals, code: int, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    words = command("vanilla", "--dataset", "digits", "--steps", 1000000, "--checkpoint-every", 10, "--out", run)
+    words = ["vanilla", "--dataset", "digits", "--steps", 1000000, "--checkpoint-every", 10, "--out", run]
     assert start_and_kill(run, words, 10, how) == code
     path, problems = checkpoint.newest_valid(run / "checkpoints")
     assert not problems
@@ -207,7 +213,7 @@ def test_a_damaged_config_is_one_message(changes: dict[str, Any], message: str, 
 def test_a_run_killed_before_its_first_interval_can_be_resumed(tmp_path: Path) -> None:
     options = ["--dataset", "digits", "--batch-size", 16, "--checkpoint-every", 100000, "--steps", 100000]
     run = tmp_path / "run"
-    assert start_and_kill(run, command("vanilla", *options, "--out", run), 0, signal.SIGKILL) == -signal.SIGKILL
+    assert start_and_kill(run, ["vanilla", *options, "--out", run], 0, signal.SIGKILL) == -signal.SIGKILL
     ganzoo.train(resume=run, steps=3)
     whole = ganzoo.train("vanilla", dataset="digits", batch_size=16, steps=3, out=tmp_path / "whole")
     assert_same(last_state(run)["model"], last_state(whole.path)["model"])
