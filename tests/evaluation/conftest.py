@@ -10,16 +10,18 @@ import pytest
 
 import ganzoo
 from ganzoo.evaluation import feature_extractor
+from ganzoo.evaluation.metrics import swd
 
 
 @pytest.fixture(scope="package", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A temporary user cache; classifiers are trained briefly."""
+    """A temporary user cache; classifiers are trained briefly, and distances are measured along few directions."""
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder))
         patch.setattr(feature_extractor, "MAX_EPOCHS", 8)
         patch.setattr(feature_extractor, "MIN_STEPS", 1)
+        patch.setattr(swd, "DIRECTIONS", 64)
         yield folder
 
 

@@ -3,8 +3,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import signal
-import subprocess
-import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -16,19 +15,20 @@ from ganzoo.core.errors import DataError
 from ganzoo.data import ImageData
 from ganzoo.evaluation import feature_extractor
 from ganzoo.evaluation.feature_extractor import FeatureExtractor
+from tests.ranks import ended, join, start
 
-TRAIN = """
-import sys
-from pathlib import Path
-from ganzoo import data
-from ganzoo.evaluation import feature_extractor
-feature_extractor.MAX_EPOCHS, feature_extractor.MIN_STEPS = 4, 1
-extractor = feature_extractor.FeatureExtractor.load_or_train(
-    data.open("digits"), data.open("digits", split="test"), cache=Path(sys.argv[1]),
-    progress=lambda text: print(text, flush=True),
-)
-print("done", extractor.sha256, extractor.accuracy)
-"""
+
+def load_or_train(cache: Path, output: Path) -> None:
+    """Get the classifier of digits, with its messages in a file; for a process of its own."""
+    feature_extractor.MAX_EPOCHS, feature_extractor.MIN_STEPS = 4, 1
+    with output.open("w", buffering=1) as file:
+        extractor = FeatureExtractor.load_or_train(
+            data.open("digits"),
+            data.open("digits", split="test"),
+            cache=cache,
+            progress=lambda text: print(text, file=file),
+        )
+        print("done", extractor.sha256, extractor.accuracy, file=file)
 
 
 @pytest.fixture(scope="module")
@@ -60,10 +60,13 @@ def test_it_is_trained_once_and_reports_its_accuracy(digits: tuple[ImageData, Im
     torch.testing.assert_close(logits, first(test.images)[1])
 
 
-def test_other_data_get_another_classifier(digits: tuple[ImageData, ImageData], home: Path) -> None:
+def test_other_data_get_another_classifier(
+    digits: tuple[ImageData, ImageData], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     train, test = digits
     FeatureExtractor.load_or_train(train, test, cache=home)
     before = set(home.glob("*.safetensors"))
+    monkeypatch.setattr(feature_extractor, "MAX_EPOCHS", 1)
     FeatureExtractor.load_or_train(dataclasses.replace(train, sha256="other"), test, cache=home)
     assert len(set(home.glob("*.safetensors")) - before) == 1
 
@@ -78,38 +81,42 @@ def test_without_a_test_split_it_is_tested_on_held_out_training_images(
 
 @pytest.mark.parametrize("damage", [b"", b"nonsense", None], ids=["empty", "nonsense", "a flipped bit"])
 def test_a_damaged_file_is_replaced(
-    digits: tuple[ImageData, ImageData], home: Path, tmp_path: Path, damage: bytes | None
+    digits: tuple[ImageData, ImageData], tmp_path: Path, damage: bytes | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = FeatureExtractor.load_or_train(*digits, cache=home)
-    copy = shutil.copytree(home, tmp_path / "classifiers")
-    for file in copy.glob("*.safetensors"):
-        content = bytearray(file.read_bytes())
-        content[-100] ^= 1
-        file.write_bytes(content if damage is None else damage)
-    again = FeatureExtractor.load_or_train(*digits, cache=copy)
+    monkeypatch.setattr(feature_extractor, "MAX_EPOCHS", 1)
+    first = FeatureExtractor.load_or_train(*digits, cache=tmp_path / "first")
+    (file,) = shutil.copytree(tmp_path / "first", tmp_path / "copy").glob("*.safetensors")
+    content = bytearray(file.read_bytes())
+    content[-100] ^= 1
+    file.write_bytes(content if damage is None else damage)
+    again = FeatureExtractor.load_or_train(*digits, cache=tmp_path / "copy")
     assert again.sha256 == first.sha256
     weights = again.network.state_dict()
     assert all(torch.equal(weights[name], tensor) for name, tensor in first.network.state_dict().items())
 
 
 def test_concurrent_processes_train_one_classifier(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", TRAIN, str(tmp_path)]
-    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    outputs = [process.communicate()[0].splitlines() for process in processes]
+    files = [tmp_path / "one", tmp_path / "other"]
+    processes = [start(load_or_train, tmp_path, file) for file in files]
+    with ended(processes):
+        assert [join(process) for process in processes] == [0, 0]
+    outputs = [file.read_text().splitlines() for file in files]
     assert len({lines[-1] for lines in outputs}) == 1
     assert sorted(len(lines) > 1 for lines in outputs) == [False, True]  # only one of them trained
     assert len(list(tmp_path.glob("*.safetensors"))) == 1
 
 
 def test_a_killed_training_leaves_no_classifier(tmp_path: Path) -> None:
-    process = subprocess.Popen([sys.executable, "-c", TRAIN, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    process.stdout.readline()
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    output = tmp_path / "output"
+    process = start(load_or_train, tmp_path, output)
+    with ended([process]):
+        while not (output.exists() and output.read_text()):
+            assert process.is_alive()
+            time.sleep(0.002)
+    assert join(process) == -signal.SIGKILL
     assert list(tmp_path.glob("*.safetensors")) == []
-    done = subprocess.run([sys.executable, "-c", TRAIN, str(tmp_path)], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1].startswith("done")
+    assert join(start(load_or_train, tmp_path, output)) == 0
+    assert output.read_text().splitlines()[-1].startswith("done")
 
 
 def test_a_cache_that_cannot_be_written_is_named(digits: tuple[ImageData, ImageData], tmp_path: Path) -> None:

@@ -95,6 +95,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reduce the repetitions of the protocols."""
     monkeypatch.setattr(kid, "SUBSETS", 10)
     monkeypatch.setattr(swd, "DIRECTIONS", 64)
+    monkeypatch.setattr(swd, "PATCHES", 32)
 
 
 def noisy(images: Images) -> Images:

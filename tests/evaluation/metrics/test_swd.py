@@ -5,7 +5,8 @@ import pytest
 import torch
 from scipy import ndimage, stats
 
-from ganzoo.evaluation.metrics.swd import PATCHES, descriptors, laplacian_pyramid, levels, sliced_wasserstein
+from ganzoo.evaluation.metrics import swd
+from ganzoo.evaluation.metrics.swd import descriptors, laplacian_pyramid, levels, sliced_wasserstein
 
 GAUSS = np.outer([1, 4, 6, 4, 1], [1, 4, 6, 4, 1]) / 256
 
@@ -47,7 +48,7 @@ def test_descriptors_are_patches_of_the_image_normalised_by_channel() -> None:
     rng = np.random.default_rng(0)
     (level,) = descriptors(pictures(3, size=16, channels=3), 1, rng)
     patches = level.all()
-    assert patches.shape == level.shape == (3 * PATCHES, 3 * 49)
+    assert patches.shape == level.shape == (3 * swd.PATCHES, 3 * 49)
     by_channel = patches.view(-1, 3, 49)
     torch.testing.assert_close(by_channel.mean((0, 2)), torch.zeros(3), atol=1e-4, rtol=0)
     torch.testing.assert_close(by_channel.std((0, 2)), torch.ones(3), atol=1e-3, rtol=0)
