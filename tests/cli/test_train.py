@@ -145,13 +145,13 @@ def test_offline_without_data_says_what_to_fetch_and_where_to_put_it(elsewhere: 
 
 
 def test_a_closed_pipe_does_not_end_training(elsewhere: Path) -> None:
-    words = [sys.executable, "-m", "ganzoo", "train", "vanilla", *map(str, FAST[:2]), "--steps", "400", "--out", "run"]
+    words = [sys.executable, "-m", "ganzoo", "train", "vanilla", *map(str, FAST), "--steps", "200", "--out", "run"]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
     process.stdout.readline()
     process.stdout.close()
     assert process.wait(timeout=120) == 0
-    assert (elsewhere / "run" / "checkpoints" / "step-00000400").exists()
+    assert (elsewhere / "run" / "checkpoints" / "step-00000200").exists()
 
 
 def test_a_terminal_that_lacks_a_character_does_not_end_training(elsewhere: Path) -> None:
