@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import signal
@@ -23,6 +24,13 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 hypothesis.settings.register_profile("ganzoo", deadline=None)
 hypothesis.settings.load_profile("ganzoo")
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what is imported and collected: every full collection would look at all of it."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 10)
 
 
 @dataclass(frozen=True)

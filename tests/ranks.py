@@ -18,7 +18,7 @@ from typing import Any
 _context = multiprocessing.get_context("forkserver")
 # torch imports its compiler, for a second, with a process's first optimizer of torch.optim
 _PRELOADED = ["ganzoo.api", "ganzoo.testing", "ganzoo.training.session", "ganzoo.training.state", "pytest"]
-_context.set_forkserver_preload([*_PRELOADED, "torch.utils.tensorboard", "torch._dynamo"])
+_context.set_forkserver_preload([*_PRELOADED, "torch.utils.tensorboard", "torch._dynamo", "tests.preloaded"])
 
 
 def start(work: Callable[..., None], *arguments: Any, **environment: Any) -> BaseProcess:

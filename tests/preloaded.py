@@ -1,0 +1,10 @@
+"""What trainings in forked processes need, imported and read before the fork."""
+
+from __future__ import annotations
+
+import PIL.Image
+
+from ganzoo.data.digits import scikit_learn_digits
+
+PIL.Image.preinit()
+scikit_learn_digits()
