@@ -48,13 +48,15 @@ def start_ranks(
     ]
 
 
-def ganzoo(words: Sequence[str], folder: Path, packages: Path, output: Path, columns: int) -> tuple[int, str, str]:
+def ganzoo(
+    words: Sequence[str], folder: Path, packages: Path, output: Path, columns: int, python: str = sys.executable
+) -> tuple[int, str, str]:
     """Run `ganzoo WORDS` in `folder` with the packages of another folder: its exit code, and what it printed.
 
-    stdout and stderr go to files in the folder `output`.
+    stdout and stderr go to files in the folder `output`. Processes that it starts run `python`.
     """
     out, err = output / "stdout", output / "stderr"
-    process = start(_ganzoo, words, folder, packages, out, err, COLUMNS=columns)
+    process = start(_ganzoo, words, folder, packages, out, err, python, COLUMNS=columns)
     with ended([process]):
         return join(process, 300), out.read_text(), err.read_text()
 
@@ -75,13 +77,14 @@ def ended(processes: list[BaseProcess]) -> Iterator[None]:
             process.kill()
 
 
-def _ganzoo(words: Sequence[str], folder: Path, packages: Path, out: Path, err: Path) -> None:
+def _ganzoo(words: Sequence[str], folder: Path, packages: Path, out: Path, err: Path, python: str) -> None:
     from ganzoo.cli import main
     from ganzoo.core import registry
 
     for descriptor, file in ((1, out), (2, err)):
         os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), descriptor)
     os.chdir(folder)
+    sys.executable = python
     sys.path.insert(0, str(packages))
     site.addsitedir(str(packages))  # with what its .pth files name, such as packages installed as editable
     registry.refresh()

@@ -23,9 +23,7 @@ def outputs(workbench: Workbench) -> dict[str, list[str]]:
     for language, text in BLOCKS:
         if language == "sh":
             for command in text.splitlines():
-                # the ranks of a check are new processes, which find the package in the whole environment only
-                fork = command.startswith("ganzoo ") and not command.startswith("ganzoo check")
-                run = workbench.ganzoo if fork else workbench.run
+                run = workbench.ganzoo if command.startswith("ganzoo ") else workbench.run
                 printed.setdefault(command, []).append(run(command))
         else:
             name = text.splitlines()[0].removeprefix("# ")

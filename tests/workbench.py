@@ -52,6 +52,7 @@ class Workbench:
         from tests import ranks
 
         _, *words = shlex.split(command)
-        code, out, err = ranks.ganzoo(words, self.work, self.packages, self.path, columns=200)
+        python = str(self.bin / "python")
+        code, out, err = ranks.ganzoo(words, self.work, self.packages, self.path, columns=200, python=python)
         assert code == 0, f"{command}\n{out}\n{err}"
         return out
