@@ -186,7 +186,7 @@ def test_the_command_that_repeats_a_run(run: Path) -> None:
 @pytest.mark.slow
 def test_a_package_installs_without_a_network_and_samples(package: Path, workbench: Workbench) -> None:
     workbench.run(f"pip install --no-deps {package}")
-    workbench.run(f"ganzoo sample {NAME} --count 10 --seed 0 --out model.png")
+    workbench.ganzoo(f"ganzoo sample {NAME} --count 10 --seed 0 --out model.png")
     assert (workbench.work / "model.png").stat().st_size
 
 

@@ -214,6 +214,7 @@ def test_alarms_after_the_checkpoint_of_a_resume_are_forgotten(tmp_path: Path) -
 
 def test_the_command_line_shows_alarms(ganzoo_cli: Command, tmp_path: Path) -> None:
     settings = [f"--set={key}={value}" for key, value in DRIVEN["discriminator won"].items()]
+    settings += ["--set=generator_widths=32,32", "--set=discriminator_widths=32,32"]
     result = ganzoo_cli(
         "train",
         "vanilla",
