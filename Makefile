@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-long fuzz fuzz-asan kills lint format bench sanitize portable cuda-check cuda-emulate cuda-kernels cuda-bench cuda-few-channels cuda-sanitize gpu wheel-test clean
+.PHONY: demo test test-long fuzz fuzz-asan kills lint format bench sanitize portable cuda-check cuda-emulate cuda-emulate-kernels cuda-emulate-operators cuda-kernels cuda-bench cuda-few-channels cuda-sanitize gpu wheel-test clean
 
 demo: $(VENV)/installed  ## train a conditional GAN on real digits for a minute
 	$(BIN)/ganzoo train cgan --dataset digits --minutes 1
@@ -88,14 +88,20 @@ EMULATE := -x c++ -std=c++17 -w -DGANZOO_EMULATE -Itests/csrc
 cuda-check: $(VENV)/installed  ## compile every CUDA kernel for sm_80, sm_90 and PTX; registers and spills: build/cuda
 	TORCH_CUDA_ARCH_LIST="8.0 9.0+PTX" $(BIN)/python -m benchmarks.cuda_check csrc build/cuda
 
-# On the CPU: the kernels alone under the sanitizers, then as torch operators, with the tests that also run on a GPU.
-cuda-emulate: $(VENV)/installed build/emulated/ganzoo.so  ## run the CUDA kernels without a GPU
+cuda-emulate: cuda-emulate-kernels cuda-emulate-operators  ## run the CUDA kernels without a GPU
+
+# The kernels alone, under the sanitizers. What the emulator forbids must end it.
+cuda-emulate-kernels:
+	mkdir -p build/emulated
 	$(CXX) $(EMULATE) $(SANITIZED) tests/csrc/forbidden.cpp -o build/emulated/forbidden
 	build/emulated/forbidden 0
 	for kind in 1 2 3 4 5 6 7 8 9 10 11 12; do ! build/emulated/forbidden $$kind 2>/dev/null || exit 1; done
 	$(CXX) $(EMULATE) $(SANITIZED) tests/csrc/cuda.cpp csrc/cuda/*.cu -o build/emulated/kernels
 	build/emulated/kernels bfloat16
 	build/emulated/kernels float32
+
+# As operators of torch, with the tests that also run on a GPU.
+cuda-emulate-operators: $(VENV)/installed build/emulated/ganzoo.so
 	GANZOO_EMULATED_CUDA=$(CURDIR)/build/emulated/ganzoo.so $(BIN)/pytest -q tests/ops/test_cuda.py tests/ops/test_cuda_blocks.py \
 		tests/ops/test_cuda_few_channels.py
 

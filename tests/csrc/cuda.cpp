@@ -14,6 +14,10 @@
 #include "../../csrc/cuda/ptx.h"
 #include "../../csrc/cuda/kernels.h"
 
+#ifndef GANZOO_EMULATE
+#define UNSANITIZED
+#endif
+
 using namespace ganzoo::cuda;
 
 struct Shape {
@@ -36,6 +40,13 @@ static std::vector<T> random_numbers(size_t count, Type type) {
     v = from_float<T>(type == Type::kFloat32 ? whole : std::round(whole * 64) / 64);
   }
   return values;
+}
+
+template <class T>
+static std::vector<double> in_double(const std::vector<T>& values) {
+  std::vector<double> numbers(values.size());
+  std::transform(values.begin(), values.end(), numbers.begin(), [](T v) { return double{to_float(v)}; });
+  return numbers;
 }
 
 // Fails unless |actual - expected| <= relative |expected| + absolute.
@@ -114,6 +125,17 @@ static void for_pairs(const Shape& s, const Body& body) {
         }
 }
 
+// One pair's part of the three sums. x and y are the pixels, weight is [cs][cb], gradient [cs][pitch]. These loops are most
+// of the test's own work.
+UNSANITIZED static void add_pair(const Shape& s, const double* x, const double* y, const double* weight, double* up,
+                                 double* down, double* gradient, int pitch) {
+  for (int a = 0; a < s.cs; ++a)
+    for (int b = 0; b < s.cb; ++b) {
+      const double v = weight[a * s.cb + b];
+      up[b] += x[a] * v, down[a] += y[b] * v, gradient[a * pitch + b] += x[a] * y[b];
+    }
+}
+
 struct Moments {
   std::vector<double> mean, var;
 };
@@ -137,16 +159,16 @@ static void check_products(const Shape& s, Type type, int weight_order, int proc
   const std::vector<float> weight = random_numbers<float>(16 * s.cs * s.cb, type);
   const std::vector<int64_t> strides =
       weight_order ? std::vector<int64_t>{16 * s.cb, 1, 4 * s.cb, s.cb} : std::vector<int64_t>{16 * s.cb, 16, 4, 1};
-  const auto weight_at = [&](int a, int b, int k) {
-    return double{weight[a * strides[0] + b * strides[1] + k / 4 * strides[2] + k % 4 * strides[3]]};
-  };
-  std::vector<double> up(pixels_big * s.cb), down(pixels_small * s.cs), gradient(16 * s.cs * s.cb);
-  for_pairs(s, [&](int p, int q, int k) {
+  std::vector<double> x = in_double(small), y = in_double(big), weight_of_k(weight.size());
+  for (int k = 0; k < 16; ++k)
     for (int a = 0; a < s.cs; ++a)
-      for (int b = 0; b < s.cb; ++b) {
-        const double x = to_float(small[p * s.cs + a]), y = to_float(big[q * s.cb + b]), v = weight_at(a, b, k);
-        up[q * s.cb + b] += x * v, down[p * s.cs + a] += y * v, gradient[(a * 16 + k) * s.cb + b] += x * y;
-      }
+      for (int b = 0; b < s.cb; ++b)
+        weight_of_k[(k * s.cs + a) * s.cb + b] =
+            weight[a * strides[0] + b * strides[1] + k / 4 * strides[2] + k % 4 * strides[3]];
+  std::vector<double> up(y.size()), down(x.size()), gradient(weight.size());
+  for_pairs(s, [&](int p, int q, int k) {
+    add_pair(s, &x[p * s.cs], &y[q * s.cb], &weight_of_k[k * s.cs * s.cb], &up[q * s.cb], &down[p * s.cs],
+             &gradient[k * s.cb], 16 * s.cb);
   });
   const double rounding = sizeof(T) == 2 ? (type == Type::kFloat16 ? 0x1p-11 : 0x1p-8) : 1e-6;
   const double sums = type == Type::kFloat32 ? 3e-4 : 2e-5;  // products of kFloat32 are rounded
@@ -214,8 +236,7 @@ template <class T>
 static void check_passes(Type type, int pixels, int channels, bool affine) {
   std::vector<T> y = random_numbers<T>(pixels * channels, type), grad = random_numbers<T>(pixels * channels, type);
   for (size_t i = 0; i < y.size(); ++i) y[i] = from_float<T>(to_float(y[i]) + static_cast<float>(i % channels % 3));
-  std::vector<double> exact(y.size());
-  for (size_t i = 0; i < y.size(); ++i) exact[i] = to_float(y[i]);
+  const std::vector<double> exact = in_double(y);
   const Moments m = moments(exact, channels);
   Buffer<char> scratch(bytes_of_sums(pixels, channels));
   Buffer<T> ys(y), grads(grad), out(nan_values<T>(y.size())), back(nan_values<T>(y.size()));

@@ -8,8 +8,6 @@
 // bank-conflicting ldmatrix. AddressSanitizer checks every access, including those past the end of the block's shared
 // memory.
 #pragma once
-#include <ucontext.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -20,18 +18,15 @@
 #include <random>
 #include <vector>
 
-#ifdef __SANITIZE_ADDRESS__
-#include <sanitizer/asan_interface.h>
-#else
-#define ASAN_POISON_MEMORY_REGION(address, bytes)
-#define ASAN_UNPOISON_MEMORY_REGION(address, bytes)
-#endif
+#include "fiber.h"
 
 #define __global__
 #define __device__
 #define __forceinline__ inline
 #define __grid_constant__
 #define __launch_bounds__(...)
+// Of arithmetic that takes most of the time and in which the sanitizers have nothing to find.
+#define UNSANITIZED __attribute__((no_sanitize("address", "undefined")))
 
 using cudaStream_t = void*;
 enum cudaError_t { cudaSuccess = 0 };
@@ -94,7 +89,7 @@ uint32_t pack_pair(float low, float high) {
 
 namespace emulator {
 
-constexpr int kThreads = 256, kStack = 32 * 1024;
+constexpr int kThreads = 256;
 constexpr int kSharedBytes = 99 * 1024;  // the limit of a block on the GPUs with the lowest one: 8.6, 8.9 and 12.0
 
 enum class State { kReady, kAtWarp, kAtBlock, kDone };
@@ -111,21 +106,19 @@ enum class Instruction { kNone, kLoad, kLoadTransposed, kMultiply };
 struct Message {  // what a lane shows its warp
   Instruction instruction;
   const void* row;
-  uint32_t a[4], b[2];
+  float a[8], b[4];  // its numbers of the factors
   unsigned number;  // counts the lane's messages
 };
 
-struct Fiber {
-  ucontext_t context;
-  std::vector<char> stack = std::vector<char>(kStack);
+struct Thread : Fiber {
   State state = State::kDone;
   unsigned message_count = 0;
   std::vector<Copy> open;
   std::vector<std::vector<Copy>> groups;
 };
 
-inline std::vector<Fiber> fibers(kThreads);
-inline ucontext_t scheduler;
+inline std::vector<Thread> threads(kThreads);
+inline Context scheduler;
 inline int running;
 inline std::function<void()> body;
 inline Message messages[kThreads][2];
@@ -140,26 +133,25 @@ inline int shared_bytes;
 }
 
 inline void pause(State state) {
-  Fiber& fiber = fibers[running];
-  fiber.state = state;
-  swapcontext(&fiber.context, &scheduler);
+  threads[running].state = state;
+  switch_context(threads[running].context, scheduler);
 }
 
 inline void resume(int thread) {
   running = thread;
   threadIdx.x = thread;
-  swapcontext(&scheduler, &fibers[thread].context);
+  switch_context(scheduler, threads[thread].context);
 }
 
 inline void enter() {
   body();
-  if (!fibers[running].open.empty()) fail("a copy was never committed");
+  if (!threads[running].open.empty()) fail("a copy was never committed");
   pause(State::kDone);
 }
 
 inline bool all(int begin, int end, State state) {
-  return std::all_of(&fibers[begin], &fibers[0] + end,
-                     [=](const Fiber& f) { return f.state == state || f.state == State::kDone; });
+  return std::all_of(&threads[begin], &threads[0] + end,
+                     [=](const Thread& t) { return t.state == state || t.state == State::kDone; });
 }
 
 // Runs a warp until all its lanes wait at the block barrier or are done.
@@ -167,12 +159,12 @@ inline void run_warp(int first, std::vector<int>& order) {
   while (!all(first, first + 32, State::kAtBlock)) {
     std::shuffle(order.begin(), order.end(), rng);
     for (int lane : order)
-      if (fibers[first + lane].state == State::kReady) resume(first + lane);
+      if (threads[first + lane].state == State::kReady) resume(first + lane);
     if (all(first, first + 32, State::kAtWarp))
       for (int i = 0; i < 32; ++i)
-        if (fibers[first + i].state == State::kAtWarp) fibers[first + i].state = State::kReady;
+        if (threads[first + i].state == State::kAtWarp) threads[first + i].state = State::kReady;
     bool stuck = !all(first, first + 32, State::kAtBlock);
-    for (int i = 0; i < 32; ++i) stuck &= fibers[first + i].state != State::kReady;
+    for (int i = 0; i < 32; ++i) stuck &= threads[first + i].state != State::kReady;
     if (stuck) fail("some lanes of a warp wait for the warp, others at the block barrier");
   }
 }
@@ -182,13 +174,10 @@ inline void run_block(int bytes) {
   ASAN_UNPOISON_MEMORY_REGION(shared, sizeof shared);
   std::memset(shared, 0xff, sizeof shared);
   ASAN_POISON_MEMORY_REGION(shared + bytes, sizeof shared - bytes);
-  for (Fiber& fiber : fibers) {
-    getcontext(&fiber.context);
-    fiber.context.uc_stack = {fiber.stack.data(), 0, fiber.stack.size()};
-    fiber.context.uc_link = &scheduler;
-    makecontext(&fiber.context, enter, 0);
-    fiber.state = State::kReady, fiber.message_count = 0;
-    fiber.open.clear(), fiber.groups.clear();
+  for (Thread& thread : threads) {
+    thread.start(enter);
+    thread.state = State::kReady, thread.message_count = 0;
+    thread.open.clear(), thread.groups.clear();
   }
   std::vector<int> warps(kThreads / 32), lanes(32);
   for (int i = 0; i < kThreads / 32; ++i) warps[i] = i;
@@ -196,22 +185,29 @@ inline void run_block(int bytes) {
   while (!all(0, kThreads, State::kDone)) {
     std::shuffle(warps.begin(), warps.end(), rng);
     for (int warp : warps) run_warp(warp * 32, lanes);
-    for (Fiber& fiber : fibers)
-      if (fiber.state == State::kAtBlock) fiber.state = State::kReady;
+    for (Thread& thread : threads)
+      if (thread.state == State::kAtBlock) thread.state = State::kReady;
   }
 }
 
-// of_lane: the message of a lane of this warp. show: shows `mine` to the warp and waits for all lanes.
-inline const Message& of_lane(int lane) {
-  return messages[running / 32 * 32 + lane][fibers[running].message_count & 1];
-}
-inline void show(Message mine) {
-  mine.number = ++fibers[running].message_count;
-  messages[running][mine.number & 1] = mine;
-  pause(State::kAtWarp);
+// What the lanes of this warp show: lane i at [i][turn()].
+inline const Message (*warp_messages())[2] { return &messages[running / 32 * 32]; }
+inline int turn() { return threads[running].message_count & 1; }
+inline const Message& of_lane(int lane) { return warp_messages()[lane][turn()]; }
+
+UNSANITIZED inline bool all_show(const Message (*warp)[2], int turn, const Message& mine) {
+  bool same = true;
   for (int lane = 0; lane < 32; ++lane)
-    if (of_lane(lane).number != mine.number || of_lane(lane).instruction != mine.instruction)
-      fail("not all lanes execute a warp instruction");
+    same &= warp[lane][turn].number == mine.number && warp[lane][turn].instruction == mine.instruction;
+  return same;
+}
+
+// Shows `mine` to the warp and waits for all lanes.
+inline void show(Message mine) {
+  mine.number = ++threads[running].message_count;
+  messages[running][turn()] = mine;
+  pause(State::kAtWarp);
+  if (!all_show(warp_messages(), turn(), mine)) fail("not all lanes execute a warp instruction");
 }
 
 inline void check_rows() {
@@ -239,16 +235,16 @@ inline void copy_async(void* to, const void* from, bool valid) {
     emulator::fail("a copy is not aligned");
   const emulator::Copy copy = {to, from, valid};
   if (emulator::rng() & 1) copy.run();
-  emulator::fibers[emulator::running].open.push_back(copy);
+  emulator::threads[emulator::running].open.push_back(copy);
 }
 inline void commit_copies() {
-  emulator::Fiber& fiber = emulator::fibers[emulator::running];
-  fiber.groups.push_back(std::move(fiber.open));
-  fiber.open.clear();
+  emulator::Thread& thread = emulator::threads[emulator::running];
+  thread.groups.push_back(std::move(thread.open));
+  thread.open.clear();
 }
 template <int kPending>
 void wait_for_copies() {
-  auto& groups = emulator::fibers[emulator::running].groups;
+  auto& groups = emulator::threads[emulator::running].groups;
   while (groups.size() > kPending) {
     for (const emulator::Copy& copy : groups.front()) copy.run();
     groups.erase(groups.begin());
@@ -277,38 +273,56 @@ inline void load_matrices_transposed(uint32_t (&r)[4], const void* row) {
 
 inline float round_to_tf32(float v) { return __uint_as_float((__float_as_uint(v) + 0x1000) & ~0x1fffu); }
 
+// The numbers that a tensor core reads from a register.
 template <class T>
-float number_of(const uint32_t* registers, int index) {
-  T v;
-  std::memcpy(&v, reinterpret_cast<const char*>(registers) + index * sizeof(T), sizeof(T));
-  return to_float(v);
+void decode(uint32_t bits, float* to) {
+  T numbers[4 / sizeof(T)];
+  std::memcpy(numbers, &bits, 4);
+  for (T v : numbers) *to++ = to_float(v);
 }
 template <>
-inline float number_of<float>(const uint32_t* registers, int index) {
-  return __uint_as_float(registers[index] & ~0x1fffu);  // tensor cores read 10 bits of the mantissa
+inline void decode<float>(uint32_t bits, float* to) {
+  *to = __uint_as_float(bits & ~0x1fffu);  // 10 bits of the mantissa
 }
 
 // Rounds towards zero, like the sums of tensor cores (Fasi, Higham, Mikaitis, Pranesh 2021).
-inline float truncate(double v) {
+UNSANITIZED inline float truncate(double v) {
   const float rounded = static_cast<float>(v);
   return std::fabs(rounded) > std::fabs(v) ? std::nextafter(rounded, 0.0f) : rounded;
 }
 
+// What tensor cores add up: exact products of the factors' numbers. Four sums, so that none waits for another.
+UNSANITIZED inline float add_products(float c, const float* left, const float* right, int count) {
+  double sums[4] = {c, 0, 0, 0};
+  for (int k = 0; k < count; k += 4)
+    for (int i = 0; i < 4; ++i) sums[i] += double{left[k + i]} * right[k + i];
+  return truncate(sums[0] + sums[1] + (sums[2] + sums[3]));
+}
+
+// A lane's four sums, from what all lanes of its warp have shown: rows lane / 4 and lane / 4 + 8 of the left factor by two
+// columns of the right one. A register holds kEach numbers with neighbouring k.
+template <int kEach>
+UNSANITIZED void multiply_shown(float (&c)[4], const emulator::Message (*warp)[2], int turn, int lane) {
+  constexpr int k = 8 * kEach;
+  float left[2][k], right[2][k];
+  for (int half = 0; half < 2; ++half)
+    for (int holder = 0; holder < 4; ++holder)
+      for (int i = 0; i < 2; ++i) {
+        const float* row = warp[lane / 4 * 4 + holder][turn].a + (half * 2 + i) * kEach;
+        const float* column = warp[(lane % 4 * 2 + i) * 4 + holder][turn].b + half * kEach;
+        for (int e = 0, at = (half * 4 + holder) * kEach; e < kEach; ++e, ++at) left[i][at] = row[e], right[i][at] = column[e];
+      }
+  for (int i = 0; i < 4; ++i) c[i] = add_products(c[i], left[i / 2], right[i % 2], k);
+}
+
 template <class T>
 void multiply_add(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
-  emulator::show({emulator::Instruction::kMultiply, nullptr, {a[0], a[1], a[2], a[3]}, {b[0], b[1]}, 0});
-  constexpr int kEach = 4 / sizeof(T), kHalf = 4 * kEach;  // numbers of a register; k of one register of every lane
-  const int lane = emulator::running % 32;
-  for (int i = 0; i < 4; ++i) {
-    const int row = lane / 4 + i / 2 * 8, col = lane % 4 * 2 + i % 2;
-    double sum = c[i];
-    for (int k = 0; k < 2 * kHalf; ++k) {
-      const int holder = k % kHalf / kEach, half = k / kHalf, part = k % kEach;
-      sum += double{number_of<T>(emulator::of_lane(row % 8 * 4 + holder).a, (half * 2 + row / 8) * kEach + part)} *
-             number_of<T>(emulator::of_lane(col * 4 + holder).b, half * kEach + part);
-    }
-    c[i] = truncate(sum);
-  }
+  constexpr int kEach = 4 / sizeof(T);
+  emulator::Message mine = {emulator::Instruction::kMultiply, nullptr, {}, {}, 0};
+  for (int i = 0; i < 4; ++i) decode<T>(a[i], mine.a + i * kEach);
+  for (int i = 0; i < 2; ++i) decode<T>(b[i], mine.b + i * kEach);
+  emulator::show(mine);
+  multiply_shown<kEach>(c, emulator::warp_messages(), emulator::turn(), emulator::running % 32);
 }
 
 template <class Arguments>

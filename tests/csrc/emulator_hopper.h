@@ -32,9 +32,7 @@ struct Meeting {  // of `count` threads, as often as they want
   unsigned round = 0;
 };
 
-struct Thread {
-  ucontext_t context;
-  std::vector<char> stack = std::vector<char>(kStack);
+struct Thread : Fiber {
   bool done;
   std::function<bool()> ready;
   unsigned cluster_arrivals;
@@ -68,7 +66,7 @@ inline bool sometimes() { return rng() & 1; }
 // Runs other threads until the condition holds.
 inline void wait_until(std::function<bool()> condition) {
   thread().ready = std::move(condition);
-  swapcontext(&thread().context, &scheduler);
+  switch_context(thread().context, scheduler);
 }
 
 inline void enter_thread() {
@@ -76,7 +74,7 @@ inline void enter_thread() {
   if (!thread().open.empty() || !thread().committed.empty()) fail("a product that nobody waits for");
   if (!thread().stores.empty()) fail("a store of a box that nobody waits for");
   thread().done = true;
-  swapcontext(&thread().context, &scheduler);
+  switch_context(thread().context, scheduler);
 }
 
 inline void meet(Meeting& m, int count) {
@@ -100,7 +98,7 @@ inline void run_cluster() {
       if (t.done || (t.ready && !t.ready())) continue;
       progress = true, current = i, running = i % block_threads, t.ready = nullptr;
       threadIdx.x = running, blockIdx = block().index;
-      swapcontext(&scheduler, &t.context);
+      switch_context(scheduler, t.context);
       done += t.done;
     }
     while (!copies.empty() && (!progress || rng() % 4 == 0)) {
@@ -182,13 +180,6 @@ void load(void* to, const TensorMap* map, Barrier* b, const int (&at)[kRank]) {
   sometimes() ? copy() : copies.push_back(copy);
 }
 
-template <class T>
-float number_at(const Block& b, uint64_t address) {
-  T v;
-  std::memcpy(&v, b.shared + swizzle(address - kWindow), sizeof v);
-  return to_float(v);
-}
-
 struct Descriptor {
   uint64_t start, leading, stride;
 
@@ -203,6 +194,18 @@ struct Descriptor {
     return start + row / 64 * leading + k / 8 * stride + k % 8 * 128 + row % 64 * 2;
   }
 };
+
+// The 16 numbers of a row of a factor; 8 of them are neighbours in memory, unless it is transposed.
+template <class T, bool kTransposed>
+void read_row(const Block& b, const Descriptor& factor, int row, float* to) {
+  constexpr int kTogether = kTransposed ? 1 : 8;
+  for (int k = 0; k < 16; k += kTogether) {
+    const uint64_t address = kTransposed ? factor.transposed(row, k) : factor.straight(row, k);
+    T numbers[kTogether];
+    std::memcpy(numbers, b.shared + swizzle(address - kWindow), sizeof numbers);
+    for (T v : numbers) *to++ = to_float(v);
+  }
+}
 
 }  // namespace emulator::hopper
 
@@ -317,20 +320,15 @@ void multiply_add_async(float (&c)[64], uint64_t a, uint64_t b) {
   if (log[t.products++] != std::make_pair(a, b)) emulator::fail("threads of a warpgroup multiply different factors");
   const int row = threadIdx.x % 128 / 32 * 16 + threadIdx.x % 32 / 4, col = threadIdx.x % 4 * 2;
   t.open.push_back([&c, row, col, memory = &block(), da = Descriptor(a), db = Descriptor(b)] {
-    float left[2][16];
-    for (int half = 0; half < 2; ++half)
-      for (int k = 0; k < 16; ++k)
-        left[half][k] = number_at<T>(
-            *memory, kTransposed ? da.transposed(row + half * 8, k) : da.straight(row + half * 8, k));
+    float left[2][16], right[16];
+    for (int half = 0; half < 2; ++half) read_row<T, kTransposed>(*memory, da, row + half * 8, left[half]);
     for (int j = 0; j < 16; ++j)
       for (int e = 0; e < 2; ++e) {
-        double sums[2] = {c[4 * j + e], c[4 * j + 2 + e]};
-        for (int k = 0; k < 16; ++k) {
-          const int n = j * 8 + col + e;
-          const float right = number_at<T>(*memory, kTransposed ? db.transposed(n, k) : db.straight(n, k));
-          sums[0] += double{left[0][k]} * right, sums[1] += double{left[1][k]} * right;
+        read_row<T, kTransposed>(*memory, db, j * 8 + col + e, right);
+        for (int half = 0; half < 2; ++half) {
+          float& sum = c[4 * j + 2 * half + e];
+          sum = add_products(sum, left[half], right, 16);
         }
-        c[4 * j + e] = truncate(sums[0]), c[4 * j + 2 + e] = truncate(sums[1]);
       }
   });
 }
@@ -389,10 +387,7 @@ cudaError_t launch_clusters(void (*kernel)(Arguments), dim3 grid, int count, int
         }
         for (int i = 0; i < cluster * count; ++i) {
           Thread& t = threads[i];
-          getcontext(&t.context);
-          t.context.uc_stack = {t.stack.data(), 0, t.stack.size()};
-          t.context.uc_link = &emulator::scheduler;
-          makecontext(&t.context, enter_thread, 0);
+          t.start(enter_thread);
           t.done = false, t.ready = nullptr, t.cluster_arrivals = 0, t.products = 0;
         }
         run_cluster();
