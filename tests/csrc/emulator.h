@@ -299,7 +299,7 @@ UNSANITIZED inline float add_products(float c, const float* left, const float* r
   return truncate(sums[0] + sums[1] + (sums[2] + sums[3]));
 }
 
-// A lane's four sums, from what all lanes of its warp have shown: rows lane / 4 and lane / 4 + 8 of the left factor by two
+// A lane's four sums, from what all lanes of its warp show: rows lane / 4 and lane / 4 + 8 of the left factor by two
 // columns of the right one. A register holds kEach numbers with neighbouring k.
 template <int kEach>
 UNSANITIZED void multiply_shown(float (&c)[4], const emulator::Message (*warp)[2], int turn, int lane) {
@@ -310,7 +310,8 @@ UNSANITIZED void multiply_shown(float (&c)[4], const emulator::Message (*warp)[2
       for (int i = 0; i < 2; ++i) {
         const float* row = warp[lane / 4 * 4 + holder][turn].a + (half * 2 + i) * kEach;
         const float* column = warp[(lane % 4 * 2 + i) * 4 + holder][turn].b + half * kEach;
-        for (int e = 0, at = (half * 4 + holder) * kEach; e < kEach; ++e, ++at) left[i][at] = row[e], right[i][at] = column[e];
+        const int first = (half * 4 + holder) * kEach;
+        for (int e = 0; e < kEach; ++e) left[i][first + e] = row[e], right[i][first + e] = column[e];
       }
   for (int i = 0; i < 4; ++i) c[i] = add_products(c[i], left[i / 2], right[i % 2], k);
 }

@@ -1,8 +1,8 @@
 // Fibers, as which the threads of an emulated GPU run: each has a stack, and passes control on where it waits.
 //
-// swapcontext asks the system for the signal mask at each switch, and AddressSanitizer clears the shadow of a whole stack
-// after it. With hundreds of threads that meet at each instruction of a warp, that is most of the time of an emulation, so
-// that on x86-64 a switch only saves the registers that a function must preserve.
+// swapcontext asks the system for the signal mask at each switch, and AddressSanitizer clears the shadow of a whole
+// stack after it. With hundreds of threads that meet at each instruction of a warp, that is most of an emulation's time,
+// so that on x86-64 a switch only saves the registers that a function must preserve.
 #pragma once
 #include <cstdint>
 #include <vector>
