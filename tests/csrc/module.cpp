@@ -127,6 +127,16 @@ Dense stride1_weight_gradient(const Dense& x, const Dense& grad, int kernel, int
   return out;
 }
 
+// x and grad are [pixels, channels], as are their signs, if given.
+Dense gradient_1x1(const Dense& x, const Dense& grad, const MaybeDense& x_signs, const MaybeDense& grad_signs, float slope,
+                   int64_t threads) {
+  const auto signs = [&](const MaybeDense& of) { return Signs{data_or_null(of), of ? slope : 1}; };
+  Dense out = nan_array({grad.shape(1), x.shape(1)});
+  weight_gradient1x1({x.shape(0), x.shape(1), grad.shape(1), x.data(), grad.data(), signs(x_signs), signs(grad_signs)},
+                     out.mutable_data(), parallel(threads));
+  return out;
+}
+
 Dense few_channels_convolution(const Dense& x, const Strided& weight, bool transposed, const MaybeDense& shift,
                                const MaybeDense& forward_out, bool tanh, float slope, int64_t height, int64_t width,
                                int64_t threads) {
@@ -200,6 +210,8 @@ PYBIND11_MODULE(ganzoo_kernels, m) {
         "statistics"_a = false, "threads"_a = 1);
   m.def("weight_gradient_stride1", &stride1_weight_gradient, "x"_a, "grad"_a, "kernel"_a, "padding"_a,
         "threads"_a = 1);
+  m.def("weight_gradient_1x1", &gradient_1x1, "x"_a, "grad"_a, "x_signs"_a = py::none(), "grad_signs"_a = py::none(),
+        "slope"_a = 1.0f, "threads"_a = 1);
   m.def("few_channels_convolve", &few_channels_convolution, "x"_a, "weight"_a.noconvert(), "transposed"_a,
         "shift"_a = py::none(), "forward_out"_a = py::none(), "tanh"_a = false, "slope"_a = 1.0f, "height"_a = 0,
         "width"_a = 0, "threads"_a = 1);

@@ -1,4 +1,4 @@
-"""Weight gradients of many images and few channels, whose images are divided among threads."""
+"""Weight gradients of many images and few channels, and of few pixels, which are divided among threads."""
 
 from __future__ import annotations
 
@@ -47,3 +47,20 @@ def test_kernels_with_stride_1(kernels: ModuleType, kernel: int, n: int, size: i
         for a, b in [(grad.astype(np.float64), window), (np.abs(grad).astype(np.float64), np.abs(window))]
     )
     within(alone[:, 1, 2], exact, UNIT * WINOGRAD * magnitude.max())
+
+
+@pytest.mark.parametrize(
+    ("pixels", "cin", "cout"), [(700, 40, 130), (5000, 20, 70), (40, 3, 33)], ids=["one part", "two parts", "few"]
+)
+@pytest.mark.parametrize("activated", [True, False], ids=["activations", "plain"])
+def test_kernel_1(kernels: ModuleType, pixels: int, cin: int, cout: int, activated: bool) -> None:
+    rng = np.random.default_rng(pixels)
+    x, grad, x_signs, grad_signs = (normal(rng, pixels, c) for c in (cin, cout, cin, cout))
+    signs = (x_signs, grad_signs) if activated else (None, None)
+    alone, *others = [kernels.weight_gradient_1x1(x, grad, *signs, 0.25, threads) for threads in THREADS]
+    for other in others:
+        same_bits(alone, other)
+    if activated:
+        x, grad = np.where(x_signs > 0, x, x / 4), np.where(grad_signs > 0, grad, grad / 4)
+    magnitude = np.abs(grad).astype(np.float64).T @ np.abs(x)
+    within(alone, grad.astype(np.float64).T @ x, 32 * UNIT * magnitude.max())

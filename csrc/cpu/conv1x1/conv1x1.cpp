@@ -23,13 +23,15 @@ void convolve1x1(const Pointwise& layer, Parallel run) {
 }
 
 void weight_gradient1x1(const PointwiseGradient& layer, float* out, Parallel run) {
-  Gradient1x1 f = {layer, 0, 0, 0, nullptr};
+  Gradient1x1 f = {layer, 0, 0, 0, 0, nullptr};
   f.parts = std::clamp<int64_t>(f.pixels / kMinPart1x1, 1, kMaxParts1x1);
   f.rows = round_up(f.cout, kBlock), f.columns = round_up(f.cin, kBlock);
+  // Parts are added up, so their number must not depend on the threads. Divisions may: they share no sum.
+  f.divisions = std::min(f.rows / kBlock, ceil_div(run.threads, f.parts));
   const int64_t size = f.rows * f.columns;
   float* sums = f.sums = workspace<Scratch::kShared>(f.parts * size);
   const Kernels& isa = kernels();
-  run(f.parts, [&](int64_t begin, int64_t end) {
+  run(f.parts * f.divisions, [&](int64_t begin, int64_t end) {
     isa.conv1x1_gradient(f, begin, end, workspace<Scratch::kThread>(kGradPixels1x1 * (f.rows + f.columns)));
   });
   run(ceil_div(f.cout, kSummedRows1x1), [&](int64_t begin, int64_t end) {

@@ -19,9 +19,10 @@ struct Conv1x1 : Pointwise {
   const float* panels;  // [ceil(cout / kBlock)][cin][kBlock]
 };
 
-// An item is a part of the pixels.
+// An item is a part of the pixels and a division of the rows.
 struct Gradient1x1 : PointwiseGradient {
-  int64_t parts, rows, columns;  // rows, columns: cout and cin in whole blocks
+  int64_t parts, divisions;
+  int64_t rows, columns;         // cout and cin in whole blocks
   float* sums;                   // [parts][rows][columns]
 };
 
