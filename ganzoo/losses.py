@@ -1,4 +1,4 @@
-"""Adversarial losses: pure functions of logits, written so that they stay finite for any logit.
+"""Adversarial losses: pure functions of logits, in which no exponential or logarithm overflows.
 
 A discriminator's loss is the sum of a term on the logits of real images and a term on those of generated ones, each
 [N]; a generator's loss takes the logits of generated images. Relativistic losses take both. All return a scalar to be

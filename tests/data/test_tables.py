@@ -95,6 +95,16 @@ def test_infinities_are_gaps_and_texts_among_numbers_are_told(where: DataLocatio
     )
 
 
+def test_numbers_with_decimal_commas_are_told(where: DataLocation, tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("a;b\n" + "\n".join(f"{number};{number},5" for number in range(20)))
+    message = "column b is categorical, because its numbers have commas instead of points: 0,5"
+    assert load(where, path).notes == (message,)
+    path.write_text("a;b\n" + "\n".join(f"{number};{number},5" for number in range(300)))
+    with pytest.raises(DataError, match=r"300 different texts, .* such as '0,5'\. Write its numbers with points"):
+        load(where, path)
+
+
 def test_numbers_are_written_to_six_digits_of_their_columns_range(tmp_path: Path) -> None:
     rows = np.array([[1.7e9 + 0.25, 0.5], [1.7e9 + 0.125, 0.123456789]])
     columns = [{"name": "time", "low": 1.7e9, "high": 1.7e9 + 1}, {"name": "share", "low": 0.0, "high": 1.0}]

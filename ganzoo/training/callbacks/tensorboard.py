@@ -16,8 +16,8 @@ from ganzoo.training.failure_detection import Alarm
 class TensorBoard(Callback):
     """Scalars, sample grids and alarms for TensorBoard, in the run's folder `tensorboard`.
 
-    Does nothing if the package tensorboard is not installed. A full disk or an error in TensorBoard never ends
-    training.
+    Does nothing if the package tensorboard is not installed. Neither an error when TensorBoard starts nor a full disk
+    ends training.
     """
 
     def __init__(self) -> None:

@@ -112,7 +112,7 @@ def parse(
 ) -> tuple[npt.NDArray[np.float64], list[dict[str, Any]]]:
     """The values [N, columns], categories by number, and the description of each column.
 
-    Adds to `notes` which columns are categorical because of a few texts among their numbers.
+    Adds to `notes` which columns are categorical because of a few texts among their numbers, or of decimal commas.
     """
     import numpy as np
 
@@ -126,13 +126,17 @@ def parse(
             columns.append({"name": name, "whole": bool((values[:, number] % 1 == 0).all())})
             continue
         categories = sorted(set(cells))
-        if len(categories) > MAX_CATEGORIES:
-            raise DataError(
-                f"{path}: column {name} has {len(categories):,} different texts, more than {MAX_CATEGORIES}. "
-                "Remove it, or replace it by numbers."
-            )
         texts = [cell for cell, value in zip(cells, numbers) if value is None]
-        if len(texts) < len(cells) / 2:
+        commas = all(_number(text.replace(",", ".")) is not None for text in texts)
+        if len(categories) > MAX_CATEGORIES:
+            advice = "Write its numbers with points." if commas else "Remove it, or replace it by numbers."
+            raise DataError(
+                f"{path}: column {name} has {len(categories):,} different texts, more than {MAX_CATEGORIES}, such as "
+                f"{texts[0][:40]!r}. {advice}"
+            )
+        if commas:
+            notes.append(f"column {name} is categorical, because its numbers have commas instead of points: {texts[0]}")
+        elif len(texts) < len(cells) / 2:
             notes.append(
                 f"column {name} is categorical, because {len(texts)} of its {len(cells)} cells are no numbers: "
                 f"{files.first_names(sorted(set(texts)))}"
