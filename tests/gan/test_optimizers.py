@@ -53,6 +53,24 @@ def test_updates_and_states_are_those_of_torch(name: str, options: dict[str, Any
         assert_same(pair[1].state_dict(), theirs[1].state_dict())
 
 
+@pytest.mark.parametrize("amsgrad", [False, True])
+def test_fused_adam_copies_no_gradient_in_channels_last(amsgrad: bool) -> None:
+    stepped = []
+    for of in (optimizers, torch.optim):
+        torch.manual_seed(0)
+        network: nn.Module = nn.Sequential(nn.Conv2d(5, 7, 3), nn.Conv2d(7, 1, 3))
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        optimizer = of.Adam(network.parameters(), 0.01, fused=True, amsgrad=amsgrad)
+        for _ in range(2):
+            network(torch.rand(2, 5, 8, 8)).square().mean().backward()
+            with torch.profiler.profile() as profile:
+                optimizer.step()
+        copied = "aten::clone" in {event.name for event in profile.events() or ()}
+        assert copied is (of is torch.optim), "torch has changed: is ganzoo.gan.optimizers._init_group still needed?"
+        stepped.append((network.state_dict(), optimizer.state_dict()))
+    assert_same(*stepped)
+
+
 @every_case
 def test_they_are_torchs_classes_and_can_be_pickled(name: str, options: dict[str, Any]) -> None:
     network, optimizer = make(optimizers, name, options)
