@@ -79,7 +79,7 @@ def killed_at(event: int, out: Path, options: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("kills", [6, pytest.param(30, marks=pytest.mark.slow)])
 def test_killed_at_random_moments_and_resumed_equals_uninterrupted(kills: int, tmp_path: Path) -> None:
-    options = {"steps": 150, "checkpoint_every": 2, "sample_every": 9}
+    options = {"steps": 60 * kills, "checkpoint_every": 2, "sample_every": 9}
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     uninterrupted, chance = start(train_in_process, whole, options), random.Random(0)
     for _ in range(kills):
@@ -87,6 +87,10 @@ def test_killed_at_random_moments_and_resumed_equals_uninterrupted(kills: int, t
         process.join(chance.uniform(0.05, 1.0))
         process.kill()
         process.join()
+        steps = [int(path.name.removeprefix("step-")) for path in (killed / "checkpoints").glob("step-*")]
+        if max(steps, default=0) > 40 * kills:  # a fast machine: the last process needs steps to train
+            break
+    assert steps
     assert join(start(train_in_process, killed, options)) == 0
     assert join(uninterrupted) == 0
     assert_same(last_state(killed), last_state(whole))
