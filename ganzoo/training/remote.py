@@ -7,6 +7,7 @@ checkpoint without a manifest does not count. What is no longer in the copy is d
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -158,7 +159,7 @@ class RemoteRun:
         foreign = set(_committed(there, "checkpoints")) - self.known
         if foreign:
             raise StorageError(f"{self.url} is being trained by another machine, which has written {min(foreign)}.")
-        here = {name: _stamp(self.copy / name) for name in _visible(self.copy)}
+        here = _stamps(self.copy)
         changed = [name for name in here if self._has_changed(name, here[name], there)]
         self._put([name for name in changed if name != CONFIG and not CHECKPOINT.fullmatch(name)], here)
         checkpoints = {os.path.dirname(name) for name in changed if CHECKPOINT.fullmatch(name)}
@@ -280,6 +281,15 @@ def _order(name: str) -> tuple[int, str]:
 def _stamp(path: Path) -> tuple[int, int]:
     status = path.stat()
     return status.st_size, status.st_mtime_ns
+
+
+def _stamps(folder: Path) -> dict[str, tuple[int, int]]:
+    """Size and time of the files of a run, without those that the training deletes meanwhile."""
+    stamps = {}
+    for name in _visible(folder):
+        with contextlib.suppress(FileNotFoundError):
+            stamps[name] = _stamp(folder / name)
+    return stamps
 
 
 def _visible(folder: Path) -> list[str]:

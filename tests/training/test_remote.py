@@ -20,7 +20,7 @@ import pytest
 import ganzoo
 from ganzoo.core.errors import StorageError, UsageError
 from ganzoo.core.storage import RemoteFolder
-from ganzoo.training import checkpoint
+from ganzoo.training import checkpoint, remote
 from ganzoo.training.run import Run
 from tests.conftest import Command
 from tests.ranks import join, start
@@ -233,6 +233,15 @@ def test_a_new_run_does_not_touch_the_copy_of_one_that_was_deleted(machine: Mach
     second = ganzoo.train("vanilla", out=url, seed=1, **OPTIONS, **SCHEDULE)
     assert second.path == first.path
     assert Run.open(f"{first.path}~1").config["seed"] == 0
+
+
+def test_files_that_the_training_deletes_during_an_upload_are_no_failure(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: dict[str, Any]
+) -> None:
+    visible, url = remote._visible, f"memory://{tmp_path.name}/pruned"
+    monkeypatch.setattr(remote, "_visible", lambda folder: [*visible(folder), "checkpoints/step-00000001/state.pt"])
+    ganzoo.train("vanilla", out=url, **OPTIONS, **SCHEDULE)
+    assert_same(state_of(url, tmp_path / "download"), whole)
 
 
 def test_two_machines_that_train_one_run_are_told(machine: Machine, tmp_path: Path) -> None:
