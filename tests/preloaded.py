@@ -1,4 +1,4 @@
-"""What trainings in forked processes need, imported and read before the fork."""
+"""Imports and reads, before the fork, what trainings in forked processes need."""
 
 from __future__ import annotations
 

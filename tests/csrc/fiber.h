@@ -37,7 +37,7 @@ using Context = ucontext_t;
 inline void switch_context(Context& from, Context& to) { swapcontext(&from, &to); }
 #endif
 
-// A stack, and where its function goes on.
+// A stack and the point at which its function continues.
 class Fiber {
  public:
   // The next switch to `context` begins `enter`, which must not return; what ran on this stack is forgotten.

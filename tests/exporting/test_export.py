@@ -37,7 +37,7 @@ FORMATS = {"onnx": onnx.convert, "pt2": pt2.convert}
 
 @pytest.fixture(autouse=True, scope="module")
 def one_table() -> Iterator[None]:
-    """torch makes its table of ONNX functions anew for every export, which takes as long as an export."""
+    """torch rebuilds its table of ONNX functions for every export, which takes half a second."""
     from torch.onnx._internal.exporter._registration import ONNXRegistry
 
     with pytest.MonkeyPatch.context() as patch:
