@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ganzoo.ops.autograd import functorch_active
 from ganzoo.ops.backend import exporting, resolve
-from ganzoo.ops.dispatch import functorch_active
 
 STEPS = 1 << 16
 

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from ganzoo.nn.batch_norm import is_stock, norm_tensors
 from ganzoo.nn.blocks import ConvTransposeBNReLU, ConvTransposeTanh, fusible_transposed, plain_tanh
+from ganzoo.ops.autograd import functorch_active
 from ganzoo.ops.backend import exporting, resolve
-from ganzoo.ops.dispatch import functorch_active
 from ganzoo.ops.inference import Step, image_step, one_pixel_step, up_step
 
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")

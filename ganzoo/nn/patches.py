@@ -12,9 +12,10 @@ from ganzoo.core.spec import DataSpec
 from ganzoo.nn.batch_norm import is_stock
 from ganzoo.nn.blocks import ConvBNLeakyReLU
 from ganzoo.nn.init import initialise
+from ganzoo.ops.autograd import functorch_active
 from ganzoo.ops.backend import exporting, resolve
 from ganzoo.ops.convolution import conv_leaky_relu
-from ganzoo.ops.dispatch import FEW_CHANNELS, functorch_active
+from ganzoo.ops.dispatch import FEW_CHANNELS
 
 PatchNorm = Literal["batch", "instance", "none"]
 SMALLEST = 3

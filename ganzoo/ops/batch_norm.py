@@ -14,15 +14,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ganzoo.ops import cpu_library, cuda_library, reference
-from ganzoo.ops.autograd import Gradients, declare, empty_image
+from ganzoo.ops.autograd import Gradients, call, declare, empty_image, needs_grad
 from ganzoo.ops.dispatch import (
     Kernels,
-    below_autograd,
     dense_reason,
     dispatch,
     float32_reason,
     is_channels_last,
-    needs_grad,
     statically_true,
 )
 
@@ -108,11 +106,11 @@ def batch_norm_leaky_relu(
     if dispatch(NORM, backend, x, norm, training) is None:
         return reference.batch_norm_leaky_relu(x, *norm, slope=slope, training=training, momentum=momentum, eps=eps)
     if training:
-        mean, var = below_autograd(ops.channel_stats.default, x.detach())
+        mean, var = call(ops.channel_stats, x.detach())
         out = normalize(x, mean, var, norm, momentum, eps, slope)
     else:
         statistics = running_mean, running_var
-        out = below_autograd(ops.batch_norm_act.default, x, *statistics, weight, bias, eps, slope)
+        out = call(ops.batch_norm_act, x, *statistics, weight, bias, eps, slope)
     return out if is_channels_last(x) else out.contiguous()
 
 
@@ -123,11 +121,7 @@ def normalize(
     if norm.running_mean is not None and norm.running_var is not None:
         count = y.numel() // y.shape[1]
         _update(norm.running_mean, norm.running_var, mean, var, momentum, count / (count - 1))
-    arguments = (y, mean, var, norm.weight, norm.bias, eps, slope)
-    operator = ops.batch_norm_act.default
-    recorded = needs_grad(y, norm.weight, norm.bias)
-    out: Tensor = operator(*arguments) if recorded else below_autograd(operator, *arguments)
-    return out
+    return call(ops.batch_norm_act, y, mean, var, norm.weight, norm.bias, eps, slope)  # type: ignore[no-any-return]
 
 
 @torch.no_grad()
@@ -176,7 +170,7 @@ def _backward(ctx: Any, grad: Tensor) -> Gradients:
     if torch.is_grad_enabled():  # create_graph=True
         dy, dgamma, dbeta = _differentiable_backward(grad, y, gamma, beta, ctx.eps, ctx.slope)
     else:
-        dy, dgamma, dbeta = ops.batch_norm_act_backward(grad, y, mean, var, gamma, beta, ctx.eps, ctx.slope)
+        dy, dgamma, dbeta = call(ops.batch_norm_act_backward, grad, y, mean, var, gamma, beta, ctx.eps, ctx.slope)
     return dy, None, None, None if gamma is None else dgamma, None if beta is None else dbeta, None, None
 
 

@@ -26,7 +26,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganzoo.ops.dispatch import Kernels, below_autograd, dispatch, statically_true
+from ganzoo.ops.autograd import call
+from ganzoo.ops.dispatch import Kernels, dispatch, statically_true
 
 MIN_WORK = 1 << 18
 """Fewest multiplications that `auto` computes as products: below, the calls take longer than they save."""
@@ -233,7 +234,7 @@ def _rows(signals: Tensor, kernel: int, stride: int, padding: int, positions: in
 def _product(a: Tensor, b: Tensor) -> Tensor:
     if a.dtype != torch.float32:
         return a @ b
-    result: Tensor = below_autograd(torch.ops.ganzoo.matmul.default, a, b, None)
+    result: Tensor = call(torch.ops.ganzoo.matmul, a, b, None)
     return result
 
 

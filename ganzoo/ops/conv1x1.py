@@ -19,17 +19,14 @@ import torch
 from torch import Tensor
 
 from ganzoo.ops import reference
-from ganzoo.ops.autograd import Gradients, declare, empty_image, leaky_relu_backward
+from ganzoo.ops.autograd import Gradients, call, declare, empty_image, functorch_active, leaky_relu_backward
 from ganzoo.ops.backend import NativeError, exporting, resolve
 from ganzoo.ops.dispatch import (
     Kernels,
-    below_autograd,
     dispatch,
     float32_on_cpu_reason,
-    functorch_active,
     is_channels_last,
     like_reference,
-    needs_grad,
     shape_reason,
     statically_true,
 )
@@ -95,11 +92,7 @@ def conv1x1(
         product = resolve(backend) != "reference" and not exporting() and _is_matrix_of_pixels(x)
         compute = reference.product1x1 if product else reference.conv1x1
         return compute(x, weight, bias, residual=residual, input_slope=input_slope, slope=slope)
-    arguments = (x, weight, bias, residual, input_slope, slope)
-    operator = ops.conv1x1.default
-    recorded = needs_grad(x, weight, bias, residual)
-    out = operator(*arguments) if recorded else below_autograd(operator, *arguments)
-    return like_reference(out, x, weight)
+    return like_reference(call(ops.conv1x1, x, weight, bias, residual, input_slope, slope), x, weight)
 
 
 def _is_matrix_of_pixels(x: Tensor) -> bool:
@@ -119,9 +112,9 @@ def _backward(ctx: Any, grad: Tensor) -> Gradients:
     after = None if out is None else out.detach()
     dx = dweight = dshift = dresidual = None
     if ctx.needs_input_grad[0]:
-        dx = ops.conv1x1_masked(grad, weight, True, after, ctx.slope, before, ctx.input_slope)
+        dx = call(ops.conv1x1_masked, grad, weight, True, after, ctx.slope, before, ctx.input_slope)
     if ctx.needs_input_grad[1]:
-        dweight = ops.conv1x1_weight_grad(x, grad, None, ctx.input_slope, after, ctx.slope)
+        dweight = call(ops.conv1x1_weight_grad, x, grad, None, ctx.input_slope, after, ctx.slope)
     if (ctx.shift and ctx.needs_input_grad[2]) or (ctx.residual and ctx.needs_input_grad[3]):
         dresidual = grad if out is None else leaky_relu_backward(grad, out, ctx.slope)
         dshift = dresidual.sum((0, 2, 3)) if ctx.shift and ctx.needs_input_grad[2] else None
@@ -138,11 +131,11 @@ def _masked_backward(ctx: Any, grad: Tensor) -> Gradients:
     dx = dweight = None
     if ctx.needs_input_grad[0]:
         at = _signs(in_signs, x, ctx.in_slope)
-        dx = ops.conv1x1_masked(grad, weight, not ctx.transposed, out_signs, ctx.out_slope, at, ctx.in_slope)
+        dx = call(ops.conv1x1_masked, grad, weight, not ctx.transposed, out_signs, ctx.out_slope, at, ctx.in_slope)
     if ctx.needs_input_grad[1]:
         of_x, of_grad = (x, in_signs, ctx.in_slope), (grad, out_signs, ctx.out_slope)
         inputs, outputs = (of_grad, of_x) if ctx.transposed else (of_x, of_grad)
-        dweight = ops.conv1x1_weight_grad(inputs[0], outputs[0], *inputs[1:], *outputs[1:])
+        dweight = call(ops.conv1x1_weight_grad, inputs[0], outputs[0], *inputs[1:], *outputs[1:])
     return dx, dweight, None, None, None, None, None
 
 
@@ -156,10 +149,10 @@ def _weight_grad_backward(ctx: Any, weight: Tensor) -> Gradients:
     dx = dgrad = None
     if ctx.needs_input_grad[0]:
         at = _signs(x_signs, x, ctx.x_slope)
-        dx = ops.conv1x1_masked(grad, weight, True, grad_signs, ctx.grad_slope, at, ctx.x_slope)
+        dx = call(ops.conv1x1_masked, grad, weight, True, grad_signs, ctx.grad_slope, at, ctx.x_slope)
     if ctx.needs_input_grad[1]:
         at = _signs(grad_signs, grad, ctx.grad_slope)
-        dgrad = ops.conv1x1_masked(x, weight, False, x_signs, ctx.x_slope, at, ctx.grad_slope)
+        dgrad = call(ops.conv1x1_masked, x, weight, False, x_signs, ctx.x_slope, at, ctx.grad_slope)
     return dx, dgrad, None, None, None, None
 
 

@@ -8,7 +8,6 @@ other strides are converted on the way in, NCHW at the cost of a copy.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 
 import torch
@@ -16,16 +15,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ganzoo.ops import reference
+from ganzoo.ops.autograd import call, needs_grad
 from ganzoo.ops.batch_norm import BatchNorm, fold, normalize, scale_shift_act
 from ganzoo.ops.cuda_library import compute_dtype, is_cuda
 from ganzoo.ops.dispatch import (
     BlockRule,
     Kernels,
-    below_autograd,
     dispatch,
     kernel_dtype,
     like_reference,
-    needs_grad,
 )
 from ganzoo.ops.linear import linear
 from ganzoo.ops.packing import pack_strided, pack_transposed, packed
@@ -84,7 +82,7 @@ def conv_transpose_bn_relu(
             with torch.autocast("cpu", enabled=False):
                 y = one_pixel_product(x.float(), weight, training, backend)
         if training:
-            mean, var = ops.channel_stats.default(y.detach())
+            mean, var = call(ops.channel_stats, y.detach())
             out = normalize(y, mean, var, norm, momentum, eps, 0.0)
         else:
             out = scale_shift_act(y, *fold(norm, eps), 0.0)
@@ -133,28 +131,26 @@ def _conv_bn(
     """The block on channels_last images, by the kernels of one of three convolutions."""
     pack: Callable[[Tensor], Tensor]
     size: tuple[int, ...] = ()
-    residual: tuple[None, ...] = ()  # an argument of the first alone
+    residual: tuple[None, ...] = ()  # as the groups, an argument of the first alone
+    groups: tuple[int, ...] = ()
     if isinstance(rule, Stride1Rule):
         convolve, with_stats, pack = ops.conv_stride1, ops.conv_stride1_stats, ops.conv_stride1_pack_weight.default
-        residual = (None,)
+        residual, groups = (None,), (1,)
     elif rule.transposed:
         convolve, with_stats, pack = ops.conv_transpose4x4s2, ops.conv_transpose4x4s2_stats, pack_transposed
         size = (2 * x.shape[2], 2 * x.shape[3])
     else:
         convolve, with_stats, pack = ops.conv4x4s2, ops.conv4x4s2_stats, pack_strided
     if training:
-        operator = with_stats.default
-        call = operator if needs_grad(x, weight) else functools.partial(below_autograd, operator)
-        y, mean, var = call(x, weight, *size)
+        y, mean, var = call(with_stats, x, weight, *size)
         return normalize(y, mean, var, norm, momentum, eps, slope)
     scale, shift = fold(norm, eps)
-    operator = convolve.default
     if needs_grad(x, weight, scale, shift):
-        return scale_shift_act(operator(x, weight, None, None, None, *residual, 1.0, *size), scale, shift, slope)
+        y = call(convolve, x, weight, None, None, None, *residual, 1.0, *groups, *size)
+        return scale_shift_act(y, scale, shift, slope)
     # scale and shift are applied in the epilogue: the packed weight does not depend on the batch norm
     panels = packed(weight, pack, kernels)
-    out: Tensor = below_autograd(operator, x, weight, panels, scale, shift, *residual, slope, *size)
-    return out
+    return call(convolve, x, weight, panels, scale, shift, *residual, slope, *groups, *size)  # type: ignore[no-any-return]
 
 
 def _is_inside(x: Tensor, weight: Tensor, padding: int) -> bool:

@@ -16,18 +16,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ganzoo.ops import few_channels, reference
-from ganzoo.ops.autograd import Gradients, declare, empty_image, leaky_relu_backward
+from ganzoo.ops.autograd import Gradients, call, declare, empty_image, leaky_relu_backward, needs_grad
 from ganzoo.ops.backend import NativeError, exporting, resolve
 from ganzoo.ops.batch_norm import fake_stats
 from ganzoo.ops.cuda_library import compute_dtype
 from ganzoo.ops.dispatch import (
     FEW_CHANNELS,
     BlockRule,
-    below_autograd,
     dispatch,
     kernel_dtype,
     like_reference,
-    needs_grad,
 )
 from ganzoo.ops.linear import linear
 from ganzoo.ops.packing import pack_strided, packed
@@ -70,12 +68,9 @@ def conv_leaky_relu(
         return reference.conv_leaky_relu(x, weight, bias, stride=stride, padding=padding, slope=slope)
     dtype, x = compute_dtype(x), x.to(kernel_dtype(x, kernels))
     shift = None if bias is None else bias.float()
-    operator = ops.conv4x4s2.default
-    if needs_grad(x, weight, bias):
-        out = operator(x, weight, None, None, shift, slope)
-    else:
-        panels = None if rule.few_channels else packed(weight, pack_strided, kernels)
-        out = below_autograd(operator, x, weight, panels, None, shift, slope)
+    read_in_place = rule.few_channels or needs_grad(x, weight, bias)
+    panels = None if read_in_place else packed(weight, pack_strided, kernels)
+    out = call(ops.conv4x4s2, x, weight, panels, None, shift, slope)
     return like_reference(out.to(dtype), x, weight)
 
 
@@ -98,8 +93,8 @@ def _whole_image(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -
 
 def _convolve(transposed: bool, x: Tensor, weight: Tensor, height: Any, width: Any) -> Tensor:
     if transposed:
-        return ops.conv_transpose4x4s2(x, weight, None, None, None, 1.0, height, width)  # type: ignore[no-any-return]
-    return ops.conv4x4s2(x, weight, None, None, None, 1.0)  # type: ignore[no-any-return]
+        return call(ops.conv_transpose4x4s2, x, weight, None, None, None, 1.0, height, width)  # type: ignore[no-any-return]
+    return call(ops.conv4x4s2, x, weight, None, None, None, 1.0)  # type: ignore[no-any-return]
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -129,7 +124,7 @@ def _adjoints(
 ) -> tuple[Tensor | None, Tensor | None]:
     dx = _convolve(not transposed, grad, weight, x.shape[2], x.shape[3]) if ctx.needs_input_grad[0] else None
     small, big = (x, grad) if transposed else (grad, x)
-    return dx, ops.conv4x4s2_weight_grad(small, big) if ctx.needs_input_grad[1] else None
+    return dx, call(ops.conv4x4s2_weight_grad, small, big) if ctx.needs_input_grad[1] else None
 
 
 def _setup_stats_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:

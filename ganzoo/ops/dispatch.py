@@ -12,9 +12,9 @@ from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from ganzoo.ops import cpu_library, cuda_library
+from ganzoo.ops.autograd import functorch_active
 from ganzoo.ops.backend import NativeError, exporting, resolve, warn_once
 
 FEW_CHANNELS = 4
@@ -206,11 +206,6 @@ def dense_reason(t: Tensor) -> str | None:
     return "they are for dense tensors on the CPU" if not t.is_cpu or t.layout != torch.strided else None
 
 
-def functorch_active() -> bool:
-    """Whether torch.func or forward-mode AD is active: the operators have no rules for them and would lose tangents."""
-    return bool(torch._C._are_functorch_transforms_active()) or forward_ad._current_level >= 0
-
-
 def statically_true(condition: Any) -> bool:
     """`condition` on sizes; in a program exported for many sizes, whether it holds for all of them."""
     if torch.compiler.is_exporting():
@@ -228,20 +223,3 @@ def is_channels_last(t: Tensor) -> bool:
 def like_reference(out: Tensor, x: Tensor, weight: Tensor) -> Tensor:
     """`out`, which is channels_last, in the memory format that PyTorch's convolutions would return."""
     return out if is_channels_last(x) or is_channels_last(weight) else out.contiguous()
-
-
-def needs_grad(*tensors: Tensor | None) -> bool:
-    """Whether autograd records an operation on these tensors."""
-    if torch.is_grad_enabled():
-        for t in tensors:
-            if t is not None and t.requires_grad:
-                return True
-    return False
-
-
-def below_autograd(operator: Any, *arguments: Any) -> Any:
-    """Call `operator` without its derivatives, which are Python and take time even if nothing requires a gradient."""
-    if torch.compiler.is_compiling():
-        return operator(*arguments)
-    with torch._C._AutoDispatchBelowAutograd():
-        return operator(*arguments)

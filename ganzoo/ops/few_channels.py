@@ -14,16 +14,14 @@ import torch
 from torch import Tensor
 
 from ganzoo.ops import reference
-from ganzoo.ops.autograd import Gradients, declare, empty_image
+from ganzoo.ops.autograd import Gradients, call, declare, empty_image
 from ganzoo.ops.cuda_library import compute_dtype, has_few_channels, is_cuda
 from ganzoo.ops.dispatch import (
     FEW_CHANNELS,
     BlockRule,
-    below_autograd,
     dispatch,
     kernel_dtype,
     like_reference,
-    needs_grad,
 )
 
 ops = torch.ops.ganzoo
@@ -50,11 +48,7 @@ def conv_transpose_tanh(
         return reference.conv_transpose_tanh(x, weight, bias, stride=stride, padding=padding)
     dtype, x = compute_dtype(x), x.to(kernel_dtype(x, kernels))
     bias = None if bias is None else bias.float()
-    operator, size = ops.conv_transpose4x4s2_tanh.default, (2 * x.shape[2], 2 * x.shape[3])
-    if needs_grad(x, weight, bias):
-        out = operator(x, weight, bias, *size)
-    else:
-        out = below_autograd(operator, x, weight, bias, *size)
+    out = call(ops.conv_transpose4x4s2_tanh, x, weight, bias, 2 * x.shape[2], 2 * x.shape[3])
     return like_reference(out.to(dtype), x, weight)
 
 
@@ -74,9 +68,9 @@ def gradients(
     """
     dx = dweight = dshift = None
     if needs[0]:
-        dx = ops.few_channels_input_grad(grad, out, weight, transposed, slope, x.shape[2], x.shape[3])
+        dx = call(ops.few_channels_input_grad, grad, out, weight, transposed, slope, x.shape[2], x.shape[3])
     if needs[1] or needs[2]:
-        dweight, dshift = ops.few_channels_weight_grad(grad, out, x, transposed, slope)
+        dweight, dshift = call(ops.few_channels_weight_grad, grad, out, x, transposed, slope)
     return dx, dweight if needs[1] else None, dshift if needs[2] else None
 
 
@@ -89,8 +83,8 @@ def _backward(ctx: Any, grad: Tensor) -> Gradients:
     if can_fuse_gradients(grad, weight):
         return *gradients(True, grad, out, x, weight, 1.0, ctx.needs_input_grad), None, None
     grad = torch.ops.aten.tanh_backward(grad, out)
-    dx = ops.conv4x4s2(grad, weight, None, None, None, 1.0) if ctx.needs_input_grad[0] else None
-    dweight = ops.conv4x4s2_weight_grad(x, grad) if ctx.needs_input_grad[1] else None
+    dx = call(ops.conv4x4s2, grad, weight, None, None, None, 1.0) if ctx.needs_input_grad[0] else None
+    dweight = call(ops.conv4x4s2_weight_grad, x, grad) if ctx.needs_input_grad[1] else None
     return dx, dweight, grad.sum((0, 2, 3), dtype=torch.float32) if ctx.needs_input_grad[2] else None, None, None
 
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ganzoo.ops.autograd import call
 from ganzoo.ops.batch_norm import BatchNorm, fold
 from ganzoo.ops.conv_bn import CONV_TRANSPOSE_BN, ONE_PIXEL_BN, one_pixel_product
 from ganzoo.ops.dispatch import Kernels, dispatch, is_channels_last
@@ -33,13 +34,14 @@ def one_pixel_step(
     tensors = BatchNorm(*norm)
     if padding or dispatch(ONE_PIXEL, "auto", x, weight, tensors, stride, padding, False) is not Kernels.CPU:
         return None
-    operator = ops.batch_norm_act.default
     gamma, beta, mean, var = tensors
     if not is_channels_last(weight):
         return None
 
     def step(x: Tensor) -> Tensor:
-        out: Tensor = operator(one_pixel_product(x, weight, False, "auto"), mean, var, gamma, beta, eps, 0.0)
+        out: Tensor = call(
+            ops.batch_norm_act, one_pixel_product(x, weight, False, "auto"), mean, var, gamma, beta, eps, 0.0
+        )
         return out
 
     return step
@@ -52,13 +54,13 @@ def up_step(
     tensors = BatchNorm(*norm)
     if dispatch(UP, "auto", x, weight, tensors, stride, padding, False) is not Kernels.CPU:
         return None
-    operator, height, width = ops.conv_transpose4x4s2.default, 2 * x.shape[2], 2 * x.shape[3]
+    height, width = 2 * x.shape[2], 2 * x.shape[3]
     if not is_channels_last(x):
         return None
 
     def step(x: Tensor) -> Tensor:
         panels = packed(weight, pack_transposed, Kernels.CPU)
-        out: Tensor = operator(x, weight, panels, *fold(tensors, eps), 0.0, height, width)
+        out: Tensor = call(ops.conv_transpose4x4s2, x, weight, panels, *fold(tensors, eps), 0.0, height, width)
         return out
 
     return step
@@ -68,12 +70,11 @@ def image_step(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padd
     """The last block, channels_last images to those of 1 to 4 channels."""
     if dispatch(IMAGE, "auto", x, weight, (bias,), stride, padding) is not Kernels.CPU:
         return None
-    operator, height, width = ops.conv_transpose4x4s2_tanh.default, 2 * x.shape[2], 2 * x.shape[3]
+    height, width = 2 * x.shape[2], 2 * x.shape[3]
     if not is_channels_last(x):
         return None
 
     def step(x: Tensor) -> Tensor:
-        out: Tensor = operator(x, weight, bias, height, width)
-        return out
+        return call(ops.conv_transpose4x4s2_tanh, x, weight, bias, height, width)  # type: ignore[no-any-return]
 
     return step

@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganzoo.ops.autograd import Gradients, declare
+from ganzoo.ops.autograd import Gradients, call, declare
 from ganzoo.ops.constant_results import assume_constant_result
-from ganzoo.ops.dispatch import Kernels, below_autograd, dispatch, float32_on_cpu_reason, statically_true
+from ganzoo.ops.dispatch import Kernels, dispatch, float32_on_cpu_reason, statically_true
 
 MIN_WORK, MIN_WORK_OF_NARROW_UNITS = 1 << 19, 1 << 23
 """Fewest multiplications of a product that `auto` computes natively: below, the call costs as much as it saves.
@@ -64,9 +64,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, backend: st
     if dispatch(RULE, backend, x, weight, bias) is None:
         return F.linear(x, weight, bias)
     result: Tensor
-    if not torch.is_grad_enabled():
-        result = below_autograd(torch.ops.ganzoo.matmul.default, x, weight.t(), bias)
-    elif torch.compiler.is_compiling():
+    if not torch.is_grad_enabled() or torch.compiler.is_compiling():
         result = _matmul(x, weight.t(), bias)
     else:
         result = _Linear.apply(x, weight, bias)  # type: ignore[no-untyped-call]
@@ -107,30 +105,21 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return _matmul_or_record(x, weight.t(), bias)
+        return _matmul(x, weight.t(), bias)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         (grad,) = grads
         x, weight = ctx.saved_tensors
         return (
-            _matmul_or_record(grad, weight) if ctx.needs_input_grad[0] else None,
-            _matmul_or_record(grad.t(), x) if ctx.needs_input_grad[1] else None,
+            _matmul(grad, weight) if ctx.needs_input_grad[0] else None,
+            _matmul(grad.t(), x) if ctx.needs_input_grad[1] else None,
             grad.sum(dim=0) if ctx.needs_input_grad[2] else None,
         )
 
 
-def _matmul_or_record(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
-    """a @ b + bias, recorded by autograd only in a backward pass that is itself differentiated."""
-    if torch.is_grad_enabled():
-        return _matmul(a, b, bias)
-    result: Tensor = below_autograd(torch.ops.ganzoo.matmul.default, a, b, bias)
-    return result
-
-
 def _matmul(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
-    result: Tensor = torch.ops.ganzoo.matmul.default(a, b, bias)
-    return result
+    return call(torch.ops.ganzoo.matmul, a, b, bias)  # type: ignore[no-any-return]
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:

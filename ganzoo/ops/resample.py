@@ -17,16 +17,15 @@ import torch
 from torch import Tensor
 
 from ganzoo.ops import cuda_library, reference
+from ganzoo.ops.autograd import call, needs_grad
 from ganzoo.ops.dispatch import (
     FEW_CHANNELS,
     Kernels,
-    below_autograd,
     dispatch,
     image_on_cpu_reason,
     is_channels_last,
     kernel_dtype,
     like_reference,
-    needs_grad,
     shape_reason,
     statically_true,
 )
@@ -81,12 +80,8 @@ def upsample_conv(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, back
     if dispatch(UPSAMPLE_CONV, backend, x, weight, bias) is None:
         return reference.upsample_conv(x, weight, bias)
     dtype, x = cuda_library.compute_dtype(x), x.to(kernel_dtype(x, Kernels.CPU))
-    operator, size = ops.conv_transpose4x4s2.default, (2 * x.shape[2], 2 * x.shape[3])
-    if needs_grad(x, weight, bias):
-        out = operator(x, transposed_kernel(weight), None, None, bias, 1.0, *size)
-    else:
-        small, panels = _for_inference(weight, True)
-        out = below_autograd(operator, x, small, panels, None, bias, 1.0, *size)
+    small, panels = (transposed_kernel(weight), None) if needs_grad(x, weight, bias) else _for_inference(weight, True)
+    out = call(ops.conv_transpose4x4s2, x, small, panels, None, bias, 1.0, 2 * x.shape[2], 2 * x.shape[3])
     return like_reference(out.to(dtype), x, weight)
 
 
@@ -100,12 +95,8 @@ def conv_downsample(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, ba
     if dispatch(CONV_DOWNSAMPLE, backend, x, weight, bias) is None:
         return reference.conv_downsample(x, weight, bias)
     dtype, x = cuda_library.compute_dtype(x), x.to(kernel_dtype(x, Kernels.CPU))
-    operator = ops.conv4x4s2.default
-    if needs_grad(x, weight, bias):
-        out = operator(x, strided_kernel(weight), None, None, bias, 1.0)
-    else:
-        small, panels = _for_inference(weight, False)
-        out = below_autograd(operator, x, small, panels, None, bias, 1.0)
+    small, panels = (strided_kernel(weight), None) if needs_grad(x, weight, bias) else _for_inference(weight, False)
+    out = call(ops.conv4x4s2, x, small, panels, None, bias, 1.0)
     return like_reference(out.to(dtype), x, weight)
 
 

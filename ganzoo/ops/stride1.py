@@ -17,19 +17,17 @@ import torch
 from torch import Tensor
 
 from ganzoo.ops import cuda_library, reference
-from ganzoo.ops.autograd import Gradients, declare, empty_image, leaky_relu_backward
+from ganzoo.ops.autograd import Gradients, call, declare, empty_image, leaky_relu_backward, needs_grad
 from ganzoo.ops.backend import NativeError, resolve
 from ganzoo.ops.batch_norm import fake_stats
 from ganzoo.ops.dispatch import (
     FEW_CHANNELS,
     BlockRule,
     Kernels,
-    below_autograd,
     dispatch,
     image_on_cpu_reason,
     is_channels_last,
     like_reference,
-    needs_grad,
     statically_true,
 )
 from ganzoo.ops.packing import packed
@@ -80,11 +78,9 @@ def conv4x4(
 def _convolve(
     x: Tensor, weight: Tensor, bias: Tensor | None, residual: Tensor | None, slope: float, groups: int
 ) -> Tensor:
-    operator = ops.conv_stride1.default
-    if needs_grad(x, weight, bias, residual):
-        return operator(x, weight, None, None, bias, residual, slope, groups)  # type: ignore[no-any-return]
-    panels = packed(weight, ops.conv_stride1_pack_weight.default, Kernels.CPU, groups)
-    return below_autograd(operator, x, weight, panels, None, bias, residual, slope, groups)  # type: ignore[no-any-return]
+    recorded = needs_grad(x, weight, bias, residual)
+    panels = None if recorded else packed(weight, ops.conv_stride1_pack_weight.default, Kernels.CPU, groups)
+    return call(ops.conv_stride1, x, weight, panels, None, bias, residual, slope, groups)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
@@ -184,8 +180,8 @@ def _backward(ctx: Any, grad: Tensor) -> Gradients:
 def _adjoints(
     ctx: Any, x: Tensor, weight: Tensor, grad: Tensor, groups: int = 1
 ) -> tuple[Tensor | None, Tensor | None]:
-    dx = ops.conv_stride1_input_grad(grad, weight, groups) if ctx.needs_input_grad[0] else None
-    return dx, ops.conv_stride1_weight_grad(x, grad, groups) if ctx.needs_input_grad[1] else None
+    dx = call(ops.conv_stride1_input_grad, grad, weight, groups) if ctx.needs_input_grad[0] else None
+    return dx, call(ops.conv_stride1_weight_grad, x, grad, groups) if ctx.needs_input_grad[1] else None
 
 
 def _setup_stats_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -207,7 +203,7 @@ def _input_grad_backward(ctx: Any, cotangent: Tensor) -> Gradients:
     grad, weight = ctx.saved_tensors
     return (
         _plain(cotangent, weight, ctx.groups) if ctx.needs_input_grad[0] else None,
-        ops.conv_stride1_weight_grad(cotangent, grad, ctx.groups) if ctx.needs_input_grad[1] else None,
+        call(ops.conv_stride1_weight_grad, cotangent, grad, ctx.groups) if ctx.needs_input_grad[1] else None,
         None,
     )
 
@@ -215,14 +211,14 @@ def _input_grad_backward(ctx: Any, cotangent: Tensor) -> Gradients:
 def _weight_grad_backward(ctx: Any, cotangent: Tensor) -> Gradients:
     x, grad = ctx.saved_tensors
     return (
-        ops.conv_stride1_input_grad(grad, cotangent, ctx.groups) if ctx.needs_input_grad[0] else None,
+        call(ops.conv_stride1_input_grad, grad, cotangent, ctx.groups) if ctx.needs_input_grad[0] else None,
         _plain(x, cotangent, ctx.groups) if ctx.needs_input_grad[1] else None,
         None,
     )
 
 
 def _plain(x: Tensor, weight: Tensor, groups: int) -> Tensor:
-    return ops.conv_stride1(x, weight, None, None, None, None, 1.0, groups)  # type: ignore[no-any-return]
+    return call(ops.conv_stride1, x, weight, None, None, None, None, 1.0, groups)  # type: ignore[no-any-return]
 
 
 def _fake_pack(weight: Tensor, groups: int = 1) -> Tensor:

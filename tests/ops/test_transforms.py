@@ -99,6 +99,19 @@ def test_transforms_use_the_reference(kind: str, differentiated: bool) -> None:
 
 @needs_native
 @every_block
+def test_gradients_of_many_outputs_at_once(kind: str) -> None:
+    block, x = make(kind)
+    x.requires_grad_()
+    with ops.use_backend("native"):
+        out = block(x)
+        directions = torch.stack([torch.ones_like(out), out.detach()])
+        together = torch.autograd.grad(out, [x], directions, is_grads_batched=True, retain_graph=True)[0]
+        for direction, gradient in zip(directions, together):
+            torch.testing.assert_close(gradient, torch.autograd.grad(out, [x], direction, retain_graph=True)[0])
+
+
+@needs_native
+@every_block
 def test_torch_export(kind: str) -> None:
     block, x = make(kind, training=False)
     with ops.use_backend("native"):
