@@ -15,10 +15,12 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 Gradients = tuple[Tensor | None, ...]
+Needs = tuple[bool, ...]
+"""For each input, whether its gradient is used."""
 
 
 class Operator(NamedTuple):
-    """The Python side of an operator: the arguments of `torch.library.register_fake` and `register_autograd`."""
+    """The Python side of an operator: its fake kernel, and its derivatives as in `declare`."""
 
     fake: Callable[..., Any]
     backward: Callable[..., Any] | None
@@ -36,7 +38,11 @@ def declare(
     backward: Callable[..., Any] | None = None,
     setup_context: Callable[..., None] | None = None,
 ) -> None:
-    """Declare the fake kernel and the derivatives of `torch.ops.ganzoo.<name>`, whose schema is in csrc/torch/cpu."""
+    """Declare the fake kernel and the derivatives of `torch.ops.ganzoo.<name>`, whose schema is in csrc/torch/cpu.
+
+    `setup_context(ctx, inputs, output)` is as in `torch.library.register_autograd`; `backward(ctx, needs, *grads)` is
+    told in addition of which inputs the gradients are needed, and returns None for the others.
+    """
     _operators[name] = Operator(fake, backward, setup_context)
 
 
@@ -45,9 +51,9 @@ def register() -> None:
     for name, operator in _operators.items():
         torch.library.register_fake(f"ganzoo::{name}", functools.partial(_on_one_device, operator.fake))
         if operator.backward is not None and operator.setup_context is not None:
-            torch.library.register_autograd(f"ganzoo::{name}", operator.backward, setup_context=operator.setup_context)
             overload = getattr(torch.ops.ganzoo, name).default
-            _functions[overload] = _function(overload, operator.backward, operator.setup_context)
+            function = _functions[overload] = _function(overload, operator.backward, operator.setup_context)
+            torch.library.register_autograd(overload, function.backward, setup_context=operator.setup_context)
 
 
 def call(operator: Any, *arguments: Any) -> Any:
@@ -75,6 +81,26 @@ def functorch_active() -> bool:
     return bool(torch._C._are_functorch_transforms_active()) or forward_ad._current_level >= 0
 
 
+def needed_gradients(ctx: Any) -> Needs:
+    """Of which inputs of an autograd function the present backward pass uses the gradients.
+
+    PyTorch's own operations compute no others; `ctx.needs_input_grad` tells which inputs require one at all. A gradient
+    penalty, which differentiates by the images, would compute the gradients of all weights in vain.
+    """
+    required: Needs = ctx.needs_input_grad
+    if torch.compiler.is_compiling():  # the compiler drops what is not used
+        return required
+    nodes = (node for node, _ in ctx.next_functions if node is not None)  # one for each input that requires a gradient
+    return tuple(requires and _executes(next(nodes)) for requires in required)
+
+
+def _executes(node: Any) -> bool:
+    try:
+        return torch._C._will_engine_execute_node(node)
+    except RuntimeError:  # of a leaf whose gradient is asked for, PyTorch cannot tell
+        return True
+
+
 def _function(operator: Any, backward: Callable[..., Any], setup_context: Callable[..., None]) -> Any:
     def forward(ctx: Any, *arguments: Any) -> Any:
         with torch._C._AutoDispatchBelowAutograd():
@@ -82,7 +108,10 @@ def _function(operator: Any, backward: Callable[..., Any], setup_context: Callab
         setup_context(ctx, arguments, output)
         return output
 
-    methods = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
+    def backward_of_needed(ctx: Any, *grads: Tensor) -> Any:
+        return backward(ctx, needed_gradients(ctx), *grads)
+
+    methods = {"forward": staticmethod(forward), "backward": staticmethod(backward_of_needed)}
     return type(operator.name(), (torch.autograd.Function,), methods)
 
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ganzoo.ops import cpu_library, cuda_library, reference
-from ganzoo.ops.autograd import Gradients, call, declare, empty_image, needs_grad
+from ganzoo.ops.autograd import Gradients, Needs, call, declare, empty_image, needs_grad
 from ganzoo.ops.dispatch import (
     Kernels,
     dense_reason,
@@ -165,7 +165,7 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     ctx.save_for_backward(y, mean, var, gamma, beta)
 
 
-def _backward(ctx: Any, grad: Tensor) -> Gradients:
+def _backward(ctx: Any, needs: Needs, grad: Tensor) -> Gradients:
     y, mean, var, gamma, beta = ctx.saved_tensors
     if torch.is_grad_enabled():  # create_graph=True
         dy, dgamma, dbeta = _differentiable_backward(grad, y, gamma, beta, ctx.eps, ctx.slope)

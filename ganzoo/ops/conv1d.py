@@ -26,7 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganzoo.ops.autograd import call
+from ganzoo.ops.autograd import call, needed_gradients
 from ganzoo.ops.dispatch import Kernels, dispatch, statically_true
 
 MIN_WORK = 1 << 18
@@ -184,16 +184,18 @@ class _WeightGrad(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         short, long = ctx.saved_tensors
-        on_short = _apply(_Conv, long, grads[0], ctx.form) if ctx.needs_input_grad[0] else None
-        on_long = _apply(_ConvTranspose, short, grads[0], ctx.form) if ctx.needs_input_grad[1] else None
+        needs = needed_gradients(ctx)
+        on_short = _apply(_Conv, long, grads[0], ctx.form) if needs[0] else None
+        on_long = _apply(_ConvTranspose, short, grads[0], ctx.form) if needs[1] else None
         return on_short, on_long, None, None
 
 
 def _adjoints(
     ctx: Any, grad: Tensor, short: Tensor, long: Tensor, weight: Tensor, transpose: Any
 ) -> tuple[Tensor | None, Tensor | None]:
-    on_signal = _apply(transpose, grad, weight, ctx.form) if ctx.needs_input_grad[0] else None
-    if not ctx.needs_input_grad[1]:
+    needs = needed_gradients(ctx)
+    on_signal = _apply(transpose, grad, weight, ctx.form) if needs[0] else None
+    if not needs[1]:
         return on_signal, None
     return on_signal, _apply(_WeightGrad, short, long, weight.shape[2], ctx.form)
 

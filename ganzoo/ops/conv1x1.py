@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from ganzoo.ops import reference
-from ganzoo.ops.autograd import Gradients, call, declare, empty_image, functorch_active, leaky_relu_backward
+from ganzoo.ops.autograd import Gradients, Needs, call, declare, empty_image, functorch_active, leaky_relu_backward
 from ganzoo.ops.backend import NativeError, exporting, resolve
 from ganzoo.ops.dispatch import (
     Kernels,
@@ -106,18 +106,18 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     ctx.save_for_backward(x, weight, output if ctx.slope != 1 else None)
 
 
-def _backward(ctx: Any, grad: Tensor) -> Gradients:
+def _backward(ctx: Any, needs: Needs, grad: Tensor) -> Gradients:
     x, weight, out = ctx.saved_tensors
     before = _signs(None, x, ctx.input_slope)
     after = None if out is None else out.detach()
     dx = dweight = dshift = dresidual = None
-    if ctx.needs_input_grad[0]:
+    if needs[0]:
         dx = call(ops.conv1x1_masked, grad, weight, True, after, ctx.slope, before, ctx.input_slope)
-    if ctx.needs_input_grad[1]:
+    if needs[1]:
         dweight = call(ops.conv1x1_weight_grad, x, grad, None, ctx.input_slope, after, ctx.slope)
-    if (ctx.shift and ctx.needs_input_grad[2]) or (ctx.residual and ctx.needs_input_grad[3]):
+    if (ctx.shift and needs[2]) or (ctx.residual and needs[3]):
         dresidual = grad if out is None else leaky_relu_backward(grad, out, ctx.slope)
-        dshift = dresidual.sum((0, 2, 3)) if ctx.shift and ctx.needs_input_grad[2] else None
+        dshift = dresidual.sum((0, 2, 3)) if ctx.shift and needs[2] else None
     return dx, dweight, dshift, dresidual if ctx.residual else None, None, None
 
 
@@ -126,13 +126,13 @@ def _setup_masked_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> Non
     ctx.save_for_backward(x, weight, in_signs, out_signs)
 
 
-def _masked_backward(ctx: Any, grad: Tensor) -> Gradients:
+def _masked_backward(ctx: Any, needs: Needs, grad: Tensor) -> Gradients:
     x, weight, in_signs, out_signs = ctx.saved_tensors
     dx = dweight = None
-    if ctx.needs_input_grad[0]:
+    if needs[0]:
         at = _signs(in_signs, x, ctx.in_slope)
         dx = call(ops.conv1x1_masked, grad, weight, not ctx.transposed, out_signs, ctx.out_slope, at, ctx.in_slope)
-    if ctx.needs_input_grad[1]:
+    if needs[1]:
         of_x, of_grad = (x, in_signs, ctx.in_slope), (grad, out_signs, ctx.out_slope)
         inputs, outputs = (of_grad, of_x) if ctx.transposed else (of_x, of_grad)
         dweight = call(ops.conv1x1_weight_grad, inputs[0], outputs[0], *inputs[1:], *outputs[1:])
@@ -144,13 +144,13 @@ def _setup_weight_grad_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -
     ctx.save_for_backward(x, grad, x_signs, grad_signs)
 
 
-def _weight_grad_backward(ctx: Any, weight: Tensor) -> Gradients:
+def _weight_grad_backward(ctx: Any, needs: Needs, weight: Tensor) -> Gradients:
     x, grad, x_signs, grad_signs = ctx.saved_tensors
     dx = dgrad = None
-    if ctx.needs_input_grad[0]:
+    if needs[0]:
         at = _signs(x_signs, x, ctx.x_slope)
         dx = call(ops.conv1x1_masked, grad, weight, True, grad_signs, ctx.grad_slope, at, ctx.x_slope)
-    if ctx.needs_input_grad[1]:
+    if needs[1]:
         at = _signs(grad_signs, grad, ctx.grad_slope)
         dgrad = call(ops.conv1x1_masked, x, weight, False, x_signs, ctx.x_slope, at, ctx.grad_slope)
     return dx, dgrad, None, None, None, None

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ganzoo.ops import few_channels, reference
-from ganzoo.ops.autograd import Gradients, call, declare, empty_image, leaky_relu_backward, needs_grad
+from ganzoo.ops.autograd import Gradients, Needs, call, declare, empty_image, leaky_relu_backward, needs_grad
 from ganzoo.ops.backend import NativeError, exporting, resolve
 from ganzoo.ops.batch_norm import fake_stats
 from ganzoo.ops.cuda_library import compute_dtype
@@ -103,28 +103,28 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     ctx.scale, ctx.shift, ctx.slope = scale is not None, shift is not None, slope
 
 
-def _backward(transposed: bool, ctx: Any, grad: Tensor) -> Gradients:
+def _backward(transposed: bool, ctx: Any, needs: Needs, grad: Tensor) -> Gradients:
     if ctx.scale:
         raise NotImplementedError("ganzoo: convolutions with a scale are for inference and have no derivative")
     x, weight, out = ctx.saved_tensors
     if out is not None:
         if not transposed and few_channels.can_fuse_gradients(grad, weight):
-            needs = (*ctx.needs_input_grad[:2], ctx.shift and ctx.needs_input_grad[4])
-            dx, dweight, dshift = few_channels.gradients(False, grad, out, x, weight, ctx.slope, needs)
+            of = (*needs[:2], ctx.shift and needs[4])
+            dx, dweight, dshift = few_channels.gradients(False, grad, out, x, weight, ctx.slope, of)
             return dx, dweight, None, None, dshift, None
         # `out` has the sign of the activation's input
         grad = leaky_relu_backward(grad, out, ctx.slope)
-    dx, dweight = _adjoints(transposed, ctx, x, weight, grad)
-    dshift = grad.sum((0, 2, 3), dtype=torch.float32) if ctx.shift and ctx.needs_input_grad[4] else None
+    dx, dweight = _adjoints(transposed, needs, x, weight, grad)
+    dshift = grad.sum((0, 2, 3), dtype=torch.float32) if ctx.shift and needs[4] else None
     return dx, dweight, None, None, dshift, None
 
 
 def _adjoints(
-    transposed: bool, ctx: Any, x: Tensor, weight: Tensor, grad: Tensor
+    transposed: bool, needs: Needs, x: Tensor, weight: Tensor, grad: Tensor
 ) -> tuple[Tensor | None, Tensor | None]:
-    dx = _convolve(not transposed, grad, weight, x.shape[2], x.shape[3]) if ctx.needs_input_grad[0] else None
+    dx = _convolve(not transposed, grad, weight, x.shape[2], x.shape[3]) if needs[0] else None
     small, big = (x, grad) if transposed else (grad, x)
-    return dx, call(ops.conv4x4s2_weight_grad, small, big) if ctx.needs_input_grad[1] else None
+    return dx, call(ops.conv4x4s2_weight_grad, small, big) if needs[1] else None
 
 
 def _setup_stats_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -132,20 +132,20 @@ def _setup_stats_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None
     ctx.mark_non_differentiable(output[1], output[2])  # the gradient of batch_norm_act goes through y
 
 
-def _stats_backward(transposed: bool, ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
+def _stats_backward(transposed: bool, ctx: Any, needs: Needs, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
     x, weight = ctx.saved_tensors
-    return _adjoints(transposed, ctx, x, weight, grad)
+    return _adjoints(transposed, needs, x, weight, grad)
 
 
 def _setup_weight_grad_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     ctx.save_for_backward(*inputs)
 
 
-def _weight_grad_backward(ctx: Any, grad: Tensor) -> Gradients:
+def _weight_grad_backward(ctx: Any, needs: Needs, grad: Tensor) -> Gradients:
     small, big = ctx.saved_tensors
     return (
-        _convolve(False, big, grad, 0, 0) if ctx.needs_input_grad[0] else None,
-        _convolve(True, small, grad, big.shape[2], big.shape[3]) if ctx.needs_input_grad[1] else None,
+        _convolve(False, big, grad, 0, 0) if needs[0] else None,
+        _convolve(True, small, grad, big.shape[2], big.shape[3]) if needs[1] else None,
     )
 
 
@@ -170,25 +170,25 @@ declare("conv4x4s2_pack_weight", _fake_pack)
 declare(
     "conv_transpose4x4s2",
     lambda x, weight, packed, scale, shift, slope, h, w: _fake_conv_transpose(x, weight, h, w),
-    lambda ctx, grad: (*_backward(True, ctx, grad), None, None),
+    lambda ctx, needs, grad: (*_backward(True, ctx, needs, grad), None, None),
     _setup_context,
 )
 declare(
     "conv4x4s2",
     lambda x, weight, packed, scale, shift, slope: _fake_conv(x, weight),
-    lambda ctx, grad: _backward(False, ctx, grad),
+    lambda ctx, needs, grad: _backward(False, ctx, needs, grad),
     _setup_context,
 )
 declare(
     "conv_transpose4x4s2_stats",
     lambda x, weight, h, w: _with_stats(_fake_conv_transpose(x, weight, h, w)),
-    lambda ctx, grad, *_: (*_stats_backward(True, ctx, grad), None, None),
+    lambda ctx, needs, grad, *_: (*_stats_backward(True, ctx, needs, grad), None, None),
     _setup_stats_context,
 )
 declare(
     "conv4x4s2_stats",
     lambda x, weight: _with_stats(_fake_conv(x, weight)),
-    lambda ctx, grad, *_: _stats_backward(False, ctx, grad),
+    lambda ctx, needs, grad, *_: _stats_backward(False, ctx, needs, grad),
     _setup_stats_context,
 )
 declare(

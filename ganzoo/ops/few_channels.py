@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ganzoo.ops import reference
-from ganzoo.ops.autograd import Gradients, call, declare, empty_image
+from ganzoo.ops.autograd import Gradients, Needs, call, declare, empty_image
 from ganzoo.ops.cuda_library import compute_dtype, has_few_channels, is_cuda
 from ganzoo.ops.dispatch import (
     FEW_CHANNELS,
@@ -78,14 +78,14 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     ctx.save_for_backward(inputs[0], inputs[1], output)
 
 
-def _backward(ctx: Any, grad: Tensor) -> Gradients:
+def _backward(ctx: Any, needs: Needs, grad: Tensor) -> Gradients:
     x, weight, out = ctx.saved_tensors
     if can_fuse_gradients(grad, weight):
-        return *gradients(True, grad, out, x, weight, 1.0, ctx.needs_input_grad), None, None
+        return *gradients(True, grad, out, x, weight, 1.0, needs), None, None
     grad = torch.ops.aten.tanh_backward(grad, out)
-    dx = call(ops.conv4x4s2, grad, weight, None, None, None, 1.0) if ctx.needs_input_grad[0] else None
-    dweight = call(ops.conv4x4s2_weight_grad, x, grad) if ctx.needs_input_grad[1] else None
-    return dx, dweight, grad.sum((0, 2, 3), dtype=torch.float32) if ctx.needs_input_grad[2] else None, None, None
+    dx = call(ops.conv4x4s2, grad, weight, None, None, None, 1.0) if needs[0] else None
+    dweight = call(ops.conv4x4s2_weight_grad, x, grad) if needs[1] else None
+    return dx, dweight, grad.sum((0, 2, 3), dtype=torch.float32) if needs[2] else None, None, None
 
 
 def _fake_weight_grad(grad: Tensor, out: Tensor, x: Tensor, transposed: bool, slope: float) -> tuple[Tensor, Tensor]:

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganzoo.ops.autograd import Gradients, call, declare
+from ganzoo.ops.autograd import Gradients, Needs, call, declare, needed_gradients
 from ganzoo.ops.constant_results import assume_constant_result
 from ganzoo.ops.dispatch import Kernels, dispatch, float32_on_cpu_reason, statically_true
 
@@ -109,12 +109,12 @@ class _Linear(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        (grad,) = grads
+        (grad,), needs = grads, needed_gradients(ctx)
         x, weight = ctx.saved_tensors
         return (
-            _matmul(grad, weight) if ctx.needs_input_grad[0] else None,
-            _matmul(grad.t(), x) if ctx.needs_input_grad[1] else None,
-            grad.sum(dim=0) if ctx.needs_input_grad[2] else None,
+            _matmul(grad, weight) if needs[0] else None,
+            _matmul(grad.t(), x) if needs[1] else None,
+            grad.sum(dim=0) if needs[2] else None,
         )
 
 
@@ -126,12 +126,12 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     ctx.save_for_backward(*inputs[:2])
 
 
-def _backward(ctx: Any, grad: Tensor) -> Gradients:
+def _backward(ctx: Any, needs: Needs, grad: Tensor) -> Gradients:
     a, b = ctx.saved_tensors
     return (
-        _matmul(grad, b.t()) if ctx.needs_input_grad[0] else None,
-        _matmul(a.t(), grad) if ctx.needs_input_grad[1] else None,
-        grad.sum(0) if ctx.needs_input_grad[2] else None,
+        _matmul(grad, b.t()) if needs[0] else None,
+        _matmul(a.t(), grad) if needs[1] else None,
+        grad.sum(0) if needs[2] else None,
     )
 
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ganzoo.ops import cuda_library, reference
-from ganzoo.ops.autograd import Gradients, call, declare, empty_image, leaky_relu_backward, needs_grad
+from ganzoo.ops.autograd import Gradients, Needs, call, declare, empty_image, leaky_relu_backward, needs_grad
 from ganzoo.ops.backend import NativeError, resolve
 from ganzoo.ops.batch_norm import fake_stats
 from ganzoo.ops.dispatch import (
@@ -165,23 +165,23 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     ctx.scale, ctx.shift, ctx.residual, ctx.slope = scale is not None, shift is not None, residual is not None, slope
 
 
-def _backward(ctx: Any, grad: Tensor) -> Gradients:
+def _backward(ctx: Any, needs: Needs, grad: Tensor) -> Gradients:
     if ctx.scale:
         raise NotImplementedError("ganzoo: convolutions with a scale are for inference and have no derivative")
     x, weight, out = ctx.saved_tensors
     if out is not None:  # `out` has the sign of the activation's input
         grad = leaky_relu_backward(grad, out, ctx.slope)
-    dx, dweight = _adjoints(ctx, x, weight, grad, ctx.groups)
-    dshift = grad.sum((0, 2, 3)) if ctx.shift and ctx.needs_input_grad[4] else None
-    dresidual = grad if ctx.residual and ctx.needs_input_grad[5] else None
+    dx, dweight = _adjoints(needs, x, weight, grad, ctx.groups)
+    dshift = grad.sum((0, 2, 3)) if ctx.shift and needs[4] else None
+    dresidual = grad if ctx.residual and needs[5] else None
     return dx, dweight, None, None, dshift, dresidual, None, None
 
 
 def _adjoints(
-    ctx: Any, x: Tensor, weight: Tensor, grad: Tensor, groups: int = 1
+    needs: Needs, x: Tensor, weight: Tensor, grad: Tensor, groups: int = 1
 ) -> tuple[Tensor | None, Tensor | None]:
-    dx = call(ops.conv_stride1_input_grad, grad, weight, groups) if ctx.needs_input_grad[0] else None
-    return dx, call(ops.conv_stride1_weight_grad, x, grad, groups) if ctx.needs_input_grad[1] else None
+    dx = call(ops.conv_stride1_input_grad, grad, weight, groups) if needs[0] else None
+    return dx, call(ops.conv_stride1_weight_grad, x, grad, groups) if needs[1] else None
 
 
 def _setup_stats_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -189,9 +189,9 @@ def _setup_stats_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None
     ctx.mark_non_differentiable(output[1], output[2])  # the gradient of batch_norm_act goes through y
 
 
-def _stats_backward(ctx: Any, grad: Tensor, *_: Any) -> Gradients:
+def _stats_backward(ctx: Any, needs: Needs, grad: Tensor, *_: Any) -> Gradients:
     x, weight = ctx.saved_tensors
-    return _adjoints(ctx, x, weight, grad)
+    return _adjoints(needs, x, weight, grad)
 
 
 def _save_inputs(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -199,20 +199,20 @@ def _save_inputs(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     ctx.save_for_backward(*tensors)
 
 
-def _input_grad_backward(ctx: Any, cotangent: Tensor) -> Gradients:
+def _input_grad_backward(ctx: Any, needs: Needs, cotangent: Tensor) -> Gradients:
     grad, weight = ctx.saved_tensors
     return (
-        _plain(cotangent, weight, ctx.groups) if ctx.needs_input_grad[0] else None,
-        call(ops.conv_stride1_weight_grad, cotangent, grad, ctx.groups) if ctx.needs_input_grad[1] else None,
+        _plain(cotangent, weight, ctx.groups) if needs[0] else None,
+        call(ops.conv_stride1_weight_grad, cotangent, grad, ctx.groups) if needs[1] else None,
         None,
     )
 
 
-def _weight_grad_backward(ctx: Any, cotangent: Tensor) -> Gradients:
+def _weight_grad_backward(ctx: Any, needs: Needs, cotangent: Tensor) -> Gradients:
     x, grad = ctx.saved_tensors
     return (
-        call(ops.conv_stride1_input_grad, grad, cotangent, ctx.groups) if ctx.needs_input_grad[0] else None,
-        _plain(x, cotangent, ctx.groups) if ctx.needs_input_grad[1] else None,
+        call(ops.conv_stride1_input_grad, grad, cotangent, ctx.groups) if needs[0] else None,
+        _plain(x, cotangent, ctx.groups) if needs[1] else None,
         None,
     )
 

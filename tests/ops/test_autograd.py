@@ -1,0 +1,54 @@
+"""What a backward pass computes, and what it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ganzoo import ops
+from ganzoo.nn import Conv1d, ConvTranspose1d, Linear
+from ganzoo.ops import conv1x1
+from tests.ops.conftest import Recorder, needs_native
+from tests.ops.test_blocks import BLOCKS
+
+
+class Conv1x1(nn.Conv2d):
+    def forward(self, input: Tensor) -> Tensor:
+        return conv1x1(input, self.weight, self.bias, input_slope=0.2, slope=0.2)
+
+
+MODULES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    **BLOCKS,
+    "1x1": (lambda: Conv1x1(9, 20, 1), (3, 9, 7, 8)),
+    "linear": (lambda: Linear(9, 20), (3, 9)),
+    "signal": (lambda: Conv1d(9, 20, 25, stride=4, padding=11), (3, 9, 64)),
+    "longer signal": (lambda: ConvTranspose1d(9, 20, 25, stride=4, padding=11), (3, 9, 16)),
+}
+NEEDS = {"of the images": (True, False), "of the weights": (False, True)}
+
+
+@needs_native
+@pytest.mark.parametrize("kind", MODULES)
+@pytest.mark.parametrize("of", NEEDS)
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_only_the_gradients_in_use_are_computed(kind: str, of: str, create_graph: bool) -> None:
+    build, shape = MODULES[kind]
+    module, x = build(), torch.randn(shape, requires_grad=True)
+    with ops.use_backend("native"):
+        out = module(x).square().sum()
+
+    def differentiate(by_x: bool, by_weights: bool) -> tuple[list[Tensor], list[str]]:
+        inputs: Any = [x] * by_x + list(module.parameters()) * by_weights
+        with Recorder() as recorder:
+            grads = torch.autograd.grad(out, inputs, create_graph=create_graph, retain_graph=True)
+        return list(grads), [name for name in recorder.names if name.startswith("ganzoo")]
+
+    both, operators = differentiate(True, True)
+    some, fewer = differentiate(*NEEDS[of])
+    assert len(fewer) < len(operators), f"{fewer} of {operators}"
+    for gradient, expected in zip(some, both if NEEDS[of][0] else both[1:]):
+        torch.testing.assert_close(gradient, expected, rtol=0, atol=0)
