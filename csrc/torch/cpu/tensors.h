@@ -60,8 +60,6 @@ inline void check_image(const Tensor& t, const char* name, Type type) {
   STD_TORCH_CHECK(check_image(t, name) == type, "ganzoo: ", name, " must be of the same dtype as the other image");
 }
 
-inline Tensor nhwc(const Tensor& t) { return torch::stable::contiguous(t, MemoryFormat::ChannelsLast); }
-
 // The system maps a large result page by page as it is written: ask for pages of 2 MiB.
 inline void ask_for_large_pages(const Tensor& t) {
 #if defined(__linux__)
@@ -80,6 +78,27 @@ inline Tensor empty_nhwc(Type type, int64_t n, int64_t c, int64_t h, int64_t w) 
                                         MemoryFormat::ChannelsLast);
   ask_for_large_pages(t);
   return t;
+}
+
+// to[n][pixel][c] = from[n][c][pixel]
+template <int CHANNELS>
+void interleave(const float* from, int64_t images, int64_t pixels, float* to) {
+  run(images, [=](int64_t begin, int64_t end) {
+    for (int64_t n = begin; n < end; ++n)
+      for (int64_t p = 0; p < pixels; ++p)
+        for (int c = 0; c < CHANNELS; ++c) to[(n * pixels + p) * CHANNELS + c] = from[(n * CHANNELS + c) * pixels + p];
+  });
+}
+
+inline Tensor nhwc(const Tensor& t) {
+  const int64_t images = t.size(0), channels = t.size(1), pixels = t.size(2) * t.size(3);
+  // batches come as NCHW, and PyTorch copies colours number by number, on one thread
+  if (t.scalar_type() != ScalarType::Float || (channels != 3 && channels != 4) || pixels == 1 || !t.is_contiguous())
+    return torch::stable::contiguous(t, MemoryFormat::ChannelsLast);
+  const Tensor copy = empty_nhwc(Type::kFloat32, images, channels, t.size(2), t.size(3));
+  auto* interleave_channels = channels == 3 ? interleave<3> : interleave<4>;
+  interleave_channels(t.const_data_ptr<float>(), images, pixels, copy.mutable_data_ptr<float>());
+  return copy;
 }
 
 inline Tensor vector(const Tensor& like, int64_t size) {
