@@ -120,10 +120,15 @@ struct PointwiseGradient {
   int64_t pixels, cin, cout;
   const float *x, *grad;  // [pixels, cin], [pixels, cout]
   Signs x_signs, grad_signs;
+  float* out;
+  int64_t out_in, out_out;  // strides of the result: input channel, output channel
 };
 
-// The gradient with respect to the weight, (cout, cin): the sum over pixels of grad_signs(grad) x x_signs(x).
-void weight_gradient1x1(const PointwiseGradient& layer, float* out, Parallel run);
+// The gradient with respect to the weight: the sum over pixels of grad_signs(grad) x x_signs(x).
+void weight_gradient1x1(const PointwiseGradient& layer, Parallel run);
+
+// The same, and `input` in the same pass: a layer of the same x as layer.grad, and in_signs as layer.grad_signs.
+void gradients1x1(const PointwiseGradient& layer, const Pointwise& input, Parallel run);
 
 // ---- convolutions whose big image has few channels ------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 """1x1 convolutions with the leaky ReLUs before and after them: products over all pixels, each a single pass.
 
-The operators are `conv1x1` and its derivatives, `conv1x1_masked` and `conv1x1_weight_grad`. With D(v) the derivative of
-a leaky ReLU at v, which only depends on the signs of v, these are
+The operators are `conv1x1` and its derivatives, `conv1x1_masked` and `conv1x1_weight_grad`; `conv1x1_gradients` is both
+derivatives of a layer in one pass. With D(v) the derivative of a leaky ReLU at v, which only depends on the signs of v,
+they are
 
     masked: D(out) W D(in) x    or, transposed, D(out) W' D(in) x        weight_grad: sum of (D(g) grad) (D(x) x)'
 
@@ -108,13 +109,9 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
 
 def _backward(ctx: Any, needs: Needs, grad: Tensor) -> Gradients:
     x, weight, out = ctx.saved_tensors
-    before = _signs(None, x, ctx.input_slope)
     after = None if out is None else out.detach()
-    dx = dweight = dshift = dresidual = None
-    if needs[0]:
-        dx = call(ops.conv1x1_masked, grad, weight, True, after, ctx.slope, before, ctx.input_slope)
-    if needs[1]:
-        dweight = call(ops.conv1x1_weight_grad, x, grad, None, ctx.input_slope, after, ctx.slope)
+    dx, dweight = _gradients(needs, (x, None, ctx.input_slope), (grad, after, ctx.slope), weight, False)
+    dshift = dresidual = None
     if (ctx.shift and needs[2]) or (ctx.residual and needs[3]):
         dresidual = grad if out is None else leaky_relu_backward(grad, out, ctx.slope)
         dshift = dresidual.sum((0, 2, 3)) if ctx.shift and needs[2] else None
@@ -128,15 +125,29 @@ def _setup_masked_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> Non
 
 def _masked_backward(ctx: Any, needs: Needs, grad: Tensor) -> Gradients:
     x, weight, in_signs, out_signs = ctx.saved_tensors
+    of_x, of_grad = (x, in_signs, ctx.in_slope), (grad, out_signs, ctx.out_slope)
+    return *_gradients(needs, of_x, of_grad, weight, ctx.transposed), None, None, None, None, None
+
+
+Masked = tuple[Tensor, Tensor | None, float]
+"""An image, the signs of a leaky ReLU, and its slope."""
+
+
+def _gradients(
+    needs: Needs, of_x: Masked, of_grad: Masked, weight: Tensor, transposed: bool
+) -> tuple[Tensor | None, Tensor | None]:
+    """The gradients of x and the weight, of the weight, or its transpose, times x."""
+    (x, *x_signs), (grad, *grad_signs) = of_x, of_grad
+    if needs[0] and needs[1] and not torch.is_grad_enabled():  # in one pass, which has no derivative
+        return call(ops.conv1x1_gradients, x, grad, weight, transposed, *x_signs, *grad_signs)  # type: ignore[no-any-return]
     dx = dweight = None
     if needs[0]:
-        at = _signs(in_signs, x, ctx.in_slope)
-        dx = call(ops.conv1x1_masked, grad, weight, not ctx.transposed, out_signs, ctx.out_slope, at, ctx.in_slope)
+        at = _signs(of_x[1], x, of_x[2])
+        dx = call(ops.conv1x1_masked, grad, weight, not transposed, *grad_signs, at, of_x[2])
     if needs[1]:
-        of_x, of_grad = (x, in_signs, ctx.in_slope), (grad, out_signs, ctx.out_slope)
-        inputs, outputs = (of_grad, of_x) if ctx.transposed else (of_x, of_grad)
+        inputs, outputs = (of_grad, of_x) if transposed else (of_x, of_grad)
         dweight = call(ops.conv1x1_weight_grad, inputs[0], outputs[0], *inputs[1:], *outputs[1:])
-    return dx, dweight, None, None, None, None, None
+    return dx, dweight
 
 
 def _setup_weight_grad_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -176,6 +187,10 @@ declare(
     lambda x, weight, transposed, *_: _fake(x, weight.shape[1 if transposed else 0]),
     _masked_backward,
     _setup_masked_context,
+)
+declare(
+    "conv1x1_gradients",
+    lambda x, grad, weight, *_: (_fake(x, x.shape[1]), empty_image(x, weight.shape[0], weight.shape[1], 1, 1)),
 )
 declare(
     "conv1x1_weight_grad",

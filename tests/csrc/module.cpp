@@ -132,8 +132,8 @@ Dense gradient_1x1(const Dense& x, const Dense& grad, const MaybeDense& x_signs,
                    int64_t threads) {
   const auto signs = [&](const MaybeDense& of) { return Signs{data_or_null(of), of ? slope : 1}; };
   Dense out = nan_array({grad.shape(1), x.shape(1)});
-  weight_gradient1x1({x.shape(0), x.shape(1), grad.shape(1), x.data(), grad.data(), signs(x_signs), signs(grad_signs)},
-                     out.mutable_data(), parallel(threads));
+  weight_gradient1x1({x.shape(0), x.shape(1), grad.shape(1), x.data(), grad.data(), signs(x_signs), signs(grad_signs),
+                      out.mutable_data(), 1, x.shape(1)}, parallel(threads));
   return out;
 }
 

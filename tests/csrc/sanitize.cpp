@@ -255,8 +255,13 @@ static void check_1x1(int64_t pixels, int64_t cin, int64_t cout) {
   convolve1x1({pixels, cout, cin, y.data(), weight.data(), cin, 1, nullptr, nullptr, 1, of_y, of_x, input_grad.data()},
               two_threads);
   compare("its input gradient", input_grad, back);
-  weight_gradient1x1({pixels, cin, cout, x.data(), y.data(), of_x, of_y}, weight_grad.data(), two_threads);
+  weight_gradient1x1({pixels, cin, cout, x.data(), y.data(), of_x, of_y, weight_grad.data(), 1, cin}, two_threads);
   compare("its weight gradient", weight_grad, gradient);
+  Floats both_input(pixels * cin), both_weight(cin * cout);
+  gradients1x1({pixels, cin, cout, x.data(), y.data(), of_x, of_y, both_weight.data(), 1, cin},
+               {pixels, cout, cin, y.data(), weight.data(), cin, 1, nullptr, nullptr, 1, of_y, of_x, both_input.data()},
+               two_threads);
+  if (both_input != input_grad || both_weight != weight_grad) std::abort();
   // without signs the activation is the value's own
   Floats given(pixels * cout), own(pixels * cout);
   for (const Signs& signs : {Signs{x.data(), 0.2f}, Signs{nullptr, 0.2f}})

@@ -49,6 +49,7 @@ def test_only_the_gradients_in_use_are_computed(kind: str, of: str, create_graph
 
     both, operators = differentiate(True, True)
     some, fewer = differentiate(*NEEDS[of])
-    assert len(fewer) < len(operators), f"{fewer} of {operators}"
+    both_at_once = "ganzoo::conv1x1_gradients"  # all others compute the gradient of one input, or of the parameters
+    assert len(fewer) < len(operators) or (both_at_once in operators and both_at_once not in fewer), fewer
     for gradient, expected in zip(some, both if NEEDS[of][0] else both[1:]):
         torch.testing.assert_close(gradient, expected, rtol=0, atol=0)

@@ -45,6 +45,12 @@ def test_operators_against_float64(
     close(ops.conv1x1_masked(y, weight, True, at_y, 0.3, at_x, slope), times_derivative(back, at_x, slope))
     gradient = torch.einsum("nohw,nihw->oi", upon, into)[:, :, None, None]
     close(ops.conv1x1_weight_grad(x, y, at_x, slope, at_y, 0.3), gradient)
+    for transposed, of_x, of_y in (False, (x, at_x, slope), (y, at_y, 0.3)), (True, (y, at_y, 0.3), (x, at_x, slope)):
+        one_pass = ops.conv1x1_gradients(of_x[0], of_y[0], weight, transposed, *of_x[1:], *of_y[1:])
+        assert torch.equal(one_pass[0], ops.conv1x1_masked(of_y[0], weight, not transposed, *of_y[1:], *of_x[1:]))
+        assert torch.equal(one_pass[1], ops.conv1x1_weight_grad(x, y, at_x, slope, at_y, 0.3))
+    own_signs = ops.conv1x1_gradients(x, y, weight, False, None, slope, None, 1.0)
+    close(own_signs[0], times_derivative(F.conv2d(y.double(), exact.transpose(0, 1)), x, slope))
     plain = torch.einsum("nohw,nihw->oi", y.double(), x.double())[:, :, None, None]
     close(ops.conv1x1_weight_grad(x, y, None, 1.0, None, 1.0), plain)
 
@@ -59,6 +65,9 @@ def test_the_weight_gradient_of_many_pixels_is_the_sum_of_its_parts() -> None:
         for threads in (1, 2, 4):
             torch.set_num_threads(threads)
             gradient = ops.conv1x1_weight_grad(x, grad, None, 1.0, None, 1.0)
+            both = ops.conv1x1_gradients(x, grad, weight, False, None, 1.0, None, 1.0)
+            assert torch.equal(both[1], gradient)
+            assert torch.equal(both[0], ops.conv1x1_masked(grad, weight, True, None, 1.0, None, 1.0))
             results.append((gradient, ops.conv1x1(x, weight, None, None, 0.2, 1.0)))
     finally:
         torch.set_num_threads(before)
@@ -191,6 +200,14 @@ def test_opcheck(name: str, grad: bool) -> None:
     torch.library.opcheck(getattr(ops, name).default, arguments[name])
 
 
+@needs_native
+@pytest.mark.parametrize("transposed", [True, False])
+def test_opcheck_of_both_gradients(transposed: bool) -> None:
+    x, y = torch.randn(2, 3, 5, 4), torch.randn(2, 6, 5, 4)
+    weight = torch.randn((3, 6, 1, 1) if transposed else (6, 3, 1, 1))
+    torch.library.opcheck(ops.conv1x1_gradients.default, (x, y, weight, transposed, None, 0.2, y.detach() + 1, 0.1))
+
+
 X, W, Y = torch.zeros(2, 3, 4, 5), torch.zeros(6, 3, 1, 1), torch.zeros(2, 6, 4, 5)
 BAD: dict[str, tuple[str, tuple[Any, ...]]] = {
     "channels": ("conv1x1", (Y, W, None, None, 1.0, 1.0)),
@@ -204,6 +221,7 @@ BAD: dict[str, tuple[str, tuple[Any, ...]]] = {
     "gradient": ("conv1x1_weight_grad", (X, Y[:1], None, 1.0, None, 1.0)),
     "dimensions": ("conv1x1_weight_grad", (X, Y[0], None, 1.0, None, 1.0)),
     "signs of the gradient": ("conv1x1_weight_grad", (X, Y, None, 1.0, X, 0.2)),
+    "gradients of another weight": ("conv1x1_gradients", (X, Y, W, True, None, 1.0, None, 1.0)),
     "huge weight": ("conv1x1", (X[:, :1], torch.zeros(1, 1, 1, 1).expand(1 << 50, 1, 1, 1), None, None, 1.0, 1.0)),
 }
 
@@ -220,6 +238,9 @@ def test_invalid_arguments_are_refused(case: str) -> None:
 def test_an_empty_batch_is_empty() -> None:
     assert ops.conv1x1(X[:0], W, None, None, 1.0, 1.0).shape == (0, 6, 4, 5)
     assert torch.equal(ops.conv1x1_weight_grad(X[:0], Y[:0], None, 1.0, None, 1.0), torch.zeros(6, 3, 1, 1))
+    dx, dweight = ops.conv1x1_gradients(X[:0], Y[:0], W, False, None, 1.0, None, 1.0)
+    assert dx.shape == (0, 3, 4, 5)
+    assert torch.equal(dweight, torch.zeros(6, 3, 1, 1))
 
 
 @needs_native

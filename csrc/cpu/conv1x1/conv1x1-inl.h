@@ -40,28 +40,33 @@ inline void store_pixel(const Conv1x1& f, Vec value, int64_t at, int64_t channel
   store_channels<WHOLE>(f.out + at, value, count);
 }
 
+// The results of `rows` pixels from the first on, whose inputs are in `x`, `pitch` apart, with their signs applied.
+inline void conv1x1_rows(const Conv1x1& f, const float* x, int64_t pitch, int64_t first, int64_t rows) {
+  for (int64_t column = 0; column < f.cout; column += kTileColumns) {
+    const float* panel = f.panels + column / kBlock * f.cin * kBlock + column % kBlock;
+    for (int64_t row = 0; row < rows; row += kTileRows) {
+      const float* pixels[kTileRows];
+      for (int64_t p = 0; p < kTileRows; ++p) pixels[p] = x + min(row + p, rows - 1) * pitch;
+      Vec acc[kTileRows][2] = {};
+      accumulate(pixels, 1, panel, kBlock, f.cin, acc);
+      for (int64_t p = 0; p < min(kTileRows, rows - row); ++p)
+        for (int v = 0; v < 2 && column + v * kLanes < f.cout; ++v) {
+          const int64_t channel = column + v * kLanes, at = (first + row + p) * f.cout + channel;
+          if (channel + kLanes <= f.cout)
+            store_pixel<true>(f, acc[p][v], at, channel);
+          else
+            store_pixel<false>(f, acc[p][v], at, channel);
+        }
+    }
+  }
+}
+
 void conv1x1(const Conv1x1& f, int64_t begin, int64_t end, float* scratch) {
   for (int64_t item = begin; item < end; ++item) {
     const int64_t first = item * kPixels1x1, rows = min(kPixels1x1, f.pixels - first);
     const float* x = f.x + first * f.cin;
     if (f.in_signs.slope != 1) copy_masked(f.x, f.in_signs, first, rows, f.cin, f.cin, f.cin, scratch), x = scratch;
-    for (int64_t column = 0; column < f.cout; column += kTileColumns) {
-      const float* panel = f.panels + column / kBlock * f.cin * kBlock + column % kBlock;
-      for (int64_t row = 0; row < rows; row += kTileRows) {
-        const float* pixels[kTileRows];
-        for (int64_t p = 0; p < kTileRows; ++p) pixels[p] = x + min(row + p, rows - 1) * f.cin;
-        Vec acc[kTileRows][2] = {};
-        accumulate(pixels, 1, panel, kBlock, f.cin, acc);
-        for (int64_t p = 0; p < min(kTileRows, rows - row); ++p)
-          for (int v = 0; v < 2 && column + v * kLanes < f.cout; ++v) {
-            const int64_t channel = column + v * kLanes, at = (first + row + p) * f.cout + channel;
-            if (channel + kLanes <= f.cout)
-              store_pixel<true>(f, acc[p][v], at, channel);
-            else
-              store_pixel<false>(f, acc[p][v], at, channel);
-          }
-      }
-    }
+    conv1x1_rows(f, x, f.cin, first, rows);
   }
 }
 
@@ -94,6 +99,7 @@ void conv1x1_gradient(const Gradient1x1& f, int64_t begin, int64_t end, float* s
           accumulate(of_row, rows, x + column, f.columns, pixels, acc);
           for (int64_t r = 0; r < kTileRows; ++r) store(to[r], acc[r][0]), store(to[r] + kLanes, acc[r][1]);
         }
+      if (f.input) conv1x1_rows(*f.input, grad, rows, first, pixels);
     }
   }
 }

@@ -24,6 +24,7 @@ struct Gradient1x1 : PointwiseGradient {
   int64_t parts, divisions;
   int64_t rows, columns;         // cout and cin in whole blocks
   float* sums;                   // [parts][rows][columns]
+  const Conv1x1* input;          // to compute from the same pixels of grad, or null; only with one division
 };
 
 }  // namespace ganzoo

@@ -69,7 +69,10 @@ Tensor conv1x1_masked(Tensor x, Tensor weight, bool transposed, Maybe in_signs, 
   return convolve(x, Weight(weight, transposed), {}, {}, 1, in_signs, in_slope, out_signs, out_slope);
 }
 
-Tensor conv1x1_weight_grad(Tensor x, Tensor grad, Maybe x_signs, double x_slope, Maybe grad_signs, double grad_slope) {
+// The gradient of the weight, or of its transpose, and with `weight` that of x, if that is given; without signs of x,
+// they are those of x.
+std::tuple<Maybe, Tensor> gradients(const Tensor& x, const Tensor& grad, const Weight* weight, bool transposed,
+                                    const Maybe& x_signs, double x_slope, const Maybe& grad_signs, double grad_slope) {
   check(x, "input", 4);
   check_like(grad, "grad", x, grad.dim() == 4 ? grad.size(1) : 0);
   STD_TORCH_CHECK(x.size(1) > 0 && grad.size(1) > 0, "ganzoo: input and grad must have channels");
@@ -78,17 +81,44 @@ Tensor conv1x1_weight_grad(Tensor x, Tensor grad, Maybe x_signs, double x_slope,
                   "ganzoo: the images are too large");
   Maybe keep[2];
   const Tensor a = nhwc(x), b = nhwc(grad);
-  const Tensor out = empty_nhwc(ganzoo::Type::kFloat32, grad.size(1), x.size(1), 1, 1);
+  const int64_t cin = x.size(1), cout = grad.size(1);
+  const Tensor out = empty_nhwc(ganzoo::Type::kFloat32, transposed ? cin : cout, transposed ? cout : cin, 1, 1);
   const ganzoo::PointwiseGradient f = {
       x.size(0) * x.size(2) * x.size(3),
-      x.size(1),
-      grad.size(1),
+      cin,
+      cout,
       a.const_data_ptr<float>(),
       b.const_data_ptr<float>(),
-      {pixels(x_signs, "x_signs", x, x.size(1), keep[0]), static_cast<float>(x_slope)},
-      {pixels(grad_signs, "grad_signs", x, grad.size(1), keep[1]), static_cast<float>(grad_slope)}};
-  ganzoo::weight_gradient1x1(f, out.mutable_data_ptr<float>(), threads());
-  return out;
+      {pixels(x_signs, "x_signs", x, cin, keep[0]), static_cast<float>(x_slope)},
+      {pixels(grad_signs, "grad_signs", x, cout, keep[1]), static_cast<float>(grad_slope)},
+      out.mutable_data_ptr<float>(),
+      transposed ? cout : 1,
+      transposed ? 1 : cin};
+  if (!weight) {
+    ganzoo::weight_gradient1x1(f, threads());
+    return {Maybe(), out};
+  }
+  STD_TORCH_CHECK(weight->cin == cout && weight->cout == cin, "ganzoo: weight is for ", weight->cout, " and ", weight->cin,
+                  " channels, but there are ", cin, " and ", cout);
+  const Tensor dx = empty_nhwc(ganzoo::Type::kFloat32, x.size(0), cin, x.size(2), x.size(3));
+  ganzoo::Pointwise back = {};
+  back.pixels = f.pixels, back.cin = cout, back.cout = cin, back.x = f.grad, back.out = dx.mutable_data_ptr<float>();
+  back.weight = weight->values, back.weight_in = weight->in, back.weight_out = weight->out, back.slope = 1;
+  back.in_signs = f.grad_signs, back.out_signs = f.x_signs;
+  if (!x_signs && x_slope != 1) back.out_signs.values = f.x;
+  ganzoo::gradients1x1(f, back, threads());
+  return {Maybe(dx), out};
+}
+
+Tensor conv1x1_weight_grad(Tensor x, Tensor grad, Maybe x_signs, double x_slope, Maybe grad_signs, double grad_slope) {
+  return std::get<1>(gradients(x, grad, nullptr, false, x_signs, x_slope, grad_signs, grad_slope));
+}
+
+std::tuple<Tensor, Tensor> conv1x1_gradients(Tensor x, Tensor grad, Tensor weight, bool transposed, Maybe x_signs,
+                                             double x_slope, Maybe grad_signs, double grad_slope) {
+  const Weight back(weight, !transposed);
+  const auto [dx, dweight] = gradients(x, grad, &back, transposed, x_signs, x_slope, grad_signs, grad_slope);
+  return {*dx, dweight};
 }
 
 }  // namespace
@@ -105,10 +135,16 @@ STABLE_TORCH_LIBRARY_FRAGMENT(ganzoo, m) {
   m.def(
       "conv1x1_weight_grad(Tensor x, Tensor grad, Tensor? x_signs, float x_slope, Tensor? grad_signs, float "
       "grad_slope) -> Tensor");
+  // both gradients, of x and of the weight, of the weight, or its transpose, times x; signs as in the weight gradient,
+  // where x has the derivative of its leaky ReLU at itself
+  m.def(
+      "conv1x1_gradients(Tensor x, Tensor grad, Tensor weight, bool transposed, Tensor? x_signs, float x_slope, Tensor? "
+      "grad_signs, float grad_slope) -> (Tensor, Tensor)");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(ganzoo, CPU, m) {
   m.impl("conv1x1", TORCH_BOX(&conv1x1));
   m.impl("conv1x1_masked", TORCH_BOX(&conv1x1_masked));
   m.impl("conv1x1_weight_grad", TORCH_BOX(&conv1x1_weight_grad));
+  m.impl("conv1x1_gradients", TORCH_BOX(&conv1x1_gradients));
 }
