@@ -8,8 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ganzoo.ops import conv1x1, conv_leaky_relu
+
 GAIN = math.sqrt(2)
 """The factor that keeps the variance of activations behind a leaky ReLU."""
+SLOPE = 0.2
 
 
 class EqualisedLinear(nn.Module):
@@ -33,21 +36,27 @@ class EqualisedLinear(nn.Module):
 class EqualisedConv2d(nn.Module):
     """A convolution with an equalised learning rate, like `EqualisedLinear`: [N, C, H, W] -> [N, C', H, W].
 
-    With `down`, the maps are filtered by [1, 3, 3, 1] and halved: [N, C', H/2, W/2].
+    With `down`, the maps are filtered by [1, 3, 3, 1] and halved: [N, C', H/2, W/2]. With `activate`, `leaky` follows.
     """
 
-    def __init__(self, inputs: int, outputs: int, kernel_size: int, bias: bool = True, down: bool = False):
+    def __init__(
+        self, inputs: int, outputs: int, kernel_size: int, bias: bool = True, down: bool = False, activate: bool = False
+    ):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel_size, kernel_size))
         self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
         self.scale = 1 / math.sqrt(inputs * kernel_size**2)
-        self.padding, self.down = kernel_size // 2, down
+        self.padding, self.down, self.activate = kernel_size // 2, down, activate
 
     def forward(self, x: Tensor) -> Tensor:
-        weight = self.weight * self.scale
+        gain = GAIN if self.activate else 1.0  # of weight and bias instead of all results
+        weight, bias = self.weight * (self.scale * gain), None if self.bias is None else self.bias * gain
+        slope = SLOPE if self.activate else 1.0
         if self.down:
-            return F.conv2d(blur(x, self.padding + 1), weight, self.bias, stride=2)
-        return F.conv2d(x, weight, self.bias, padding=self.padding)
+            return conv_leaky_relu(blur(x, self.padding + 1), weight, bias, stride=2, padding=0, slope=slope)
+        if self.padding == 0:
+            return conv1x1(x, weight, bias, slope=slope)
+        return conv_leaky_relu(x, weight, bias, stride=1, padding=self.padding, slope=slope)
 
 
 class MinibatchStddev(nn.Module):
@@ -70,7 +79,7 @@ class MinibatchStddev(nn.Module):
 
 def leaky(x: Tensor) -> Tensor:
     """Leaky ReLU of slope 0.2, times sqrt(2)."""
-    return F.leaky_relu(x, 0.2) * GAIN
+    return F.leaky_relu(x, SLOPE) * GAIN
 
 
 def unit_length(x: Tensor) -> Tensor:

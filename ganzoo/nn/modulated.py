@@ -8,14 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ganzoo.nn.equalised import EqualisedLinear, blur, leaky
+from ganzoo.nn.equalised import GAIN, SLOPE, EqualisedLinear, blur
+from ganzoo.ops import conv1x1, conv3x3
 
 
 class ModulatedConv2d(nn.Module):
     """A convolution whose input channels are multiplied by a linear function of a style; weights as `EqualisedConv2d`.
 
-    (maps [N, C, H, W], styles [N, style]) -> [N, C', H, W]. `demodulate` divides by the standard deviation that outputs
-    have for inputs of variance 1.
+    (maps [N, C, H, W], styles [N, style]) -> [N, C', H, W]; `kernel_size` is 3 or 1. `demodulate` divides by the
+    standard deviation that outputs have for inputs of variance 1.
     """
 
     def __init__(self, inputs: int, outputs: int, style: int, kernel_size: int = 3, demodulate: bool = True):
@@ -26,18 +27,18 @@ class ModulatedConv2d(nn.Module):
         self.scale = 1 / math.sqrt(inputs * kernel_size**2)
         self.demodulate = demodulate
 
-    def convolve(self, maps: Tensor, style: Tensor, up: bool = False) -> Tensor:
-        """Without the bias; `up` doubles the size: a transposed convolution, smoothed by the filter [1, 3, 3, 1]."""
+    def convolve(self, maps: Tensor, style: Tensor, up: bool = False, gain: float = 1.0) -> Tensor:
+        """Without the bias; demodulated, times `gain`; `up` doubles the size, smoothed by the filter [1, 3, 3, 1]."""
         factors = self.affine(style)
         weight = self.weight * self.scale
         maps = maps * factors[:, :, None, None].to(maps.dtype)
         if up:
             hidden = blur(F.conv_transpose2d(maps, weight.transpose(0, 1), stride=2), 1, gain=4.0)
         else:
-            hidden = F.conv2d(maps, weight, padding=weight.shape[2] // 2)
+            hidden = conv3x3(maps, weight) if weight.shape[2] == 3 else conv1x1(maps, weight)
         if self.demodulate:
             energy = F.linear(factors.square(), weight.square().sum((2, 3)))
-            hidden = hidden * (energy + 1e-8).rsqrt()[:, :, None, None].to(hidden.dtype)
+            hidden = hidden * (gain * (energy + 1e-8).rsqrt())[:, :, None, None].to(hidden.dtype)
         return hidden
 
     def forward(self, maps: Tensor, style: Tensor) -> Tensor:
@@ -60,6 +61,7 @@ class StyledConv2d(ModulatedConv2d):
         self.register_buffer("noise", torch.randn(side, side))
 
     def forward(self, maps: Tensor, style: Tensor) -> Tensor:
-        hidden = self.convolve(maps, style, self.up)
+        hidden = self.convolve(maps, style, self.up, GAIN)
         noise = torch.randn_like(hidden[:, :1]) if self.training else self.noise.to(hidden.dtype)
-        return leaky(hidden + noise * self.strength + self.bias[:, None, None])
+        hidden = hidden + noise * (self.strength * GAIN) + (self.bias * GAIN)[:, None, None]
+        return F.leaky_relu(hidden, SLOPE)

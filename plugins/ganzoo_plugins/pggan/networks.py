@@ -44,20 +44,21 @@ class Generator(Growing):
         self.stage = self.doublings
         first, *larger = self.widths
         self.start = EqualisedLinear(config.latent_dim, first * math.prod(self.base))
-        self.conv = EqualisedConv2d(first, first, 3)
+        self.conv = EqualisedConv2d(first, first, 3, activate=True)
         self.stages = nn.ModuleList(
-            nn.ModuleList([EqualisedConv2d(a, b, 3), EqualisedConv2d(b, b, 3)]) for a, b in zip(self.widths, larger)
+            nn.ModuleList([EqualisedConv2d(a, b, 3, activate=True), EqualisedConv2d(b, b, 3, activate=True)])
+            for a, b in zip(self.widths, larger)
         )
         self.images = nn.ModuleList(EqualisedConv2d(channels, spec.channels, 1) for channels in self.widths)
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         maps = self.start(unit_length(z)).unflatten(1, (-1, *self.base))
-        maps = unit_length(leaky(self.conv(unit_length(leaky(maps)))))
+        maps = unit_length(self.conv(unit_length(leaky(maps))))
         images = self.images[0](maps).tanh()
         for stage in range(1, self.stage + 1):
             maps = F.interpolate(maps, scale_factor=2.0)
             for conv in self.stages[stage - 1]:  # type: ignore[attr-defined]
-                maps = unit_length(leaky(conv(maps)))
+                maps = unit_length(conv(maps))
             smaller = F.interpolate(images, scale_factor=2.0)
             images = torch.lerp(smaller, self.images[stage](maps).tanh(), self.share(stage, smaller))
         return F.interpolate(images, scale_factor=float(1 << (self.doublings - self.stage)))
@@ -69,25 +70,28 @@ class Discriminator(Growing):
     def __init__(self, config: PGGANConfig, spec: DataSpec):
         super().__init__(config, spec)
         first, *larger = self.widths
-        self.features = nn.ModuleList(EqualisedConv2d(spec.channels, channels, 1) for channels in self.widths)
+        self.features = nn.ModuleList(
+            EqualisedConv2d(spec.channels, channels, 1, activate=True) for channels in self.widths
+        )
         self.stages = nn.ModuleList(
-            nn.ModuleList([EqualisedConv2d(b, b, 3), EqualisedConv2d(b, a, 3)]) for a, b in zip(self.widths, larger)
+            nn.ModuleList([EqualisedConv2d(b, b, 3, activate=True), EqualisedConv2d(b, a, 3, activate=True)])
+            for a, b in zip(self.widths, larger)
         )
         self.stddev = MinibatchStddev()
-        self.conv = EqualisedConv2d(first + 1, first, 3)
+        self.conv = EqualisedConv2d(first + 1, first, 3, activate=True)
         self.hidden = EqualisedLinear(first * math.prod(self.base), first)
         self.head = EqualisedLinear(first, 1)
 
     def forward(self, images: Tensor, condition: Tensor | None = None) -> Tensor:
         largest = (images.shape[2] // self.base[0]).bit_length() - 1
-        maps = leaky(self.features[largest](images))
+        maps = self.features[largest](images)
         for stage in range(largest, 0, -1):
             for conv in self.stages[stage - 1]:  # type: ignore[attr-defined]
-                maps = leaky(conv(maps))
+                maps = conv(maps)
             images = F.avg_pool2d(images, 2)
-            smaller = leaky(self.features[stage - 1](images))
+            smaller = self.features[stage - 1](images)
             maps = torch.lerp(smaller, F.avg_pool2d(maps, 2), self.share(stage, smaller))
-        maps = leaky(self.conv(self.stddev(maps)))
+        maps = self.conv(self.stddev(maps))
         logits: Tensor = self.head(leaky(self.hidden(maps.flatten(1)))).squeeze(1)
         return logits
 

@@ -100,12 +100,12 @@ class DownBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, residual: bool):
         super().__init__()
-        self.conv1 = EqualisedConv2d(inputs, inputs, 3)
-        self.conv2 = EqualisedConv2d(inputs, outputs, 3, down=True)
+        self.conv1 = EqualisedConv2d(inputs, inputs, 3, activate=True)
+        self.conv2 = EqualisedConv2d(inputs, outputs, 3, down=True, activate=True)
         self.shortcut = EqualisedConv2d(inputs, outputs, 1, bias=False, down=True) if residual else None
 
     def forward(self, maps: Tensor) -> Tensor:
-        hidden = leaky(self.conv2(leaky(self.conv1(maps))))
+        hidden: Tensor = self.conv2(self.conv1(maps))
         return hidden if self.shortcut is None else (hidden + self.shortcut(maps)) * math.sqrt(0.5)
 
 
@@ -119,10 +119,10 @@ class Discriminator(nn.Module):
         super().__init__()
         base, doublings = stages(spec.size)
         widths = [width(config, base << stage) for stage in range(doublings, -1, -1)]
-        self.start = EqualisedConv2d(spec.channels, widths[0], 1)
+        self.start = EqualisedConv2d(spec.channels, widths[0], 1, activate=True)
         self.blocks = nn.Sequential(*(DownBlock(a, b, config.residual) for a, b in zip(widths, widths[1:])))
         self.stddev = MinibatchStddev(config.stddev_group)
-        self.conv = EqualisedConv2d(widths[-1] + 1, widths[-1], 3)
+        self.conv = EqualisedConv2d(widths[-1] + 1, widths[-1], 3, activate=True)
         self.hidden = EqualisedLinear(widths[-1] * base * base, widths[-1])
         self.head = EqualisedLinear(widths[-1], widths[-1] if spec.classes else 1)
         self.embed = LabelEmbedding(spec.classes, widths[-1]) if spec.classes else None
@@ -130,7 +130,7 @@ class Discriminator(nn.Module):
         self.mapping = nn.ModuleList(EqualisedLinear(widths[-1], widths[-1], rate=MAPPING_RATE) for _ in range(layers))
 
     def forward(self, images: Tensor, condition: Tensor | None = None) -> Tensor:
-        maps = leaky(self.conv(self.stddev(self.blocks(leaky(self.start(images))))))
+        maps = self.conv(self.stddev(self.blocks(self.start(images))))
         logits: Tensor = self.head(leaky(self.hidden(maps.flatten(1))))
         if self.embed is None:
             return logits.squeeze(1)
