@@ -130,6 +130,19 @@ void weight_gradient1x1(const PointwiseGradient& layer, Parallel run);
 // The same, and `input` in the same pass: a layer of the same x as layer.grad, and in_signs as layer.grad_signs.
 void gradients1x1(const PointwiseGradient& layer, const Pointwise& input, Parallel run);
 
+// ---- the filter [1, 3, 3, 1] in both directions ----------------------------------------------------------------------
+
+struct Blur {
+  int64_t n, h, w, c, padding;
+  float gain;  // the sum of the filter
+  const float* x;
+  float* out;  // [n, out_h, out_w, c]
+  int64_t out_h() const { return h + 2 * padding - 3; }
+  int64_t out_w() const { return w + 2 * padding - 3; }
+};
+
+void blur(const Blur& images, Parallel run);
+
 // ---- convolutions whose big image has few channels ------------------------------------------------------------------
 
 constexpr int kMaxFewChannels = 4;  // channels of the big image up to which the few_channels functions apply

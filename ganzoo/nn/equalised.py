@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ganzoo.ops import conv1x1, conv_leaky_relu
+from ganzoo.ops import blur, conv1x1, conv_leaky_relu
+from ganzoo.ops.reference import binomial_filter
 
 GAIN = math.sqrt(2)
 """The factor that keeps the variance of activations behind a leaky ReLU."""
@@ -87,23 +88,11 @@ def unit_length(x: Tensor) -> Tensor:
     return x * (x.square().mean(1, keepdim=True) + 1e-8).rsqrt()
 
 
-def blur(x: Tensor, padding: int, gain: float = 1.0) -> Tensor:
-    """Maps [N, C, H, W] filtered by [1, 3, 3, 1] in both directions -> [N, C, H + 2 padding - 3, W + 2 padding - 3]."""
-    return F.conv2d(x, _filter(x, gain), padding=padding, groups=x.shape[1])
-
-
 def upsample(x: Tensor) -> Tensor:
     """Maps [N, C, H, W] doubled in size with the filter [1, 3, 3, 1]: bilinear, with zeros beyond the edge."""
-    return F.conv_transpose2d(x, _filter(x, 4.0), stride=2, padding=1, groups=x.shape[1])
+    return F.conv_transpose2d(x, binomial_filter(x, 4.0), stride=2, padding=1, groups=x.shape[1])
 
 
 def downsample(x: Tensor) -> Tensor:
     """Maps [N, C, H, W] halved in size after the filter [1, 3, 3, 1], with zeros beyond the edge."""
-    return F.conv2d(x, _filter(x, 1.0), stride=2, padding=1, groups=x.shape[1])
-
-
-def _filter(x: Tensor, gain: float) -> Tensor:
-    """The filter [C, 1, 4, 4] for maps of C channels, whose sum is `gain`."""
-    k = torch.arange(4, device=x.device, dtype=x.dtype)
-    row = 1 + k * (3 - k)  # computed where it is used: a copy from the CPU would make it wait for a GPU
-    return (row[:, None] * row * (gain / 64)).expand(x.shape[1], 1, 4, 4)
+    return F.conv2d(x, binomial_filter(x, 1.0), stride=2, padding=1, groups=x.shape[1])

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ganzoo.nn.equalised import GAIN, SLOPE, EqualisedLinear, blur
-from ganzoo.ops import conv1x1, conv3x3
+from ganzoo.nn.equalised import GAIN, SLOPE, EqualisedLinear
+from ganzoo.ops import blur, conv1x1, conv3x3
 
 
 class ModulatedConv2d(nn.Module):

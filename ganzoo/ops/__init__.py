@@ -2,6 +2,7 @@
 
 from ganzoo.ops.backend import NativeError, use_backend
 from ganzoo.ops.batch_norm import batch_norm_leaky_relu
+from ganzoo.ops.blur import blur
 from ganzoo.ops.conv1d import conv1d, conv_transpose1d
 from ganzoo.ops.conv1x1 import conv1x1
 from ganzoo.ops.conv_bn import conv_bn_leaky_relu, conv_transpose_bn_relu
@@ -14,6 +15,7 @@ from ganzoo.ops.stride1 import conv3x3
 __all__ = [
     "NativeError",
     "batch_norm_leaky_relu",
+    "blur",
     "conv1d",
     "conv1x1",
     "conv3x3",

@@ -132,6 +132,18 @@ def leaky_relu(y: Tensor, slope: float) -> Tensor:
     return F.leaky_relu(y, slope) if slope else F.relu(y)
 
 
+def blur(x: Tensor, padding: int, gain: float) -> Tensor:
+    """conv2d of each channel: arguments and errors are those of `ganzoo.ops.blur`."""
+    return F.conv2d(x, binomial_filter(x, gain), padding=padding, groups=x.shape[1])
+
+
+def binomial_filter(x: Tensor, gain: float) -> Tensor:
+    """The filter [1, 3, 3, 1] in both directions, [C, 1, 4, 4], for maps `x` of C channels; its sum is `gain`."""
+    k = torch.arange(4, device=x.device, dtype=x.dtype)
+    row = 1 + k * (3 - k)  # computed where it is used: a copy from the CPU would make it wait for a GPU
+    return (row[:, None] * row * (gain / 64)).expand(x.shape[1], 1, 4, 4)
+
+
 def _batch(y: Tensor) -> Tensor:
     """`y`, if it is a batch of images, as nn.BatchNorm2d demands; F.batch_norm would take channels for images."""
     if y.dim() != 4:

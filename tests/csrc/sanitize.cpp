@@ -270,6 +270,25 @@ static void check_1x1(int64_t pixels, int64_t cin, int64_t cout) {
   if (given != own) std::abort();
 }
 
+// The filter [1, 3, 3, 1], as the sum of what it reads.
+static void check_blur(int64_t n, int64_t h, int64_t w, int64_t c, int64_t padding) {
+  const Floats x = random_floats(n * h * w * c, 1);
+  Blur f = {n, h, w, c, padding, 4, x.data(), nullptr};
+  Floats out(n * f.out_h() * f.out_w() * c);
+  std::vector<double> expected(out.size());
+  constexpr double kFilter[] = {1, 3, 3, 1};
+  for (int64_t at = 0; at < static_cast<int64_t>(out.size()); ++at) {
+    const int64_t left = at / c % f.out_w() - padding, row = at / c / f.out_w();
+    const int64_t image = row / f.out_h(), top = row % f.out_h() - padding;
+    for (int64_t i = std::max<int64_t>(0, -top); i < 4 && top + i < h; ++i)
+      for (int64_t j = std::max<int64_t>(0, -left); j < 4 && left + j < w; ++j)
+        expected[at] += kFilter[i] * kFilter[j] / 16 * x[((image * h + top + i) * w + left + j) * c + at % c];
+  }
+  f.out = out.data();
+  blur(f, two_threads);
+  compare("blur", out, expected);
+}
+
 // Batch norm with a scale and shift of each image, statistics given, and its gradients if they are those of y.
 static void check_conditional_norm(int64_t n, int64_t pixels, int64_t c, float slope) {
   const int64_t size = n * pixels * c;
@@ -369,6 +388,7 @@ int main() {
           ShapeStride1{4, 1, 1, 2, 2, 1, 1}, ShapeStride1{4, 1, 2, 3, 5, 17, 33}, ShapeStride1{4, 1, 5, 10, 2, 40, 70}})
       check_stride1(s);
     check_3x3_pitch();
+    check_blur(1, 1, 3, 1, 2), check_blur(2, 4, 4, 17, 0), check_blur(3, 5, 9, 40, 3);
     check_1x1(1, 1, 1), check_1x1(50, 17, 40), check_1x1(4500, 3, 5);
     check_conditional_norm(1, 2, 1, 0), check_conditional_norm(7, 12, 33, 0.2f), check_conditional_norm(3, 300, 40, 0);
     check_gemm(1, 1, 1), check_gemm(64, 100, 33), check_gemm(7, 300, 50), check_gemm(130, 17, 16);

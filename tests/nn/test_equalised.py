@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ganzoo import ops
 from ganzoo.nn import EqualisedConv2d, ModulatedConv2d, StyledConv2d
-from ganzoo.nn.equalised import blur, leaky
+from ganzoo.nn.equalised import leaky
+from ganzoo.ops.reference import blur
 from tests.ops.conftest import close, random, shaken
 
 BACKENDS = ["auto", "reference"]
@@ -31,7 +32,7 @@ def test_an_equalised_convolution(kernel: int, bias: bool, down: bool, activate:
     layer = shaken(EqualisedConv2d(CHANNELS, OUTPUTS, kernel, bias, down, activate))
     x = channels_last(4, CHANNELS, 16, 16)
     weight = layer.weight.double() / math.sqrt(CHANNELS * kernel**2)
-    exact = blur(x.double(), kernel // 2 + 1) if down else x.double()
+    exact = blur(x.double(), kernel // 2 + 1, 1.0) if down else x.double()
     stride, padding = (2, 0) if down else (1, kernel // 2)
     exact = F.conv2d(exact, weight, layer.bias.double() if bias else None, stride, padding)
     with ops.use_backend(backend):
@@ -47,7 +48,7 @@ def modulated(layer: ModulatedConv2d, maps: Tensor, styles: Tensor, up: bool) ->
         if layer.demodulate:
             weight = weight / (weight.square().sum((1, 2, 3), keepdim=True) + 1e-8).sqrt()
         if up:
-            result = blur(F.conv_transpose2d(image[None], weight.transpose(0, 1), stride=2), 1, gain=4.0)
+            result = blur(F.conv_transpose2d(image[None], weight.transpose(0, 1), stride=2), 1, 4.0)
         else:
             result = F.conv2d(image[None], weight, padding=weight.shape[2] // 2)
         results.append(result)

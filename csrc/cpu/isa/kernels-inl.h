@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 
+#include "../blur/blur-inl.h"
 #include "../conv1x1/conv1x1-inl.h"
 #include "../convolution/convolution-inl.h"
 #include "../convolution/pack-inl.h"
@@ -50,6 +51,7 @@ const Kernels KERNELS = {
     ISA::conv3x3_expand,
     ISA::conv3x3_reduce,
     ISA::conv3x3_few_gradient,
+    ISA::blur,
     ISA::pack_panel,
     ISA::gemm,
     ISA::fma_loop,

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "../batch_norm/batch_norm.h"
+#include "../blur/blur.h"
 #include "../conv1x1/conv1x1.h"
 #include "../stride1/stride1.h"
 #include "../convolution/convolution.h"
@@ -39,6 +40,7 @@ struct Kernels {
   void (*conv3x3_expand)(const FewConv3x3&, int64_t begin, int64_t end, float* scratch);
   void (*conv3x3_reduce)(const FewConv3x3&, int64_t begin, int64_t end, float* scratch);
   void (*conv3x3_few_gradient)(const FewConv3x3&, int64_t begin, int64_t end, float* scratch);
+  void (*blur)(const BlurRows&, int64_t begin, int64_t end, float* scratch);
   void (*pack_panel)(const Matrix& b, int64_t k, int64_t n, int64_t panel, float* to);
   void (*gemm)(const Gemm&, int64_t begin, int64_t end, float* scratch);
   double (*fma_loop)(int64_t rounds);
