@@ -73,7 +73,8 @@ class MinibatchStddev(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         n = x.shape[0]
         group = next(size for size in range(min(self.group, n), 0, -1) if n % size == 0)
-        variance = x.float().unflatten(0, (n // group, group)).var(1, correction=0)
+        groups = x.float().unflatten(0, (n // group, group))
+        variance = (groups - groups.mean(1, keepdim=True)).square().mean(1)  # `var` takes ten times as long on a CPU
         mean = (variance + 1e-8).sqrt().mean((1, 2, 3)).repeat_interleave(group)
         return torch.cat([x, mean.to(x.dtype)[:, None, None, None].expand(-1, 1, *x.shape[2:])], dim=1)
 

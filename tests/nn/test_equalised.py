@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ganzoo import ops
-from ganzoo.nn import EqualisedConv2d, ModulatedConv2d, StyledConv2d
+from ganzoo.nn import EqualisedConv2d, MinibatchStddev, ModulatedConv2d, StyledConv2d
 from ganzoo.nn.equalised import leaky
 from ganzoo.ops.reference import blur
 from tests.ops.conftest import close, random, shaken
@@ -74,3 +74,13 @@ def test_a_styled_convolution(up: bool, backend: str) -> None:
     hidden = modulated(layer, maps, styles, up) + 0.5 * layer.noise.double() + layer.bias.double()[:, None, None]
     with ops.use_backend(backend):
         close(layer(maps, styles), leaky(hidden))
+
+
+@pytest.mark.parametrize(("images", "size"), [(8, 4), (6, 3), (5, 1), (1, 1)])
+def test_the_standard_deviation_within_groups(images: int, size: int) -> None:
+    x = channels_last(images, 6, 4, 5)
+    out = MinibatchStddev(4)(x)
+    assert torch.equal(out[:, :6], x)
+    groups = x.double().unflatten(0, (images // size, size))
+    exact = (groups.var(1, correction=0) + 1e-8).sqrt().mean((1, 2, 3)).repeat_interleave(size)
+    close(out[:, 6], exact[:, None, None].expand(images, 4, 5))
