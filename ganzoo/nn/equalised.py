@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ganzoo.ops import blur, conv1x1, conv_leaky_relu
-from ganzoo.ops.reference import binomial_filter
+from ganzoo.ops import blur, conv1x1, conv3x3
+from ganzoo.ops.reference import binomial_filter, leaky_relu
 
 GAIN = math.sqrt(2)
 """The factor that keeps the variance of activations behind a leaky ReLU."""
@@ -54,10 +54,8 @@ class EqualisedConv2d(nn.Module):
         weight, bias = self.weight * (self.scale * gain), None if self.bias is None else self.bias * gain
         slope = SLOPE if self.activate else 1.0
         if self.down:
-            return conv_leaky_relu(blur(x, self.padding + 1), weight, bias, stride=2, padding=0, slope=slope)
-        if self.padding == 0:
-            return conv1x1(x, weight, bias, slope=slope)
-        return conv_leaky_relu(x, weight, bias, stride=1, padding=self.padding, slope=slope)
+            return leaky_relu(F.conv2d(blur(x, self.padding + 1), weight, bias, stride=2), slope)
+        return convolve(x, weight, bias, slope)
 
 
 class MinibatchStddev(nn.Module):
@@ -77,6 +75,14 @@ class MinibatchStddev(nn.Module):
         variance = (groups - groups.mean(1, keepdim=True)).square().mean(1)  # `var` takes ten times as long on a CPU
         mean = (variance + 1e-8).sqrt().mean((1, 2, 3)).repeat_interleave(group)
         return torch.cat([x, mean.to(x.dtype)[:, None, None, None].expand(-1, 1, *x.shape[2:])], dim=1)
+
+
+def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None, slope: float = 1.0) -> Tensor:
+    """Leaky ReLU of a convolution with an odd kernel that keeps the size: native for kernels of 3 and 1."""
+    kernel = weight.shape[2]
+    if kernel in (1, 3):
+        return (conv3x3 if kernel == 3 else conv1x1)(x, weight, bias, slope=slope)
+    return leaky_relu(F.conv2d(x, weight, bias, padding=kernel // 2), slope)
 
 
 def leaky(x: Tensor) -> Tensor:

@@ -8,15 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ganzoo.nn.equalised import GAIN, SLOPE, EqualisedLinear
-from ganzoo.ops import blur, conv1x1, conv3x3
+from ganzoo.nn.equalised import GAIN, SLOPE, EqualisedLinear, convolve
+from ganzoo.ops import blur
 
 
 class ModulatedConv2d(nn.Module):
     """A convolution whose input channels are multiplied by a linear function of a style; weights as `EqualisedConv2d`.
 
-    (maps [N, C, H, W], styles [N, style]) -> [N, C', H, W]; `kernel_size` is 3 or 1. `demodulate` divides by the
-    standard deviation that outputs have for inputs of variance 1.
+    (maps [N, C, H, W], styles [N, style]) -> [N, C', H, W]. `demodulate` divides by the standard deviation that outputs
+    have for inputs of variance 1.
     """
 
     def __init__(self, inputs: int, outputs: int, style: int, kernel_size: int = 3, demodulate: bool = True):
@@ -28,18 +28,18 @@ class ModulatedConv2d(nn.Module):
         self.demodulate = demodulate
 
     def convolve(self, maps: Tensor, style: Tensor, up: bool = False, gain: float = 1.0) -> Tensor:
-        """Without the bias; demodulated, times `gain`; `up` doubles the size, smoothed by the filter [1, 3, 3, 1]."""
+        """Without the bias, times `gain`; `up` doubles the size, smoothed by the filter [1, 3, 3, 1]."""
         factors = self.affine(style)
         weight = self.weight * self.scale
         maps = maps * factors[:, :, None, None].to(maps.dtype)
         if up:
             hidden = blur(F.conv_transpose2d(maps, weight.transpose(0, 1), stride=2), 1, gain=4.0)
         else:
-            hidden = conv3x3(maps, weight) if weight.shape[2] == 3 else conv1x1(maps, weight)
-        if self.demodulate:
-            energy = F.linear(factors.square(), weight.square().sum((2, 3)))
-            hidden = hidden * (gain * (energy + 1e-8).rsqrt())[:, :, None, None].to(hidden.dtype)
-        return hidden
+            hidden = convolve(maps, weight)
+        if not self.demodulate:
+            return hidden if gain == 1 else hidden * gain
+        energy = F.linear(factors.square(), weight.square().sum((2, 3)))
+        return hidden * (gain * (energy + 1e-8).rsqrt())[:, :, None, None].to(hidden.dtype)
 
     def forward(self, maps: Tensor, style: Tensor) -> Tensor:
         return self.convolve(maps, style) + self.bias[:, None, None]

@@ -41,7 +41,7 @@ def declare(
     """Declare the fake kernel and the derivatives of `torch.ops.ganzoo.<name>`, whose schema is in csrc/torch/cpu.
 
     `setup_context(ctx, inputs, output)` is as in `torch.library.register_autograd`; `backward(ctx, needs, *grads)` is
-    told in addition of which inputs the gradients are needed, and returns None for the others.
+    told in addition which inputs' gradients are needed, and may return None for the others.
     """
     _operators[name] = Operator(fake, backward, setup_context)
 
@@ -50,7 +50,8 @@ def register() -> None:
     """Register everything declared with torch; once, after the binary that defines the schemas is loaded."""
     for name, operator in _operators.items():
         torch.library.register_fake(f"ganzoo::{name}", functools.partial(_on_one_device, operator.fake))
-        if operator.backward is not None and operator.setup_context is not None:
+        if operator.backward is not None:
+            assert operator.setup_context is not None, name
             overload = getattr(torch.ops.ganzoo, name).default
             function = _functions[overload] = _function(overload, operator.backward, operator.setup_context)
             torch.library.register_autograd(overload, function.backward, setup_context=operator.setup_context)
@@ -82,7 +83,7 @@ def functorch_active() -> bool:
 
 
 def needed_gradients(ctx: Any) -> Needs:
-    """Of which inputs of an autograd function the present backward pass uses the gradients.
+    """For each input of an autograd function, whether this backward pass uses its gradient.
 
     PyTorch's own operations compute no others; `ctx.needs_input_grad` tells which inputs require one at all. A gradient
     penalty, which differentiates by the images, would compute the gradients of all weights in vain.

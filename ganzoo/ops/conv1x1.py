@@ -1,15 +1,15 @@
 """1x1 convolutions with the leaky ReLUs before and after them: products over all pixels, each a single pass.
 
-The operators are `conv1x1` and its derivatives, `conv1x1_masked` and `conv1x1_weight_grad`; `conv1x1_gradients` is both
-derivatives of a layer in one pass. With D(v) the derivative of a leaky ReLU at v, which only depends on the signs of v,
-they are
+The operators are `conv1x1` and its derivatives, `conv1x1_masked` and `conv1x1_weight_grad`. With D(v) the derivative of
+a leaky ReLU at v, which only depends on the signs of v, these are
 
     masked: D(out) W D(in) x    or, transposed, D(out) W' D(in) x        weight_grad: sum of (D(g) grad) (D(x) x)'
 
 Where a slope is given without signs, the leaky ReLU is applied to the argument: D(x) x, but NaN where x is NaN.
 
 Both are linear in two arguments, and their derivatives are among them, so the layer can be differentiated any number
-of times, and no activation takes a pass of its own, forward or backward.
+of times, and no activation takes a pass of its own, forward or backward. `conv1x1_gradients` computes both gradients of
+a layer in one pass, for backward passes that are not differentiated themselves.
 """
 
 from __future__ import annotations

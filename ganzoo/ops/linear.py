@@ -100,7 +100,7 @@ def _processor() -> tuple[str, int]:
 
 
 class _Linear(torch.autograd.Function):
-    """The three products of a layer: the same derivatives as the operator's, at half the cost of a call."""
+    """The three products of a layer; the gradient of the weight lies in memory as the weight does."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -13,9 +13,9 @@ from ganzoo import ops
 from ganzoo.nn import EqualisedConv2d, MinibatchStddev, ModulatedConv2d, StyledConv2d
 from ganzoo.nn.equalised import leaky
 from ganzoo.ops.reference import blur
-from tests.ops.conftest import close, random, shaken
+from tests.ops.conftest import close, needs_native, random, shaken
 
-BACKENDS = ["auto", "reference"]
+BACKENDS = ["auto", pytest.param("native", marks=needs_native), "reference"]
 CHANNELS, OUTPUTS, STYLE = 40, 48, 6
 
 
@@ -27,7 +27,7 @@ def channels_last(*shape: int) -> Tensor:
 @pytest.mark.parametrize("activate", [True, False])
 @pytest.mark.parametrize("down", [True, False])
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("kernel", [1, 3])
+@pytest.mark.parametrize("kernel", [1, 3, 5])
 def test_an_equalised_convolution(kernel: int, bias: bool, down: bool, activate: bool, backend: str) -> None:
     layer = shaken(EqualisedConv2d(CHANNELS, OUTPUTS, kernel, bias, down, activate))
     x = channels_last(4, CHANNELS, 16, 16)
@@ -56,7 +56,7 @@ def modulated(layer: ModulatedConv2d, maps: Tensor, styles: Tensor, up: bool) ->
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize(("kernel", "demodulate"), [(1, False), (3, True), (3, False)])
+@pytest.mark.parametrize(("kernel", "demodulate"), [(1, False), (3, True), (3, False), (5, True)])
 def test_a_modulated_convolution(kernel: int, demodulate: bool, backend: str) -> None:
     layer = shaken(ModulatedConv2d(CHANNELS, OUTPUTS, STYLE, kernel, demodulate))
     maps, styles = channels_last(4, CHANNELS, 16, 16), torch.randn(4, STYLE)

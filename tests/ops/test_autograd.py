@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ganzoo import ops
 from ganzoo.nn import Conv1d, ConvTranspose1d, Linear
-from ganzoo.ops import conv1x1
+from ganzoo.ops import conv1x1, conv3x3
 from tests.ops.conftest import Recorder, needs_native
 from tests.ops.test_blocks import BLOCKS
 
@@ -53,3 +53,23 @@ def test_only_the_gradients_in_use_are_computed(kind: str, of: str, create_graph
     assert len(fewer) < len(operators) or (both_at_once in operators and both_at_once not in fewer), fewer
     for gradient, expected in zip(some, both if NEEDS[of][0] else both[1:]):
         torch.testing.assert_close(gradient, expected, rtol=0, atol=0)
+
+
+@needs_native
+def test_inputs_of_every_kind_get_their_gradients() -> None:
+    def gradients(backend: str) -> list[Tensor]:
+        torch.manual_seed(0)
+        leaf, weight = torch.randn(2, 8, 6, 5, requires_grad=True), torch.randn(8, 8, 3, 3, requires_grad=True)
+        x = 2 * leaf
+        out = conv3x3(x, weight, residual=x, slope=0.2, backend=backend).pow(2).sum()  # x is two of its inputs
+        of_leaf, of_x = (torch.autograd.grad(out, of, retain_graph=True)[0] for of in (leaf, x))
+        out.backward(retain_graph=True, inputs=[weight])  # type: ignore[no-untyped-call]
+        assert leaf.grad is None
+        assert weight.grad is not None
+        of_weight = weight.grad.clone()
+        out.backward()  # type: ignore[no-untyped-call]
+        assert leaf.grad is not None
+        return [of_leaf, of_x, of_weight, leaf.grad, weight.grad]
+
+    for actual, expected in zip(gradients("native"), gradients("reference")):
+        torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-3)

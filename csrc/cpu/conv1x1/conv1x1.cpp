@@ -31,7 +31,7 @@ static void gradient1x1(const PointwiseGradient& layer, const Pointwise* input, 
   f.rows = round_up(f.cout, kBlock), f.columns = round_up(f.cin, kBlock);
   // Parts are added up, so their number must not depend on the threads. Divisions may: they share no sum.
   f.divisions = std::min(f.rows / kBlock, ceil_div(run.threads, f.parts));
-  const bool fused = input && f.divisions == 1;
+  const bool fused = input && run.threads <= f.parts;  // else some threads would have no part; one division, then
   if (input && !fused) convolve1x1(*input, run);
   const int64_t size = f.rows * f.columns;
   float* sums = f.sums = workspace<Scratch::kShared>(f.parts * size + (fused ? panels_size(*input) : 0));

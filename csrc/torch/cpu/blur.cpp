@@ -15,9 +15,7 @@ Tensor blur(Tensor x, int64_t padding, double gain) {
   STD_TORCH_CHECK(f.out_h() > 0 && f.out_w() > 0, "ganzoo: images of ", f.h, " x ", f.w, " are smaller than the filter");
   const Tensor in = nhwc(x), out = empty_nhwc(ganzoo::Type::kFloat32, f.n, f.c, f.out_h(), f.out_w());
   f.x = in.const_data_ptr<float>(), f.out = out.mutable_data_ptr<float>();
-  if (x.numel() > 0) {
-    ganzoo::blur(f, threads());
-  }
+  if (out.numel() > 0) ganzoo::blur(f, threads());
   return out;
 }
 

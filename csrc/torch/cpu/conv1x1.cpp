@@ -69,8 +69,7 @@ Tensor conv1x1_masked(Tensor x, Tensor weight, bool transposed, Maybe in_signs, 
   return convolve(x, Weight(weight, transposed), {}, {}, 1, in_signs, in_slope, out_signs, out_slope);
 }
 
-// The gradient of the weight, or of its transpose, and with `weight` that of x, if that is given; without signs of x,
-// they are those of x.
+// The gradient with respect to the weight, stored transposed if `transposed`, and with `weight` that of x as well.
 std::tuple<Maybe, Tensor> gradients(const Tensor& x, const Tensor& grad, const Weight* weight, bool transposed,
                                     const Maybe& x_signs, double x_slope, const Maybe& grad_signs, double grad_slope) {
   check(x, "input", 4);
@@ -135,8 +134,8 @@ STABLE_TORCH_LIBRARY_FRAGMENT(ganzoo, m) {
   m.def(
       "conv1x1_weight_grad(Tensor x, Tensor grad, Tensor? x_signs, float x_slope, Tensor? grad_signs, float "
       "grad_slope) -> Tensor");
-  // both gradients, of x and of the weight, of the weight, or its transpose, times x; signs as in the weight gradient,
-  // where x has the derivative of its leaky ReLU at itself
+  // the gradients of (weight, or its transpose) times x with respect to x and to weight, with signs as above: without
+  // x_signs, the gradient of x is multiplied by the derivative of its leaky ReLU at x
   m.def(
       "conv1x1_gradients(Tensor x, Tensor grad, Tensor weight, bool transposed, Tensor? x_signs, float x_slope, Tensor? "
       "grad_signs, float grad_slope) -> (Tensor, Tensor)");
