@@ -21,6 +21,7 @@ import ganzoo, torch
 BLOCK = 40 << 20  # above what malloc keeps by default
 
 def faults():
+    torch.ones(BLOCK // 4)  # where the heap has been divided since, it grows by a block
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(10):
         torch.ones(BLOCK // 4)
