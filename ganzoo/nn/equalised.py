@@ -55,7 +55,7 @@ class EqualisedConv2d(nn.Module):
         slope = SLOPE if self.activate else 1.0
         if self.down:
             return leaky_relu(F.conv2d(blur(x, self.padding + 1), weight, bias, stride=2), slope)
-        return convolve(x, weight, bias, slope)
+        return conv_same(x, weight, bias, slope)
 
 
 class MinibatchStddev(nn.Module):
@@ -77,7 +77,7 @@ class MinibatchStddev(nn.Module):
         return torch.cat([x, mean.to(x.dtype)[:, None, None, None].expand(-1, 1, *x.shape[2:])], dim=1)
 
 
-def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None, slope: float = 1.0) -> Tensor:
+def conv_same(x: Tensor, weight: Tensor, bias: Tensor | None = None, slope: float = 1.0) -> Tensor:
     """Leaky ReLU of a convolution with an odd kernel that keeps the size: native for kernels of 3 and 1."""
     kernel = weight.shape[2]
     if kernel in (1, 3):

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ganzoo.nn.equalised import GAIN, SLOPE, EqualisedLinear, convolve
+from ganzoo.nn.equalised import GAIN, SLOPE, EqualisedLinear, conv_same
 from ganzoo.ops import blur
 
 
@@ -35,7 +35,7 @@ class ModulatedConv2d(nn.Module):
         if up:
             hidden = blur(F.conv_transpose2d(maps, weight.transpose(0, 1), stride=2), 1, gain=4.0)
         else:
-            hidden = convolve(maps, weight)
+            hidden = conv_same(maps, weight)
         if not self.demodulate:
             return hidden if gain == 1 else hidden * gain
         energy = F.linear(factors.square(), weight.square().sum((2, 3)))

@@ -61,7 +61,9 @@ def test_a_modulated_convolution(kernel: int, demodulate: bool, backend: str) ->
     layer = shaken(ModulatedConv2d(CHANNELS, OUTPUTS, STYLE, kernel, demodulate))
     maps, styles = channels_last(4, CHANNELS, 16, 16), torch.randn(4, STYLE)
     with ops.use_backend(backend):
-        close(layer(maps, styles), modulated(layer, maps, styles, up=False) + layer.bias.double()[:, None, None])
+        exact = modulated(layer, maps, styles, up=False)
+        close(layer(maps, styles), exact + layer.bias.double()[:, None, None])
+        close(layer.convolve(maps, styles, gain=2.0), 2 * exact)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

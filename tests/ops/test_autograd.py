@@ -1,4 +1,4 @@
-"""What a backward pass computes, and what it does not."""
+"""Backward passes compute the gradients that are used, and no others."""
 
 from __future__ import annotations
 
